@@ -1,0 +1,51 @@
+# Options and the flags that every target of ours gets.
+
+option(POSTERN_TESTS "Build the tests" ON)
+option(POSTERN_BENCH "Build the benchmarks" OFF)
+option(POSTERN_FUZZ "Build the libFuzzer targets with the fuzzing engine (needs clang)" OFF)
+option(POSTERN_OPTIMIZE_DEBUG "Compile debug builds with -O1: sanitizers and simulations run several times faster" OFF)
+set(POSTERN_SANITIZE "" CACHE STRING "Value of -fsanitize=, for example address,undefined")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_CXX_FLAGS_DEBUG "-g1")
+set(CMAKE_C_FLAGS_DEBUG "-g1")
+# Everything is -fPIC: one set of objects serves the shared library, the programs and one precompiled header.
+add_compile_options(-fPIC)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
+
+find_program(POSTERN_CCACHE ccache)
+if(POSTERN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers are cached only with these two allowances; the PCH itself is part of the hash.
+  set(CMAKE_C_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${POSTERN_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_C_COMPILER_LAUNCHER}")
+endif()
+
+add_library(postern_flags INTERFACE)
+target_compile_options(postern_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror=return-type
+  $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 warns about its own coroutine frames and std::string internals at -O2 (GCC bugs 105329, 105562).
+  target_compile_options(postern_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fcoroutines -Wno-restrict -Wno-maybe-uninitialized -Wno-missing-field-initializers>)
+else()
+  target_compile_options(postern_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
+endif()
+if(POSTERN_OPTIMIZE_DEBUG)
+  target_compile_options(postern_flags INTERFACE -O1)
+endif()
+if(POSTERN_SANITIZE)
+  add_compile_options(-fsanitize=${POSTERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${POSTERN_SANITIZE})
+endif()
+if(POSTERN_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,55 @@
+// Processes: programs that we start (delivery agents, filters) and the accounts they run as.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/core/base/status.h"
+#include "lib/rt/executor.h"
+#include "lib/rt/files.h"
+
+namespace postern::rt {
+
+struct Account {
+  std::string name;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::vector<uint32_t> groups;
+  std::string home;
+};
+
+struct ProcessSpec {
+  std::vector<std::string> argv;         // argv[0] is an absolute path; no shell is involved
+  std::vector<std::string> environment;  // "NAME=value", the whole of it
+  std::string directory;                 // working directory
+  std::optional<Credentials> run_as;
+  std::string input;                     // given on standard input
+  Duration time_limit = absl::Seconds(300);
+  size_t output_limit_bytes = 64 * 1024; // of standard output and error together; the rest is dropped
+};
+
+struct ProcessResult {
+  int exit_code = 0;   // when signal is 0
+  int signal = 0;
+  bool timed_out = false;
+  bool read_all_input = true;
+  std::string output;
+};
+
+class Processes {
+ public:
+  virtual ~Processes() = default;
+  // Run starts the program and waits for its end.
+  virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;
+
+  // FindAccount looks a system account up by name; kNotFound when there is none. Blocks: on the pool only.
+  virtual StatusOr<Account> FindAccount(const std::string& name) = 0;
+  // FindPasswordHash gives the crypt(3) hash of a system account (the shadow file); kPermissionDenied without privilege.
+  // Blocks: on the pool only.
+  virtual StatusOr<std::string> FindPasswordHash(const std::string& name) = 0;
+  // Self is the account this process runs as.
+  virtual Account Self() = 0;
+};
+
+}  // namespace postern::rt
