@@ -24,7 +24,7 @@ target_include_directories(postern_asio SYSTEM INTERFACE "${ASIO_INCLUDE_DIR}")
 target_compile_definitions(postern_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_NO_TYPEID)
 target_link_libraries(postern_asio INTERFACE Threads::Threads)
 
-include(BoringSSL OPTIONAL)
+include(BoringSSL)
 
 if(POSTERN_TESTS)
   find_package(GTest REQUIRED)
