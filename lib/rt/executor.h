@@ -15,6 +15,17 @@
 
 namespace postern::rt {
 
+// FdWatch keeps a descriptor watched for as long as it lives. It does not own the descriptor. Loop only.
+class FdWatch {
+ public:
+  virtual ~FdWatch() = default;
+};
+
+struct FdInterest {
+  bool read = false;
+  bool write = false;
+};
+
 // Executor runs callbacks one after the other on one loop (one thread at a time).
 class Executor {
  public:
@@ -35,6 +46,14 @@ class Executor {
   // PostBlocking runs `work` on the pool, where it may block (disk, SQLite, password hashes), then posts `done` to this loop.
   // Any thread. With a pool of no threads (an embedder's poll loop) `work` runs on the loop itself, in a later turn.
   virtual void PostBlocking(std::function<void()> work, std::function<void()> done) = 0;
+
+  // WatchFd calls `on_ready` on the loop each time `fd` is ready for what `interest` asks, until the result is destroyed
+  // (which `on_ready` may do). It is for libraries that own sockets of their own, such as a DNS resolver. Null where there
+  // are no descriptors (the simulation). Loop only.
+  virtual std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest, std::function<void(FdInterest)> on_ready) {
+    (void)fd, (void)interest, (void)on_ready;
+    return nullptr;
+  }
 
   // IsCurrent tells whether the caller runs on this loop.
   virtual bool IsCurrent() const = 0;

@@ -17,8 +17,9 @@ class Listener {
   virtual ~Listener() = default;
 
   // Accept waits for the next connection and gives it a life on `worker` (which may be another loop than the listener's; the
-  // Stream may then only be touched there). kCancelled after Close; kUnavailable when the process is out of descriptors or
-  // memory: wait a little and try again.
+  // Stream may then only be touched there). When the process is out of descriptors it uses one kept in reserve (see
+  // Stream::accepted_on_reserve). kCancelled after Close; kUnavailable when the system is out of memory or descriptors even
+  // so: wait a little and try again.
   virtual Task<StatusOr<std::unique_ptr<Stream>>> Accept(Executor& worker) = 0;
   virtual void Close() = 0;
   // local is the bound endpoint; its port is the real one when 0 was asked for.

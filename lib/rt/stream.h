@@ -52,6 +52,10 @@ class Stream {
   virtual const Endpoint& remote() const = 0;
   virtual Executor& executor() = 0;
 
+  // accepted_on_reserve is true when the process had no descriptor left and this stream took the one kept for that case: say
+  // so to the peer and close it at once.
+  virtual bool accepted_on_reserve() const { return false; }
+
   // tls is null on a plain stream.
   virtual const TlsInfo* tls() const { return nullptr; }
 };
