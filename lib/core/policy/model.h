@@ -1,0 +1,384 @@
+// What an smtpd.conf means. Parse (parse.h) makes a Config; from then on it is immutable and shared by all threads.
+//
+// The language is smtpd.conf(5) of OpenSMTPD 7 with the same meaning for every word. Words of ours, none of them reserved, so
+// that no file of OpenSMTPD changes its meaning:
+//   listen on ... proto smtp|imap   what is spoken there (default smtp). With imap the default port is 143, with smtps 993, and
+//                                   `auth [<t>]` names where logins are checked
+//   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
+//   mailname "mail.example.org"     the server's name, in place of the first line of /etc/mail/mailname
+//   resolver zone "/path"           answers DNS questions from a zone file, for tests and machines without a network
+//
+// Things refer to each other by index: TableId into Config::tables, a filter or proc by its place in Config::filters or
+// Config::procs, an action likewise. -1 is "none".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/core/base/time.h"
+#include "lib/core/policy/diagnostic.h"
+
+namespace postern::policy {
+
+inline constexpr size_t kMaxTableNameBytes = 64;
+inline constexpr size_t kMaxTagBytes = 32;
+inline constexpr size_t kMaxListenerPki = 32;
+inline constexpr size_t kMaxWarnIntervals = 4;
+
+using TableId = int;
+inline constexpr int kNone = -1;
+
+// Service says how the entries of a table are compared with what is asked (table.h has the rules).
+enum class Service : uint8_t {
+  kAlias,         // user -> comma list of what it stands for; also `virtual`
+  kDomain,        // domains, `*` as glob
+  kCredentials,   // login -> hash, or label -> user:password
+  kNetaddr,       // addresses and networks; the word `local` is the local socket
+  kUserinfo,      // user -> uid:gid:home
+  kSource,        // addresses, fetched in turn
+  kMailaddr,      // user, @domain, user@domain, @
+  kAddrname,      // address -> host name
+  kMailaddrmap,   // user -> comma list of mail addresses
+  kRelayhost,     // relay URLs: fetched in turn, or by domain
+  kString,        // exact
+  kRegex,         // RE2 expressions, unanchored
+};
+// ServiceName is the word of the table protocol: "alias", "domain", ...
+const char* ServiceName(Service service);
+
+enum class TableKind : uint8_t { kStatic, kFile, kDb, kPasswd, kSqlite, kProc };
+enum class TableForm : uint8_t { kUnknown, kList, kMapping };
+
+struct TableEntry {
+  std::string key;    // lower-cased when the table is built, not here
+  std::string value;  // empty in a list
+  int line = 0;       // in the file the table was declared or read from
+};
+
+// TableUse is one place that uses a table: what it wants of it. The loader checks form and entries against all uses.
+struct TableUse {
+  Service service = Service::kString;
+  TableForm needs = TableForm::kUnknown;  // kUnknown: either form will do
+  std::string word;                       // the word of the directive: "alias", "from src", ...
+  SourceLocation location;
+};
+
+struct TableDeclaration {
+  std::string name;     // "<anonymous:N>" for a table written in place
+  bool anonymous = false;
+  TableKind kind = TableKind::kStatic;
+  TableForm form = TableForm::kUnknown;  // known for static tables; for the others once loaded
+  std::string backend;                   // as written: "file", "passwd", "ldap", ...
+  std::string path;                      // for all but static tables: absolute
+  std::vector<TableEntry> entries;       // of a static table, as written
+  std::vector<TableUse> uses;
+  SourceLocation location;
+};
+
+enum class DheMode : uint8_t { kNone, kAuto, kLegacy };
+
+struct Pki {
+  std::string name;  // lower case; "*" is the fallback
+  std::string certificate_path;
+  std::string key_path;
+  DheMode dhe = DheMode::kNone;
+  SourceLocation location;
+  SourceLocation certificate_location;
+  SourceLocation key_location;
+};
+
+struct CertificateAuthority {
+  std::string name;
+  std::string certificate_path;
+  SourceLocation location;
+};
+
+enum class AddressFamily : uint8_t { kAny, kInet4, kInet6 };
+enum class ListenerProtocol : uint8_t { kSmtp, kImap };
+
+enum class ListenerTls : uint8_t {
+  kNone,
+  kOptional,  // `tls`: STARTTLS is offered
+  kRequired,  // `tls-require`: nothing is done before STARTTLS
+  kSmtps,     // `smtps`: TLS from the first octet
+};
+
+enum class ListenerAuth : uint8_t { kNone, kRequired, kOptional };
+
+struct Listener {
+  SourceLocation location;
+  bool is_socket = false;      // `listen on socket`: the local submission socket
+  std::string target;          // interface, group (all, egress, lo0), address or host name, as written
+  AddressFamily family = AddressFamily::kAny;
+  uint16_t port = 0;           // always set unless is_socket
+  ListenerProtocol protocol = ListenerProtocol::kSmtp;
+  ListenerTls tls = ListenerTls::kNone;
+  bool verify_client = false;  // `tls-require verify`, `smtps verify`
+  // Certificates by index into Config::pkis, the first is the default. Empty with TLS: chosen among all by SNI, then by the
+  // server's name, then "*".
+  std::vector<int> pkis;
+  int ca = kNone;              // index into Config::cas
+  ListenerAuth auth = ListenerAuth::kNone;
+  TableId auth_table = kNone;  // kNone with auth: the system's accounts
+  int filter = kNone;
+  std::string tag;
+  std::string hostname;        // empty: the server's name
+  TableId hostnames = kNone;   // local address -> name
+  bool mask_src = false;
+  TableId senders = kNone;     // login -> addresses it may send as
+  bool senders_masquerade = false;
+  bool received_auth = false;
+  bool no_dsn = false;
+  bool proxy_v2 = false;
+  std::string protocols;       // TLS versions, OpenSSL's words; empty: default
+  std::string ciphers;
+};
+
+enum class RelayScheme : uint8_t {
+  kSmtp,       // smtp://  STARTTLS when offered, not verified; port 25. What no scheme means, too
+  kSmtpTls,    // smtp+tls://  STARTTLS demanded and verified
+  kSmtpNoTls,  // smtp+notls://
+  kSmtps,      // smtps://  TLS from the start, verified; port 465
+  kLmtp,       // lmtp://  port required, no TLS
+};
+
+// RelayUrl is [scheme://][label@]host[:port].
+struct RelayUrl {
+  RelayScheme scheme = RelayScheme::kSmtp;
+  std::string label;  // key into the `auth` table
+  std::string host;   // a name, or an address without brackets
+  bool host_is_address = false;
+  uint16_t port = 25;
+
+  std::string ToString() const;
+  friend bool operator==(const RelayUrl&, const RelayUrl&) = default;
+};
+
+enum class RelayTls : uint8_t {
+  kDefault,         // as the URL says; without host: opportunistic, not verified
+  kRequired,        // `tls`: demanded and verified
+  kRequiredUnverified,  // `tls no-verify`
+};
+
+struct RelayOptions {
+  std::string helo;
+  TableId helo_source = kNone;      // `helo-src`: source address -> EHLO name
+  TableId host = kNone;             // relay URLs, fetched in turn; kNone: by MX
+  TableId domain = kNone;           // recipient domain -> relay URL
+  bool backup = false;
+  std::string backup_mx;            // empty with backup: the server's name
+  TableId auth = kNone;             // label -> user:password
+  std::string mail_from;            // "user@domain", or "@domain" which keeps the user part
+  TableId source = kNone;           // `src`: local addresses, fetched in turn
+  RelayTls tls = RelayTls::kDefault;
+  int pki = kNone;
+  int ca = kNone;
+  bool srs = false;
+  std::string protocols;
+  std::string ciphers;
+  int filter = kNone;
+};
+
+enum class ActionKind : uint8_t { kMaildir, kMbox, kLmtp, kMda, kForwardOnly, kExpandOnly, kRelay };
+
+struct Action {
+  std::string name;
+  SourceLocation location;
+  ActionKind kind = ActionKind::kRelay;
+  std::string maildir_path;   // a format (format.h); "~/Maildir" by default
+  bool junk = false;
+  std::string lmtp_destination;  // host:port, or the path of a socket
+  bool lmtp_rcpt_to = false;
+  std::string mda_command;    // a format
+  TableId alias = kNone;
+  TableId virtual_users = kNone;
+  TableId userbase = kNone;   // kNone: the system's accounts
+  std::string user;           // deliver as this account; empty: the recipient's
+  int wrapper = kNone;        // index into Config::wrappers
+  std::optional<Duration> ttl;  // unset: Config::queue_ttl
+  RelayOptions relay;         // when kind is kRelay
+
+  bool IsLocal() const { return kind != ActionKind::kRelay; }
+};
+
+// Criterion is one test of a rule or a filter. Without table it asks for presence alone (`auth`, `rdns`).
+struct Criterion {
+  bool present = false;
+  bool negated = false;
+  bool regex = false;
+  TableId table = kNone;
+};
+
+enum class FromKind : uint8_t { kLocal, kAny, kSource, kSocket, kRdns };
+enum class ForKind : uint8_t { kLocal, kAny, kDomain };
+
+// Rule is one `match`. `from auth`, `from mail-from` and `for rcpt-to` stand as kAny with the auth, mail-from or rcpt-to
+// criterion, which is what they mean.
+struct Rule {
+  SourceLocation location;
+  FromKind from_kind = FromKind::kLocal;
+  Criterion from;
+  ForKind for_kind = ForKind::kLocal;
+  Criterion to;
+  Criterion auth;
+  Criterion helo;
+  Criterion mail_from;
+  Criterion rcpt_to;
+  Criterion tag;
+  Criterion tls;
+  int action = kNone;   // kNone: reject
+
+  bool IsReject() const { return action == kNone; }
+};
+
+enum class FilterPhase : uint8_t {
+  kConnect, kHelo, kEhlo, kStartTls, kAuth, kMailFrom, kRcptTo, kData, kCommit
+};
+enum class FilterTest : uint8_t { kFcrdns, kRdns, kSource, kHelo, kAuth, kMailFrom, kRcptTo };
+enum class FilterDecision : uint8_t { kDisconnect, kReject, kRewrite, kReport, kJunk, kBypass };
+enum class FilterKind : uint8_t { kBuiltin, kProgram, kChain };
+
+struct Filter {
+  std::string name;       // "<anonymous:N>" for a chain written in place
+  SourceLocation location;
+  FilterKind kind = FilterKind::kBuiltin;
+  // kBuiltin
+  FilterPhase phase = FilterPhase::kConnect;
+  FilterTest test = FilterTest::kRdns;
+  Criterion criterion;
+  FilterDecision decision = FilterDecision::kReject;
+  std::string argument;   // status text, new value or report
+  int proc = kNone;       // kProgram: index into Config::procs
+  std::vector<int> chain; // kChain: indices into Config::filters, in order
+};
+
+// Proc is a program that speaks the filter protocol.
+struct Proc {
+  std::string name;
+  SourceLocation location;
+  std::string command;
+  std::string user;
+  std::string group;
+  std::string chroot;
+};
+
+struct MdaWrapper {
+  std::string name;
+  std::string command;  // a format; %{mda} is the inner command
+  SourceLocation location;
+};
+
+// MtaLimits are `mta limit`, with OpenSMTPD's defaults. Delays in seconds.
+struct MtaLimits {
+  AddressFamily family = AddressFamily::kAny;
+  int64_t max_conn_per_host = 10;
+  int64_t max_conn_per_route = 5;
+  int64_t max_conn_per_source = 100;
+  int64_t max_conn_per_connector = 20;
+  int64_t max_conn_per_relay = 100;
+  int64_t max_conn_per_domain = 100;
+  int64_t conndelay_host = 0;
+  int64_t conndelay_route = 5;
+  int64_t conndelay_source = 0;
+  int64_t conndelay_connector = 0;
+  int64_t conndelay_relay = 2;
+  int64_t conndelay_domain = 0;
+  int64_t discdelay_route = 3;
+  int64_t session_mail_max = 100;
+  int64_t session_transaction_delay = 0;
+  int64_t session_keepalive = 10;
+  int64_t max_failures_per_session = 25;
+  int64_t task_hiwat = 50;
+  int64_t task_lowat = 30;
+  int64_t task_release = 10;
+};
+
+struct DomainMtaLimits {
+  std::string domain;
+  MtaLimits limits;
+  SourceLocation location;
+};
+
+struct MdaLimits {
+  int64_t max_session = 50;
+  int64_t max_session_per_user = 7;
+  int64_t task_hiwat = 50;
+  int64_t task_lowat = 30;
+  int64_t task_release = 10;
+};
+
+struct SchedulerLimits {
+  int64_t max_inflight = 5000;
+  int64_t max_evp_batch_size = 256;
+  int64_t max_msg_batch_size = 1024;
+  int64_t max_schedule = 10;
+};
+
+struct SmtpSettings {
+  int64_t max_mails_per_session = 100;   // `smtp limit max-mails`
+  int64_t max_recipients = 1000;         // `smtp limit max-rcpt`, a message
+  int64_t max_message_bytes = 35 * 1024 * 1024;
+  char sub_address_delimiter = '+';
+  std::string ciphers;                   // empty: the library's default
+};
+
+struct SrsSettings {
+  std::string key;          // empty: none
+  std::string backup_key;
+  int ttl_days = 4;
+  SourceLocation location;
+};
+
+enum class QueueEncryption : uint8_t { kNone, kKey, kPrompt, kStdin };
+
+struct QueueSettings {
+  Duration ttl = absl::Hours(96);
+  bool compression = false;
+  QueueEncryption encryption = QueueEncryption::kNone;
+  std::string encryption_key;
+  SourceLocation compression_location;
+  SourceLocation encryption_location;
+};
+
+struct Config {
+  std::string file_name;
+  std::vector<TableDeclaration> tables;
+  std::vector<Pki> pkis;
+  std::vector<CertificateAuthority> cas;
+  std::vector<Listener> listeners;   // in file order; no local socket unless one was written
+  std::vector<Action> actions;
+  std::vector<Rule> rules;
+  std::vector<Filter> filters;
+  std::vector<Proc> procs;
+  std::vector<MdaWrapper> wrappers;
+
+  SmtpSettings smtp;
+  QueueSettings queue;
+  SrsSettings srs;
+  std::vector<Duration> bounce_warn_intervals = {absl::Hours(4)};
+  int64_t mta_max_deferred = 100;
+  MtaLimits mta_limits;
+  std::vector<DomainMtaLimits> mta_domain_limits;
+  SourceLocation limits_location;    // of the last mta, mda or scheduler limit, line 0 when none was written
+  MdaLimits mda_limits;
+  SchedulerLimits scheduler_limits;
+  std::string admd;                  // empty: the server's name
+  SourceLocation admd_location;
+
+  std::string mailname;              // empty: /etc/mail/mailname, then the host's name
+  std::string spool;                 // empty: the daemon's default
+  std::string resolver_zone;         // path of a zone file; empty: the network's DNS
+  SourceLocation resolver_location;
+
+  // Each returns the index of the item with that name (pkis: any case), or kNone.
+  TableId FindTable(std::string_view name) const;
+  int FindPki(std::string_view name) const;
+  int FindCa(std::string_view name) const;
+  int FindAction(std::string_view name) const;
+  int FindFilter(std::string_view name) const;
+};
+
+}  // namespace postern::policy

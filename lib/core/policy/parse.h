@@ -1,0 +1,68 @@
+// From the text of an smtpd.conf to its Config.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/core/base/status.h"
+#include "lib/core/policy/model.h"
+
+namespace postern::policy {
+
+// SourceLoader reads the files that a configuration is made of: the main one and what it includes. The core does no I/O.
+class SourceLoader {
+ public:
+  virtual ~SourceLoader() = default;
+  // Load returns the whole text of `path`, as written in the file.
+  virtual StatusOr<std::string> Load(const std::string& path) = 0;
+};
+
+// MemoryLoader serves texts from memory, by exact path. For embedders that have no file, and for tests.
+class MemoryLoader final : public SourceLoader {
+ public:
+  MemoryLoader() = default;
+  MemoryLoader(std::string path, std::string text) { Add(std::move(path), std::move(text)); }
+  void Add(std::string path, std::string text) { files_.emplace_back(std::move(path), std::move(text)); }
+  StatusOr<std::string> Load(const std::string& path) override;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> files_;
+};
+
+struct ParseOptions {
+  // -D name=value: wins over a definition in the file.
+  std::vector<std::pair<std::string, std::string>> macros;
+  // server_name is the name the server will have unless the file says otherwise; empty when it is not known. It decides
+  // whether TLS without `pki` finds a certificate.
+  std::string server_name;
+  // table_backends are the helper programs found on this machine, by TYPE of table-TYPE, beyond the usual ones.
+  std::vector<std::string> table_backends;
+
+  size_t max_file_bytes = 16 << 20;    // of one file
+  size_t max_total_bytes = 64 << 20;   // of all files together, macros' text counted at each use
+  int max_include_depth = 16;
+  size_t max_errors = 100;             // after which reading stops
+  size_t max_table_entries = 1 << 20;  // of one table written in the file
+  size_t max_string_bytes = 64 << 10;  // of one word or quoted string
+};
+
+struct ParseResult {
+  // config is null when there was an error.
+  std::shared_ptr<const Config> config;
+  // diagnostics holds all errors and warnings, in the order of reading.
+  Diagnostics diagnostics;
+};
+
+// Parse reads `file_name` and what it includes through `loader` and returns its meaning or all that is wrong with it. Blocks
+// only in `loader`.
+ParseResult Parse(const std::string& file_name, SourceLoader& loader, const ParseOptions& options = {});
+
+// ParseRelayUrl reads [scheme://][label@]host[:port]. The error says what is wrong.
+StatusOr<RelayUrl> ParseRelayUrl(std::string_view text);
+
+// UnsupportedFeatures lists what `config` asks for and this version cannot run yet, each as an error with its line.
+Diagnostics UnsupportedFeatures(const Config& config);
+
+}  // namespace postern::policy
