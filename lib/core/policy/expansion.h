@@ -56,8 +56,8 @@ struct Destination {
     kRelay,    // by the action: relay
   };
   Kind kind = Kind::kRelay;
-  int action = kNone;           // index into Config::actions
-  int rule = kNone;             // index into Config::rules
+  int action = kNoIndex;           // index into Config::actions
+  int rule = kNoIndex;             // index into Config::rules
   mail::Address recipient;      // as the client named it: %{rcpt}
   mail::Address destination;    // the last address of the chain: %{dest}; where a relay sends it
   std::string user;             // kAccount, and the owner of kFile and kCommand: the final account's name

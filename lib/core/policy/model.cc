@@ -10,7 +10,7 @@ int FindByName(const Items& items, std::string_view name) {
   for (size_t i = 0; i < items.size(); ++i) {
     if (items[i].name == name) return static_cast<int>(i);
   }
-  return kNone;
+  return kNoIndex;
 }
 
 const char* SchemePrefix(RelayScheme scheme) {

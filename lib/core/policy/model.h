@@ -29,7 +29,7 @@ inline constexpr size_t kMaxListenerPki = 32;
 inline constexpr size_t kMaxWarnIntervals = 4;
 
 using TableId = int;
-inline constexpr int kNone = -1;
+inline constexpr int kNoIndex = -1;
 
 // Service says how the entries of a table are compared with what is asked (table.h has the rules).
 enum class Service : uint8_t {
@@ -120,15 +120,15 @@ struct Listener {
   // Certificates by index into Config::pkis, the first is the default. Empty with TLS: chosen among all by SNI, then by the
   // server's name, then "*".
   std::vector<int> pkis;
-  int ca = kNone;              // index into Config::cas
+  int ca = kNoIndex;              // index into Config::cas
   ListenerAuth auth = ListenerAuth::kNone;
-  TableId auth_table = kNone;  // kNone with auth: the system's accounts
-  int filter = kNone;
+  TableId auth_table = kNoIndex;  // kNoIndex with auth: the system's accounts
+  int filter = kNoIndex;
   std::string tag;
   std::string hostname;        // empty: the server's name
-  TableId hostnames = kNone;   // local address -> name
+  TableId hostnames = kNoIndex;   // local address -> name
   bool mask_src = false;
-  TableId senders = kNone;     // login -> addresses it may send as
+  TableId senders = kNoIndex;     // login -> addresses it may send as
   bool senders_masquerade = false;
   bool received_auth = false;
   bool no_dsn = false;
@@ -165,21 +165,21 @@ enum class RelayTls : uint8_t {
 
 struct RelayOptions {
   std::string helo;
-  TableId helo_source = kNone;      // `helo-src`: source address -> EHLO name
-  TableId host = kNone;             // relay URLs, fetched in turn; kNone: by MX
-  TableId domain = kNone;           // recipient domain -> relay URL
+  TableId helo_source = kNoIndex;      // `helo-src`: source address -> EHLO name
+  TableId host = kNoIndex;             // relay URLs, fetched in turn; kNoIndex: by MX
+  TableId domain = kNoIndex;           // recipient domain -> relay URL
   bool backup = false;
   std::string backup_mx;            // empty with backup: the server's name
-  TableId auth = kNone;             // label -> user:password
+  TableId auth = kNoIndex;             // label -> user:password
   std::string mail_from;            // "user@domain", or "@domain" which keeps the user part
-  TableId source = kNone;           // `src`: local addresses, fetched in turn
+  TableId source = kNoIndex;           // `src`: local addresses, fetched in turn
   RelayTls tls = RelayTls::kDefault;
-  int pki = kNone;
-  int ca = kNone;
+  int pki = kNoIndex;
+  int ca = kNoIndex;
   bool srs = false;
   std::string protocols;
   std::string ciphers;
-  int filter = kNone;
+  int filter = kNoIndex;
 };
 
 enum class ActionKind : uint8_t { kMaildir, kMbox, kLmtp, kMda, kForwardOnly, kExpandOnly, kRelay };
@@ -193,11 +193,11 @@ struct Action {
   std::string lmtp_destination;  // host:port, or the path of a socket
   bool lmtp_rcpt_to = false;
   std::string mda_command;    // a format
-  TableId alias = kNone;
-  TableId virtual_users = kNone;
-  TableId userbase = kNone;   // kNone: the system's accounts
+  TableId alias = kNoIndex;
+  TableId virtual_users = kNoIndex;
+  TableId userbase = kNoIndex;   // kNoIndex: the system's accounts
   std::string user;           // deliver as this account; empty: the recipient's
-  int wrapper = kNone;        // index into Config::wrappers
+  int wrapper = kNoIndex;        // index into Config::wrappers
   std::optional<Duration> ttl;  // unset: Config::queue_ttl
   RelayOptions relay;         // when kind is kRelay
 
@@ -209,7 +209,7 @@ struct Criterion {
   bool present = false;
   bool negated = false;
   bool regex = false;
-  TableId table = kNone;
+  TableId table = kNoIndex;
 };
 
 enum class FromKind : uint8_t { kLocal, kAny, kSource, kSocket, kRdns };
@@ -229,9 +229,9 @@ struct Rule {
   Criterion rcpt_to;
   Criterion tag;
   Criterion tls;
-  int action = kNone;   // kNone: reject
+  int action = kNoIndex;   // kNoIndex: reject
 
-  bool IsReject() const { return action == kNone; }
+  bool IsReject() const { return action == kNoIndex; }
 };
 
 enum class FilterPhase : uint8_t {
@@ -251,7 +251,7 @@ struct Filter {
   Criterion criterion;
   FilterDecision decision = FilterDecision::kReject;
   std::string argument;   // status text, new value or report
-  int proc = kNone;       // kProgram: index into Config::procs
+  int proc = kNoIndex;       // kProgram: index into Config::procs
   std::vector<int> chain; // kChain: indices into Config::filters, in order
 };
 
@@ -373,7 +373,7 @@ struct Config {
   std::string resolver_zone;         // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;
 
-  // Each returns the index of the item with that name (pkis: any case), or kNone.
+  // Each returns the index of the item with that name (pkis: any case), or kNoIndex.
   TableId FindTable(std::string_view name) const;
   int FindPki(std::string_view name) const;
   int FindCa(std::string_view name) const;

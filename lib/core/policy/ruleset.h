@@ -43,7 +43,7 @@ struct RuleMatch {
   };
   Outcome outcome = Outcome::kNone;
   const Rule* rule = nullptr;   // for kAccept, kReject, kTemporary
-  int rule_index = kNone;
+  int rule_index = kNoIndex;
   std::string error;            // for kTemporary: which table, and why
 };
 

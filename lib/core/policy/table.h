@@ -81,8 +81,8 @@ class StaticTable final : public Table {
 // TableSet holds the tables of a Config by TableId.
 struct TableSet {
   std::vector<std::shared_ptr<Table>> tables;
-  // Get returns the table, or null for kNone.
-  Table* Get(TableId id) const { return id == kNone ? nullptr : tables.at(static_cast<size_t>(id)).get(); }
+  // Get returns the table, or null for kNoIndex.
+  Table* Get(TableId id) const { return id == kNoIndex ? nullptr : tables.at(static_cast<size_t>(id)).get(); }
 };
 
 // BuildOptionsFor collects what the uses of `declaration` ask of its contents.
