@@ -1,0 +1,248 @@
+#include "lib/store/sqlite/database.h"
+
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "lib/core/base/strings.h"
+
+namespace postern::sqlite {
+namespace {
+
+constexpr std::string_view kCorruptMark = "damaged database";
+
+// StatusOfCode says what SQLite's result means to the callers of a store.
+Status StatusOfCode(sqlite3* handle, int code, std::string_view what) {
+  const int primary = code & 0xff;
+  std::string text = StrCat(what, ": ", handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code), " (SQLite ", code, ")");
+  const int system_error = handle ? sqlite3_system_errno(handle) : 0;
+  switch (primary) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+      return OkStatus();
+    case SQLITE_FULL:
+      return ResourceExhausted(std::move(text));
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_NOMEM:
+      return Unavailable(std::move(text));
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return DataLoss(StrCat(kCorruptMark, ": ", text));
+    case SQLITE_CONSTRAINT:
+      return AlreadyExists(std::move(text));
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return PermissionDenied(std::move(text));
+    case SQLITE_IOERR:
+      // The system's error tells a full disk (ENOSPC, EDQUOT) from a broken one.
+      if (system_error != 0) return ErrnoError(system_error, text);
+      return DataLoss(std::move(text));
+    case SQLITE_CANTOPEN:
+      if (system_error != 0) return ErrnoError(system_error, text);
+      return NotFound(std::move(text));
+    default:
+      return Internal(std::move(text));
+  }
+}
+
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+bool IsCorrupt(const Status& status) { return Message(status).find(kCorruptMark) != std::string_view::npos; }
+
+Statement::Statement(Statement&& other) noexcept
+    : handle_(std::exchange(other.handle_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
+
+Statement& Statement::operator=(Statement&& other) noexcept {
+  if (this != &other) {
+    sqlite3_finalize(statement_);
+    handle_ = std::exchange(other.handle_, nullptr);
+    statement_ = std::exchange(other.statement_, nullptr);
+  }
+  return *this;
+}
+
+Statement::~Statement() { sqlite3_finalize(statement_); }
+
+// A failed bind (a value past SQLite's limit) is reported by the Step that follows: the parameter stays NULL, and our columns
+// that must not be NULL say so.
+Statement& Statement::Bind(int parameter, int64_t value) {
+  sqlite3_bind_int64(statement_, parameter, value);
+  return *this;
+}
+
+Statement& Statement::BindText(int parameter, std::string_view text) {
+  sqlite3_bind_text64(statement_, parameter, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  return *this;
+}
+
+Statement& Statement::BindBlob(int parameter, std::string_view octets) {
+  sqlite3_bind_blob64(statement_, parameter, octets.empty() ? "" : octets.data(), octets.size(), SQLITE_STATIC);
+  return *this;
+}
+
+Statement& Statement::BindNull(int parameter) {
+  sqlite3_bind_null(statement_, parameter);
+  return *this;
+}
+
+StatusOr<bool> Statement::Step() {
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) {
+    Reset();
+    return false;
+  }
+  const Status status = StatusOfCode(handle_, code, "database");
+  Reset();
+  return status;
+}
+
+Status Statement::Run() {
+  while (true) {
+    const StatusOr<bool> more = Step();
+    if (!more.ok()) return more.status();
+    if (!*more) return OkStatus();
+  }
+}
+
+void Statement::Reset() {
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
+
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+std::string_view Statement::Text(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  if (text == nullptr) return {};
+  return std::string_view(text, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+}
+
+std::string_view Statement::Blob(int column) const {
+  const auto* octets = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  if (octets == nullptr) return {};
+  return std::string_view(octets, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+}
+
+bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+
+StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::string& path,
+                                                   const DatabaseOptions& options) {
+  if (files.SqliteVfs() == nullptr) {
+    // SQLite makes files with the umask's permissions, and a log like its database: so the file is made before it.
+    rt::OpenOptions make;
+    make.write = true;
+    make.create = options.create;
+    make.mode = options.mode;
+    const StatusOr<std::unique_ptr<rt::File>> made = files.Open(path, make);
+    if (!made.ok()) return Annotate(made.status(), "database");
+  }
+  sqlite3* handle = nullptr;
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  if (options.create) flags |= SQLITE_OPEN_CREATE;
+  int code = sqlite3_open_v2(path.c_str(), &handle, flags, files.SqliteVfs());
+  std::unique_ptr<Database> database(new Database(path, handle));
+  if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("open database ", path));
+  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  // A small lookaside: a connection for each open mailbox must cost little.
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 128, 64);
+  // The log stays in place between runs, so that its name need not be made durable again and again.
+  int persist = 1;
+  sqlite3_file_control(handle, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+
+  std::string setup;
+  if (options.exclusive) StrAppend(setup, "PRAGMA locking_mode=EXCLUSIVE;");
+  StrAppend(setup, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-",
+            options.cache_kib, "; PRAGMA wal_autocheckpoint=", options.wal_autocheckpoint_pages,
+            "; PRAGMA journal_size_limit=", options.wal_limit_bytes, "; PRAGMA foreign_keys=ON;");
+  Status status = database->Execute(setup);
+  if (!status.ok()) return Annotate(status, StrCat("open database ", path));
+
+  StatusOr<Statement> mode = database->Prepare("PRAGMA journal_mode");
+  if (!mode.ok()) return Annotate(mode.status(), StrCat("open database ", path));
+  const StatusOr<bool> row = mode->Step();
+  if (!row.ok()) return Annotate(row.status(), StrCat("open database ", path));
+  if (!*row || mode->Text(0) != "wal") {
+    return FailedPrecondition(StrCat("open database ", path, ": no write-ahead log on this file system"));
+  }
+  mode->Reset();
+  // The names of the database and its log are made durable before anything is promised.
+  status = files.SyncDirectory(DirectoryOf(path));
+  if (!status.ok()) return Annotate(status, StrCat("open database ", path));
+  return database;
+}
+
+Database::~Database() { sqlite3_close_v2(handle_); }
+
+Status Database::Migrate(std::span<const char* const> steps) {
+  StatusOr<Statement> query = Prepare("PRAGMA user_version");
+  if (!query.ok()) return query.status();
+  const StatusOr<bool> row = query->Step();
+  if (!row.ok()) return row.status();
+  const int64_t version = query->Int(0);
+  query->Reset();
+  const int64_t wanted = static_cast<int64_t>(steps.size());
+  if (version > wanted) {
+    return FailedPrecondition(StrCat(path_, ": schema version ", version, " is newer than this release's ", wanted));
+  }
+  if (version == wanted) return OkStatus();
+  Transaction transaction(*this);
+  POSTERN_RETURN_IF_ERROR(transaction.begun());
+  for (int64_t i = version; i < wanted; ++i) {
+    POSTERN_RETURN_IF_ERROR(Execute(steps[static_cast<size_t>(i)]));
+  }
+  POSTERN_RETURN_IF_ERROR(Execute(StrCat("PRAGMA user_version=", wanted)));
+  return transaction.Commit();
+}
+
+Status Database::Execute(const std::string& sql) {
+  const int code = sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr);
+  return StatusOfCode(handle_, code, "database");
+}
+
+StatusOr<Statement> Database::Prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code =
+      sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (code != SQLITE_OK) return StatusOfCode(handle_, code, "database");
+  return Statement(handle_, statement);
+}
+
+Status Database::Begin() { return Execute("BEGIN IMMEDIATE"); }
+Status Database::Commit() { return Execute("COMMIT"); }
+
+void Database::Rollback() {
+  if (in_transaction()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+bool Database::in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
+
+Status Database::Checkpoint() {
+  const int code = sqlite3_wal_checkpoint_v2(handle_, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  return StatusOfCode(handle_, code, "checkpoint");
+}
+
+Status Database::Check() {
+  StatusOr<Statement> query = Prepare("PRAGMA quick_check(1)");
+  if (!query.ok()) return query.status();
+  const StatusOr<bool> row = query->Step();
+  if (!row.ok()) return row.status();
+  if (*row && query->Text(0) == "ok") return OkStatus();
+  return DataLoss(StrCat(kCorruptMark, ": ", path_, ": ", *row ? query->Text(0) : "no answer"));
+}
+
+void Database::ReleaseMemory() { sqlite3_db_release_memory(handle_); }
+int64_t Database::changes() const { return sqlite3_changes64(handle_); }
+int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_); }
+
+}  // namespace postern::sqlite

@@ -1,0 +1,137 @@
+// SQLite for the stores: a database, its statements and transactions as values. Every call blocks and belongs on the pool.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lib/core/base/status.h"
+#include "lib/rt/files.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace postern::sqlite {
+
+struct DatabaseOptions {
+  // create makes the file when it is missing; without it a missing file is kNotFound.
+  bool create = true;
+  // busy_timeout_ms bounds the wait for another process's lock; after it, calls are kUnavailable.
+  int busy_timeout_ms = 5000;
+  // cache_kib bounds the page cache of this connection.
+  int cache_kib = 256;
+  // wal_autocheckpoint_pages is how many pages (of 4 KiB) the WAL may hold before a commit moves them into the database.
+  int wal_autocheckpoint_pages = 1000;
+  // wal_limit_bytes is what a WAL file is cut back to after a checkpoint when it had to grow past it.
+  int64_t wal_limit_bytes = 4 << 20;
+  // exclusive keeps the file to this one connection for good: no shared memory file, no locks taken for each transaction.
+  bool exclusive = false;
+  // mode is the permissions of a file that is made.
+  uint32_t mode = 0600;
+};
+
+class Database;
+
+// Statement is one prepared statement, used over and over: bind, step through the rows, reset. It dies before its Database.
+// Parameters are numbered from 1, columns from 0. A bound text or blob is borrowed: it stays unchanged until Reset.
+class Statement {
+ public:
+  Statement() = default;
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&& other) noexcept;
+  ~Statement();
+
+  Statement& Bind(int parameter, int64_t value);
+  Statement& BindText(int parameter, std::string_view text);
+  Statement& BindBlob(int parameter, std::string_view octets);
+  Statement& BindNull(int parameter);
+
+  // Step runs to the next row: true when there is one, false at the end (the statement is then reset).
+  StatusOr<bool> Step();
+  // Run steps to the end, ignoring rows, and resets.
+  Status Run();
+  // Reset makes the statement fit for the next use and forgets what was bound.
+  void Reset();
+
+  int64_t Int(int column) const;
+  // Text and Blob lend the column of the present row, until the next Step, Run or Reset.
+  std::string_view Text(int column) const;
+  std::string_view Blob(int column) const;
+  bool IsNull(int column) const;
+
+ private:
+  friend class Database;
+  Statement(sqlite3* handle, sqlite3_stmt* statement) : handle_(handle), statement_(statement) {}
+  sqlite3* handle_ = nullptr;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+// Database is one connection. One thread at a time.
+class Database {
+ public:
+  // Open opens `path` on `files` in WAL mode with synchronous=FULL and makes the names of the database and its log durable. A
+  // file that is no database, or a broken one, is kDataLoss and stays as it is.
+  static StatusOr<std::unique_ptr<Database>> Open(rt::Files& files, const std::string& path,
+                                                  const DatabaseOptions& options = {});
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // Migrate brings the schema up to date: steps[i] is the SQL that leads from version i to i+1 (PRAGMA user_version), all of
+  // them in one transaction. A database newer than the last step is kFailedPrecondition: it belongs to a later release.
+  Status Migrate(std::span<const char* const> steps);
+
+  // Execute runs SQL of our own making, which returns no rows that matter; several statements are allowed.
+  Status Execute(const std::string& sql);
+  // Prepare compiles one statement.
+  StatusOr<Statement> Prepare(std::string_view sql);
+
+  // Begin starts a write transaction (waiting for another writer at most busy_timeout_ms). Commit returns once it is synced.
+  Status Begin();
+  Status Commit();
+  // Rollback ends the transaction, if there is one, without its changes.
+  void Rollback();
+  bool in_transaction() const;
+
+  // Checkpoint moves all of the WAL into the database, syncs it, and empties the WAL.
+  Status Checkpoint();
+  // Check reads the whole database and verifies its structure: kDataLoss, with the first finding, when it is broken.
+  Status Check();
+
+  // ReleaseMemory gives back the page cache that is not in use.
+  void ReleaseMemory();
+  int64_t changes() const;           // rows changed by the last statement
+  int64_t last_insert_rowid() const;
+  const std::string& path() const { return path_; }
+
+ private:
+  Database(std::string path, sqlite3* handle) : path_(std::move(path)), handle_(handle) {}
+  std::string path_;
+  sqlite3* handle_;
+};
+
+// Transaction is a write transaction that is rolled back unless Commit is called and succeeds.
+class Transaction {
+ public:
+  explicit Transaction(Database& database) : database_(database), begun_(database.Begin()) {}
+  ~Transaction() {
+    if (begun_.ok()) database_.Rollback();
+  }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  // begun is the outcome of the start; nothing may be done when it failed.
+  const Status& begun() const { return begun_; }
+  Status Commit() { return database_.Commit(); }
+
+ private:
+  Database& database_;
+  Status begun_;
+};
+
+// IsCorrupt tells whether `status` says that a database is damaged (SQLITE_CORRUPT, SQLITE_NOTADB).
+bool IsCorrupt(const Status& status);
+
+}  // namespace postern::sqlite
