@@ -1,0 +1,116 @@
+#include "lib/core/queue/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace postern::queue {
+
+WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTime now, double chance) {
+  const Duration base = envelope.kind == Envelope::Kind::kRelay ? policy.relay_base : policy.local_base;
+  const WallTime created = std::min(envelope.created, now);
+  double n = std::max<double>(1, envelope.attempts);
+  // The first n with created + base * n^2 beyond now.
+  const double passed = absl::FDivDuration(now - created, base);
+  n = std::max(n, std::floor(std::sqrt(std::max(0.0, passed))) + 1);
+  WallTime next = created + base * (n * n);
+  const WallTime previous = std::max(now, created + base * ((n - 1) * (n - 1)));
+  next += (next - previous) * policy.jitter * chance;
+  return std::max(next, now + policy.least_delay);
+}
+
+bool HasExpired(const Envelope& envelope, WallTime now) { return now >= envelope.expires(); }
+
+WallTime SteadyClock::Now(Instant monotonic, WallTime wall) {
+  if (monotonic <= last_monotonic_) return time_;
+  const Duration passed = monotonic - last_monotonic_;
+  last_monotonic_ = monotonic;
+  const Duration slack = passed / 10;
+  const Duration behind = wall - (time_ + passed);
+  time_ += passed + std::clamp(behind, -slack, slack);
+  return time_;
+}
+
+ReadyQueue::Offer ReadyQueue::Add(Envelope envelope) {
+  if (known_.contains(envelope.id) || in_flight_.contains(envelope.id)) return Offer::kKnown;
+  if (ready_count_ >= limits_.max_ready) return Offer::kFull;
+  const uint64_t key = DestinationKey(envelope);
+  Destination& destination = destinations_[key];
+  if (destination.ready.size() >= limits_.max_ready_per_destination) return Offer::kFull;
+  const Envelope::Kind kind = envelope.kind;
+  known_.insert(envelope.id);
+  destination.ready.push_back(std::move(envelope));
+  ++ready_count_;
+  List(key, destination, kind);
+  return Offer::kTaken;
+}
+
+void ReadyQueue::List(uint64_t key, Destination& destination, Envelope::Kind kind) {
+  if (destination.listed || destination.ready.empty()) return;
+  if (destination.in_flight >= limits_.max_in_flight_per_destination) return;
+  destination.listed = true;
+  rounds_[static_cast<size_t>(kind)].push_back(key);
+}
+
+std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rule) {
+  std::vector<Envelope> batch;
+  std::deque<uint64_t>& round = rounds_[static_cast<size_t>(kind)];
+  while (!round.empty() && batch.size() < rule.max_batch && in_flight_.size() < limits_.max_in_flight) {
+    const uint64_t key = round.front();
+    round.pop_front();
+    Destination& destination = destinations_[key];
+    destination.listed = false;
+    while (!destination.ready.empty() && batch.size() < rule.max_batch && in_flight_.size() < limits_.max_in_flight &&
+           destination.in_flight < limits_.max_in_flight_per_destination) {
+      Envelope& first = destination.ready.front();
+      if (rule.same_message && !batch.empty() && first.message_id() != batch.front().message_id()) break;
+      known_.erase(first.id);
+      in_flight_.insert(first.id);
+      ++destination.in_flight;
+      --ready_count_;
+      batch.push_back(std::move(first));
+      destination.ready.pop_front();
+    }
+    // What is left waits for its next turn, behind the others.
+    List(key, destination, kind);
+    if (destination.ready.empty() && destination.in_flight == 0) destinations_.erase(key);
+    if (!rule.across_destinations && !batch.empty()) break;
+  }
+  return batch;
+}
+
+void ReadyQueue::Finished(EnvelopeId id, uint64_t destination_key) {
+  if (in_flight_.erase(id) == 0) return;
+  const auto found = destinations_.find(destination_key);
+  if (found == destinations_.end()) return;
+  Destination& destination = found->second;
+  --destination.in_flight;
+  if (!destination.ready.empty()) {
+    List(destination_key, destination, destination.ready.front().kind);
+  } else if (destination.in_flight == 0 && !destination.listed) {
+    destinations_.erase(found);
+  }
+}
+
+bool ReadyQueue::Forget(EnvelopeId id) {
+  if (known_.erase(id) == 0) return false;
+  for (auto& [key, destination] : destinations_) {
+    const auto found = std::find_if(destination.ready.begin(), destination.ready.end(),
+                                    [id](const Envelope& envelope) { return envelope.id == id; });
+    if (found == destination.ready.end()) continue;
+    destination.ready.erase(found);
+    --ready_count_;
+    return true;
+  }
+  return false;
+}
+
+std::vector<uint64_t> ReadyQueue::Crowded() const {
+  std::vector<uint64_t> keys;
+  for (const auto& [key, destination] : destinations_) {
+    if (destination.ready.size() >= limits_.max_ready_per_destination) keys.push_back(key);
+  }
+  return keys;
+}
+
+}  // namespace postern::queue

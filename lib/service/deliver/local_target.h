@@ -1,0 +1,36 @@
+// LocalTarget: where and as whom a local delivery is made. The server's composition answers this from the configuration, so
+// that the deliverer knows neither rules nor formats.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "lib/core/base/status.h"
+#include "lib/core/queue/envelope.h"
+#include "lib/rt/files.h"
+
+namespace postern::deliver {
+
+struct LocalTarget {
+  enum class Kind : uint8_t {
+    kMaildir,  // into the Maildir at `path`
+    kMbox,     // append to the file at `path`
+    kNowhere,  // accepted and dropped: the null destination of an alias
+  };
+  Kind kind = Kind::kMaildir;
+  std::string path;                        // absolute, variables filled in
+  bool junk = false;                       // mail marked as spam goes to the folder Junk
+  // run_as is the account whose file system rights are used; unset: our own (an unprivileged server).
+  std::optional<rt::Credentials> run_as;
+};
+
+class TargetResolver {
+ public:
+  virtual ~TargetResolver() = default;
+  // ResolveTarget tells where `envelope` goes. It is called on the pool and may block. kNotFound: the account is no more (a
+  // permanent failure); kUnimplemented: the action is of a kind that is not delivered here (permanent as well); anything else
+  // is temporary.
+  virtual StatusOr<LocalTarget> ResolveTarget(const queue::Envelope& envelope) = 0;
+};
+
+}  // namespace postern::deliver
