@@ -13,7 +13,6 @@ std::string_view CloseReasonName(CloseReason reason) {
     case CloseReason::kNotSmtp: return "not-smtp";
     case CloseReason::kProtocol: return "protocol-error";
     case CloseReason::kShutdown: return "shutdown";
-    case CloseReason::kInternal: return "internal-error";
   }
   return "unknown";
 }

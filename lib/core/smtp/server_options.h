@@ -53,6 +53,9 @@ struct ServerOptions {
   size_t input_buffer_bytes = 32'768;        // what Feed keeps at most; grown on demand, given back when empty
   size_t output_buffer_bytes = 16'384;       // pending replies beyond this stop the session at kNeedOutput
   size_t max_overlong_line_bytes = 65'536;   // a command line that never ends is cut off here: 421 and close
+  // A message that is refused already is read over to its end, so that both sides stay in step, up to this many octets; then
+  // the reply comes at once and the session closes.
+  uint64_t max_discard_bytes = 134'217'728;
 
   // Patience with a peer that errs.
   size_t max_errors = 20;                    // 4xx and 5xx of ours for bad commands; then 421 4.7.0 and close

@@ -50,7 +50,6 @@ enum class CloseReason : uint8_t {
   kNotSmtp,           // HTTP, TLS or binary junk on a plain port
   kProtocol,          // framing that cannot be followed: a bad BDAT size, a line without end, bare line ends in DATA
   kShutdown,          // RequestShutdown
-  kInternal,          // a check failed; fails closed
 };
 // CloseReasonName gives a word for logs: "quit", "timeout", ...
 std::string_view CloseReasonName(CloseReason reason);
