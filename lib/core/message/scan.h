@@ -1,0 +1,29 @@
+// The inner loops over octets: the few that decide how fast a message is read.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace postern::message {
+
+// FindDashLine returns the offset of the first line at or after `from` that begins with "--", where a line begins at `from` or
+// after LF; text.size() when there is none.
+size_t FindDashLine(std::string_view text, size_t from);
+
+// CountLf counts the LFs of `text`.
+size_t CountLf(std::string_view text);
+
+// OctetFacts is what has to be known of a body before it is sent or shown.
+struct OctetFacts {
+  bool eight_bit = false;  // octets above 0x7F
+  bool nul = false;
+  bool bare_cr = false;  // CR without LF after it
+  bool bare_lf = false;  // LF without CR before it
+  size_t lf_count = 0;
+  size_t longest_line_bytes = 0;  // without its line end
+};
+
+// Examine reads all of `text` once. A CR or LF at the edge counts by what is inside `text` alone.
+OctetFacts Examine(std::string_view text);
+
+}  // namespace postern::message
