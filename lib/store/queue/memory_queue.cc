@@ -38,10 +38,10 @@ class MemoryQueue final : public Queue {
     co_return due;
   }
 
-  rt::Task<StatusOr<WallTime>> NextDue(rt::Executor&) override {
+  rt::Task<StatusOr<WallTime>> NextDue(rt::Executor&, WallTime after) override {
     const std::lock_guard lock(mutex_);
     for (const auto& [time, id] : by_time_) {
-      if (!envelopes_.at(id).held) co_return time;
+      if (time > after && !envelopes_.at(id).held) co_return time;
     }
     co_return absl::InfiniteFuture();
   }
@@ -99,7 +99,7 @@ class MemoryQueue final : public Queue {
 
   WallTime Now() override {
     const std::lock_guard lock(mutex_);
-    return clock_.Now(world_.clock().Now(), world_.clock().WallNow());
+    return absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now(world_.clock().Now(), world_.clock().WallNow())));
   }
   QueueStatistics statistics() const override {
     const std::lock_guard lock(mutex_);

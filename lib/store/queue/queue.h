@@ -41,7 +41,7 @@ struct Change {
     kRemove,  // it is done with: delivered, bounced or removed by the operator. With the last one the message goes
     kUpdate,  // its attempts, next_attempt, error and notices are as in `envelope` now; other fields are stored as well
     kHold,    // it is not scheduled until released
-    kRelease,
+    kRelease, // LoadDue finds it again once that is written, which begins at once
   };
   Kind kind = Kind::kRemove;
   queue::EnvelopeId id = 0;
@@ -119,8 +119,9 @@ class Queue {
 
   // LoadDue returns envelopes whose next_attempt has come, the longest due first, as of all that was recorded before.
   virtual rt::Task<StatusOr<std::vector<queue::Envelope>>> LoadDue(rt::Executor& loop, DueRequest request) = 0;
-  // NextDue returns the earliest next_attempt of all envelopes that may be scheduled; InfiniteFuture when there is none.
-  virtual rt::Task<StatusOr<WallTime>> NextDue(rt::Executor& loop) = 0;
+  // NextDue returns the earliest next_attempt later than `after` of all envelopes that may be scheduled; InfiniteFuture when
+  // there is none.
+  virtual rt::Task<StatusOr<WallTime>> NextDue(rt::Executor& loop, WallTime after) = 0;
   // LoadDeferred returns up to `limit` envelopes for one destination that wait for another attempt, wherever that lies.
   virtual rt::Task<StatusOr<std::vector<queue::Envelope>>> LoadDeferred(rt::Executor& loop, uint64_t destination_key,
                                                                         size_t limit) = 0;
@@ -138,7 +139,8 @@ class Queue {
   // Flush waits until all that was recorded before is durable.
   virtual rt::Task<Status> Flush(rt::Executor& loop) = 0;
 
-  // Now is the queue's steady time (core/queue's SteadyClock), in which created, next_attempt and expiry are meant.
+  // Now is the queue's steady time (core/queue's SteadyClock), in which created, next_attempt and expiry are meant; whole
+  // microseconds.
   virtual WallTime Now() = 0;
   virtual QueueStatistics statistics() const = 0;
   virtual QueueHealth health() const = 0;

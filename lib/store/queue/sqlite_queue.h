@@ -1,0 +1,148 @@
+// SqliteQueue: the queue on disk, and how many sessions share one sync.
+//
+// Whoever commits a message puts it on a list and waits; so does, without waiting, whoever records a change. One job at a time
+// runs on the pool, takes what is on the list, and makes all of it durable:
+//
+//   1. large bodies: write what is not in its file yet, ask the kernel to begin writing all of them, sync each, and sync the
+//      folder once;
+//   2. one SQLite transaction for all messages, envelopes and changes; its commit is one sync of the log;
+//   3. files of messages that are gone are removed; the scheduler is told; everybody who waited is told.
+//
+// While it runs the next list grows, so the batch is as large as the disk is slow, and a lone session waits for nobody.
+//
+// Changes on the list (`waiting_`) or in the running batch (`writing_`) lie over what is read from the database, so that every
+// reader sees them at once. A change whose batch failed goes back on the list.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "lib/core/queue/schedule.h"
+#include "lib/store/queue/queue.h"
+#include "lib/store/queue/spool_database.h"
+
+namespace postern::store {
+
+// PendingMessage is a message on its way into the queue.
+struct PendingMessage {
+  explicit PendingMessage(rt::Executor* loop) : done(loop) {}
+  queue::MessageId id = 0;
+  std::string octets;                  // the body, or what of it is not in `file` yet
+  std::unique_ptr<rt::File> file;      // set once the body outgrew the memory
+  std::string path;                    // of the file
+  uint64_t size_bytes = 0;
+  uint32_t checksum = 0;
+  std::vector<queue::Envelope> envelopes;
+  std::vector<Change> changes;
+  rt::Completion<Status> done;
+};
+
+// QueueCore is shared by the queue, its writers and the jobs on the pool; the last of them to go destroys it.
+class QueueCore : public std::enable_shared_from_this<QueueCore> {
+ public:
+  QueueCore(rt::World& world, LogSink& log, std::string spool, const QueueOptions& options);
+
+  // Open opens the database and removes what an earlier run left unfinished. Blocks.
+  Status Open();
+
+  // Submit puts `message` on the list. Any thread. Its `done` is completed when its batch ended.
+  void Submit(std::shared_ptr<PendingMessage> message);
+  void Record(std::vector<Change> changes);
+  // SubmitFlush completes `done` when all that is on the list now is durable.
+  void SubmitFlush(std::shared_ptr<rt::Completion<Status>> done);
+  void Shutdown();
+
+  // Read calls of the pool: they see recorded changes.
+  StatusOr<std::vector<queue::Envelope>> LoadDue(const DueRequest& request);
+  StatusOr<WallTime> NextDue(WallTime after);
+  StatusOr<std::vector<queue::Envelope>> LoadDeferred(uint64_t destination_key, size_t limit);
+  StatusOr<queue::Envelope> Get(queue::EnvelopeId id);
+  StatusOr<std::vector<queue::Envelope>> List(const ListRequest& request);
+  StatusOr<QueueCounts> Counts();
+  StatusOr<std::shared_ptr<const Body>> OpenBody(queue::MessageId id);
+  // CachedBody is OpenBody for a fresh message, without the disk; null when it is not in memory. Any thread.
+  std::shared_ptr<const Body> CachedBody(queue::MessageId id);
+
+  // WriteBody moves what `message` holds in memory to the end of its file, which it makes if there is none yet. Blocks.
+  Status WriteBody(PendingMessage& message);
+
+  // CheckSpace is kResourceExhausted below the reserve. Blocks. SpaceIsLow is what it last found; it looks again, on the pool,
+  // when that was long ago. Any thread.
+  Status CheckSpace();
+  bool SpaceIsLow();
+
+  WallTime Now();
+  std::string BodyPath(queue::MessageId id) const;
+  void set_observer(std::function<void(const std::vector<queue::Envelope>&)> observer) { observer_ = std::move(observer); }
+  QueueStatistics statistics() const;
+  QueueHealth health() const;
+  rt::World& world() { return world_; }
+  const QueueOptions& options() const { return options_; }
+
+ private:
+  // Overlay is what was recorded for one envelope and is not in the database yet.
+  struct Overlay {
+    bool removed = false;
+    std::optional<queue::Envelope> update;
+    std::optional<bool> held;
+  };
+  using Overlays = std::map<queue::EnvelopeId, Overlay>;
+  struct Batch {
+    std::vector<std::shared_ptr<PendingMessage>> messages;
+    std::vector<Change> changes;
+    std::vector<std::shared_ptr<rt::Completion<Status>>> flushes;
+  };
+
+  static void Merge(Overlay& below, const Overlay& above);
+  void StartLocked();                 // posts the job unless it runs
+  void StartLaterLocked(Duration delay);
+  void RunBatch();                    // the job
+  Batch TakeBatch();
+  void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages, std::vector<Status>& outcomes);
+  void FinishBatch(Batch& batch, const std::vector<Status>& outcomes, const Status& status);
+  void Cache(PendingMessage& message);
+  void Uncache(queue::MessageId id);
+  void ReportHealth(const Status& status);
+  Overlays SnapshotOverlays();
+  static bool ApplyOverlay(const Overlays& overlays, queue::Envelope& envelope);
+  Status ReclaimBodies();
+  void LogProblem(LogLevel level, std::string event, const Status& status, const std::string& id);
+
+  rt::World& world_;
+  LogSink& log_;
+  const std::string spool_;
+  const QueueOptions options_;
+  std::function<void(const std::vector<queue::Envelope>&)> observer_;
+
+  std::mutex database_mutex_;  // before mutex_ where both are held
+  std::unique_ptr<SpoolDatabase> database_;
+
+  mutable std::mutex mutex_;
+  std::deque<std::shared_ptr<PendingMessage>> messages_;
+  Overlays waiting_;
+  Overlays writing_;
+  std::vector<std::shared_ptr<rt::Completion<Status>>> flushes_;
+  bool running_ = false;    // the job is posted or runs
+  bool timer_set_ = false;  // a later start is arranged
+  bool closed_ = false;
+  QueueStatistics statistics_;
+  QueueHealth health_;
+
+  std::mutex clock_mutex_;
+  queue::SteadyClock clock_;
+
+  std::mutex cache_mutex_;
+  std::unordered_map<queue::MessageId, std::shared_ptr<const Body>> cache_;
+  size_t cached_bytes_ = 0;
+
+  std::atomic<bool> space_low_ = false;
+  std::atomic<int64_t> space_checked_ns_ = 0;
+};
+
+}  // namespace postern::store

@@ -1,0 +1,59 @@
+#include "lib/core/queue/bounce.h"
+
+#include <array>
+
+#include <gtest/gtest.h>
+
+namespace postern::queue {
+namespace {
+
+Envelope From(std::string_view local) {
+  Envelope e;
+  e.sender.address = local.empty() ? mail::Address{} : mail::Address{std::string(local), "example.org"};
+  e.created = absl::FromUnixSeconds(1000);
+  return e;
+}
+
+TEST(Bounce, NobodyIsToldOfWhatTheNullSenderOrANoticeSent) {
+  Envelope e = From("");
+  e.dsn_notify = mail::kNotifySuccess | mail::kNotifyFailure | mail::kNotifyDelay;
+  EXPECT_FALSE(WantsFailure(e) || WantsSuccess(e) || WantsDelay(e));
+  e = From("a");
+  e.bounce = true;
+  EXPECT_FALSE(WantsFailure(e) || WantsSuccess(e) || WantsDelay(e));
+}
+
+TEST(Bounce, NotifyDecides) {
+  struct Row {
+    uint8_t notify;
+    bool failure, success, delay;
+  };
+  for (const Row& row : {Row{mail::kNotifyUnset, true, false, true}, Row{mail::kNotifyNever, false, false, false},
+                         Row{mail::kNotifySuccess, false, true, false}, Row{mail::kNotifyFailure, true, false, false},
+                         Row{mail::kNotifyDelay, false, false, true},
+                         Row{mail::kNotifySuccess | mail::kNotifyFailure, true, true, false}}) {
+    Envelope e = From("a");
+    e.dsn_notify = row.notify;
+    EXPECT_EQ(WantsFailure(e), row.failure) << int{row.notify};
+    EXPECT_EQ(WantsSuccess(e), row.success) << int{row.notify};
+    EXPECT_EQ(WantsDelay(e), row.delay) << int{row.notify};
+  }
+}
+
+TEST(Bounce, OneDelayNoticeForEachInterval) {
+  const std::array<Duration, 2> intervals = {absl::Hours(4), absl::Hours(24)};
+  Envelope e = From("a");
+  e.next_attempt = e.created + absl::Hours(4);
+  EXPECT_EQ(DelayNoticeDue(e, intervals), std::nullopt);
+  e.next_attempt += absl::Seconds(1);
+  EXPECT_EQ(DelayNoticeDue(e, intervals), 1u);
+  e.delay_notices = 1;
+  EXPECT_EQ(DelayNoticeDue(e, intervals), std::nullopt);
+  e.next_attempt = e.created + absl::Hours(25);
+  EXPECT_EQ(DelayNoticeDue(e, intervals), 2u);
+  e.delay_notices = 0;
+  EXPECT_EQ(DelayNoticeDue(e, intervals), 2u);
+}
+
+}  // namespace
+}  // namespace postern::queue

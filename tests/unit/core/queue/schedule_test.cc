@@ -1,0 +1,111 @@
+#include "lib/core/queue/schedule.h"
+
+#include <gtest/gtest.h>
+
+namespace postern::queue {
+namespace {
+
+const WallTime kStart = absl::FromUnixSeconds(1'700'000'000);
+
+Envelope Make(uint32_t message, uint32_t low, std::string domain, Envelope::Kind kind = Envelope::Kind::kRelay) {
+  Envelope e;
+  e.id = MakeEnvelopeId(message, low);
+  e.kind = kind;
+  e.action = "x";
+  e.destination = mail::Address{"a", domain};
+  e.user = domain;
+  e.created = kStart;
+  return e;
+}
+
+TEST(NextAttempt, GrowsWithTheSquareOfTheFailures) {
+  RetryPolicy policy;
+  Envelope e = Make(1, 1, "a");
+  WallTime now = kStart;
+  std::vector<int64_t> offsets;
+  for (e.attempts = 1; e.attempts <= 5; ++e.attempts) {
+    now = NextAttempt(policy, e, now, 0);
+    offsets.push_back(absl::ToInt64Seconds(now - kStart));
+  }
+  EXPECT_EQ(offsets, (std::vector<int64_t>{400, 1600, 3600, 6400, 10000}));
+  e.kind = Envelope::Kind::kLocal;
+  e.attempts = 1;
+  EXPECT_EQ(NextAttempt(policy, e, kStart, 0), kStart + absl::Seconds(10));
+}
+
+TEST(NextAttempt, LiesInTheFutureAfterALongSleepAndWithAClockThatWasSetBack) {
+  RetryPolicy policy;
+  Envelope e = Make(1, 1, "a");
+  e.attempts = 1;
+  for (const Duration passed : {absl::Hours(1), absl::Hours(24 * 365 * 10), -absl::Hours(1), -absl::Hours(24 * 3650)}) {
+    const WallTime now = kStart + passed;
+    for (const double chance : {0.0, 0.5, 0.999}) {
+      EXPECT_GE(NextAttempt(policy, e, now, chance), now + policy.least_delay) << passed;
+    }
+  }
+}
+
+TEST(NextAttempt, ChanceSpreadsWithinTheShare) {
+  RetryPolicy policy;
+  Envelope e = Make(1, 1, "a");
+  e.attempts = 1;
+  EXPECT_EQ(NextAttempt(policy, e, kStart, 0.5), kStart + absl::Seconds(420));
+}
+
+TEST(SteadyClock, DoesNotFollowAJump) {
+  Instant mono{1};
+  SteadyClock clock(mono, kStart);
+  mono = mono + absl::Seconds(100);
+  EXPECT_EQ(clock.Now(mono, kStart + absl::Seconds(100)), kStart + absl::Seconds(100));
+  // Ten years forward: a tenth of the time that passes is made up, no more.
+  mono = mono + absl::Seconds(100);
+  EXPECT_EQ(clock.Now(mono, kStart + absl::Hours(87600)), kStart + absl::Seconds(210));
+  // An hour back: it goes on, slower.
+  mono = mono + absl::Seconds(100);
+  EXPECT_EQ(clock.Now(mono, kStart - absl::Hours(1)), kStart + absl::Seconds(300));
+  EXPECT_EQ(clock.Now(mono, kStart - absl::Hours(2)), kStart + absl::Seconds(300));
+}
+
+TEST(ReadyQueue, DestinationsTakeTurnsAndADeadOneDoesNotStarveTheRest) {
+  ReadyLimits limits;
+  limits.max_in_flight_per_destination = 2;
+  limits.max_ready_per_destination = 3;
+  ReadyQueue ready(limits);
+  for (uint32_t i = 1; i <= 3; ++i) EXPECT_EQ(ready.Add(Make(i, 1, "dead")), ReadyQueue::Offer::kTaken);
+  EXPECT_EQ(ready.Add(Make(4, 1, "dead")), ReadyQueue::Offer::kFull);
+  EXPECT_EQ(ready.Add(Make(1, 1, "dead")), ReadyQueue::Offer::kKnown);
+  EXPECT_EQ(ready.Crowded().size(), 1u);
+  EXPECT_EQ(ready.Add(Make(9, 1, "alive")), ReadyQueue::Offer::kTaken);
+
+  const ReadyQueue::BatchRule one{.max_batch = 10, .same_message = true};
+  const auto first = ready.Next(Envelope::Kind::kRelay, one);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].destination.domain, "dead");
+  const auto second = ready.Next(Envelope::Kind::kRelay, one);
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(second[0].destination.domain, "alive");
+  EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, one).size(), 1u);
+  EXPECT_TRUE(ready.Next(Envelope::Kind::kRelay, one).empty()) << "two of the dead one are in flight";
+  EXPECT_TRUE(ready.InFlight(first[0].id));
+  EXPECT_EQ(ready.Add(first[0]), ReadyQueue::Offer::kKnown);
+  ready.Finished(first[0].id, DestinationKey(first[0]));
+  EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, one).size(), 1u);
+}
+
+TEST(ReadyQueue, BatchesByMessageOrAcrossAccounts) {
+  ReadyQueue ready((ReadyLimits()));
+  ready.Add(Make(1, 1, "a"));
+  ready.Add(Make(1, 2, "a"));
+  ready.Add(Make(2, 1, "a"));
+  EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, {.max_batch = 10, .same_message = true}).size(), 2u);
+  EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, {.max_batch = 10, .same_message = true}).size(), 1u);
+  for (uint32_t i = 1; i <= 5; ++i) ready.Add(Make(10 + i, 1, std::string(1, char('a' + i)), Envelope::Kind::kLocal));
+  EXPECT_EQ(ready.Next(Envelope::Kind::kLocal, {.max_batch = 4, .across_destinations = true}).size(), 4u);
+  EXPECT_EQ(ready.ready(), 1u);
+  EXPECT_TRUE(ready.Forget(MakeEnvelopeId(15, 1)));
+  EXPECT_FALSE(ready.Forget(MakeEnvelopeId(15, 1)));
+  EXPECT_TRUE(ready.Next(Envelope::Kind::kLocal, {.max_batch = 4}).empty());
+}
+
+}  // namespace
+}  // namespace postern::queue

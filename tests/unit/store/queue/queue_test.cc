@@ -1,0 +1,346 @@
+// What both queues promise, and what the one on disk promises beyond that.
+#include "lib/store/queue/queue.h"
+
+#include <sqlite3.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "lib/core/base/strings.h"
+#include "lib/rt/asio/asio_world.h"
+
+namespace postern::store {
+namespace {
+
+using queue::Envelope;
+using queue::EnvelopeId;
+using queue::MessageId;
+
+class CollectingLog final : public LogSink {
+ public:
+  void Write(const LogRecord& record) override {
+    const std::lock_guard lock(mutex_);
+    lines_.push_back(FormatLogRecord(record));
+  }
+  std::string All() {
+    const std::lock_guard lock(mutex_);
+    return StrJoin(lines_, "\n");
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+Envelope To(std::string user) {
+  Envelope e;
+  e.sender.address = mail::Address{"sender", "example.org"};
+  e.recipient = e.destination = mail::Address{user, "example.com"};
+  e.user = user;
+  e.action = "local";
+  return e;
+}
+
+template <typename T>
+rt::Task<void> Keep(rt::Task<T> task, std::optional<T>* result, rt::AsioWorld* world) {
+  T value = co_await std::move(task);
+  result->emplace(std::move(value));
+  world->Stop();
+}
+
+class QueueTest : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/postern-queue-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    root_ = name;
+    Start();
+  }
+  void TearDown() override {
+    queue_.reset();
+    std::filesystem::remove_all(root_);
+  }
+
+  // Start opens the queue in a new world, as a process that starts does.
+  void Start() {
+    queue_.reset();
+    world_ = std::make_unique<rt::AsioWorld>();
+    if (!GetParam()) {
+      queue_ = NewMemoryQueue(*world_);
+      return;
+    }
+    StatusOr<std::unique_ptr<Queue>> opened = OpenSqliteQueue(*world_, log_, root_ + "/spool", options_);
+    ASSERT_TRUE(opened.ok()) << Text(opened.status());
+    queue_ = *std::move(opened);
+  }
+
+  template <typename T>
+  T Run(rt::Task<T> task) {
+    std::optional<T> result;
+    rt::TaskGroup group;
+    world_->main_loop().Post([&] { group.Spawn(Keep(std::move(task), &result, world_.get())); });
+    world_->Run();
+    return *std::move(result);
+  }
+
+  rt::Executor& loop() { return world_->main_loop(); }
+
+  rt::Task<StatusOr<MessageId>> Send(std::string body, std::vector<Envelope> envelopes) {
+    StatusOr<std::unique_ptr<MessageWriter>> writer = queue_->NewMessage(loop());
+    if (!writer.ok()) co_return writer.status();
+    for (size_t i = 0; i < body.size(); i += 10000) {
+      const std::string part = body.substr(i, 10000);
+      const Status status = co_await (*writer)->Append(part);
+      if (!status.ok()) co_return status;
+    }
+    StatusOr<MessageId> id = co_await (*writer)->Commit(std::move(envelopes));
+    co_return id;
+  }
+
+  StatusOr<std::vector<Envelope>> Due() {
+    DueRequest request;
+    request.now = queue_->Now();
+    return Run(queue_->LoadDue(loop(), request));
+  }
+
+  std::string ReadBody(MessageId id) {
+    const StatusOr<std::shared_ptr<const Body>> body = Run(queue_->OpenBody(loop(), id));
+    if (!body.ok()) return Text(body.status());
+    std::string octets((*body)->size_bytes(), '\0');
+    const StatusOr<size_t> got = (*body)->ReadAt(0, octets);
+    EXPECT_EQ(*got, octets.size());
+    return octets;
+  }
+
+  static Change Remove(EnvelopeId id) {
+    Change change;
+    change.id = id;
+    return change;
+  }
+
+  QueueOptions options_;
+  CollectingLog log_;
+  std::string root_;
+  std::unique_ptr<rt::AsioWorld> world_;
+  std::unique_ptr<Queue> queue_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Both, QueueTest, ::testing::Values(false, true),
+                         [](const auto& each) { return each.param ? "Disk" : "Memory"; });
+
+TEST_P(QueueTest, KeepsMessagesOfEverySizeUntilTheirLastEnvelopeIsDone) {
+  for (const size_t size : {size_t{0}, size_t{5}, size_t{32768}, size_t{32769}, size_t{300000}, size_t{1000000}}) {
+    std::string body(size, 'x');
+    for (size_t i = 0; i < size; i += 7) body[i] = static_cast<char>('a' + i % 26);
+    const StatusOr<MessageId> id = Run(Send(body, {To("a"), To("b")}));
+    ASSERT_TRUE(id.ok()) << Text(id.status());
+    EXPECT_EQ(ReadBody(*id), body) << size;
+    const auto due = Due();
+    ASSERT_EQ(due->size(), 2u);
+    EXPECT_EQ((*due)[0].message_id(), *id);
+    EXPECT_NE((*due)[0].id, (*due)[1].id);
+    queue_->Record({Remove((*due)[0].id)});
+    EXPECT_EQ(Due()->size(), 1u) << "a recorded change is seen at once";
+    EXPECT_EQ(ReadBody(*id), body);
+    queue_->Record({Remove((*due)[1].id)});
+    ASSERT_TRUE(Run(queue_->Flush(loop())).ok());
+    EXPECT_EQ(Run(queue_->OpenBody(loop(), *id)).status().code(), StatusCode::kNotFound);
+    const auto counts = Run(queue_->Counts(loop()));
+    EXPECT_EQ(counts->messages, 0u);
+    EXPECT_EQ(counts->envelopes, 0u);
+  }
+  if (GetParam()) {
+    EXPECT_TRUE(std::filesystem::is_empty(root_ + "/spool/bodies"));
+  }
+}
+
+TEST_P(QueueTest, AnUpdateMovesTheNextAttempt) {
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  Envelope envelope = Due()->front();
+  envelope.attempts = 1;
+  envelope.last_error = "try later";
+  envelope.next_attempt = queue_->Now() + absl::Hours(1);
+  Change change;
+  change.kind = Change::Kind::kUpdate;
+  change.envelope = envelope;
+  queue_->Record({change});
+  EXPECT_TRUE(Due()->empty());
+  EXPECT_EQ(*Run(queue_->NextDue(loop(), queue_->Now())), envelope.next_attempt);
+  ASSERT_TRUE(Run(queue_->Flush(loop())).ok());
+  EXPECT_TRUE(Due()->empty());
+  EXPECT_EQ(Run(queue_->Get(loop(), envelope.id))->last_error, "try later");
+  EXPECT_EQ(*Run(queue_->NextDue(loop(), queue_->Now())), envelope.next_attempt);
+  EXPECT_EQ(Run(queue_->LoadDeferred(loop(), queue::DestinationKey(envelope), 10))->size(), 1u);
+  DueRequest later;
+  later.now = envelope.next_attempt + absl::Seconds(1);
+  EXPECT_EQ(Run(queue_->LoadDue(loop(), later))->size(), 1u);
+  later.except_destinations = {queue::DestinationKey(envelope)};
+  EXPECT_TRUE(Run(queue_->LoadDue(loop(), later))->empty());
+}
+
+TEST_P(QueueTest, HoldsAndReleases) {
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  const EnvelopeId id = Due()->front().id;
+  Change change;
+  change.id = id;
+  change.kind = Change::Kind::kHold;
+  queue_->Record({change});
+  EXPECT_TRUE(Due()->empty());
+  EXPECT_EQ(Run(queue_->Counts(loop()))->held, 1u);
+  EXPECT_TRUE(Run(queue_->Get(loop(), id))->held);
+  change.kind = Change::Kind::kRelease;
+  queue_->Record({change});
+  ASSERT_TRUE(Run(queue_->Flush(loop())).ok());
+  EXPECT_EQ(Due()->size(), 1u);
+}
+
+TEST_P(QueueTest, ListsInOrderByPages) {
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(Run(Send("m", {To("a"), To("b")})).ok());
+  std::vector<EnvelopeId> ids;
+  ListRequest request;
+  request.limit = 7;
+  while (true) {
+    const auto page = Run(queue_->List(loop(), request));
+    ASSERT_TRUE(page.ok());
+    if (page->empty()) break;
+    for (const Envelope& envelope : *page) ids.push_back(envelope.id);
+    request.after = ids.back();
+  }
+  EXPECT_EQ(ids.size(), 40u);
+  EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end()));
+  ListRequest one;
+  one.message = queue::MessageIdOf(ids.front());
+  EXPECT_EQ(Run(queue_->List(loop(), one))->size(), 2u);
+}
+
+TEST_P(QueueTest, TellsTheObserverAndCommitsChangesWithTheMessage) {
+  std::vector<Envelope> seen;
+  queue_->SetCommitObserver([&](const std::vector<Envelope>& envelopes) { seen = envelopes; });
+  const StatusOr<MessageId> first = Run(Send("m", {To("a")}));
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].message_id(), *first);
+  auto writer = *queue_->NewMessage(loop());
+  const StatusOr<MessageId> second = Run(writer->Commit({To("notice")}, {Remove(seen[0].id)}));
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(*second, writer->message_id());
+  const auto due = Due();
+  ASSERT_EQ(due->size(), 1u);
+  EXPECT_EQ((*due)[0].user, "notice");
+  EXPECT_EQ(Run(queue_->OpenBody(loop(), *first)).status().code(), StatusCode::kNotFound);
+}
+
+TEST_P(QueueTest, AMessageWithoutDestinationsIsRefused) {
+  EXPECT_EQ(Run(Send("m", {})).status().code(), StatusCode::kInvalidArgument);
+}
+
+class DiskQueueTest : public QueueTest {
+ protected:
+  // Damage changes the database behind the queue's back.
+  void Damage(const std::string& sql) {
+    queue_.reset();
+    world_.reset();
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open((root_ + "/spool/queue.db").c_str(), &db), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+    sqlite3_close(db);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Disk, DiskQueueTest, ::testing::Values(true));
+
+rt::Task<void> SendOne(Queue* queue, rt::AsioWorld* world, size_t* left) {
+  StatusOr<std::unique_ptr<MessageWriter>> writer = queue->NewMessage(world->main_loop());
+  const std::string body(4096, 'x');
+  const Status appended = co_await (*writer)->Append(body);
+  EXPECT_TRUE(appended.ok());
+  std::vector<Envelope> envelopes;
+  envelopes.push_back(To("a"));
+  const StatusOr<MessageId> id = co_await (*writer)->Commit(std::move(envelopes));
+  EXPECT_TRUE(id.ok());
+  if (--*left == 0) world->Stop();
+}
+
+TEST_P(DiskQueueTest, SessionsThatWaitTogetherShareOneSync) {
+  constexpr size_t kSessions = 100;
+  size_t left = kSessions;
+  rt::TaskGroup group;
+  world_->main_loop().Post([&] {
+    for (size_t i = 0; i < kSessions; ++i) group.Spawn(SendOne(queue_.get(), world_.get(), &left));
+  });
+  world_->Run();
+  EXPECT_EQ(queue_->statistics().commits, kSessions);
+  EXPECT_LE(queue_->statistics().transactions, 10u);
+}
+
+TEST_P(DiskQueueTest, AStartFindsWhatWasCommittedAndNothingElse) {
+  const std::string large(100000, 'l');
+  const StatusOr<MessageId> small_id = Run(Send("small", {To("a")}));
+  const StatusOr<MessageId> large_id = Run(Send(large, {To("b")}));
+  {
+    auto writer = *queue_->NewMessage(loop());
+    ASSERT_TRUE(Run(writer->Append(std::string(400000, 'u'))).ok());
+    std::ofstream(root_ + "/spool/bodies/0badcafe") << "left by a crash";
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(root_ + "/spool/bodies"), {}), 3);
+  }
+  Start();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(root_ + "/spool/bodies"), {}), 1);
+  EXPECT_EQ(Due()->size(), 2u);
+  EXPECT_EQ(ReadBody(*small_id), "small");
+  EXPECT_EQ(ReadBody(*large_id), large);
+}
+
+TEST_P(DiskQueueTest, ASecondServerIsToldThatTheQueueIsTaken) {
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  rt::AsioWorld other;
+  const auto started = std::chrono::steady_clock::now();
+  const auto second = OpenSqliteQueue(other, log_, root_ + "/spool", options_);
+  EXPECT_EQ(second.status().code(), StatusCode::kUnavailable) << Text(second.status());
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(8));
+}
+
+TEST_P(DiskQueueTest, BitRotParksTheMessageAndTheOthersFlow) {
+  const StatusOr<MessageId> bad_body = Run(Send("body one", {To("a")}));
+  ASSERT_TRUE(Run(Send("body two", {To("b")})).ok());
+  ASSERT_TRUE(Run(Send("body three", {To("c")})).ok());
+  Damage("UPDATE message SET body = 'body onf' WHERE body = CAST('body one' AS BLOB);"
+         "UPDATE envelope SET data = replace(data, 'example.com', 'example.con') WHERE instr(data, CAST('b' || char(11) AS BLOB)) > 0;");
+  Start();
+  EXPECT_EQ(Run(queue_->OpenBody(loop(), *bad_body)).status().code(), StatusCode::kDataLoss);
+  EXPECT_NE(log_.All().find("message damaged on disk, parked"), std::string::npos) << log_.All();
+  const auto due = Due();
+  ASSERT_TRUE(due.ok());
+  EXPECT_EQ(due->size(), 1u);
+  EXPECT_EQ(due->front().user, "c");
+  const auto counts = Run(queue_->Counts(loop()));
+  EXPECT_EQ(counts->parked, 2u);
+  EXPECT_EQ(counts->envelopes, 3u) << "nothing is thrown away";
+}
+
+TEST_P(DiskQueueTest, ADamagedDatabaseIsAnErrorNotAnEmptyQueue) {
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Run(Send(std::string(3000, 'x'), {To("a")})).ok());
+  queue_.reset();
+  world_ = std::make_unique<rt::AsioWorld>();
+  const std::string path = root_ + "/spool/queue.db";
+  const auto size = std::filesystem::file_size(path);
+  ASSERT_GT(size, 40000u);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(8192);
+    file << std::string(16384, '\x5a');
+  }
+  const auto opened = OpenSqliteQueue(*world_, log_, root_ + "/spool", options_);
+  EXPECT_EQ(opened.status().code(), StatusCode::kDataLoss) << Text(opened.status());
+  EXPECT_EQ(std::filesystem::file_size(path), size);
+}
+
+TEST_P(DiskQueueTest, BelowTheReserveNothingIsTaken) {
+  options_.min_free_bytes = UINT64_MAX;
+  Start();
+  EXPECT_EQ(queue_->NewMessage(loop()).status().code(), StatusCode::kResourceExhausted);
+}
+
+}  // namespace
+}  // namespace postern::store
