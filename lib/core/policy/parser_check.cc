@@ -1,0 +1,76 @@
+// What can only be known when the whole file has been read.
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/parser.h"
+#include "lib/core/policy/table.h"
+
+namespace postern::policy {
+
+void Parser::CheckWhole() {
+  std::vector<std::string> names;
+  for (const Pki& pki : config_.pkis) names.push_back(pki.name);
+  for (const PendingName& pending : pending_) {
+    const bool is_pki = pending.what == "pki";
+    const int index = is_pki ? config_.FindPki(pending.name) : config_.FindCa(pending.name);
+    if (index == kNoIndex) {
+      Error(pending.location, StrCat(pending.what, " name not found: ", Escape(pending.name, 80),
+                                     is_pki ? DidYouMean(AsciiLower(pending.name), names) : ""));
+      continue;
+    }
+    if (pending.listener != kNoIndex && static_cast<size_t>(pending.listener) < config_.listeners.size()) {
+      Listener& listener = config_.listeners[static_cast<size_t>(pending.listener)];
+      if (is_pki) {
+        listener.pkis.push_back(index);
+      } else {
+        listener.ca = index;
+      }
+    }
+    if (pending.action != kNoIndex && static_cast<size_t>(pending.action) < config_.actions.size()) {
+      RelayOptions& relay = config_.actions[static_cast<size_t>(pending.action)].relay;
+      (is_pki ? relay.pki : relay.ca) = index;
+    }
+  }
+  for (const Pki& pki : config_.pkis) {
+    const char* missing = pki.certificate_path.empty() ? "cert" : pki.key_path.empty() ? "key" : nullptr;
+    if (missing != nullptr) {
+      Error(pki.location, StrCat("pki ", Escape(pki.name, 80), " has no ", missing, ": pki ", Escape(pki.name, 80), " ", missing,
+                                 " \"/path\""));
+    }
+  }
+  CheckTls();
+  // Static tables are built once here, for the errors of their entries (networks, expressions, relay URLs).
+  for (const TableDeclaration& table : config_.tables) {
+    if (table.kind != TableKind::kStatic || table.uses.empty()) continue;
+    TableBuildOptions options = BuildOptionsFor(table, config_);
+    options.file = table.location.file;
+    TableContents::Build(table.entries, options, &diagnostics_);
+  }
+  if (config_.rules.empty() && !saw_match_) {
+    Error({config_.file_name, 0, 0}, "no rules, nothing to do: at least one match is needed");
+  }
+}
+
+void Parser::CheckTls() {
+  for (size_t i = 0; i < config_.listeners.size(); ++i) {
+    const Listener& listener = config_.listeners[i];
+    if (listener.tls == ListenerTls::kNone || !listener.pkis.empty()) continue;
+    bool named = false;  // named, but not found: told above
+    for (const PendingName& pending : pending_) {
+      named = named || (pending.what == "pki" && pending.listener == static_cast<int>(i));
+    }
+    if (named) continue;
+    std::string server = !listener.hostname.empty() ? listener.hostname
+                         : !config_.mailname.empty() ? config_.mailname
+                                                     : options_->server_name;
+    if (config_.FindPki("*") != kNoIndex || (!server.empty() && config_.FindPki(server) != kNoIndex)) continue;
+    if (server.empty() && !config_.pkis.empty()) {
+      Warn(listener.location, "TLS without pki: the certificate will be the pki named like this server, if there is one");
+      continue;
+    }
+    Error(listener.location,
+          StrCat("tls needs a certificate: name a pki on the listener, or declare pki \"*\"",
+                 server.empty() ? "" : StrCat(" or pki ", Escape(server, 80))));
+  }
+}
+
+}  // namespace postern::policy

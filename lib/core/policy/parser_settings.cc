@@ -1,0 +1,309 @@
+// The settings of the parts: smtp, queue, srs, mta, mda, scheduler, bounce, admd, and ours (model.h).
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/format.h"
+#include "lib/core/policy/parser.h"
+
+namespace postern::policy {
+namespace {
+
+template <typename Settings>
+struct NumberRow {
+  const char* word;
+  int64_t Settings::*member;
+  int64_t minimum = 0;
+};
+constexpr int64_t kMaxLimit = 2'147'483'647;
+
+constexpr NumberRow<SmtpSettings> kSmtpLimits[] = {
+    {"max-mails", &SmtpSettings::max_mails_per_session, 1},
+    {"max-rcpt", &SmtpSettings::max_recipients, 1},
+};
+
+constexpr NumberRow<MtaLimits> kMtaLimits[] = {
+    {"max-conn-per-host", &MtaLimits::max_conn_per_host, 1},
+    {"max-conn-per-route", &MtaLimits::max_conn_per_route, 1},
+    {"max-conn-per-source", &MtaLimits::max_conn_per_source, 1},
+    {"max-conn-per-connector", &MtaLimits::max_conn_per_connector, 1},
+    {"max-conn-per-relay", &MtaLimits::max_conn_per_relay, 1},
+    {"max-conn-per-domain", &MtaLimits::max_conn_per_domain, 1},
+    {"conn-delay-host", &MtaLimits::conn_delay_host},
+    {"conn-delay-route", &MtaLimits::conn_delay_route},
+    {"conn-delay-source", &MtaLimits::conn_delay_source},
+    {"conn-delay-connector", &MtaLimits::conn_delay_connector},
+    {"conn-delay-relay", &MtaLimits::conn_delay_relay},
+    {"conn-delay-domain", &MtaLimits::conn_delay_domain},
+    {"reconn-delay-route", &MtaLimits::reconn_delay_route},
+    {"session-mail-max", &MtaLimits::session_mail_max, 1},
+    {"session-transaction-delay", &MtaLimits::session_transaction_delay},
+    {"session-keepalive", &MtaLimits::session_keepalive},
+    {"max-failures-per-session", &MtaLimits::max_failures_per_session, 1},
+    {"task-hiwat", &MtaLimits::task_hiwat, 1},
+    {"task-lowat", &MtaLimits::task_lowat},
+    {"task-release", &MtaLimits::task_release, 1},
+};
+
+constexpr NumberRow<MdaLimits> kMdaLimits[] = {
+    {"max-session", &MdaLimits::max_session, 1},
+    {"max-session-per-user", &MdaLimits::max_session_per_user, 1},
+    {"task-hiwat", &MdaLimits::task_hiwat, 1},
+    {"task-lowat", &MdaLimits::task_lowat},
+    {"task-release", &MdaLimits::task_release, 1},
+};
+
+constexpr NumberRow<SchedulerLimits> kSchedulerLimits[] = {
+    {"max-inflight", &SchedulerLimits::max_inflight, 1},
+    {"max-evp-batch-size", &SchedulerLimits::max_evp_batch_size, 1},
+    {"max-msg-batch-size", &SchedulerLimits::max_msg_batch_size, 1},
+    {"max-schedule", &SchedulerLimits::max_schedule, 1},
+};
+
+// FindRow returns the row of the next word, or null with the words there are in `*known`.
+template <typename Rows>
+auto FindRow(const Token& token, const Rows& rows, std::vector<std::string>* known) -> const std::decay_t<decltype(rows[0])>* {
+  for (const auto& row : rows) {
+    known->emplace_back(row.word);
+    if (token.IsBare(row.word)) return &row;
+  }
+  return nullptr;
+}
+
+// ParseSize reads a number of octets, or one with K, M, G, T, P or E behind it (powers of 1024).
+std::optional<int64_t> ParseSize(std::string_view text) {
+  int shift = 0;
+  if (!text.empty()) {
+    const size_t unit = std::string_view("BKMGTPE").find(AsciiToUpper(text.back()));
+    if (unit != std::string_view::npos) {
+      shift = static_cast<int>(unit) * 10;
+      text.remove_suffix(1);
+    }
+  }
+  const std::optional<uint64_t> number = ParseUint(text, static_cast<uint64_t>(INT64_MAX) >> shift);
+  if (!number) return std::nullopt;
+  return static_cast<int64_t>(*number << shift);
+}
+
+}  // namespace
+
+bool Parser::ParseSmtp(const Token&) {
+  const Token word = Peek();
+  if (TakeBare("limit")) {
+    while (!AtLineEnd()) {
+      std::vector<std::string> known;
+      const auto* row = FindRow(Peek(), kSmtpLimits, &known);
+      if (row == nullptr) return Unexpected("max-mails or max-rcpt", known);
+      Take();
+      if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.smtp.*row->member))) return false;
+    }
+    return true;
+  }
+  if (TakeBare("max-message-size")) {
+    const Token size = Peek();
+    if (!size.IsString() && size.kind != TokenKind::kNumber) return Unexpected("a size, like 35M");
+    const std::optional<int64_t> bytes = ParseSize(size.text);
+    if (!bytes || *bytes == 0) {
+      Error(size.location, StrCat("invalid size: ", Escape(size.text, 64), " (a number of octets, or one with K, M or G)"));
+      return false;
+    }
+    Take();
+    config_.smtp.max_message_bytes = *bytes;
+    return true;
+  }
+  if (TakeBare("sub-addr-delim")) {
+    std::string text;
+    SourceLocation at;
+    if (!ExpectString("one character in quotes", &text, &at)) return false;
+    if (text.size() != 1 || !IsAsciiPrintable(text[0]) || text[0] == ' ' || text[0] == '@') {
+      Error(at, StrCat("sub-addr-delim must be one character, printable and neither blank nor @: found \"", Escape(text, 40), "\""));
+      return false;
+    }
+    config_.smtp.sub_address_delimiter = text[0];
+    return true;
+  }
+  if (TakeBare("ciphers")) return ExpectString("a list of ciphers", &config_.smtp.ciphers);
+  return Unexpected("ciphers, limit, max-message-size or sub-addr-delim",
+                    {"ciphers", "limit", "max-message-size", "sub-addr-delim"});
+}
+
+bool Parser::ParseQueue(const Token& first) {
+  if (TakeBare("ttl")) return ExpectDuration("ttl delay", &config_.queue.ttl);
+  if (TakeBare("compression")) {
+    config_.queue.compression = true;
+    config_.queue.compression_location = first.location;
+    return true;
+  }
+  if (TakeBare("encryption")) {
+    config_.queue.encryption_location = first.location;
+    config_.queue.encryption = QueueEncryption::kPrompt;
+    if (AtLineEnd()) return true;
+    TakeBare("key");
+    std::string key;
+    if (!ExpectString("a key, \"stdin\" or \"-\"", &key)) return false;
+    if (key == "stdin" || key == "-") {
+      config_.queue.encryption = QueueEncryption::kStdin;
+    } else {
+      config_.queue.encryption = QueueEncryption::kKey;
+      config_.queue.encryption_key = std::move(key);
+    }
+    return true;
+  }
+  return Unexpected("ttl, compression or encryption", {"ttl", "compression", "encryption"});
+}
+
+bool Parser::ParseSrs(const Token& first) {
+  config_.srs.location = first.location;
+  if (TakeBare("key")) {
+    std::string& key = TakeBare("backup") ? config_.srs.backup_key : config_.srs.key;
+    SourceLocation at;
+    if (!ExpectString("a secret", &key, &at)) return false;
+    if (!key.empty()) return true;
+    Error(at, "an empty srs key");
+    return false;
+  }
+  if (TakeBare("ttl")) {
+    const SourceLocation at = Peek().location;
+    Duration ttl;
+    if (!ExpectDuration("srs ttl", &ttl)) return false;
+    const int64_t days = ttl / absl::Hours(24);
+    if (days >= 1 && days < 1024) {  // the day number in an address has ten bits
+      config_.srs.ttl_days = static_cast<int>(days);
+      return true;
+    }
+    Error(at, "srs ttl: 1d to 1023d");
+    return false;
+  }
+  return Unexpected("key or ttl", {"key", "ttl"});
+}
+
+bool Parser::ParseMta(const Token& first) {
+  if (TakeBare("max-deferred")) return ExpectNumber("max-deferred", 0, kMaxLimit, &config_.mta_max_deferred);
+  if (!TakeBare("limit")) return Unexpected("limit or max-deferred", {"limit", "max-deferred"});
+  config_.limits_location = first.location;
+  MtaLimits* limits = &config_.mta_limits;
+  if (TakeBare("for")) {
+    std::string domain;
+    if (!ExpectBare("domain") || !ExpectString("a domain", &domain)) return false;
+    domain = AsciiLower(domain);
+    limits = nullptr;
+    for (DomainMtaLimits& row : config_.mta_domain_limits) {
+      if (row.domain == domain) limits = &row.limits;
+    }
+    if (limits == nullptr) {
+      config_.mta_domain_limits.push_back({domain, config_.mta_limits, first.location});
+      limits = &config_.mta_domain_limits.back().limits;
+    }
+  }
+  if (AtLineEnd()) return Unexpected("a limit");
+  while (!AtLineEnd()) {
+    if (TakeBare("inet4")) {
+      limits->family = AddressFamily::kInet4;
+      continue;
+    }
+    if (TakeBare("inet6")) {
+      limits->family = AddressFamily::kInet6;
+      continue;
+    }
+    std::vector<std::string> known{"inet4", "inet6"};
+    const auto* row = FindRow(Peek(), kMtaLimits, &known);
+    if (row == nullptr) return Unexpected("a limit: inet4, inet6 or max-conn-per-host 10 and the like", known);
+    Take();
+    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(limits->*row->member))) return false;
+  }
+  return true;
+}
+
+bool Parser::ParseMda(const Token& first) {
+  if (TakeBare("wrapper")) {
+    MdaWrapper wrapper;
+    wrapper.location = first.location;
+    SourceLocation at;
+    if (!ExpectString("the wrapper's name", &wrapper.name) || !ExpectString("a command", &wrapper.command, &at)) return false;
+    for (const MdaWrapper& other : config_.wrappers) {
+      if (other.name != wrapper.name) continue;
+      Error(first.location, StrCat("mda wrapper already declared with that name: ", Escape(wrapper.name, 80)));
+      return false;
+    }
+    const Status status = CheckFormat(wrapper.command, /*allow_mda=*/true);
+    if (!status.ok()) {
+      Error(at, Escape(Message(status), 300));
+      return false;
+    }
+    config_.wrappers.push_back(std::move(wrapper));
+    return true;
+  }
+  if (!TakeBare("limit")) return Unexpected("wrapper or limit", {"wrapper", "limit"});
+  config_.limits_location = first.location;
+  if (AtLineEnd()) return Unexpected("a limit");
+  while (!AtLineEnd()) {
+    std::vector<std::string> known;
+    const auto* row = FindRow(Peek(), kMdaLimits, &known);
+    if (row == nullptr) return Unexpected("a limit: max-session 50 and the like", known);
+    Take();
+    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.mda_limits.*row->member))) return false;
+  }
+  return true;
+}
+
+bool Parser::ParseScheduler(const Token& first) {
+  if (!ExpectBare("limit")) return false;
+  config_.limits_location = first.location;
+  if (AtLineEnd()) return Unexpected("a limit");
+  while (!AtLineEnd()) {
+    std::vector<std::string> known;
+    const auto* row = FindRow(Peek(), kSchedulerLimits, &known);
+    if (row == nullptr) return Unexpected("a limit: max-inflight 5000 and the like", known);
+    Take();
+    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.scheduler_limits.*row->member))) return false;
+  }
+  return true;
+}
+
+bool Parser::ParseBounce(const Token&) {
+  if (!ExpectBare("warn-interval")) return false;
+  std::vector<Duration> intervals;
+  do {
+    SkipNewlines();
+    const SourceLocation at = Peek().location;
+    Duration interval;
+    if (!ExpectDuration("bounce delay", &interval)) return false;
+    if (intervals.size() >= kMaxWarnIntervals) {
+      Error(at, StrCat("bounce warn-interval: ", kMaxWarnIntervals, " delays at most"));
+      return false;
+    }
+    intervals.push_back(interval);
+  } while (TakeSymbol(",") || !AtLineEnd());
+  config_.bounce_warn_intervals = std::move(intervals);
+  return true;
+}
+
+bool Parser::ParseAdmd(const Token& first) {
+  config_.admd_location = first.location;
+  return ExpectString("the name of the administrative domain", &config_.admd);
+}
+
+bool Parser::ParseSpool(const Token&) {
+  SourceLocation at;
+  if (!ExpectString("a directory", &config_.spool, &at)) return false;
+  if (!config_.spool.empty() && config_.spool[0] == '/') return true;
+  Error(at, StrCat("spool: the path must be absolute, found \"", Escape(config_.spool), "\""));
+  return false;
+}
+
+bool Parser::ParseMailname(const Token&) {
+  SourceLocation at;
+  if (!ExpectString("the server's name", &config_.mailname, &at)) return false;
+  if (!config_.mailname.empty() && config_.mailname.find_first_of(" \t\r\n") == std::string::npos) return true;
+  Error(at, StrCat("mailname \"", Escape(config_.mailname, 80), "\" is no host name"));
+  return false;
+}
+
+bool Parser::ParseResolver(const Token& first) {
+  config_.resolver_location = first.location;
+  SourceLocation at;
+  if (!ExpectBare("zone") || !ExpectString("the path of a zone file", &config_.resolver_zone, &at)) return false;
+  if (!config_.resolver_zone.empty() && config_.resolver_zone[0] == '/') return true;
+  Error(at, StrCat("resolver zone: the path must be absolute, found \"", Escape(config_.resolver_zone), "\""));
+  return false;
+}
+
+}  // namespace postern::policy

@@ -1,0 +1,144 @@
+#include "lib/core/policy/ruleset.h"
+
+#include <algorithm>
+
+#include "lib/core/base/strings.h"
+
+namespace postern::policy {
+namespace {
+
+// The words under which tables know the local socket.
+constexpr std::string_view kLocalKey = "local";
+
+std::optional<IpAddress> LiteralOf(std::string_view domain) {
+  if (domain.size() < 2 || domain.front() != '[' || domain.back() != ']') return std::nullopt;
+  domain = domain.substr(1, domain.size() - 2);
+  if (StartsWithIgnoreCase(domain, "ipv6:")) domain.remove_prefix(5);
+  return IpAddress::Parse(domain);
+}
+
+// Addresses are compared as they stand, without the quotes that SMTP may need.
+std::string PlainText(const mail::Address& address) {
+  if (address.empty()) return "";
+  return address.domain.empty() ? address.local_part : StrCat(address.local_part, "@", address.domain);
+}
+
+StatusOr<bool> Ask(const TableSet& tables, const Criterion& criterion, Service service, std::string_view key) {
+  Table* table = tables.Get(criterion.table);
+  if (table == nullptr) return Unavailable("the table is not loaded");
+  StatusOr<bool> found = table->Match(criterion.regex ? Service::kRegex : service, key);
+  if (!found.ok()) return found.status();
+  return *found != criterion.negated;
+}
+
+}  // namespace
+
+Ruleset::Ruleset(const Config* config, const TableSet* tables, LocalNames local)
+    : config_(config), tables_(tables), local_(std::move(local)) {}
+
+bool Ruleset::IsLocalClient(const EnvelopeContext& context) const {
+  if (context.is_internal || context.is_local_socket || context.remote.IsLoopback()) return true;
+  return std::find(local_.addresses.begin(), local_.addresses.end(), context.remote) != local_.addresses.end();
+}
+
+bool Ruleset::IsLocalDomain(std::string_view domain) const {
+  if (EqualsIgnoreCase(domain, "localhost") || EqualsIgnoreCase(domain, local_.server_name)) return true;
+  const std::optional<IpAddress> literal = LiteralOf(domain);
+  if (!literal) return false;
+  return literal->IsLoopback() ||
+         std::find(local_.addresses.begin(), local_.addresses.end(), *literal) != local_.addresses.end();
+}
+
+StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const EnvelopeContext& c) const {
+  // --- from ---
+  bool holds = true;
+  StatusOr<bool> asked = true;
+  switch (rule.from_kind) {
+    case FromKind::kAny: holds = !rule.from.negated; break;
+    case FromKind::kLocal: holds = IsLocalClient(c) != rule.from.negated; break;
+    case FromKind::kSocket:
+      // What expansion produced came in by no socket; not even the negation takes it.
+      holds = !c.is_internal && c.is_local_socket != rule.from.negated;
+      break;
+    case FromKind::kSource:
+      asked = Ask(*tables_, rule.from, Service::kNetaddr,
+                  c.is_internal || c.is_local_socket ? std::string(kLocalKey) : c.remote.ToString());
+      if (!asked.ok()) return asked.status();
+      holds = *asked;
+      break;
+    case FromKind::kRdns:
+      if (rule.from.table == kNoIndex) {
+        holds = !c.is_internal && !c.reverse_name.empty() != rule.from.negated;
+      } else if (!c.is_internal && c.reverse_name.empty()) {
+        holds = rule.from.negated;
+      } else {
+        asked = Ask(*tables_, rule.from, Service::kDomain, c.is_internal ? kLocalKey : std::string_view(c.reverse_name));
+        if (!asked.ok()) return asked.status();
+        holds = *asked;
+      }
+      break;
+  }
+  if (!holds) return "from";
+
+  // --- for ---
+  switch (rule.for_kind) {
+    case ForKind::kAny: holds = !rule.to.negated; break;
+    case ForKind::kLocal: holds = IsLocalDomain(c.recipient.domain) != rule.to.negated; break;
+    case ForKind::kDomain:
+      asked = Ask(*tables_, rule.to, Service::kDomain, c.recipient.domain);
+      if (!asked.ok()) return asked.status();
+      holds = *asked;
+      break;
+  }
+  if (!holds) return "for";
+
+  // --- the transaction ---
+  if (rule.auth.present) {
+    const bool authenticated = c.authenticated || c.is_local_socket;
+    if (rule.auth.table == kNoIndex || !authenticated) {
+      holds = authenticated != rule.auth.negated;
+    } else {
+      const bool is_address = c.auth_user.find('@') != std::string::npos;
+      asked = Ask(*tables_, rule.auth, is_address ? Service::kMailaddr : Service::kString, c.auth_user);
+      if (!asked.ok()) return asked.status();
+      holds = *asked;
+    }
+    if (!holds) return "auth";
+  }
+  const auto check = [&](const char* word, const Criterion& criterion, Service service,
+                         std::string_view key) -> StatusOr<std::string_view> {
+    if (!criterion.present) return std::string_view();
+    const StatusOr<bool> found = Ask(*tables_, criterion, service, key);
+    if (!found.ok()) return found.status();
+    return *found ? std::string_view() : std::string_view(word);
+  };
+  StatusOr<std::string_view> word = check("tag", rule.tag, Service::kString, c.tag);
+  if (!word.ok() || !word->empty()) return word;
+  word = check("helo", rule.helo, Service::kDomain, c.helo);
+  if (!word.ok() || !word->empty()) return word;
+  if (rule.tls.present && c.tls == rule.tls.negated) return "tls";
+  word = check("mail-from", rule.mail_from, Service::kMailaddr, rule.mail_from.present ? PlainText(c.sender) : "");
+  if (!word.ok() || !word->empty()) return word;
+  return check("rcpt-to", rule.rcpt_to, Service::kMailaddr, rule.rcpt_to.present ? PlainText(c.recipient) : "");
+}
+
+RuleMatch Ruleset::Match(const EnvelopeContext& context) const {
+  RuleMatch match;
+  for (size_t i = 0; i < config_->rules.size(); ++i) {
+    const Rule& rule = config_->rules[i];
+    const StatusOr<std::string_view> failure = FirstFailure(rule, context);
+    if (failure.ok() && !failure->empty()) continue;
+    match.rule = &rule;
+    match.rule_index = static_cast<int>(i);
+    if (!failure.ok()) {
+      match.outcome = RuleMatch::Outcome::kTemporary;
+      match.error = StrCat(rule.location.ToString(), ": ", Escape(Message(failure.status())));
+    } else {
+      match.outcome = rule.IsReject() ? RuleMatch::Outcome::kReject : RuleMatch::Outcome::kAccept;
+    }
+    return match;
+  }
+  return match;
+}
+
+}  // namespace postern::policy

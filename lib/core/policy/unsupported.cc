@@ -1,0 +1,84 @@
+// What the language says and this version cannot run yet. When a feature arrives, its row goes.
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/parse.h"
+
+namespace postern::policy {
+namespace {
+
+template <typename Item>
+struct Row {
+  const char* name;
+  bool (*asked)(const Item& item);
+};
+
+constexpr Row<TableDeclaration> kTables[] = {
+    {"db: tables", [](const TableDeclaration& t) { return t.kind == TableKind::kDb; }},
+    {"sqlite: tables", [](const TableDeclaration& t) { return t.kind == TableKind::kSqlite; }},
+    {"tables served by a program", [](const TableDeclaration& t) { return t.kind == TableKind::kProc; }},
+};
+
+constexpr Row<Listener> kListeners[] = {
+    {"listen on socket", [](const Listener& l) { return l.is_socket; }},
+    {"filter on a listener", [](const Listener& l) { return l.filter != kNoIndex; }},
+    {"senders", [](const Listener& l) { return l.senders != kNoIndex; }},
+    {"hostnames", [](const Listener& l) { return l.hostnames != kNoIndex; }},
+    {"proxy-v2", [](const Listener& l) { return l.proxy_v2; }},
+    {"verify of client certificates", [](const Listener& l) { return l.verify_client; }},
+    {"ca on a listener", [](const Listener& l) { return l.ca != kNoIndex; }},
+    {"protocols on a listener", [](const Listener& l) { return !l.protocols.empty(); }},
+    {"ciphers on a listener", [](const Listener& l) { return !l.ciphers.empty(); }},
+};
+
+constexpr Row<Action> kActions[] = {
+    {"lmtp", [](const Action& a) { return a.kind == ActionKind::kLmtp; }},
+    {"mda", [](const Action& a) { return a.kind == ActionKind::kMda; }},
+    {"forward-only", [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
+    {"expand-only", [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
+    {"wrapper", [](const Action& a) { return a.wrapper != kNoIndex; }},
+    {"helo-src", [](const Action& a) { return a.relay.helo_source != kNoIndex; }},
+    {"relay domain", [](const Action& a) { return a.relay.domain != kNoIndex; }},
+    {"srs", [](const Action& a) { return a.relay.srs; }},
+    {"pki of a relay", [](const Action& a) { return a.relay.pki != kNoIndex; }},
+    {"ca of a relay", [](const Action& a) { return a.relay.ca != kNoIndex; }},
+    {"filter on a relay", [](const Action& a) { return a.relay.filter != kNoIndex; }},
+    {"protocols of a relay", [](const Action& a) { return !a.relay.protocols.empty(); }},
+    {"ciphers of a relay", [](const Action& a) { return !a.relay.ciphers.empty(); }},
+};
+
+// Settings of the whole file, each with the place it was written.
+struct WholeRow {
+  const char* name;
+  bool (*asked)(const Config& config);
+  const SourceLocation& (*where)(const Config& config);
+};
+constexpr WholeRow kWhole[] = {
+    {"queue compression", [](const Config& c) { return c.queue.compression; },
+     [](const Config& c) -> const SourceLocation& { return c.queue.compression_location; }},
+    {"queue encryption", [](const Config& c) { return c.queue.encryption != QueueEncryption::kNone; },
+     [](const Config& c) -> const SourceLocation& { return c.queue.encryption_location; }},
+};
+
+template <typename Item, typename Rows>
+void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
+  for (const Item& item : items) {
+    for (const auto& row : rows) {
+      if (row.asked(item)) out->push_back(MakeError(item.location, StrCat(row.name, ": this version cannot do that yet")));
+    }
+  }
+}
+
+}  // namespace
+
+Diagnostics UnsupportedFeatures(const Config& config) {
+  Diagnostics out;
+  Check(config.tables, kTables, &out);
+  Check(config.listeners, kListeners, &out);
+  Check(config.actions, kActions, &out);
+  for (const WholeRow& row : kWhole) {
+    if (row.asked(config)) out.push_back(MakeError(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
+  }
+  return out;
+}
+
+}  // namespace postern::policy
