@@ -13,10 +13,7 @@
 #include "lib/core/base/time.h"
 #include "lib/core/imap/fetch_items.h"
 #include "lib/core/imap/sequence_set.h"
-
-namespace postern::mailbox {
-struct SearchKey;
-}  // namespace postern::mailbox
+#include "lib/core/mailbox/flags.h"
 
 namespace postern::imap {
 
@@ -53,11 +50,7 @@ enum class CommandKind : uint8_t {
   kMove,          // RFC 6851
 };
 
-// FlagList is flags as the client wrote them: system flags in their proper case ("\Seen"), keywords as given, none twice.
-// \Recent is refused where a client may not set it (RFC 3501 §2.3.2).
-using FlagList = std::vector<std::string>;
-
-// Mailbox names in commands are UTF-8 (modified UTF-7 undone), not yet judged by CanonicalMailboxName.
+// Mailbox names in commands are UTF-8 (modified UTF-7 undone), not yet judged by mailbox::CanonicalName.
 
 struct NoArguments {};
 
@@ -107,14 +100,16 @@ struct StatusArguments {
 // AppendArguments is what stands before the message of APPEND (RFC 3501 §6.3.11).
 struct AppendArguments {
   std::string mailbox;
-  FlagList flags;
+  mailbox::FlagList flags;
   std::optional<WallTime> date;
 };
 struct ExpungeArguments {
   std::optional<SequenceSet> uids;  // UID EXPUNGE, RFC 4315 §2.1
 };
+// SearchArguments is SEARCH. The criteria are kept as text, checked already: what "*" stands for is known only when the search
+// is made (ParseSearchCriteria).
 struct SearchArguments {
-  std::shared_ptr<const mailbox::SearchKey> key;  // not null
+  std::string criteria;
 };
 struct FetchArguments {
   SequenceSet set;
@@ -125,7 +120,7 @@ struct StoreArguments {
   SequenceSet set;
   Mode mode = Mode::kReplace;
   bool silent = false;
-  FlagList flags;
+  mailbox::FlagList flags;
 };
 // CopyArguments is COPY and MOVE.
 struct CopyArguments {

@@ -19,7 +19,7 @@ enum class State : uint8_t { kNotAuthenticated, kAuthenticated, kSelected, kLogo
 struct ParseLimits {
   size_t fetch_items = 256;
   int search_depth = 32;
-  size_t search_keys = 2048;
+  size_t search_keys = 1000;
 };
 
 // CommandRow is one command.

@@ -5,15 +5,10 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/imap/date_time.h"
-#include "lib/core/imap/mailbox_name.h"
+#include "lib/core/mailbox/names.h"
 
 namespace postern::imap {
 namespace {
-
-// RFC 3501 §2.3.2: the system flags a client may set. RFC 3501 §9, flag-extension, is for future system flags: none is known.
-constexpr std::string_view kSystemFlags[] = {"\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft"};
-constexpr size_t kMaxFlags = 128;
-constexpr size_t kMaxKeywordBytes = 128;
 
 bool AtEnd(Scanner& scanner) { return scanner.AtEnd() || scanner.Fail("there is more than the command takes"); }
 
@@ -63,7 +58,7 @@ bool ParseListPattern(Scanner& scanner, std::string* pattern) {
     wire = std::string(scanner.While(IsListChar));
     if (wire.empty()) return scanner.Fail("a mailbox pattern was expected");
   }
-  const std::optional<std::string> utf8 = DecodeMailboxUtf7(wire);
+  const std::optional<std::string> utf8 = mailbox::DecodeMailboxUtf7(wire);
   if (!utf8) return scanner.Fail("the mailbox pattern is not modified UTF-7");
   *pattern = *utf8;
   return true;
@@ -131,7 +126,7 @@ std::string_view StatusItemName(StatusItem item) {
 bool ParseMailboxName(Scanner& scanner, std::string* name) {
   std::string wire;
   if (!scanner.AString(&wire)) return false;
-  const std::optional<std::string> utf8 = DecodeMailboxUtf7(wire);
+  const std::optional<std::string> utf8 = mailbox::DecodeMailboxUtf7(wire);
   if (!utf8) return scanner.Fail("the mailbox name is not modified UTF-7");
   *name = *utf8;
   return true;
@@ -144,25 +139,17 @@ bool ParseSet(Scanner& scanner, SequenceSet* set) {
   return true;
 }
 
-bool ParseFlag(Scanner& scanner, FlagList* flags) {
+bool ParseFlag(Scanner& scanner, mailbox::FlagList* flags) {
   const bool system = scanner.Char('\\');
   std::string_view word;
   if (!scanner.Atom(&word)) return scanner.Fail("a flag was expected");
-  std::string flag = system ? StrCat("\\", word) : std::string(word);
-  if (system) {
-    const auto* known = std::find_if(std::begin(kSystemFlags), std::end(kSystemFlags),
-                                     [&flag](std::string_view name) { return EqualsIgnoreCase(name, flag); });
-    if (known == std::end(kSystemFlags)) return scanner.Fail("a flag is not one that a client may set");
-    flag = std::string(*known);
-  }
-  if (flag.size() > kMaxKeywordBytes) return scanner.Fail("a keyword is too long");
-  const bool there = std::any_of(flags->begin(), flags->end(),
-                                 [&flag](const std::string& other) { return EqualsIgnoreCase(other, flag); });
-  if (!there) flags->push_back(std::move(flag));
-  return flags->size() <= kMaxFlags || scanner.Fail("too many flags");
+  const Status added = flags->Add(system ? StrCat("\\", word) : std::string(word));
+  if (added.ok()) return true;
+  return scanner.Fail(added.code() == StatusCode::kResourceExhausted ? "too many flags"
+                                                                     : "a flag is not one that a client may set");
 }
 
-bool ParseFlags(Scanner& scanner, FlagList* flags) {
+bool ParseFlags(Scanner& scanner, mailbox::FlagList* flags) {
   if (!scanner.Char('(')) return scanner.Fail("flags in parentheses were expected");
   while (true) {
     scanner.SkipSpaces();

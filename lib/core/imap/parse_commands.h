@@ -30,8 +30,8 @@ bool ParseCopy(Scanner& scanner, const ParseLimits& limits, CommandArguments* ar
 bool ParseMailboxName(Scanner& scanner, std::string* name);
 // ParseSet reads a sequence set.
 bool ParseSet(Scanner& scanner, SequenceSet* set);
-// ParseFlag reads one flag and adds it unless it is there; ParseFlags a list in parentheses.
-bool ParseFlag(Scanner& scanner, FlagList* flags);
-bool ParseFlags(Scanner& scanner, FlagList* flags);
+// ParseFlag reads one flag that a client may set and adds it; ParseFlags a list in parentheses.
+bool ParseFlag(Scanner& scanner, mailbox::FlagList* flags);
+bool ParseFlags(Scanner& scanner, mailbox::FlagList* flags);
 
 }  // namespace postern::imap

@@ -1,7 +1,5 @@
 #include "lib/core/imap/sequence_set.h"
 
-#include <algorithm>
-
 #include "lib/core/base/strings.h"
 
 namespace postern::imap {
@@ -42,29 +40,15 @@ std::optional<SequenceSet> ParseSequenceSet(std::string_view text, size_t max_ra
   }
 }
 
-std::vector<SequenceSet::Range> SequenceSet::Resolve(uint32_t largest) const {
-  std::vector<Range> out;
-  out.reserve(ranges.size());
-  for (Range range : ranges) {
-    if (range.first == kStar) range.first = largest;
-    if (range.last == kStar) range.last = largest;
-    if (range.first > range.last) std::swap(range.first, range.last);
-    if (range.last == 0) continue;
-    range.first = std::max<uint32_t>(range.first, 1);
-    out.push_back(range);
+mailbox::UidSet SequenceSet::Resolve(uint32_t largest) const {
+  std::vector<mailbox::UidRange> resolved;
+  resolved.reserve(ranges.size());
+  for (const Range& range : ranges) {
+    const uint32_t first = range.first == kStar ? largest : range.first;
+    const uint32_t last = range.last == kStar ? largest : range.last;
+    if (first != 0 && last != 0) resolved.push_back({first, last});
   }
-  std::sort(out.begin(), out.end(), [](const Range& a, const Range& b) { return a.first < b.first; });
-  size_t kept = 0;
-  for (const Range& range : out) {
-    // In 64 bits, because the end of a range may be the largest number there is.
-    if (kept > 0 && range.first <= uint64_t{out[kept - 1].last} + 1) {
-      out[kept - 1].last = std::max(out[kept - 1].last, range.last);
-    } else {
-      out[kept++] = range;
-    }
-  }
-  out.resize(kept);
-  return out;
+  return mailbox::UidSet::FromRanges(resolved);
 }
 
 std::string SequenceSet::ToString() const {
@@ -77,18 +61,6 @@ std::string SequenceSet::ToString() const {
     AppendNumber(out, range.last);
   }
   return out;
-}
-
-std::string FormatNumberSet(const std::vector<uint32_t>& ascending) {
-  SequenceSet set;
-  for (uint32_t number : ascending) {
-    if (!set.ranges.empty() && set.ranges.back().last + 1 == number) {
-      set.ranges.back().last = number;
-    } else {
-      set.ranges.push_back({number, number});
-    }
-  }
-  return set.ToString();
 }
 
 }  // namespace postern::imap

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/core/mailbox/uid_set.h"
+
 namespace postern::imap {
 
 // SequenceSet is the set as the client wrote it. What "*" means is known only where it is used: the largest number in the
@@ -25,9 +27,9 @@ struct SequenceSet {
 
   bool empty() const { return ranges.empty(); }
 
-  // Resolve gives the set as ascending ranges that neither touch nor overlap, with `largest` for "*". Cost is n log n in the
-  // number of ranges, whatever numbers they span. When `largest` is 0 (an empty mailbox) "*" alone is nothing.
-  std::vector<Range> Resolve(uint32_t largest) const;
+  // Resolve gives the numbers that are meant, with `largest` for "*". When `largest` is 0 (an empty mailbox) "*" is nothing, and
+  // so is a range that ends in it.
+  mailbox::UidSet Resolve(uint32_t largest) const;
 
   // ToString writes the set as the protocol does. "" for an empty set.
   std::string ToString() const;
@@ -37,8 +39,5 @@ struct SequenceSet {
 
 // ParseSequenceSet reads exactly `text`; nullopt for a syntax error, a zero, a number above 2^32-1 or more than `max_ranges`.
 std::optional<SequenceSet> ParseSequenceSet(std::string_view text, size_t max_ranges = 16384);
-
-// FormatNumberSet writes ascending numbers in their shortest form: {1,2,3,5} is "1:3,5". For COPYUID (RFC 4315 §3).
-std::string FormatNumberSet(const std::vector<uint32_t>& ascending);
 
 }  // namespace postern::imap

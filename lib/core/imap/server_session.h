@@ -45,8 +45,8 @@ struct ServerOptions {
   size_t tag_limit_bytes = 128;
   size_t append_limit_bytes = 64 * 1024 * 1024;   // APPENDLIMIT (RFC 7889)
   size_t fetch_items_limit = 256;
-  int search_depth_limit = 32;                    // parentheses, NOT and OR
-  size_t search_keys_limit = 2048;
+  int search_depth_limit = 32;                   // parentheses, NOT and OR
+  size_t search_keys_limit = 1000;
   int failed_login_limit = 3;                     // then BYE
   int bad_command_limit = 20;                     // in a row, then BYE
   Duration login_timeout = absl::Seconds(60);     // from the greeting (and again from STARTTLS) to a login
