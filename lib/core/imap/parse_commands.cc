@@ -292,9 +292,10 @@ bool ParseAppendPrefix(Scanner& scanner, AppendArguments* arguments) {
   }
   if (scanner.Peek() == '"') {
     std::string text;
-    if (!scanner.QuotedOrLiteral(&text) || !scanner.Space()) return false;
+    if (!scanner.QuotedOrLiteral(&text)) return false;
     arguments->date = ParseDateTime(text);
     if (!arguments->date) return scanner.Fail("the date is not well formed");
+    if (!scanner.Space()) return false;
   }
   return scanner.AtEnd();
 }

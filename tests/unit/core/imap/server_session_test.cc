@@ -121,7 +121,7 @@ std::vector<Dialog> Dialogs() {
       {"any state", "a NOOP\r\nb CAPABILITY x\r\nc LOGOUT\r\nd NOOP\r\n",
        "a OK NOOP completed\nb BAD CAPABILITY: there is more than the command takes\n* BYE Logging out\nc OK LOGOUT "
        "completed\n(closed: logout)\n"},
-      {"wrong state", StrCat("a SELECT x\r\nb FETCH 1 FLAGS\r\n", kLogin, "c FETCH 1 FLAGS\r\nd LOGIN a b\r\ne STARTTLS\r\n"),
+      {"wrong state", StrCat("a SELECT x\r\nb FETCH 1 FLAGS\r\n", LoggedIn("c FETCH 1 FLAGS\r\nd LOGIN a b\r\ne STARTTLS\r\n")),
        "a BAD SELECT is not possible in this state\nb BAD FETCH is not possible in this state\n1 OK [CAPS] Logged in\n"
        "c BAD FETCH is not possible in this state\nd BAD LOGIN is not possible in this state\n"
        "e BAD STARTTLS is not possible in this state\n"},
