@@ -1,0 +1,87 @@
+#include "lib/store/table/accounts.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/store/table/tables.h"
+
+namespace postern::store {
+namespace {
+
+using policy::ForwardFile;
+using policy::LocalAccount;
+
+constexpr uint32_t kSticky = 01000;
+constexpr uint32_t kWritableByOthers = 022;
+constexpr uint64_t kMaxForwardBytes = 64 << 10;  // expansion has the narrower bound
+constexpr uint64_t kMaxIncludeBytes = 1 << 20;
+
+}  // namespace
+
+StatusOr<std::optional<LocalAccount>> SystemAccounts::FindAccount(const std::string& name) {
+  StatusOr<rt::Account> account = processes_->FindAccount(name);
+  if (account.ok()) return std::optional<LocalAccount>({account->name, account->uid, account->gid, account->home});
+  if (account.status().code() == StatusCode::kNotFound) return std::optional<LocalAccount>();
+  return account.status();
+}
+
+StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
+  ForwardFile forward;
+  if (account.home.empty()) return forward;
+  const StatusOr<rt::FileInfo> home = files_->Stat(account.home);
+  if (!home.ok()) {
+    if (home.status().code() == StatusCode::kNotFound) return forward;  // delivery makes the home, or fails with its reason
+    return home.status();
+  }
+  if ((home->mode & kSticky) != 0) {
+    forward.state = ForwardFile::State::kTemporary;
+    return forward;
+  }
+  const std::string path = StrCat(account.home, "/.forward");
+  const StatusOr<rt::FileInfo> info = files_->Stat(path);
+  if (!info.ok()) {
+    if (info.status().code() == StatusCode::kNotFound) return forward;
+    return info.status();
+  }
+  const bool file_safe = info->kind == rt::FileInfo::Kind::kRegular && info->uid == account.uid &&
+                         (info->mode & kWritableByOthers) == 0 && info->links == 1;
+  const bool home_safe = (home->uid == account.uid || home->uid == 0) && (home->mode & kWritableByOthers) == 0;
+  if (!file_safe || !home_safe) {
+    forward.state = ForwardFile::State::kUnsafe;
+    return forward;
+  }
+  std::unique_ptr<rt::Files> as_user;
+  if (processes_->Self().uid == 0) as_user = files_->As(rt::Credentials{account.uid, account.gid, {}});
+  rt::Files& files = as_user ? *as_user : *files_;
+  StatusOr<std::string> text = rt::ReadFile(files, path, kMaxForwardBytes);
+  if (!text.ok()) return text.status();
+  if (Trim(*text).empty()) return forward;
+  forward.state = ForwardFile::State::kPresent;
+  forward.text = *std::move(text);
+  return forward;
+}
+
+StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path, const LocalAccount* reader) {
+  if (reader == nullptr || processes_->Self().uid != 0) return ReadTextFile(*files_, path, kMaxIncludeBytes);
+  const std::unique_ptr<rt::Files> as_user = files_->As(rt::Credentials{reader->uid, reader->gid, {}});
+  return ReadTextFile(*as_user, path, kMaxIncludeBytes);
+}
+
+StatusOr<std::optional<std::string>> SystemLogins::Lookup(policy::Service service, std::string_view key) {
+  if (service != policy::Service::kCredentials) return FailedPrecondition("system accounts answer for credentials alone");
+  StatusOr<std::string> hash = processes_->FindPasswordHash(std::string(key));
+  if (!hash.ok()) {
+    if (hash.status().code() == StatusCode::kNotFound) return std::optional<std::string>();
+    return hash.status();
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  last_hash_ = *hash;
+  return std::optional<std::string>(*std::move(hash));
+}
+
+StatusOr<std::optional<std::string>> SystemLogins::Fetch(policy::Service) { return std::optional<std::string>(); }
+
+std::string SystemLogins::SampleValue() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return last_hash_;
+}
+
+}  // namespace postern::store

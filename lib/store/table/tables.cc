@@ -1,0 +1,182 @@
+#include "lib/store/table/tables.h"
+
+#include <algorithm>
+
+#include "lib/core/base/strings.h"
+
+namespace postern::store {
+namespace {
+
+using policy::Diagnostics;
+using policy::MakeError;
+using policy::Service;
+using policy::TableKind;
+
+// About appends to errors of a table's file what they are about: the table, and where it is declared.
+void About(const policy::TableDeclaration& declaration, Diagnostics* diagnostics, size_t from) {
+  for (size_t i = from; i < diagnostics->size(); ++i) {
+    policy::Diagnostic& d = (*diagnostics)[i];
+    if (d.location.file != declaration.path) continue;
+    StrAppend(d.message, " [table ", Escape(declaration.name, 80), ", declared at ", declaration.location.ToString(), "]");
+  }
+}
+
+}  // namespace
+
+StatusOr<std::string> ReadTextFile(rt::Files& files, const std::string& path, uint64_t limit_bytes) {
+  rt::OpenOptions options;
+  options.follow_symlink = true;
+  StatusOr<std::unique_ptr<rt::File>> file = files.Open(path, options);
+  if (!file.ok()) return file.status();
+  StatusOr<rt::FileInfo> info = (*file)->Stat();
+  if (!info.ok()) return info.status();
+  if (info->kind != rt::FileInfo::Kind::kRegular) return InvalidArgument("not a regular file");
+  if (info->size_bytes > limit_bytes) return ResourceExhausted(StrCat("larger than ", limit_bytes, " octets"));
+  std::string text(info->size_bytes, '\0');
+  size_t got = 0;
+  while (got < text.size()) {
+    StatusOr<size_t> n = (*file)->ReadAt(got, std::span<char>(text.data() + got, text.size() - got));
+    if (!n.ok()) return n.status();
+    if (*n == 0) break;
+    got += *n;
+  }
+  text.resize(got);
+  return text;
+}
+
+bool FileTable::BuildPart(policy::TableText text, const std::vector<Service>& services, Contents* out,
+                          Diagnostics* diagnostics) {
+  policy::TableBuildOptions build = policy::BuildOptionsFor(*declaration_, *config_);
+  build.services = services;
+  *out = policy::TableContents::Build(std::move(text.entries), build, diagnostics);
+  return *out != nullptr;
+}
+
+bool FileTable::Reload(Diagnostics* diagnostics) {
+  StatusOr<std::string> text = ReadTextFile(*files_, declaration_->path, options_.max_file_bytes);
+  if (!text.ok()) {
+    diagnostics->push_back(MakeError(declaration_->location, StrCat("cannot read ", Escape(declaration_->path), " for table ",
+                                                                    Escape(declaration_->name, 80), ": ",
+                                                                    Escape(Message(text.status())))));
+    return false;
+  }
+  Diagnostics found;
+  const std::string& path = declaration_->path;
+  std::vector<Service> services = policy::BuildOptionsFor(*declaration_, *config_).services;
+  Contents entries;
+  Contents users;
+  bool ok = true;
+  if (declaration_->kind == TableKind::kPasswd) {
+    const bool wants_users = std::erase(services, Service::kUserinfo) > 0;
+    policy::TableText logins = ParsePasswdText(*text, path, policy::PasswdUse::kCredentials, options_.text, &found);
+    ok = !policy::HasErrors(found);
+    if (ok) CheckTableForm(*declaration_, logins.form, &found);
+    ok = !policy::HasErrors(found) && BuildPart(std::move(logins), services, &entries, &found);
+    if (ok && wants_users) {
+      ok = BuildPart(ParsePasswdText(*text, path, policy::PasswdUse::kUserinfo, options_.text, &found), {Service::kUserinfo},
+                     &users, &found);
+    }
+  } else {
+    policy::TableText parsed = ParseTableText(*text, path, options_.text, &found);
+    ok = !policy::HasErrors(found);
+    if (ok) CheckTableForm(*declaration_, parsed.form, &found);
+    ok = !policy::HasErrors(found) && BuildPart(std::move(parsed), services, &entries, &found);
+  }
+  About(*declaration_, &found, 0);
+  diagnostics->insert(diagnostics->end(), found.begin(), found.end());
+  if (!ok) return false;
+  // The old contents die outside the lock: a million entries take their time.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  entries_.swap(entries);
+  users_.swap(users);
+  return true;
+}
+
+FileTable::Contents FileTable::ContentsFor(Service service) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return service == Service::kUserinfo && users_ ? users_ : entries_;
+}
+
+StatusOr<std::optional<std::string>> FileTable::Lookup(Service service, std::string_view key) {
+  const Contents contents = ContentsFor(service);
+  if (!contents) return Unavailable("the table is not loaded");
+  return contents->Lookup(service, key);
+}
+
+StatusOr<std::optional<std::string>> FileTable::Fetch(Service service) {
+  const Contents contents = ContentsFor(service);
+  if (!contents) return Unavailable("the table is not loaded");
+  return contents->At(turn_.fetch_add(1, std::memory_order_relaxed));
+}
+
+std::string FileTable::SampleValue() {
+  const Contents contents = ContentsFor(Service::kCredentials);
+  return contents ? contents->SampleValue() : "";
+}
+
+size_t FileTable::size() {
+  const Contents contents = ContentsFor(Service::kCredentials);
+  return contents ? contents->size() : 0;
+}
+
+std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::Config> config, rt::Files* files,
+                                                 const TableLoadOptions& options, Diagnostics* diagnostics) {
+  auto tables = std::make_shared<ConfigTables>();
+  bool ok = true;
+  for (const policy::TableDeclaration& declaration : config->tables) {
+    std::shared_ptr<policy::Table> table;
+    FileTable* file_table = nullptr;
+    if (declaration.kind == TableKind::kStatic) {
+      policy::TableBuildOptions build = policy::BuildOptionsFor(declaration, *config);
+      std::shared_ptr<const policy::TableContents> contents =
+          policy::TableContents::Build(declaration.entries, build, diagnostics);
+      ok = ok && contents != nullptr;
+      if (contents) table = std::make_shared<policy::StaticTable>(std::move(contents));
+    } else if (declaration.kind == TableKind::kFile || declaration.kind == TableKind::kPasswd) {
+      auto made = std::make_shared<FileTable>(&declaration, config.get(), files, options);
+      file_table = made.get();
+      ok = made->Reload(diagnostics) && ok;
+      table = std::move(made);
+    }
+    tables->set_.tables.push_back(std::move(table));
+    tables->file_tables_.push_back(file_table);
+  }
+  tables->config_ = std::move(config);
+  return ok ? tables : nullptr;
+}
+
+bool ConfigTables::Update(std::string_view name, Diagnostics* diagnostics) {
+  const policy::TableId id = config_->FindTable(name);
+  if (id == policy::kNoIndex) {
+    diagnostics->push_back(MakeError({}, StrCat("no such table: ", Escape(name, 80))));
+    return false;
+  }
+  FileTable* table = file_tables_[static_cast<size_t>(id)];
+  if (table == nullptr) {
+    diagnostics->push_back(MakeError(config_->tables[static_cast<size_t>(id)].location,
+                                     StrCat("table ", Escape(name, 80), " has no file to read anew")));
+    return false;
+  }
+  return table->Reload(diagnostics);
+}
+
+void CheckCertificateFiles(const policy::Config& config, rt::Files& files, Diagnostics* diagnostics) {
+  constexpr uint64_t kMaxPemBytes = 4 << 20;
+  const auto check = [&](std::string_view what, std::string_view of, const std::string& path,
+                         const policy::SourceLocation& location) {
+    const StatusOr<std::string> text = ReadTextFile(files, path, kMaxPemBytes);
+    if (text.ok()) return;
+    diagnostics->push_back(
+        MakeError(location, StrCat("cannot load ", what, " file ", Escape(path), " for ", of, ": ", Escape(Message(text.status())))));
+  };
+  for (const policy::Pki& pki : config.pkis) {
+    const std::string of = StrCat("pki ", Escape(pki.name, 80));
+    check("certificate", of, pki.certificate_path, pki.certificate_location);
+    check("key", of, pki.key_path, pki.key_location);
+  }
+  for (const policy::CertificateAuthority& ca : config.cas) {
+    check("certificate", StrCat("ca ", Escape(ca.name, 80)), ca.certificate_path, ca.location);
+  }
+}
+
+}  // namespace postern::store
