@@ -80,6 +80,9 @@ struct Envelope {
   std::string last_host;               // the server that said it; empty when it was us
   uint32_t delay_notices = 0;          // warn intervals for which a notice was sent
   bool held = false;                   // `pause envelope`: not scheduled until released
+  // fresh is set by the queue's commit observer only: no attempt was ever made, so no trace of one need be looked for. It is
+  // not stored, and false for whatever was read from a queue.
+  bool fresh = false;
 
   MessageId message_id() const { return MessageIdOf(id); }
   WallTime expires() const { return created + ttl; }

@@ -129,6 +129,7 @@ class MemoryQueue final : public Queue {
       case Change::Kind::kUpdate:
         by_time_.erase({found->second.next_attempt, id});
         change.envelope.held = found->second.held;
+        change.envelope.fresh = false;
         Insert(std::move(change.envelope));
         return;
       case Change::Kind::kRemove:
@@ -197,7 +198,10 @@ class MemoryWriter final : public MessageWriter {
       ++queue_.statistics_.commits;
       ++queue_.statistics_.transactions;
     }
-    if (queue_.observer_) queue_.observer_(envelopes);
+    if (queue_.observer_) {
+      for (Envelope& envelope : envelopes) envelope.fresh = true;
+      queue_.observer_(envelopes);
+    }
     co_return id_;
   }
 

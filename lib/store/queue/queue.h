@@ -113,7 +113,7 @@ class Queue {
   // NewMessage starts a message on `loop`. kResourceExhausted when the disk is below its reserve (reply 452 4.3.1).
   virtual StatusOr<std::unique_ptr<MessageWriter>> NewMessage(rt::Executor& loop) = 0;
 
-  // SetCommitObserver names who is told of each committed message's envelopes, with their ids: the scheduler. It is called on
+  // SetCommitObserver names who is told of each committed message's envelopes, with their ids and `fresh` set: the scheduler. It is called on
   // whatever thread ends the transaction, before the committer goes on. Set before the first message.
   virtual void SetCommitObserver(std::function<void(const std::vector<queue::Envelope>&)> observer) = 0;
 

@@ -283,7 +283,10 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, c
     statistics_.failed_commits += batch.messages.size() - committed;
   }
   for (size_t i = 0; i < batch.messages.size(); ++i) {
-    if (outcomes[i].ok() && observer_) observer_(batch.messages[i]->envelopes);
+    if (outcomes[i].ok() && observer_) {
+      for (Envelope& envelope : batch.messages[i]->envelopes) envelope.fresh = true;
+      observer_(batch.messages[i]->envelopes);
+    }
     batch.messages[i]->done.Complete(outcomes[i]);
   }
   for (const auto& flush : batch.flushes) flush->Complete(status);

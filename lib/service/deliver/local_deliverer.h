@@ -1,0 +1,47 @@
+// LocalDeliverer: the scheduler's Deliverer for the mailboxes of this machine.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/rt/world.h"
+#include "lib/service/deliver/local_target.h"
+#include "lib/service/deliver/maildir_batch.h"
+#include "lib/service/schedule/deliverer.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::deliver {
+
+struct LocalDelivererOptions {
+  std::string host_name = "localhost";  // last part of the names of Maildir files
+  size_t max_batch = 128;               // deliveries that are made durable together
+  size_t max_batches = 2;               // at the same time: one writes while the other waits for the disk
+  Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
+};
+
+class LocalDeliverer final : public schedule::Deliverer {
+ public:
+  // `world`, `queue` and `targets` outlive it.
+  LocalDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets, LocalDelivererOptions options = {})
+      : world_(world), queue_(queue), targets_(targets), options_(std::move(options)) {}
+
+  queue::ReadyQueue::BatchRule Batching() const override {
+    return {.max_batch = options_.max_batch, .same_message = false, .across_destinations = true};
+  }
+  size_t max_batches() const override { return options_.max_batches; }
+  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) override;
+  // Stop does nothing: a delivery waits for nobody but the disk.
+  void Stop() override {}
+
+ private:
+  // DeliverAll is the work on the pool.
+  void DeliverAll(std::vector<Delivery>& deliveries);
+
+  rt::World& world_;
+  store::Queue& queue_;
+  TargetResolver& targets_;
+  const LocalDelivererOptions options_;
+};
+
+}  // namespace postern::deliver

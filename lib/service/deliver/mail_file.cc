@@ -1,0 +1,163 @@
+#include "lib/service/deliver/mail_file.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "lib/core/base/strings.h"
+
+namespace postern::deliver {
+namespace {
+
+constexpr size_t kChunkBytes = 64 * 1024;
+constexpr uint64_t kHeaderScanBytes = 256 * 1024;
+
+// Clean keeps an address from ending a header line; the parser of addresses lets no such octet through in the first place.
+std::string Clean(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+// ForEachChunk hands the octets of `body` to `take`, from memory in one piece where it can.
+Status ForEachChunk(const store::Body& body, const Sink& take) {
+  if (const std::optional<std::string_view> whole = body.InMemory()) return take(*whole);
+  std::vector<char> chunk(kChunkBytes);
+  uint64_t offset = 0;
+  while (offset < body.size_bytes()) {
+    const StatusOr<size_t> got = body.ReadAt(offset, chunk);
+    if (!got.ok()) return got.status();
+    if (*got == 0) return DataLoss("message is shorter than the queue says");
+    POSTERN_RETURN_IF_ERROR(take(std::string_view(chunk.data(), *got)));
+    offset += *got;
+  }
+  return OkStatus();
+}
+
+// LineEndings turns CRLF into LF across the borders of chunks.
+class LineEndings {
+ public:
+  void Append(std::string_view data, std::string& out) {
+    if (held_cr_) {
+      if (data.empty()) return;
+      if (data.front() != '\n') out.push_back('\r');
+      held_cr_ = false;
+    }
+    while (!data.empty()) {
+      const size_t cr = data.find('\r');
+      out.append(data.substr(0, cr));
+      if (cr == std::string_view::npos) return;
+      data.remove_prefix(cr + 1);
+      if (data.empty()) {
+        held_cr_ = true;
+      } else if (data.front() != '\n') {
+        out.push_back('\r');
+      }
+    }
+  }
+  void Finish(std::string& out) {
+    if (held_cr_) out.push_back('\r');
+  }
+
+ private:
+  bool held_cr_ = false;
+};
+
+bool IsFromLine(std::string_view line) {
+  const size_t start = line.find_first_not_of('>');
+  return start != std::string_view::npos && line.substr(start, 5) == "From ";
+}
+
+}  // namespace
+
+std::string DeliveryHeaders(const queue::Envelope& envelope) {
+  return StrCat("Return-Path: <", Clean(envelope.sender.address.ToString()), ">\nDelivered-To: ",
+                Clean(envelope.destination.ToString()), "\n");
+}
+
+Status WriteMaildirText(const std::string& headers, const store::Body& body, const Sink& sink) {
+  std::string out = headers;
+  LineEndings endings;
+  POSTERN_RETURN_IF_ERROR(ForEachChunk(body, [&](std::string_view chunk) {
+    out.reserve(out.size() + chunk.size());
+    endings.Append(chunk, out);
+    if (out.size() < kChunkBytes) return OkStatus();
+    const Status status = sink(out);
+    out.clear();
+    return status;
+  }));
+  endings.Finish(out);
+  return out.empty() ? OkStatus() : sink(out);
+}
+
+Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers, const store::Body& body, const Sink& sink) {
+  const std::string sender = envelope.sender.address.empty() ? "MAILER-DAEMON" : Clean(envelope.sender.address.ToString());
+  std::string from;
+  for (const char c : sender) from.push_back(c == ' ' ? '-' : c);
+  std::string out = StrCat("From ", from, " ",
+                           absl::FormatTime("%a %b %e %H:%M:%S %Y", envelope.created, absl::UTCTimeZone()), "\n", headers);
+  std::string line;   // the unfinished last line
+  std::string fresh;  // one chunk with its line ends turned
+  LineEndings endings;
+  const auto add_line = [&out](std::string_view text) {
+    if (IsFromLine(text)) out.push_back('>');
+    out.append(text);
+  };
+  const auto take = [&](std::string_view text) {
+    while (!text.empty()) {
+      const size_t lf = text.find('\n');
+      line.append(text.substr(0, lf == std::string_view::npos ? lf : lf + 1));
+      if (lf == std::string_view::npos) return;
+      add_line(line);
+      line.clear();
+      text.remove_prefix(lf + 1);
+    }
+  };
+  POSTERN_RETURN_IF_ERROR(ForEachChunk(body, [&](std::string_view chunk) {
+    fresh.clear();
+    endings.Append(chunk, fresh);
+    take(fresh);
+    if (out.size() < kChunkBytes) return OkStatus();
+    const Status status = sink(out);
+    out.clear();
+    return status;
+  }));
+  fresh.clear();
+  endings.Finish(fresh);
+  take(fresh);
+  if (!line.empty()) {
+    add_line(line);
+    out.push_back('\n');
+  }
+  out.push_back('\n');
+  return sink(out);
+}
+
+StatusOr<bool> IsMarkedAsSpam(const store::Body& body) {
+  std::string copy;
+  std::string_view text;
+  if (const std::optional<std::string_view> whole = body.InMemory()) {
+    text = *whole;
+  } else {
+    copy.resize(static_cast<size_t>(std::min(body.size_bytes(), kHeaderScanBytes)));
+    const StatusOr<size_t> got = body.ReadAt(0, copy);
+    if (!got.ok()) return got.status();
+    text = std::string_view(copy).substr(0, *got);
+  }
+  text = text.substr(0, kHeaderScanBytes);
+  while (!text.empty()) {
+    const size_t lf = text.find('\n');
+    const std::string_view line = Trim(text.substr(0, lf));
+    if (line.empty()) return false;
+    const size_t colon = line.find(':');
+    if (colon != std::string_view::npos && EqualsIgnoreCase(Trim(line.substr(0, colon)), "x-spam") &&
+        StartsWithIgnoreCase(Trim(line.substr(colon + 1)), "yes")) {
+      return true;
+    }
+    if (lf == std::string_view::npos) return false;
+    text.remove_prefix(lf + 1);
+  }
+  return false;
+}
+
+}  // namespace postern::deliver

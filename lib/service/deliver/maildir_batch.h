@@ -1,0 +1,70 @@
+// MaildirBatch: many messages into many Maildirs, made durable together.
+//
+// Each message is written to tmp/ under a name made of its queue id, so that no two attempts at one delivery can have different
+// names. Then, for all of them: the kernel is asked to begin writing, each file is synced (one commit of the file system's
+// journal serves them all), each is renamed into new/, and each new/ that changed is synced once. Only then does any of them
+// count as delivered; the queue has kept its copy so far.
+//
+// An attempt that may not be the first looks for its name in every folder of the account, in new/ and cur/, where a mail program
+// may have moved it: what is found there was delivered before a crash and is not delivered again.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lib/core/base/status.h"
+#include "lib/rt/files.h"
+#include "lib/service/deliver/local_target.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::deliver {
+
+// Delivery is one message for one mailbox.
+struct Delivery {
+  const queue::Envelope* envelope = nullptr;
+  std::shared_ptr<const store::Body> body;
+  LocalTarget target;
+  rt::Files* files = nullptr;  // with the rights of the account
+  Status outcome;              // set by the batch
+};
+
+// MaildirName is the name of `envelope`'s file up to its size: "<created>.Q<id>.<host>". Octets of the host name that a
+// Maildir name cannot have are written as \057 and \072.
+std::string MaildirName(const queue::Envelope& envelope, const std::string& host_name);
+
+// IsSafeFolderName tells whether a sub-address may name a folder: no slash, no control octet, no dot at the start or the end.
+bool IsSafeFolderName(std::string_view name);
+
+class MaildirBatch {
+ public:
+  explicit MaildirBatch(std::string host_name) : host_name_(std::move(host_name)) {}
+
+  // Deliver attempts each of `deliveries`, which are for Maildirs, and sets its outcome. Blocks.
+  void Deliver(const std::vector<Delivery*>& deliveries);
+
+ private:
+  struct Item {
+    Delivery* delivery;
+    std::string folder;     // the Maildir or one of its subfolders
+    std::string temporary;  // full path in tmp/
+    std::string final_path; // full path in new/
+    std::unique_ptr<rt::File> file;
+  };
+
+  Status Prepare(Item& item);
+  Status Write(Item& item);
+  Status OpenTemporary(Item& item, const std::string& name);
+  Status MakeFolder(rt::Files& files, const std::string& folder);
+  StatusOr<std::string> ChooseFolder(const Delivery& delivery);
+  // FindEarlier tells in which directory an earlier attempt left this delivery; "" when there is none.
+  StatusOr<std::string> FindEarlier(const Delivery& delivery);
+
+  const std::string host_name_;
+  // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may not be the first.
+  std::map<std::string, std::map<std::string, std::string>> earlier_;
+};
+
+}  // namespace postern::deliver

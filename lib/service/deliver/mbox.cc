@@ -1,0 +1,186 @@
+#include "lib/service/deliver/mbox.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "lib/core/base/strings.h"
+#include "lib/service/deliver/mail_file.h"
+
+namespace postern::deliver {
+namespace {
+
+constexpr size_t kChunkBytes = 64 * 1024;
+const Duration kStaleLock = absl::Minutes(15);
+
+// DotLock holds PATH.lock until it goes.
+class DotLock {
+ public:
+  DotLock(rt::Files& files, std::string path) : files_(files), path_(std::move(path)) {}
+  ~DotLock() {
+    if (held_) (void)files_.Unlink(path_);
+  }
+  DotLock(const DotLock&) = delete;
+  DotLock& operator=(const DotLock&) = delete;
+
+  Status Take(WallTime now) {
+    rt::OpenOptions open;
+    open.write = open.create = open.exclusive = true;
+    Status status = files_.Open(path_, open).status();
+    if (status.code() == StatusCode::kAlreadyExists) {
+      const StatusOr<rt::FileInfo> info = files_.Stat(path_);
+      if (info.ok() && now - info->modified > kStaleLock) {
+        (void)files_.Unlink(path_);
+        status = files_.Open(path_, open).status();
+      }
+    }
+    held_ = status.ok();
+    if (status.code() == StatusCode::kAlreadyExists) return Unavailable("mailbox is locked");
+    // Where the folder may not be written, the locks on the file itself must do.
+    if (status.code() == StatusCode::kPermissionDenied) return OkStatus();
+    return status;
+  }
+
+ private:
+  rt::Files& files_;
+  std::string path_;
+  bool held_ = false;
+};
+
+// FindText returns where `text` stands in the file at or after `from`, or nothing.
+StatusOr<std::optional<uint64_t>> FindText(rt::File& file, uint64_t from, const std::string& text) {
+  std::string window;
+  std::vector<char> chunk(kChunkBytes);
+  uint64_t start = from;  // offset of window[0]
+  while (true) {
+    const StatusOr<size_t> got = file.ReadAt(start + window.size(), chunk);
+    if (!got.ok()) return got.status();
+    window.append(chunk.data(), *got);
+    const size_t found = window.find(text);
+    if (found != std::string::npos) return std::optional<uint64_t>(start + found);
+    if (*got < chunk.size()) return std::optional<uint64_t>();
+    const size_t keep = std::min(window.size(), text.size() - 1);
+    start += window.size() - keep;
+    window.erase(0, window.size() - keep);
+  }
+}
+
+enum class Earlier { kNone, kWhole, kBroken };
+
+// Compare tells how the file from `begin` on relates to the text of `delivery`.
+StatusOr<Earlier> Compare(rt::File& file, uint64_t begin, uint64_t size, const Delivery& delivery,
+                          const std::string& headers) {
+  uint64_t offset = begin;
+  Earlier result = Earlier::kWhole;
+  bool decided = false;
+  const Status status = WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) -> Status {
+    if (decided) return OkStatus();
+    std::string there(piece.size(), '\0');
+    const StatusOr<size_t> got = file.ReadAt(offset, there);
+    if (!got.ok()) return got.status();
+    const auto differs = std::mismatch(there.begin(), there.begin() + static_cast<ptrdiff_t>(*got), piece.begin());
+    const bool same = differs.first == there.begin() + static_cast<ptrdiff_t>(*got);
+    if (!same) {
+      // A crash may leave zeros where octets were to be; anything else is a mail program's work, done on a whole message.
+      decided = true;
+      uint64_t at = offset + static_cast<uint64_t>(differs.first - there.begin());
+      std::vector<char> rest(kChunkBytes);
+      result = Earlier::kBroken;
+      while (at < size) {
+        const StatusOr<size_t> more = file.ReadAt(at, rest);
+        if (!more.ok()) return more.status();
+        if (*more == 0) break;
+        if (std::any_of(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(*more), [](char c) { return c != '\0'; })) {
+          result = Earlier::kWhole;
+          break;
+        }
+        at += *more;
+      }
+    } else if (*got < piece.size()) {
+      decided = true;
+      result = Earlier::kBroken;
+    }
+    offset += *got;
+    return OkStatus();
+  });
+  if (!status.ok()) return status;
+  return result;
+}
+
+}  // namespace
+
+Status AppendToMbox(const Delivery& delivery, rt::Files& lock_files, WallTime now) {
+  const std::string& path = delivery.target.path;
+  const std::string mark = StrCat("X-Postern-Queue-Id: ", queue::EnvelopeIdText(delivery.envelope->id), "\n");
+  const std::string headers = mark + DeliveryHeaders(*delivery.envelope);
+
+  DotLock lock(lock_files, path + ".lock");
+  POSTERN_RETURN_IF_ERROR(lock.Take(now));
+  rt::OpenOptions open;
+  open.write = true;
+  StatusOr<std::unique_ptr<rt::File>> opened = delivery.files->Open(path, open);
+  const bool is_new = opened.status().code() == StatusCode::kNotFound;
+  if (is_new) {
+    open.create = open.exclusive = true;
+    opened = delivery.files->Open(path, open);
+  }
+  if (!opened.ok()) return opened.status();
+  rt::File& file = **opened;
+  const StatusOr<rt::FileInfo> info = file.Stat();
+  if (!info.ok()) return info.status();
+  // A second name means that somebody wants this file to be another one as well (CVE-2020-8793 was of this kind).
+  if (info->links > 1) return FailedPrecondition(StrCat(path, " has more than one name"));
+  POSTERN_RETURN_IF_ERROR(file.TryLock());
+
+  uint64_t end = info->size_bytes;
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  if (!delivery.envelope->fresh && end > 0) {
+    const StatusOr<std::optional<uint64_t>> found = FindText(file, 0, "\n" + mark);
+    if (!found.ok()) return found.status();
+    if (*found) {
+      // The From_ line is the one line before the mark; its length is known, as its text is.
+      std::string first;
+      POSTERN_RETURN_IF_ERROR(WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
+        if (first.empty()) first = piece.substr(0, piece.find('\n'));
+        return OkStatus();
+      }));
+      if (**found < first.size()) return OkStatus();
+      const uint64_t begin = **found - first.size();
+      const StatusOr<Earlier> earlier = Compare(file, begin, end, delivery, headers);
+      if (!earlier.ok()) return earlier.status();
+      if (*earlier == Earlier::kWhole) {
+        POSTERN_RETURN_IF_ERROR(file.Sync());
+        return delivery.files->SyncDirectory(directory);
+      }
+      POSTERN_RETURN_IF_ERROR(file.Truncate(begin));
+      end = begin;
+    }
+  }
+
+  uint64_t offset = end;
+  Status status = OkStatus();
+  if (end > 0) {
+    char last = '\n';
+    const StatusOr<size_t> got = file.ReadAt(end - 1, std::span<char>(&last, 1));
+    if (!got.ok()) return got.status();
+    if (last != '\n') status = file.WriteAt(offset++, "\n");
+  }
+  if (status.ok()) {
+    status = WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
+      const Status written = file.WriteAt(offset, piece);
+      offset += piece.size();
+      return written;
+    });
+  }
+  if (status.ok()) status = file.Sync();
+  if (!status.ok()) {
+    (void)file.Truncate(end);
+    return status;
+  }
+  // A reader may not have the right to sync the folder; a name that was there before needs none.
+  return is_new ? delivery.files->SyncDirectory(directory) : OkStatus();
+}
+
+}  // namespace postern::deliver

@@ -1,0 +1,23 @@
+// Appending to an mbox, once.
+//
+// The file is locked as Debian's mail programs do: PATH.lock (removed when older than fifteen minutes), then fcntl and flock.
+// Text is appended, then synced; a failure cuts the file back to where it was.
+//
+// Exactly once: the message carries its queue id in a header, X-Postern-Queue-Id, and its text is the same in every attempt. An
+// attempt that may not be the first looks for that header. Found, and the text behind it is whole, or was changed by a mail
+// program since: delivered. Found as the last thing in the file and broken off (by a crash): cut off and written anew.
+#pragma once
+
+#include "lib/core/base/status.h"
+#include "lib/core/base/time.h"
+#include "lib/rt/files.h"
+#include "lib/service/deliver/maildir_batch.h"
+
+namespace postern::deliver {
+
+// AppendToMbox delivers `delivery` to the file delivery.target.path. `lock_files` is used for PATH.lock: with the server's own
+// rights, as the folder may not be the account's to write. `now` is wall time. kUnavailable when somebody else has the lock.
+// Blocks.
+Status AppendToMbox(const Delivery& delivery, rt::Files& lock_files, WallTime now);
+
+}  // namespace postern::deliver
