@@ -27,6 +27,7 @@ struct Flags {
   std::optional<uint64_t> first;
   uint64_t last = 0;
   bool single = false;
+  std::optional<uint64_t> operation;
   bool trace = false;
   uint64_t jobs = 2;
 };
@@ -50,7 +51,7 @@ struct Board {
 };
 
 [[noreturn]] void Usage(const char* program, const std::vector<Scenario>& scenarios) {
-  std::fprintf(stderr, "usage: %s [--scenario NAME] [--seeds A..B | --seed N [--trace]] [--jobs N]\nscenarios:\n", program);
+  std::fprintf(stderr, "usage: %s [--scenario NAME] [--seeds A..B | --seed N [--operation N] [--trace]] [--jobs N]\nscenarios:\n", program);
   for (const Scenario& scenario : scenarios) std::fprintf(stderr, "  %s\n", scenario.name.c_str());
   std::exit(2);
 }
@@ -79,6 +80,8 @@ Flags Parse(int argc, char** argv, const std::vector<Scenario>& scenarios) {
       const std::optional<uint64_t> last = ParseUint(value.substr(dots + 2));
       if (!flags.first.has_value() || !last.has_value() || *last < *flags.first) Usage(argv[0], scenarios);
       flags.last = *last;
+    } else if (flag == "--operation") {
+      flags.operation = ParseUint(value);
     } else if (flag == "--jobs") {
       flags.jobs = std::clamp<uint64_t>(ParseUint(value).value_or(0), 1, kMaxJobs);
     } else {
@@ -88,19 +91,23 @@ Flags Parse(int argc, char** argv, const std::vector<Scenario>& scenarios) {
   return flags;
 }
 
+void PrintLine(const std::string& line) { std::printf("%s\n", line.c_str()); }
+
 // RunOnce runs one seed and returns the hash of its trace.
-uint64_t RunOnce(const Scenario& scenario, uint64_t seed, bool trace) {
+uint64_t RunOnce(const Scenario& scenario, uint64_t seed, bool trace, std::optional<uint64_t> operation) {
   Run run(seed);
-  if (trace) run.simulation().SetTraceSink([](const std::string& line) { std::printf("%s\n", line.c_str()); });
+  run.set_operation(operation);
+  if (trace) run.simulation().SetTraceSink(PrintLine);
   scenario.run(run);
   return run.simulation().TraceHash();
 }
 
 // Check runs one seed and says what was wrong, or nothing.
-std::string Check(const Scenario& scenario, uint64_t seed, bool trace, bool replay) {
+std::string Check(const Scenario& scenario, uint64_t seed, bool trace, bool replay,
+                  std::optional<uint64_t> operation = std::nullopt) {
   try {
-    const uint64_t hash = RunOnce(scenario, seed, trace);
-    if (replay && RunOnce(scenario, seed, false) != hash) return "a second run of this seed took another course";
+    const uint64_t hash = RunOnce(scenario, seed, trace, operation);
+    if (replay && RunOnce(scenario, seed, false, operation) != hash) return "a second run of this seed took another course";
   } catch (const std::exception& failure) {
     return failure.what();
   }
@@ -172,6 +179,27 @@ bool RunMany(const char* program, const Scenario& scenario, const Flags& flags) 
 
 }  // namespace
 
+void CrashAtOperations(Run& run, uint64_t stride, const std::function<uint64_t(Run& inner, uint64_t crash_at)>& world) {
+  const auto once = [&run, &world](uint64_t crash_at) {
+    Run inner(run.seed());
+    if (run.simulation().tracing()) inner.simulation().SetTraceSink(PrintLine);
+    try {
+      const uint64_t operations = world(inner, crash_at);
+      run.simulation().Note(crash_at, inner.simulation().TraceHash());
+      return operations;
+    } catch (const std::exception& failure) {
+      const std::string where = crash_at == 0 ? "without a crash" : StrCat("with a crash at file operation ", crash_at);
+      throw ScenarioFailure(StrCat(where, " (--operation ", crash_at, "): ", failure.what()));
+    }
+  };
+  if (run.operation().has_value()) {
+    once(*run.operation());
+    return;
+  }
+  const uint64_t operations = once(0);
+  for (uint64_t n = 1 + run.seed() % stride; n <= operations; n += stride) once(n);
+}
+
 int RunScenarios(int argc, char** argv, const std::vector<Scenario>& scenarios) {
   const Flags flags = Parse(argc, argv, scenarios);
   bool any = false;
@@ -188,7 +216,7 @@ int RunScenarios(int argc, char** argv, const std::vector<Scenario>& scenarios) 
       all_passed = RunMany(argv[0], scenario, own) && all_passed;
       continue;
     }
-    const std::string wrong = Check(scenario, *own.first, flags.trace, true);
+    const std::string wrong = Check(scenario, *own.first, flags.trace, true, flags.operation);
     if (wrong.empty()) {
       std::printf("PASS %s seed %llu\n", scenario.name.c_str(), static_cast<unsigned long long>(*own.first));
     } else {

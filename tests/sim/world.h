@@ -15,12 +15,15 @@
 //   --seeds A..B      these seeds (default: 1..seeds of the scenario)
 //   --seed N          one seed, in this process, so that a debugger sees it
 //   --trace           with --seed: print every segment, file operation and crash with its virtual time
+//   --operation N     with --seed: of a scenario that uses CrashAtOperations, only the world that crashes there (0: the one
+//                     without a crash)
 //   --jobs N          parallel processes (default 2)
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -44,6 +47,9 @@ class Run {
   explicit Run(uint64_t seed) : simulation_(seed), random_(simulation_.random().Fork("scenario")) {}
   rt::sim::Simulation& simulation() { return simulation_; }
   uint64_t seed() const { return simulation_.seed(); }
+  // operation is the flag --operation, when given.
+  std::optional<uint64_t> operation() const { return operation_; }
+  void set_operation(std::optional<uint64_t> operation) { operation_ = operation; }
   // random is the scenario's own chance: which faults, how many messages.
   rt::sim::SeededRandom& random() { return random_; }
   // Require ends the scenario as failed when `holds` is false.
@@ -54,6 +60,7 @@ class Run {
  private:
   rt::sim::Simulation simulation_;
   rt::sim::SeededRandom random_;
+  std::optional<uint64_t> operation_;
 };
 
 struct Scenario {
@@ -65,6 +72,13 @@ struct Scenario {
   // Every so many seeds one is run twice, and the two traces must be equal. 0: never.
   uint64_t replay_every = 25;
 };
+
+// CrashAtOperations runs `world` once without a crash and then, from the same seed, once for each of its file operations, to
+// crash there. `world(inner, crash_at)` builds everything anew in `inner`; with `crash_at` not 0 it calls
+// Host::CrashAtFileOperation(crash_at, …) at its start. It returns how many file operations it saw (Disk::operations), of
+// which only the answer of the first run counts. With a `stride` above 1 this seed takes every stride-th operation and its
+// neighbours take the others, so that `stride` seeds cover all. Failures name the operation.
+void CrashAtOperations(Run& run, uint64_t stride, const std::function<uint64_t(Run& inner, uint64_t crash_at)>& world);
 
 // RunScenarios runs what the flags ask for and returns the exit code of the program.
 int RunScenarios(int argc, char** argv, const std::vector<Scenario>& scenarios);
