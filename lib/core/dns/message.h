@@ -12,7 +12,7 @@
 
 namespace postern::dns {
 
-struct Message {
+struct WireMessage {
   uint16_t id = 0;
   bool response = false;
   bool truncated = false;
@@ -35,10 +35,10 @@ std::optional<Name> ReadName(std::string_view message, size_t* offset);
 
 // ParseMessage reads questions, answers and authority. kInvalidArgument for anything that is not exactly a message. Records of a
 // class other than IN are left out; additional records are not looked at.
-StatusOr<Message> ParseMessage(std::string_view octets);
+StatusOr<WireMessage> ParseMessage(std::string_view octets);
 
 // AnswerFrom finds what `message` says about `name` and `type`, through CNAMEs that it contains. A loop, a foreign question or
 // an rcode other than NOERROR and NXDOMAIN gives kServFail.
-Answer AnswerFrom(const Message& message, const Name& name, Type type);
+Answer AnswerFrom(const WireMessage& message, const Name& name, Type type);
 
 }  // namespace postern::dns

@@ -16,8 +16,8 @@ struct ZoneLimits {
   size_t max_line_fields = 1000;
 };
 
-// ZoneData is a set of records that answers questions. What it does not know does not exist (or, with `unknown`, whatever is
-// set there). It never changes after it was made and may be used from any thread.
+// ZoneData is a set of records that answers questions. What it does not know does not exist. Once it is made it does not change,
+// and any thread may ask.
 class ZoneData {
  public:
   // Parse reads master-file text: $ORIGIN, $TTL, comments, quotes, escapes, parentheses over lines, "@", relative names, a
