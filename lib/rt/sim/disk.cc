@@ -49,6 +49,8 @@ Disk::Verdict Disk::Gate(Life* life, FileOperation operation, std::string_view p
     verdict.status = HostIsDown();
     return verdict;
   }
+  // A file operation on a loop blocks all its sessions.
+  POSTERN_CHECK(!options_.check_off_loop || simulation_->current() == nullptr);
   if (operation != FileOperation::kRead) {
     ++operations_;
     simulation_->Note(static_cast<uint64_t>(operation) + 1, length ^ (path.size() << 48));

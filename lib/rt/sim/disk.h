@@ -54,6 +54,8 @@ struct DiskOptions {
   // A file with more unsynced changes than this, or a disk with more unsynced names, writes the older half back, as a kernel
   // does in time.
   size_t unsynced_limit = 16384;
+  // Files are for the pool (lib/rt/files.h). With this set, a call from a loop fails a check: the test finds who blocks it.
+  bool check_off_loop = false;
 };
 
 // FileFault makes operations fail.

@@ -139,5 +139,16 @@ TEST(Host, OpenFilesAreLimited) {
   EXPECT_TRUE(c.ok());
 }
 
+TEST(HostDeathTest, FilesOnALoopAreFoundOutWhenAskedFor) {
+  Simulation simulation(1);
+  Host& host = simulation.AddHost({.disk = {.check_off_loop = true}});
+  bool done = false;
+  host.main_loop().PostBlocking([&] { EXPECT_TRUE(host.world().files().List("/").ok()); }, [&] { done = true; });
+  simulation.RunUntilIdle();
+  EXPECT_TRUE(done);
+  host.main_loop().Post([&] { (void)host.world().files().List("/"); });
+  EXPECT_DEATH(simulation.RunUntilIdle(), "check_off_loop");
+}
+
 }  // namespace
 }  // namespace postern::rt::sim

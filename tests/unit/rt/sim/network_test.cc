@@ -2,7 +2,10 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -315,6 +318,36 @@ TEST(Network, ACrashWakesWaitsOfItsOwnSide) {
   p.simulation.RunFor(absl::Seconds(1));
   EXPECT_EQ(result.status().code(), StatusCode::kCancelled);
   EXPECT_EQ(group.running(), 0u);
+}
+
+TEST(Network, TheSameSeedTakesTheSameCourse) {
+  const auto run = [](uint64_t seed) {
+    Pair p(seed);
+    std::vector<std::string> lines;
+    p.simulation.SetTraceSink([&lines](const std::string& line) { lines.push_back(line); });
+    p.Open();
+    EXPECT_TRUE(p.Write(*p.a, std::string(5000, 'x')).ok());
+    EXPECT_EQ(p.ReadBytes(*p.b, 5000).size(), 5000u);
+    p.server.Crash(CrashKind::kPowerLoss);
+    p.simulation.RunFor(absl::Seconds(1));
+    EXPECT_FALSE(lines.empty());
+    return std::pair(p.simulation.TraceHash(), lines);
+  };
+  EXPECT_EQ(run(1), run(1));
+  EXPECT_NE(run(1), run(2));
+}
+
+TEST(Network, OneWorkerAcceptsForAnother) {
+  Pair p(1, {.workers = 2});
+  auto listener = p.Listen({Address("192.0.2.2"), 25, ""});
+  StatusOr<StreamPtr> opened = p.Connect({Address("192.0.2.2"), 25, ""});
+  ASSERT_TRUE(opened.ok());
+  World& world = p.server.world();
+  StatusOr<StreamPtr> accepted = p.simulation.Await(world.worker(0), listener->Accept(world.worker(1)));
+  ASSERT_TRUE(accepted.ok());
+  EXPECT_EQ(&(*accepted)->executor(), &world.worker(1));
+  ASSERT_TRUE(p.Write(**opened, "to the second loop").ok());
+  EXPECT_EQ(p.ReadBytes(**accepted, 18), "to the second loop");
 }
 
 TEST(Network, InterfacesAndHostName) {
