@@ -271,8 +271,9 @@ class Parser {
   void CloseDownTo(uint32_t stop, size_t end) {
     while (current_ != stop && current_ != kNoPart) {
       Part& p = part(current_);
-      // The empty line that ends the header may be the line end before the delimiter: the body is empty then.
-      p.end_offset = std::max(end, p.body_offset);
+      // The empty line that ends the header may be the line end before the delimiter: the body is empty then, and the parts above
+      // end where it does.
+      p.end_offset = end = std::max(end, p.body_offset);
       if (stop == kNoPart && p.kind == PartKind::kMultipart && !stopped_) {
         const bool open = std::any_of(frames_.begin(), frames_.end(), [&](const Frame& f) { return f.part == current_; });
         if (p.first_child == kNoPart && open) {

@@ -68,10 +68,16 @@ std::string DecodeBodyText(const MessageView& message, const Part& part) {
   }
   std::string text;
   AppendAsUtf8(Charset(message, part), octets, text);
-  for (size_t nul = text.find('\0'); nul != std::string::npos; nul = text.find('\0', nul)) {
-    text.replace(nul, 1, mail::kReplacementCharacter);
+  if (text.find('\0') == std::string::npos) return text;
+  std::string clean;
+  for (const char c : text) {
+    if (c == '\0') {
+      clean.append(mail::kReplacementCharacter);
+    } else {
+      clean.push_back(c);
+    }
   }
-  return text;
+  return clean;
 }
 
 std::string DecodedText(const MessageView& message, const TextOptions& options) {
