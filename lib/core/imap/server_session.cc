@@ -307,6 +307,12 @@ void ServerSession::Bye(std::string_view code, std::string_view text) {
   Close("closed by us");
 }
 
+void ServerSession::MailboxClosed() {
+  if (state_ != State::kSelected) return;
+  state_ = State::kAuthenticated;
+  writer_.UntaggedCondition("OK", "CLOSED", "The mailbox is closed");
+}
+
 void ServerSession::EndOfInput() { end_of_input_ = true; }
 
 Instant ServerSession::NextDeadline() const {

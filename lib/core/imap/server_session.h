@@ -133,6 +133,10 @@ class ServerSession {
   // Bye says goodbye for a reason of ours (a stop, a mailbox that is gone): "* BYE [code] text". The next event is kClosed.
   void Bye(std::string_view code, std::string_view text);
 
+  // MailboxClosed tells, during a command, that the selected mailbox is gone by the client's own doing: the state goes back to
+  // kAuthenticated, and the client is told (RFC 7162 §3.2.11, CLOSED).
+  void MailboxClosed();
+
   // EndOfInput tells that the client has closed its side. The next event, after those that are due, is kClosed.
   void EndOfInput();
 
