@@ -165,7 +165,7 @@ rt::Task<Completion> ImapConnection::List(const imap::Command* command) {
   for (const ListLine& line : lines) {
     session_->responses().Untagged(line.text);
     if (!line.status_of.empty()) {
-      auto look = [&] { return store_->Status(line.status_of); };
+      auto look = [&] { return store_->GetStatus(line.status_of); };
       const StatusOr<mailbox::MailboxStatus> status = co_await loop().RunBlocking(look);
       // RFC 5819 §2: a mailbox whose status cannot be had is listed without.
       if (status.ok()) session_->responses().Untagged(FormatStatus(line.status_of, arguments.return_status, *status));
@@ -182,7 +182,7 @@ rt::Task<Completion> ImapConnection::StatusOf(const imap::Command* command) {
     StatusOr<std::string> name = mailbox::CanonicalName(arguments.mailbox, store_->separator());
     if (!name.ok()) return name.status();
     canonical = *name;
-    return store_->Status(*name);
+    return store_->GetStatus(*name);
   };
   const StatusOr<mailbox::MailboxStatus> status = co_await loop().RunBlocking(work);
   if (!status.ok()) co_return CompletionOf(status.status(), "STATUS", false);
