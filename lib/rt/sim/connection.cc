@@ -231,10 +231,11 @@ void Connection::ForgetIfOver() {
 
 // --- SimStream ---
 
-SimStream::SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side)
+SimStream::SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side, bool on_reserve)
     : executor_(executor),
       connection_(std::move(connection)),
       side_(side),
+      on_reserve_(on_reserve),
       life_(connection_->side(side).life),
       local_(connection_->side(side).local),
       remote_(connection_->side(side).remote),
@@ -305,7 +306,11 @@ Task<Status> SimStream::ShutdownWrite(Instant) {
 void SimStream::Close() {
   if (closed_) return;
   closed_ = true;
-  life_->ReleaseDescriptor();
+  if (on_reserve_) {
+    life_->ReleaseReserve();
+  } else {
+    life_->ReleaseDescriptor();
+  }
   connection_->side(side_).stream = nullptr;
   // A crash has told the peer in its own way.
   if (life_->alive()) connection_->Close(side_);
@@ -341,10 +346,11 @@ Task<StatusOr<std::unique_ptr<Stream>>> SimListener::Accept(Executor& worker) {
     if (!life_->alive()) co_return HostIsDown();
     if (closed_) co_return Cancelled("the listener is closed");
     if (!queue_.empty()) {
-      if (!life_->TakeDescriptor()) co_return ErrnoError(EMFILE, "accept");
+      const bool on_reserve = !life_->TakeDescriptor();
+      if (on_reserve && !life_->TakeReserve()) co_return ErrnoError(EMFILE, "accept");
       std::shared_ptr<Connection> connection = std::move(queue_.front());
       queue_.pop_front();
-      std::unique_ptr<Stream> stream = std::make_unique<SimStream>(target, std::move(connection), 1);
+      std::unique_ptr<Stream> stream = std::make_unique<SimStream>(target, std::move(connection), 1, on_reserve);
       co_return stream;
     }
     co_await arrival_.Wait();

@@ -87,7 +87,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class SimStream : public Stream, public Mortal {
  public:
-  SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side);
+  // `on_reserve`: the stream took the life's reserve in place of a descriptor of its own.
+  SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side, bool on_reserve = false);
   ~SimStream() override;
 
   Task<Status> WaitReadable(Instant deadline) override;
@@ -98,6 +99,7 @@ class SimStream : public Stream, public Mortal {
   const Endpoint& local() const override { return local_; }
   const Endpoint& remote() const override { return remote_; }
   Executor& executor() override { return *executor_; }
+  bool accepted_on_reserve() const override { return on_reserve_; }
 
   void OnHostDown() override;
   void WakeReader() { readable_.Pulse(); }
@@ -109,6 +111,7 @@ class SimStream : public Stream, public Mortal {
   Executor* executor_;
   std::shared_ptr<Connection> connection_;
   int side_;
+  bool on_reserve_;
   Life* life_;
   Endpoint local_;
   Endpoint remote_;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 
 #include "lib/core/base/status.h"
 #include "lib/rt/sim/random.h"
@@ -44,6 +45,9 @@ class Life {
     return true;
   }
   void ReleaseDescriptor() { --descriptors_; }
+  // TakeReserve takes the one descriptor kept for telling a peer that there are none; false when it is in use.
+  bool TakeReserve() { return !std::exchange(reserve_taken_, true); }
+  void ReleaseReserve() { reserve_taken_ = false; }
   int descriptors() const { return descriptors_; }
   void set_descriptor_limit(int limit) { descriptor_limit_ = limit; }
 
@@ -71,6 +75,7 @@ class Life {
   bool alive_ = true;
   int descriptors_ = 0;
   int descriptor_limit_;
+  bool reserve_taken_ = false;
   uint64_t last_enrolment_ = 0;
   std::map<uint64_t, Mortal*> mortals_;
 };

@@ -236,6 +236,24 @@ TEST(Network, AFullBacklogLetsTheNextOneWait) {
   EXPECT_TRUE(p.Connect({Address("192.0.2.2"), 25, ""}).ok());
 }
 
+TEST(Network, WithoutDescriptorsOneIsAcceptedOnTheReserve) {
+  Pair p(1, {.descriptor_limit = 2});
+  auto listener = p.Listen({Address("192.0.2.2"), 25, ""});
+  StatusOr<StreamPtr> first = p.Connect({Address("192.0.2.2"), 25, ""});
+  StatusOr<StreamPtr> second = p.Connect({Address("192.0.2.2"), 25, ""});
+  StatusOr<StreamPtr> third = p.Connect({Address("192.0.2.2"), 25, ""});
+  ASSERT_TRUE(first.ok() && second.ok() && third.ok());
+  StatusOr<StreamPtr> one = p.Accept(*listener);
+  ASSERT_TRUE(one.ok());
+  EXPECT_FALSE((*one)->accepted_on_reserve());
+  StatusOr<StreamPtr> two = p.Accept(*listener);
+  ASSERT_TRUE(two.ok());
+  EXPECT_TRUE((*two)->accepted_on_reserve());
+  EXPECT_EQ(p.Accept(*listener).status().code(), StatusCode::kUnavailable);
+  (*two)->Close();
+  EXPECT_TRUE(p.Accept(*listener).ok());
+}
+
 TEST(Network, LoopbackAndUnixSocketsStayInsideTheHost) {
   Pair p(1);
   auto listener = p.Listen({Address("127.0.0.1"), 25, ""});
