@@ -16,6 +16,8 @@ WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTi
   WallTime next = created + base * (n * n);
   const WallTime previous = std::max(now, created + base * ((n - 1) * (n - 1)));
   next += (next - previous) * policy.jitter * chance;
+  // The last attempt comes with the expiry, not long after it.
+  next = std::min(next, std::max(envelope.expires(), now));
   return std::max(next, now + policy.least_delay);
 }
 

@@ -199,6 +199,10 @@ void QueueCore::RunBatch() {
   if (!good.empty() || !batch.changes.empty()) {
     const std::lock_guard lock(database_mutex_);
     status = database_->Write(good, batch.changes, &gone);
+    // The scheduler hears of a message before any search for what is due can find it, so it never meets one twice.
+    for (size_t i = 0; i < rows.size() && status.ok(); ++i) {
+      if (outcomes[i].ok() && rows[i].outcome.ok()) Announce(*batch.messages[i]);
+    }
   }
   for (size_t i = 0; i < rows.size(); ++i) {
     if (outcomes[i].ok()) outcomes[i] = status.ok() ? rows[i].outcome : status;
@@ -208,6 +212,13 @@ void QueueCore::RunBatch() {
     Uncache(message.id);
   }
   FinishBatch(batch, outcomes, status);
+}
+
+void QueueCore::Announce(PendingMessage& message) {
+  Cache(message);
+  if (!observer_) return;
+  for (Envelope& envelope : message.envelopes) envelope.fresh = true;
+  observer_(message.envelopes);
 }
 
 void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages, std::vector<Status>& outcomes) {
@@ -254,7 +265,6 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, c
     PendingMessage& message = *batch.messages[i];
     if (outcomes[i].ok()) {
       ++committed;
-      Cache(message);
       message.file.reset();
       // A file that is a message's now is no longer the writer's to remove.
       message.path.clear();
@@ -283,10 +293,6 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, c
     statistics_.failed_commits += batch.messages.size() - committed;
   }
   for (size_t i = 0; i < batch.messages.size(); ++i) {
-    if (outcomes[i].ok() && observer_) {
-      for (Envelope& envelope : batch.messages[i]->envelopes) envelope.fresh = true;
-      observer_(batch.messages[i]->envelopes);
-    }
     batch.messages[i]->done.Complete(outcomes[i]);
   }
   for (const auto& flush : batch.flushes) flush->Complete(status);

@@ -106,6 +106,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   Batch TakeBatch();
   void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages, std::vector<Status>& outcomes);
   void FinishBatch(Batch& batch, const std::vector<Status>& outcomes, const Status& status);
+  void Announce(PendingMessage& message);
   void Cache(PendingMessage& message);
   void Uncache(queue::MessageId id);
   void ReportHealth(const Status& status);

@@ -1,0 +1,129 @@
+// Scheduler: moves what is in the queue. It takes fresh messages straight from their commit and older ones from the store when
+// they are due, hands them to the deliverers in fair batches, and records what became of them.
+//
+// What a message's last record is, is what the queue knows: a delivery that is not recorded yet when the process dies is
+// attempted again, which a mailbox notices and a relay cannot (so relays are recorded at once). A failure leaves the queue in
+// the same transaction that brings its notice in, so that at every instant there is the one or the other.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "lib/core/base/log.h"
+#include "lib/core/queue/schedule.h"
+#include "lib/rt/world.h"
+#include "lib/service/schedule/deliverer.h"
+#include "lib/service/schedule/notice.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::schedule {
+
+struct SchedulerOptions {
+  std::string server_name = "localhost";
+  queue::RetryPolicy retry;
+  queue::ReadyLimits ready;
+  std::vector<Duration> warn_intervals = {absl::Hours(4)};  // `bounce warn-interval`, rising
+  Duration notice_ttl = absl::Hours(24 * 7);
+  Duration notice_wait = absl::Seconds(1);     // for other recipients of the message, who share the notice
+  Duration notice_retry = absl::Seconds(10);   // after a notice that could not be stored
+  size_t load_limit = 1000;                    // envelopes read from the store at a time
+  size_t max_deferred = 100;                   // `mta max-deferred`: tried at once when their destination answers again
+  uint64_t max_returned_bytes = 1 << 20;       // of a message that a notice returns in full; larger ones: the header
+};
+
+// SchedulerCounters count since the start; gauges are as of now. For metrics.
+struct SchedulerCounters {
+  uint64_t delivered = 0;
+  uint64_t relayed = 0;
+  uint64_t deferred = 0;
+  uint64_t failed = 0;
+  uint64_t expired = 0;
+  uint64_t notices = 0;
+  uint64_t dropped = 0;  // failures of which nobody may be told
+  uint64_t ready = 0;
+  uint64_t in_flight = 0;
+};
+
+// Scheduler lives on the main loop; all functions are called there.
+class Scheduler {
+ public:
+  // All references outlive it. `local` or `relay` may be null: envelopes of that kind then wait.
+  Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router, Deliverer* local, Deliverer* relay,
+            SchedulerOptions options = {});
+  ~Scheduler();
+
+  // Run works until Stop, then waits for the deliveries under way and the queue's records.
+  rt::Task<void> Run();
+  // Stop ends Run soon. Idempotent.
+  void Stop();
+
+  // For the operator. ScheduleNow makes an envelope due; Remove takes it out of the queue without a notice; Hold and Release
+  // pause it. An envelope whose delivery is under way is not touched by Remove: kUnavailable.
+  rt::Task<Status> ScheduleNow(queue::EnvelopeId id);
+  Status Remove(queue::EnvelopeId id);
+  void Hold(queue::EnvelopeId id);
+  void Release(queue::EnvelopeId id);
+
+  SchedulerCounters counters() const;
+
+ private:
+  struct Committed;  // where commits on any thread leave their envelopes
+  using NoticeKey = std::pair<queue::MessageId, message::DsnAction>;
+
+  void TakeCommitted();
+  rt::Task<void> Load();
+  void EndRead();
+  void Dispatch();
+  void DispatchKind(queue::Envelope::Kind kind);
+  rt::Task<void> RunBatch(queue::Envelope::Kind kind, std::vector<queue::Envelope> batch);
+  void Handle(NoticeItem item);
+  void HandleDelivered(NoticeItem item);
+  void HandleTemporary(NoticeItem item);
+  void HandlePermanent(NoticeItem item);
+  void AddNotice(message::DsnAction action, NoticeItem item);
+  rt::Task<void> SendNotices(NoticeKey key);
+  rt::Task<Status> SendNotice(message::DsnAction action, const std::vector<NoticeItem>* items);
+  store::Change ChangeAfter(message::DsnAction action, const NoticeItem& item) const;
+  rt::Task<void> Reschedule(uint64_t destination_key);
+  void Finish(const queue::Envelope& envelope);
+  Instant NextWake() const;
+  Deliverer* DelivererFor(queue::Envelope::Kind kind) const {
+    return kind == queue::Envelope::Kind::kRelay ? relay_ : local_;
+  }
+  void LogEvent(LogLevel level, std::string event, const queue::Envelope& envelope, std::string reason);
+
+  rt::World& world_;
+  rt::Executor& loop_;
+  store::Queue& queue_;
+  LogSink& log_;
+  NoticeRouter& router_;
+  Deliverer* const local_;
+  Deliverer* const relay_;
+  const SchedulerOptions options_;
+
+  std::shared_ptr<Committed> committed_;
+  queue::ReadyQueue ready_;
+  rt::TaskGroup tasks_;
+  rt::Event wake_;
+  rt::Event stop_;
+  bool more_in_store_ = true;  // something due may be in the store and not here
+  bool starved_ = false;       // something due was passed over for want of room
+  bool loading_ = false;
+  WallTime next_due_ = absl::InfinitePast();
+  // What was finished while the store was being read: the answer may still name it.
+  std::unordered_set<queue::EnvelopeId> finished_while_reading_;
+  size_t reads_ = 0;
+  std::array<size_t, 2> running_batches_ = {0, 0};
+  std::map<NoticeKey, std::vector<NoticeItem>> notices_;
+  std::unordered_set<uint64_t> failing_destinations_;
+  SchedulerCounters counters_;
+};
+
+}  // namespace postern::schedule
