@@ -1,7 +1,5 @@
 #include "lib/store/mailbox/crlf.h"
 
-#include <algorithm>
-
 namespace postern::mailbox {
 
 void CrlfEncoder::Append(std::string_view octets, std::string& out) {
@@ -30,25 +28,24 @@ uint64_t CrlfEncoder::Count(std::string_view octets) {
 }
 
 void LfDecoder::Append(std::string_view octets, std::string& out) {
-  if (octets.empty()) return;
-  if (held_cr_ && octets.front() != '\n') out.push_back('\r');
-  held_cr_ = false;
   while (!octets.empty()) {
-    const size_t cr = octets.find('\r');
-    out.append(octets.substr(0, cr));
-    if (cr == std::string_view::npos) return;
-    octets.remove_prefix(cr + 1);
-    if (octets.empty()) {
-      held_cr_ = true;
-    } else if (octets.front() != '\n') {
-      out.push_back('\r');
+    if (octets.front() == '\r') {
+      // Held until what follows is known.
+      ++held_crs_;
+      octets.remove_prefix(1);
+      continue;
     }
+    if (!(held_crs_ == 1 && octets.front() == '\n')) out.append(held_crs_, '\r');
+    held_crs_ = 0;
+    const std::string_view text = octets.substr(0, octets.find('\r'));
+    out.append(text);
+    octets.remove_prefix(text.size());
   }
 }
 
 void LfDecoder::Finish(std::string& out) {
-  if (held_cr_) out.push_back('\r');
-  held_cr_ = false;
+  out.append(held_crs_, '\r');
+  held_crs_ = 0;
 }
 
 std::string ToCrlf(std::string_view octets) {

@@ -24,14 +24,15 @@ class CrlfEncoder {
   bool after_cr_ = false;
 };
 
-// LfDecoder turns CRLF into LF, piece by piece; Finish gives a CR that was held back at the end.
+// LfDecoder turns CRLF into LF, piece by piece, except after another CR: CR CR LF stays, so that CrlfEncoder gives it back.
+// Finish gives the CRs that were held back at the end.
 class LfDecoder {
  public:
   void Append(std::string_view octets, std::string& out);
   void Finish(std::string& out);
 
  private:
-  bool held_cr_ = false;
+  uint64_t held_crs_ = 0;
 };
 
 std::string ToCrlf(std::string_view octets);
