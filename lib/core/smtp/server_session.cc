@@ -131,7 +131,8 @@ ServerEvent ServerSession::Impl::Advance(Instant now) {
 
 ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
   if (input_.empty()) return Event(Kind::kNeedInput);
-  if (first_line_ && !in_tls_) {
+  // Only the start of the first line: of an overlong one the middle may stand here.
+  if (first_line_ && !in_tls_ && scanner_.overlong_bytes() == 0) {
     if (const std::string_view what = LooksForeign(input_.View()); !what.empty()) return OnForeign(what);
   }
   const bool secret = mode_ == Mode::kAuth;
