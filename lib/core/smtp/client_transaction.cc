@@ -9,6 +9,17 @@ namespace postern::smtp {
 
 using mail::Reply;
 
+namespace {
+
+// Refusal is the fate that a reply other than the one hoped for gives: itself when it is a 4xx or 5xx. Anything else (a 3xx to MAIL,
+// a 250 to DATA) is no answer to what was asked, and nobody got the message by it.
+Reply Refusal(const Reply& reply, std::string_view command) {
+  if (reply.IsTransient() || reply.IsPermanent()) return reply;
+  return Reply(451, {4, 5, 0}, StrCat("The server answered ", command, " with ", reply.ToString()));
+}
+
+}  // namespace
+
 bool ClientSession::Impl::SendMessage(OutgoingMessage message) {
   if (phase_ != ClientPhase::kReady || !told_.empty() || message.recipients.empty()) return false;
   delivery_ = std::make_unique<Delivery>();
@@ -60,7 +71,7 @@ void ClientSession::Impl::PumpEnvelope() {
 void ClientSession::Impl::OnMailReply() {
   if (reply_.code / 100 == 2) return;
   delivery_->mail_failed = true;
-  Settle(reply_, ClientStage::kMail, true);
+  Settle(Refusal(reply_, "MAIL"), ClientStage::kMail, true);
 }
 
 void ClientSession::Impl::OnRcptReply() {
@@ -73,7 +84,7 @@ void ClientSession::Impl::OnRcptReply() {
   // RFC 5321 §4.5.3.1.10: 552 for too many recipients is an old spelling of 452; with an enhanced status it means what it says.
   if (reply_.code == 552 && reply_.status.empty()) reply_.code = 452;
   RecipientResult& result = delivery_->results[recipient];
-  result.reply = reply_;
+  result.reply = Refusal(reply_, "RCPT");
   result.stage = ClientStage::kRcpt;
   result.from_server = true;
 }
@@ -91,9 +102,7 @@ void ClientSession::Impl::OnDataReply() {
     return;
   }
   rset_needed_ = true;
-  // 2xx to DATA means nothing at all: nobody got the message.
-  if (reply_.code / 100 == 2) reply_ = Reply(451, {4, 5, 0}, StrCat("The server answered DATA with ", reply_.ToString()));
-  Settle(reply_, ClientStage::kData, true);
+  Settle(Refusal(reply_, "DATA"), ClientStage::kData, true);
   FinishMessage();
 }
 
@@ -156,7 +165,7 @@ void ClientSession::Impl::BodyFailed() {
 void ClientSession::Impl::OnChunkReply() {
   if (reply_.code / 100 == 2) return;
   // The chunks that are under way will be refused too; their replies are of no interest, but they must be read.
-  Settle(reply_, ClientStage::kBody, true);
+  Settle(Refusal(reply_, "BDAT"), ClientStage::kBody, true);
   if (phase_ == ClientPhase::kBody) {
     rset_needed_ = true;
     phase_ = ClientPhase::kEnd;
@@ -171,7 +180,7 @@ void ClientSession::Impl::OnEndReply() {
     if (expected_.empty()) FinishMessage();
     return;
   }
-  if (reply_.code / 100 == 3) reply_ = Reply(451, {4, 5, 0}, StrCat("The server ended the message with ", reply_.ToString()));
+  if (reply_.code / 100 != 2) reply_ = Refusal(reply_, "the end of the message");
   if (!options_->lmtp) {
     Settle(reply_, ClientStage::kEndOfData, true);
     FinishMessage();

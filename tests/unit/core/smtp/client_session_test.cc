@@ -287,7 +287,7 @@ TEST(ClientSession, ParametersOnlyAsOffered) {
 TEST(ClientSession, TheServerDiesAnywhere) {
   const std::vector<std::string> script = {"220 mx\r\n", "250-mx\r\n250 SIZE\r\n", "250 ok\r\n", "550 5.1.1 no\r\n",
                                            "250 ok\r\n", "354 go\r\n",             "250 taken\r\n"};
-  for (const std::string& how : {"end", "421 4.3.2 bye\r\n", "time", "garbage\r\n", "999 x\r\n"}) {
+  for (const std::string how : {"end", "421 4.3.2 bye\r\n", "time", "garbage\r\n", "999 x\r\n"}) {
     for (size_t steps = 0; steps < script.size(); ++steps) {
       SCOPED_TRACE(StrCat(how, " behind ", steps));
       ClientHarness client(Named());
