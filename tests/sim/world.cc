@@ -1,12 +1,14 @@
 #include "tests/sim/world.h"
 
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -142,6 +144,7 @@ bool RunMany(const char* program, const Scenario& scenario, const Flags& flags) 
   for (uint64_t job = 0; job < flags.jobs; ++job) {
     const pid_t child = fork();
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       Work(scenario, flags, board, job);
       std::fflush(nullptr);
       _exit(0);

@@ -214,6 +214,11 @@ void Disk::FailSync(Inode& inode) {
   }
 }
 
+bool Disk::Lies(std::string_view path) const {
+  return std::any_of(lies_.begin(), lies_.end(),
+                     [path](const std::string& part) { return path.find(part) != std::string_view::npos; });
+}
+
 void Disk::LoseData(Inode& inode) {
   std::string& content = inode.content;
   for (auto change = inode.changes.rbegin(); change != inode.changes.rend(); ++change) {

@@ -118,6 +118,9 @@ class Disk {
   // Inject arms `fault`; several may be armed, the first that matches strikes. ClearFaults disarms all.
   void Inject(FileFault fault) { faults_.push_back(std::move(fault)); }
   void ClearFaults() { faults_.clear(); }
+  // LieAbout makes Sync and SyncDirectory of paths that contain `part` answer that all is well and do nothing, as a drive with
+  // a volatile cache does. It plants the bug "a sync is missing here" without a change to the code under test.
+  void LieAbout(std::string part) { lies_.push_back(std::move(part)); }
   // SetSpace changes the size of the disk: smaller than what is used makes it full.
   void SetSpace(uint64_t bytes) { options_.space_bytes = bytes; }
   void set_name_loss(NameLoss loss) { options_.name_loss = loss; }
@@ -152,6 +155,7 @@ class Disk {
   Status Truncate(const InodePtr& inode, uint64_t size, std::string_view path);
   void Sync(Inode& inode);
   void FailSync(Inode& inode);
+  bool Lies(std::string_view path) const;
   // SetEntry is one name operation: `directory`/`name` becomes `inode` (null: is removed).
   void SetEntry(const InodePtr& directory, const std::string& name, const InodePtr& inode);
   void MoveEntry(const InodePtr& from, const std::string& from_name, const InodePtr& to, const std::string& to_name);
@@ -195,6 +199,7 @@ class Disk {
   std::deque<NameOperation> names_;
   std::vector<InodePtr> dirty_;
   std::vector<FileFault> faults_;
+  std::vector<std::string> lies_;
   uint64_t operations_ = 0;
   uint64_t syncs_ = 0;
   uint64_t crash_at_ = 0;

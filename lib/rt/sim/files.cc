@@ -72,7 +72,7 @@ class SimFile : public File {
     Disk::Verdict verdict = disk_->Gate(life_, FileOperation::kSync, path_);
     if (verdict.sync_failure) disk_->FailSync(*inode_);
     if (!verdict.status.ok()) return verdict.status;
-    disk_->Sync(*inode_);
+    if (life_ == nullptr || !disk_->Lies(path_)) disk_->Sync(*inode_);
     return After(verdict, OkStatus());
   }
 
@@ -387,7 +387,7 @@ Status SimFiles::SyncDirectory(const std::string& path) {
   if (place->inode == nullptr) return Failed(ENOENT, "sync directory", path);
   if (place->inode->kind != FileInfo::Kind::kDirectory) return Failed(ENOTDIR, "sync directory", path);
   return Change(FileOperation::kSyncDirectory, path, [&] {
-    disk_->SyncNames(*place->inode);
+    if (life_ == nullptr || !disk_->Lies(path)) disk_->SyncNames(*place->inode);
     return OkStatus();
   });
 }

@@ -362,6 +362,20 @@ TEST(DiskFault, AFailedSyncLosesTheDataThoughALaterOneSucceeds) {
   }
 }
 
+TEST(DiskFault, ADiskThatLiesAboutASyncLosesTheData) {
+  bool lost = false;
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Machine m(seed);
+    m.host.disk().LieAbout("/a");
+    ASSERT_TRUE(WriteFileDurably(m.files(), "/a", "abc", 0600).ok());
+    ASSERT_TRUE(WriteFileDurably(m.files(), "/b", "abc", 0600).ok());
+    m.LosePower();
+    lost = lost || m.Read("/a") != "abc";
+    ASSERT_EQ(m.Read("/b"), "abc");
+  }
+  EXPECT_TRUE(lost);
+}
+
 TEST(DiskFault, CrashAtOperationStrikesBeforeAfterOrWithinIt) {
   std::set<size_t> sizes;
   for (uint64_t seed = 1; seed <= 100; ++seed) {
