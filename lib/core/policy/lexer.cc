@@ -176,6 +176,10 @@ Token Lexer::Quoted(char quote) {
         Advance();  // the newline goes below, with the second Advance
       } else {
         token.text.push_back('\\');
+        if (next == '\\') {  // "\\" is two, and the second protects nothing
+          token.text.push_back('\\');
+          Advance();
+        }
       }
       Advance();
       continue;

@@ -209,7 +209,7 @@ void Parser::ParseStatement() {
 void Parser::Recover() {
   // Lists in braces may span lines: the directive ends at the first newline outside of them, or where a line of its own starts
   // with a directive (the closing brace was forgotten).
-  bool at_line_start = false;
+  bool at_line_start = brace_depth_ > 0;
   for (;;) {
     const Token& token = Peek();
     if (token.kind == TokenKind::kEnd) return;

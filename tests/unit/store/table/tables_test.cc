@@ -1,0 +1,125 @@
+// Tables from files, and .forward with its checks, on the simulated disk's simplest stand-in: the real one, in a scratch folder.
+#include "lib/store/table/tables.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/parse.h"
+#include "lib/rt/asio/posix_files.h"
+#include "lib/rt/asio/posix_processes.h"
+#include "lib/store/table/accounts.h"
+
+namespace postern::store {
+namespace {
+
+namespace fs = std::filesystem;
+using policy::Diagnostics;
+using policy::Service;
+using ::testing::HasSubstr;
+
+class TablesTest : public ::testing::Test {
+ protected:
+  TablesTest() : root_(fs::temp_directory_path() / StrCat("postern-tables-", getpid())) { fs::create_directories(root_); }
+  ~TablesTest() override { fs::remove_all(root_); }
+  std::string Path(const std::string& name) const { return (root_ / name).string(); }
+  void Write(const std::string& name, const std::string& text) { std::ofstream(Path(name)) << text; }
+
+  std::shared_ptr<ConfigTables> Load(const std::string& text) {
+    policy::MemoryLoader loader("smtpd.conf", text);
+    policy::ParseResult result = policy::Parse("smtpd.conf", loader);
+    EXPECT_TRUE(result.config) << (result.diagnostics.empty() ? "" : result.diagnostics[0].ToString());
+    diagnostics_.clear();
+    return ConfigTables::Load(result.config, &files_, {}, &diagnostics_);
+  }
+  std::string Told() const {
+    std::string out;
+    for (const policy::Diagnostic& d : diagnostics_) StrAppend(out, d.ToString(), "\n");
+    return out;
+  }
+
+  fs::path root_;
+  rt::PosixFiles files_;
+  Diagnostics diagnostics_;
+};
+
+TEST_F(TablesTest, FileAndPasswd) {
+  Write("aliases", "root: alice\n");
+  Write("passwd", "bob:hash:2000:2001:Bob:/home/bob\n");
+  const auto tables = Load(StrCat("table a file:", Path("aliases"), "\ntable p passwd:", Path("passwd"),
+                                  "\npki m cert \"/c\" key \"/k\"\nlisten on lo0 tls pki m auth <p>\n",
+                                  "action m mbox alias <a> userbase <p>\nmatch for any action m\n"));
+  ASSERT_TRUE(tables) << Told();
+  EXPECT_EQ(**tables->set().Get(0)->Lookup(Service::kAlias, "ROOT"), "alice");
+  EXPECT_EQ(**tables->set().Get(1)->Lookup(Service::kCredentials, "bob"), "hash");
+  EXPECT_EQ(**tables->set().Get(1)->Lookup(Service::kUserinfo, "bob"), "2000:2001:/home/bob");
+  EXPECT_EQ(tables->set().Get(1)->SampleValue(), "hash");
+}
+
+TEST_F(TablesTest, ErrorsNameBothPlaces) {
+  const std::string conf =
+      StrCat("table a file:", Path("aliases"), "\naction m mbox alias <a>\nmatch for any action m\n");
+  EXPECT_FALSE(Load(conf));
+  EXPECT_THAT(Told(), HasSubstr("smtpd.conf:1:7: error: cannot read "));
+  Write("aliases", "root: alice\nbroken\n");
+  EXPECT_FALSE(Load(conf));
+  EXPECT_THAT(Told(), HasSubstr("aliases:2: error: \"broken\" has no value"));
+  EXPECT_THAT(Told(), HasSubstr("[table a, declared at smtpd.conf:1:7]"));
+  Write("aliases", "root\nalice\n");
+  EXPECT_FALSE(Load(conf));
+  EXPECT_THAT(Told(), HasSubstr("smtpd.conf:2:21: error: table \"a\" may not be used for alias lookups"));
+}
+
+TEST_F(TablesTest, UpdateKeepsTheOldContentsOnError) {
+  Write("nets", "192.0.2.0/24\n");
+  const auto tables =
+      Load(StrCat("table n file:", Path("nets"), "\naction m mbox\nmatch from src <n> for any action m\n"));
+  ASSERT_TRUE(tables) << Told();
+  policy::Table* table = tables->set().Get(0);
+  EXPECT_TRUE(*table->Match(Service::kNetaddr, "192.0.2.1"));
+  Write("nets", "192.0.2.0/24\nnonsense\n");
+  EXPECT_FALSE(tables->Update("n", &diagnostics_));
+  EXPECT_THAT(Told(), HasSubstr("nets:2: error: \"nonsense\" is neither an address nor a network"));
+  EXPECT_TRUE(*table->Match(Service::kNetaddr, "192.0.2.1"));
+  Write("nets", "198.51.100.0/24\n");
+  EXPECT_TRUE(tables->Update("n", &diagnostics_));
+  EXPECT_FALSE(*table->Match(Service::kNetaddr, "192.0.2.1"));
+  EXPECT_TRUE(*table->Match(Service::kNetaddr, "198.51.100.9"));
+  EXPECT_FALSE(tables->Update("none", &diagnostics_));
+}
+
+TEST_F(TablesTest, ForwardIsReadOnlyWhenSafe) {
+  using State = policy::ForwardFile::State;
+  rt::PosixProcesses processes;
+  SystemAccounts accounts(&processes, &files_);
+  policy::LocalAccount me{"me", static_cast<uint32_t>(getuid()), static_cast<uint32_t>(getgid()), root_.string()};
+  chmod(root_.c_str(), 0755);
+  EXPECT_EQ(accounts.ReadForward(me)->state, State::kMissing);
+  Write(".forward", " \n");
+  chmod(Path(".forward").c_str(), 0644);
+  EXPECT_EQ(accounts.ReadForward(me)->state, State::kMissing);
+  Write(".forward", "x@y\n");
+  EXPECT_EQ(accounts.ReadForward(me)->text, "x@y\n");
+  chmod(Path(".forward").c_str(), 0664);
+  EXPECT_EQ(accounts.ReadForward(me)->state, State::kUnsafe);
+  chmod(Path(".forward").c_str(), 0644);
+  chmod(root_.c_str(), 0777);
+  EXPECT_EQ(accounts.ReadForward(me)->state, State::kUnsafe);
+  chmod(root_.c_str(), 01755);
+  EXPECT_EQ(accounts.ReadForward(me)->state, State::kTemporary);
+  chmod(root_.c_str(), 0755);
+  policy::LocalAccount other = me;
+  other.uid = me.uid + 1;
+  EXPECT_EQ(accounts.ReadForward(other)->state, State::kUnsafe);
+  fs::rename(Path(".forward"), Path("elsewhere"));
+  fs::create_symlink(Path("elsewhere"), Path(".forward"));
+  EXPECT_EQ(accounts.ReadForward(me)->state, State::kUnsafe);
+}
+
+}  // namespace
+}  // namespace postern::store
