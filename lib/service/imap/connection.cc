@@ -349,11 +349,11 @@ rt::Task<void> ImapConnection::OnAppendData(std::string_view data) {
 
 rt::Task<void> ImapConnection::OnAppendEnd(const imap::Command*) {
   const std::unique_ptr<Append> append = std::move(append_);
-  StatusOr<mailbox::AppendResult> result = append->failure;
-  if (append->failure.ok()) {
-    auto work = [&] { return append->appender->Commit(); };
-    result = co_await loop().RunBlocking(work);
-  }
+  auto work = [&]() -> StatusOr<mailbox::AppendResult> {
+    if (!append->failure.ok()) return append->failure;
+    return append->appender->Commit();
+  };
+  const StatusOr<mailbox::AppendResult> result = co_await loop().RunBlocking(work);
   Completion completion;
   if (result.ok()) {
     // RFC 4315 §3
