@@ -24,6 +24,9 @@ constexpr CapabilityRow kCapabilities[] = {
     {"IDLE", When::kLoggedIn},          // RFC 2177
     {"NAMESPACE", When::kLoggedIn},     // RFC 2342
     {"CHILDREN", When::kLoggedIn},      // RFC 3348
+    {"LIST-EXTENDED", When::kLoggedIn}, // RFC 5258
+    {"LIST-STATUS", When::kLoggedIn},   // RFC 5819
+    {"SPECIAL-USE", When::kLoggedIn},   // RFC 6154
     {"UNSELECT", When::kLoggedIn},      // RFC 3691
     {"UIDPLUS", When::kLoggedIn},       // RFC 4315
     {"MOVE", When::kLoggedIn},          // RFC 6851

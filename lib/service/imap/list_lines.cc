@@ -37,9 +37,8 @@ std::string Line(std::string_view command, const std::vector<std::string_view>& 
 std::vector<std::string_view> Attributes(const MailboxEntry& entry, bool show_subscribed, bool extended) {
   std::vector<std::string_view> attributes;
   if (!entry.exists) {
-    // RFC 5258 §3: \NonExistent implies \Noselect, which those who know only RFC 3501 look for.
-    if (extended) attributes.push_back("\\NonExistent");
-    attributes.push_back("\\Noselect");
+    // RFC 5258 §3: \NonExistent implies \Noselect, which is all that those know who did not ask in the extended way.
+    attributes.push_back(extended ? "\\NonExistent" : "\\Noselect");
   }
   if (show_subscribed && entry.subscribed) attributes.push_back("\\Subscribed");
   attributes.push_back(entry.has_children ? "\\HasChildren" : "\\HasNoChildren");
