@@ -35,7 +35,8 @@ struct Info {
 
 class Engine {
  public:
-  // Server and Client start a connection at `now`, the time by which certificates and tickets are judged.
+  // Server and Client start a connection at `now`, the time by which certificates are judged. (The age of tickets is BoringSSL's own
+  // affair, by the machine's clock: its callback for the time does not say for which connection it asks.)
   static std::unique_ptr<Engine> Server(std::shared_ptr<const ServerConfig> config, WallTime now,
                                         const EngineLimits& limits = {});
   // `server_name` is sent as SNI when it is a name (not an address), and is what the certificate must name when the
@@ -49,6 +50,8 @@ class Engine {
   // Feed copies ciphertext in and returns how many octets it took; less than all when the input is full: Handshake or Read
   // makes room.
   size_t Feed(std::string_view ciphertext);
+  // input_room is how many octets Feed would take.
+  size_t input_room() const;
   // FeedEnd says that the peer's octets have ended (TCP FIN).
   void FeedEnd();
 

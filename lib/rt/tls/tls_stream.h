@@ -11,7 +11,7 @@
 namespace postern::rt {
 
 // TlsAccept does the server's part of the handshake on `inner` and returns the stream inside. `now` is the wall clock, by which
-// tickets and certificates are judged. On failure `inner` is closed, after the alert that tells the peer why was sent as far as
+// certificates are judged. On failure `inner` is closed, after the alert that tells the peer why was sent as far as
 // it goes without waiting long; the Status is a sentence for the log: kInvalidArgument, the peer does not speak TLS or not as it should;
 // kFailedPrecondition, its certificate or its wishes do not fit ours; kDeadlineExceeded; kUnavailable, the connection went.
 // Nothing may have been read from `inner` that belongs to TLS.

@@ -53,7 +53,8 @@ struct UnboundOptions {
 };
 
 // NewUnboundResolver makes a validating, caching resolver out of libunbound, on `world`'s main loop: no thread, no process. Its
-// loop must have descriptors (Executor::WatchFd): kUnimplemented otherwise. Call it on the main loop, or before it runs.
+// loop must have descriptors (Executor::WatchFd); elsewhere every question is kServFail. Call it on the main loop, or before it
+// runs. An error names the option that libunbound refuses.
 StatusOr<std::unique_ptr<Resolver>> NewUnboundResolver(rt::World& world, const UnboundOptions& options);
 
 }  // namespace postern::resolve

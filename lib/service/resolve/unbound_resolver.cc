@@ -1,0 +1,202 @@
+#include <unbound.h>
+
+#include <unbound-event.h>
+
+#include <unordered_map>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/dns/message.h"
+#include "lib/service/resolve/resolver.h"
+#include "lib/service/resolve/unbound_events.h"
+
+namespace postern::resolve {
+namespace {
+
+constexpr int kClassIn = 1;
+
+// Question is one that is under way. It is shared by the asker, who may live on another loop and give up at its deadline, and by
+// the main loop, which gets the answer.
+struct Question {
+  explicit Question(rt::Executor* asker_loop) : loop(asker_loop), done(asker_loop) {}
+  rt::Executor* loop;
+  rt::Event done;  // asker's loop
+  dns::Answer answer;
+  dns::Name name;
+  dns::Type type = dns::Type::kA;
+};
+
+class UnboundResolver final : public Resolver {
+ public:
+  UnboundResolver(rt::Executor* main, const UnboundOptions& options)
+      : main_(main), options_(options), events_(main), core_(std::make_shared<Core>()) {}
+
+  ~UnboundResolver() override { Stop(); }
+
+  Status Start() {
+    core_->context = ub_ctx_create_ub_event(events_.base());
+    if (core_->context == nullptr) return Unavailable("libunbound cannot be set up");
+    core_->max_questions = options_.max_questions;
+    ub_ctx* context = core_->context;
+    auto set = [context](const char* name, const std::string& value) -> Status {
+      const int error = ub_ctx_set_option(context, name, value.c_str());
+      if (error == 0) return OkStatus();
+      return InvalidArgument(StrCat("libunbound: ", name, " ", value, ": ", ub_strerror(error)));
+    };
+    const std::string cache = StrCat(options_.cache_bytes);
+    POSTERN_RETURN_IF_ERROR(set("msg-cache-size:", cache));
+    POSTERN_RETURN_IF_ERROR(set("rrset-cache-size:", cache));
+    POSTERN_RETURN_IF_ERROR(set("key-cache-size:", cache));
+    POSTERN_RETURN_IF_ERROR(set("neg-cache-size:", StrCat(options_.cache_bytes / 4)));
+    // One loop uses it: smaller tables, fewer ports held open.
+    POSTERN_RETURN_IF_ERROR(set("num-queries-per-thread:", StrCat(options_.max_questions)));
+    POSTERN_RETURN_IF_ERROR(set("outgoing-range:", "256"));
+    POSTERN_RETURN_IF_ERROR(set("infra-cache-numhosts:", "2000"));
+    if (!options_.forwarders.empty()) {
+      for (const std::string& forwarder : options_.forwarders) {
+        // The usual guard against asking ourselves would forbid a resolver on this machine.
+        POSTERN_RETURN_IF_ERROR(set("do-not-query-localhost:", "no"));
+        const int error = ub_ctx_set_fwd(context, forwarder.c_str());
+        if (error != 0) return InvalidArgument(StrCat("forwarder \"", Escape(forwarder), "\": ", ub_strerror(error)));
+      }
+    } else if (!options_.resolv_conf.empty()) {
+      POSTERN_RETURN_IF_ERROR(set("do-not-query-localhost:", "no"));
+      const int error = ub_ctx_resolvconf(context, options_.resolv_conf.c_str());
+      if (error != 0) return InvalidArgument(StrCat(options_.resolv_conf, ": ", ub_strerror(error)));
+    }
+    if (!options_.hosts.empty()) {
+      const int error = ub_ctx_hosts(context, options_.hosts.c_str());
+      if (error != 0) return InvalidArgument(StrCat(options_.hosts, ": ", ub_strerror(error)));
+    }
+    if (!options_.trust_anchor_file.empty()) {
+      const int error = ub_ctx_add_ta_file(context, options_.trust_anchor_file.c_str());
+      if (error != 0) return InvalidArgument(StrCat(options_.trust_anchor_file, ": ", ub_strerror(error)));
+    }
+    return OkStatus();
+  }
+
+  rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type, Instant deadline) override {
+    auto question = std::make_shared<Question>(&loop);
+    question->name = std::move(name);
+    question->type = type;
+    std::shared_ptr<Core> core = core_;
+    main_->Post([core, question] { core->Ask(question); });
+    const bool answered = co_await question->done.Wait(deadline);
+    if (!answered) {
+      // The question goes on: its answer will be in the cache when it is asked again.
+      co_return dns::Answer::Failure(dns::Answer::Kind::kTimeout, "no answer in time");
+    }
+    co_return std::move(question->answer);
+  }
+
+  void Stop() override {
+    if (core_->context == nullptr) return;
+    ub_ctx* context = std::exchange(core_->context, nullptr);
+    // libunbound drops its questions without a word: their askers are told here.
+    ub_ctx_delete(context);
+    std::unordered_map<uint64_t, std::shared_ptr<Question>> open;
+    open.swap(core_->open);
+    for (auto& [id, question] : open) {
+      Core::Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
+    }
+  }
+
+ private:
+  // Core is the part on the main loop. libunbound's callbacks find it through the Call they were given.
+  struct Core : std::enable_shared_from_this<Core> {
+    ub_ctx* context = nullptr;
+    size_t max_questions = 0;
+    uint64_t next_id = 1;
+    std::unordered_map<uint64_t, std::shared_ptr<Question>> open;
+
+    // Call is what libunbound holds for us. It is freed by the callback, which comes once, or at the latest with the Core.
+    struct Call {
+      Core* core;
+      uint64_t id;
+    };
+    std::unordered_map<uint64_t, std::unique_ptr<Call>> calls;
+
+    static void Finish(const std::shared_ptr<Question>& question, dns::Answer answer) {
+      rt::Executor* loop = question->loop;
+      auto carried = std::make_shared<dns::Answer>(std::move(answer));
+      loop->Post([question, carried] {
+        question->answer = std::move(*carried);
+        question->done.Set();
+      });
+    }
+
+    void Ask(const std::shared_ptr<Question>& question) {
+      if (context == nullptr) {
+        Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
+        return;
+      }
+      if (open.size() >= max_questions) {
+        Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, "too many questions under way"));
+        return;
+      }
+      const uint64_t id = next_id++;
+      auto call = std::make_unique<Call>(Call{this, id});
+      Call* raw = call.get();
+      open.emplace(id, question);
+      calls.emplace(id, std::move(call));
+      const std::string text = question->name.is_root() ? "." : question->name.ToString() + ".";
+      // The callback may come before this returns (for names of the hosts file).
+      const int error = ub_resolve_event(context, text.c_str(), static_cast<int>(question->type), kClassIn, raw,
+                                         &Core::OnAnswer, nullptr);
+      if (error != 0 && open.erase(id) != 0) {
+        calls.erase(id);
+        Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, ub_strerror(error)));
+      }
+    }
+
+    static void OnAnswer(void* argument, int rcode, void* packet, int size, int security, char* why_bogus, int) {
+      auto* call = static_cast<Call*>(argument);
+      Core* core = call->core;
+      const uint64_t id = call->id;
+      const auto it = core->open.find(id);
+      if (it == core->open.end()) return;
+      const std::shared_ptr<Question> question = it->second;
+      core->open.erase(it);
+      core->calls.erase(id);
+      Finish(question, Read(*question, rcode, packet, size, security, why_bogus));
+    }
+
+    static dns::Answer Read(const Question& question, int rcode, const void* packet, int size, int security,
+                            const char* why_bogus) {
+      if (security == 1) {
+        dns::Answer answer = dns::Answer::Failure(
+            dns::Answer::Kind::kServFail, why_bogus == nullptr ? std::string("DNSSEC: bogus") : Escape(why_bogus, 512));
+        answer.security = dns::Answer::Security::kBogus;
+        return answer;
+      }
+      if (rcode == 3) {
+        dns::Answer answer = dns::Answer::Failure(dns::Answer::Kind::kNxDomain, "");
+        answer.name = question.name;
+        if (security == 2) answer.security = dns::Answer::Security::kSecure;
+        return answer;
+      }
+      // With any other rcode the packet is not for reading (unbound-event.h); with none, its own rcode counts.
+      if (rcode != 0 || packet == nullptr || size <= 0) return dns::Answer::Failure(dns::Answer::Kind::kServFail, StrCat("rcode ", rcode));
+      StatusOr<dns::WireMessage> message =
+          dns::ParseMessage(std::string_view(static_cast<const char*>(packet), static_cast<size_t>(size)));
+      if (!message.ok()) return dns::Answer::Failure(dns::Answer::Kind::kServFail, std::string(Message(message.status())));
+      dns::Answer answer = dns::AnswerFrom(*message, question.name, question.type);
+      if (security == 2) answer.security = dns::Answer::Security::kSecure;
+      return answer;
+    }
+  };
+
+  rt::Executor* main_;
+  UnboundOptions options_;
+  UnboundEvents events_;
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Resolver>> NewUnboundResolver(rt::World& world, const UnboundOptions& options) {
+  auto resolver = std::make_unique<UnboundResolver>(&world.main_loop(), options);
+  POSTERN_RETURN_IF_ERROR(resolver->Start());
+  return std::unique_ptr<Resolver>(std::move(resolver));
+}
+
+}  // namespace postern::resolve
