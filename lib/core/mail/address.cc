@@ -106,6 +106,8 @@ StatusOr<Address> ReadMailbox(Cursor& cursor, std::string_view stops, const Addr
   } else {
     return InvalidArgument(StrCat("\"", Escape(cursor.text.substr(cursor.at, 1)), "\" may not stand in a local part"));
   }
+  // RFC 5321 §4.5.3.1.3: with the angle brackets a path has at most 256 octets; a source route that is dropped does not count.
+  if (address.ToString().size() + 2 > kMaxPathBytes) return InvalidArgument("the address is longer than 254 octets");
   return address;
 }
 
@@ -172,8 +174,6 @@ StatusOr<Address> ParsePath(std::string_view text, bool allow_null, const Addres
   StatusOr<Address> address = ReadMailbox(cursor, ">", options);
   if (!address.ok()) return address;
   if (!cursor.Skip('>')) return InvalidArgument("the path does not end with \">\"");
-  // RFC 5321 §4.5.3.1.3; a source route that is dropped does not count.
-  if (address->ToString().size() + 2 > kMaxPathBytes) return InvalidArgument("the path is longer than 256 octets");
   *rest = text.substr(cursor.at);
   return address;
 }

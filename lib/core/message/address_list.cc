@@ -24,6 +24,13 @@ class Lexer {
   explicit Lexer(std::string_view text) : text_(text) {}
 
   Token Next() {
+    Token token = Read();
+    after_at_ = token.kind == Kind::kAt;
+    return token;
+  }
+
+ private:
+  Token Read() {
     Token token;
     while (at_ < text_.size() && (IsSpace(text_[at_]) || text_[at_] == '\0')) {
       token.blank_before = true;
@@ -41,7 +48,13 @@ class Lexer {
       case '.': return Mark(token, Kind::kDot);
       case '(': return Comment(token);
       case '"': return Quoted(token, '"', Kind::kQuoted);
-      case '[': return Quoted(token, ']', Kind::kLiteral);
+      case '[':
+        // A domain literal stands behind "@" and ends (RFC 5322 §3.4.1); elsewhere the bracket is a character like others.
+        if (after_at_ && !no_more_brackets_) {
+          if (text_.find(']', at_) != std::string_view::npos) return Quoted(token, ']', Kind::kLiteral);
+          no_more_brackets_ = true;
+        }
+        break;
       default: break;
     }
     token.kind = Kind::kAtom;
@@ -51,9 +64,8 @@ class Lexer {
     return token;
   }
 
- private:
   static bool EndsAtom(char c) {
-    return IsSpace(c) || c == '\0' || std::string_view(",:;<>@.(\"[").find(c) != std::string_view::npos;
+    return IsSpace(c) || c == '\0' || std::string_view(",:;<>@.(\"").find(c) != std::string_view::npos;
   }
   Token Mark(Token& token, Kind kind) {
     token.kind = kind;
@@ -103,6 +115,8 @@ class Lexer {
 
   std::string_view text_;
   size_t at_ = 0;
+  bool after_at_ = false;          // the last token was "@"
+  bool no_more_brackets_ = false;  // no "]" follows
 };
 
 // Words gathers the words of a phrase or of an address. In a phrase they are joined by one blank wherever blanks stood; in an

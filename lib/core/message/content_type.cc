@@ -121,6 +121,10 @@ void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
           parameter.language = std::string(value.substr(quote + 1, second - quote - 1));
           value.remove_prefix(second + 1);
         }
+      } else if (!charset.empty() && value.size() > charset.size() && value[charset.size()] == '\'' &&
+                 StartsWithIgnoreCase(value, charset)) {
+        // The charset belongs to the first piece alone (RFC 2231 §4.1); some senders repeat it.
+        value.remove_prefix(charset.size() + 1);
       }
       any_encoded = true;
       octets += PercentDecode(value);

@@ -66,7 +66,10 @@ void DecodeWord(const Word& word, std::string& octets) {
     } else if (c == '=' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 && HexValue(text[i + 2]) >= 0) {
       octets.push_back(static_cast<char>(HexValue(text[i + 1]) << 4 | HexValue(text[i + 2])));
       i += 2;
-    } else if (c != '\r' && c != '\n') {
+    } else if (c == '\r' || c == '\n') {
+      // A word may not be folded (RFC 2047 §2); where one is, the blanks of the fold are no part of it.
+      while (i + 1 < text.size() && IsSpace(text[i + 1])) ++i;
+    } else {
       octets.push_back(c);
     }
   }

@@ -286,10 +286,12 @@ BodyStructure BuildBodyStructure(const MessageView& message, uint32_t index) {
     std::string_view type, subtype, rest;
     if (header != nullptr && part.type_given && ScanMediaType(header->value, &type, &subtype, &rest)) {
       body.parameters = RawParameters(rest);
-    } else if (part.Is("text", "plain")) {
-      // RFC 2045 §5.2: what a part without Content-Type is.
-      body.parameters.push_back({"charset", "us-ascii"});
     }
+    const bool has_charset = std::any_of(body.parameters.begin(), body.parameters.end(), [](const BodyParameter& p) {
+      return p.name == "charset" || p.name == "charset*";
+    });
+    // RFC 2045 §5.2, RFC 2046 §4.1.2: the charset of text that names none.
+    if (part.Is("text", "") && !has_charset) body.parameters.push_back({"charset", "us-ascii"});
   }
   ReadFields(message, part, body);
   const std::string_view octets = message.BodyBytes(part);

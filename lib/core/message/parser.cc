@@ -247,7 +247,6 @@ class Parser {
     MarkLengths();
     *at = found.next_line;
     if (found.close) {
-      if (part(multipart).first_child == kNoPart) Note(Defect::kMultipartNoParts, multipart, line);
       // What follows is the epilogue, which is for nobody (RFC 2046 §5.1.1), until an outer delimiter.
       return true;
     }
@@ -274,13 +273,14 @@ class Parser {
       // The empty line that ends the header may be the line end before the delimiter: the body is empty then, and the parts above
       // end where it does.
       p.end_offset = end = std::max(end, p.body_offset);
+      // A multipart that no part came of is a leaf.
+      if (p.kind == PartKind::kMultipart && p.first_child == kNoPart) {
+        p.kind = PartKind::kLeaf;
+        Note(Defect::kMultipartNoParts, current_, p.body_offset);
+      }
       if (stop == kNoPart && p.kind == PartKind::kMultipart && !stopped_) {
         const bool open = std::any_of(frames_.begin(), frames_.end(), [&](const Frame& f) { return f.part == current_; });
-        if (p.first_child == kNoPart && open) {
-          Note(Defect::kMultipartNoParts, current_, end);
-        } else if (open) {
-          Note(Defect::kMissingCloseDelimiter, current_, end);
-        }
+        if (open) Note(Defect::kMissingCloseDelimiter, current_, end);
       }
       current_ = p.parent;
     }

@@ -48,7 +48,7 @@ enum class Defect : uint8_t {
   kInvalidUtf8InHeader,   // 8-bit octets that are not UTF-8 (RFC 6532)
   kBadContentType,        // Content-Type cannot be read; text/plain is assumed (RFC 2045 §5.2)
   kMultipartNoBoundary,   // a multipart without a usable boundary: one opaque part
-  kMultipartNoParts,      // the boundary of a multipart never comes
+  kMultipartNoParts,      // the boundary of a multipart never comes: one opaque part
   kMissingCloseDelimiter, // a multipart that is not closed
   kEncodedMultipart,      // base64 or quoted-printable on a multipart, which RFC 2045 §6.4 forbids: the encoding is ignored
   kEncodedMessage,        // the same on message/rfc822: it is an opaque part

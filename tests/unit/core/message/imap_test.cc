@@ -142,12 +142,12 @@ TEST(ImapString, IsQuotedOrALiteral) {
 
 TEST(ImapBodyStructure, DescribesTheTree) {
   EXPECT_EQ(BodyStructureText(ParseMessage(kMessage), false),
-            "((\"text\" \"plain\" NIL NIL NIL \"7bit\" 3 0)(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" 3)"
+            "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 0)(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" 3)"
             "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 102 (NIL \"three\" NIL NIL NIL NIL NIL NIL NIL NIL) "
             "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 9 0)"
             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 9 0) \"mixed\") 9)"
             "((\"image\" \"gif\" NIL NIL NIL \"7bit\" 8)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 60 "
-            "(NIL \"four.two\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" NIL NIL NIL \"7bit\" 13 0) 3) \"mixed\") "
+            "(NIL \"four.two\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 13 0) 3) \"mixed\") "
             "\"mixed\")");
   EXPECT_EQ(BodyStructureText(ParseMessage("Content-Type: TEXT/HTML; charset=\"utf-8\"; name*0*=utf-8''%C3%BC; name*1=\"b c\"\r\n"
                                            "Content-Transfer-Encoding: BASE64\r\nContent-ID: <x@y>\r\nContent-Description: d\r\n"
