@@ -129,7 +129,7 @@ class MaildirMailbox final : public Mailbox {
       if (file.ok()) return Serve(*row, **message, std::move(*file));
       if (file.status().code() != StatusCode::kNotFound || attempt > 1) return file.status();
       // It was renamed or removed since the last look.
-      POSTERN_RETURN_IF_ERROR(ScanNow(nullptr));
+      POSTERN_RETURN_IF_ERROR(ScanNow(nullptr, true));
     }
   }
 
@@ -216,11 +216,14 @@ class MaildirMailbox final : public Mailbox {
     return Refresh(*row);
   }
 
-  Status ScanNow(bool* publish) {
+  // ScanNow scans in a transaction of its own. `doubt`: a file was not where the index has it, so the directories are read
+  // whatever their times say.
+  Status ScanNow(bool* publish, bool doubt = false) {
     sqlite::Transaction transaction(account_->index->database());
     POSTERN_RETURN_IF_ERROR(transaction.begun());
     StatusOr<FolderRow> row = Row();
     if (!row.ok()) return row.status();
+    if (doubt) row->recheck_ns = 1;
     const StatusOr<MaildirAccount::ScanResult> scanned = account_->Scan(*row, !read_only_);
     if (!scanned.ok()) return scanned.status();
     POSTERN_RETURN_IF_ERROR(account_->index->SaveFolder(*row));
@@ -311,6 +314,7 @@ class MaildirMailbox final : public Mailbox {
             account_->files.Rename(account_->FilePath(folder_, message), account_->FilePath(folder_, changed));
         if (renamed.code() == StatusCode::kNotFound && attempt == 0) {
           // Another program was at it: see what it did, then do ours on top.
+          row.recheck_ns = 1;
           const StatusOr<MaildirAccount::ScanResult> scanned = account_->Scan(row, false);
           if (!scanned.ok()) return scanned.status();
           StatusOr<std::optional<MessageRow>> again = account_->index->FindUid(row.id, message.info.uid);
@@ -341,6 +345,7 @@ class MaildirMailbox final : public Mailbox {
       Status unlinked = account_->files.Unlink(account_->FilePath(folder_, **message));
       if (unlinked.code() == StatusCode::kNotFound) {
         // Renamed, perhaps: a message that only got another flag is still to be removed.
+        row.recheck_ns = 1;
         const StatusOr<MaildirAccount::ScanResult> scanned = account_->Scan(row, false);
         if (!scanned.ok()) return scanned.status();
         message = account_->index->FindUid(row.id, uid);
@@ -454,6 +459,7 @@ class MaildirMailbox final : public Mailbox {
       const std::string path = account_->FilePath(to.folder, copy);
       Status linked = LinkOrCopy(account_->FilePath(folder_, **message), path);
       if (linked.code() == StatusCode::kNotFound) {
+        source.recheck_ns = 1;
         const StatusOr<MaildirAccount::ScanResult> scanned = account_->Scan(source, false);
         if (!scanned.ok()) return scanned.status();
         message = account_->index->FindUid(source.id, uid);
