@@ -31,7 +31,10 @@ void ServerSession::Impl::ConsumeInput(size_t n) {
 
 void ServerSession::Impl::Wrote(size_t n) {
   written_ = std::min(written_ + n, output_.size());
-  if (n > 0) output_deadline_ = Instant::Never();
+  if (n > 0) {
+    output_deadline_ = Instant::Never();
+    output_asked_ = false;
+  }
   if (written_ < output_.size()) return;
   written_ = 0;
   must_flush_ = false;
@@ -79,7 +82,14 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
     }
     if (mode_ == Mode::kTls) return Event(Kind::kAwaitingTls);
     if (!PendingOutput().empty() && (must_flush_ || PendingOutput().size() >= options_->output_buffer_bytes)) {
-      must_flush_ = true;
+      if (output_asked_ && input_ended_) {
+        // It could not be written, and nothing will be read: the connection is gone.
+        std::string().swap(output_);
+        written_ = 0;
+        Close(CloseReason::kPeerClosed);
+        continue;
+      }
+      must_flush_ = output_asked_ = true;
       if (output_deadline_.IsNever()) output_deadline_ = now + options_->write_timeout;
       return Event(Kind::kNeedOutput);
     }

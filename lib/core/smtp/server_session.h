@@ -149,7 +149,8 @@ class ServerSession {
   // Feed takes octets from the peer and returns how many; less than all when the input buffer is full: call NextEvent until
   // kNeedInput, then feed the rest. While TLS is awaited and after the session closed, everything is taken and dropped.
   size_t Feed(std::string_view octets);
-  // FeedEnd says that the peer will send no more: what was begun is dropped and the session closes.
+  // FeedEnd says that the peer will send no more: what it said so far is still obeyed, then what was begun is dropped and the
+  // session closes. Call it as well when a write failed: output that is asked for again and still not written is given up.
   void FeedEnd();
 
   // NextEvent advances the session and says what is next. kNeedInput is returned again and again until there is some.

@@ -148,6 +148,7 @@ class ServerSession::Impl {
   bool in_tls_ = false;
   bool authenticated_ = false;
   bool must_flush_ = false;
+  bool output_asked_ = false;        // kNeedOutput was told, and nothing was written since
   bool input_ended_ = false;
   bool shutdown_ = false;
   bool pending_error_ = false;

@@ -83,6 +83,29 @@ TEST(ServerSession, UnreadOutputTimesOut) {
   EXPECT_EQ(session->PendingOutput(), "");
 }
 
+// A connection that can neither be read nor written does not make its driver spin.
+TEST(ServerSession, ALostConnectionEnds) {
+  auto session = Session();
+  session->NextEvent(kNow);
+  session->Decide(Decision::Accept());
+  EXPECT_EQ(session->NextEvent(kNow).kind, Kind::kNeedOutput);
+  session->FeedEnd();
+  const ServerEvent event = session->NextEvent(kNow);
+  EXPECT_EQ(event.kind, Kind::kClosed);
+  EXPECT_EQ(event.close_reason, CloseReason::kPeerClosed);
+  EXPECT_EQ(session->PendingOutput(), "");
+}
+
+// One that was only closed for writing by the peer gets all its replies.
+TEST(ServerSession, AHalfClosedConnectionIsAnswered) {
+  ServerHarness harness(ServerOptions{});
+  harness.session().Feed("HELO c\r\nNOOP\r\nQUIT\r\n");
+  harness.session().FeedEnd();
+  harness.Run();
+  EXPECT_EQ(harness.TakeReplyLines().size(), 4u);
+  EXPECT_EQ(harness.log().back(), "closed quit");
+}
+
 // The reply to a whole message goes out although the next commands are there already.
 TEST(ServerSession, TheReplyToAMessageDoesNotWait) {
   auto session = Session();
