@@ -122,6 +122,19 @@ TEST(SmtpdConfSuite, Accepts) {
   tally.Finish();
 }
 
+// What each configuration asks for beyond what runs is said by name and line; these three run.
+TEST(SmtpdConfSuite, Runs) {
+  const std::optional<std::string> folder = conformance::Folder("smtpd.conf");
+  if (!folder) GTEST_SKIP() << conformance::kSkipped;
+  conformance::Tally tally("smtpd.conf/runs");
+  for (const char* name : {"openbsd-default.conf", "athome-quick.conf", "athome-virtual.conf"}) {
+    MemoryLoader loader(name, Slurp(fs::path(*folder) / name));
+    const ParseResult result = Parse(name, loader, {});
+    tally.Count(name, result.config != nullptr && UnsupportedFeatures(*result.config).empty(), Listing(result.diagnostics));
+  }
+  tally.Finish();
+}
+
 TEST(SmtpdConfSuite, WarnsOfOpenRelays) {
   const std::optional<std::string> folder = conformance::Folder("smtpd.conf");
   if (!folder) GTEST_SKIP() << conformance::kSkipped;
