@@ -1,0 +1,88 @@
+// Connection is one SMTP connection to another server: the stream, core/smtp's client session, and the pumping between them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/core/base/log.h"
+#include "lib/core/smtp/client_session.h"
+#include "lib/rt/world.h"
+#include "lib/service/relay/route_source.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::relay {
+
+// Opened is how opening a connection ended.
+struct Opened {
+  enum class Kind : uint8_t {
+    kReady,        // a message may be sent
+    kUnreachable,  // no connection, no good greeting, no AUTH: try another server
+    kTlsFailed,    // TLS failed, or is required and refused
+  };
+  Kind kind = Kind::kUnreachable;
+  mail::Reply reason;  // unless kReady
+};
+
+class Connection {
+ public:
+  // `world` and `log` outlive it. `session_id` is for logs.
+  Connection(rt::World& world, rt::Executor& loop, LogSink& log, std::shared_ptr<const RelaySettings> settings,
+             queue::RelayTarget target, std::string session_id);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Open connects, says hello, and does TLS and AUTH as `tls` and the settings ask.
+  rt::Task<Opened> Open(queue::RelayTls tls, Instant deadline);
+
+  // Send sends one message and returns the fate of each recipient, in their order. `body` outlives the call.
+  rt::Task<std::vector<smtp::RecipientResult>> Send(smtp::OutgoingMessage message, const store::Body& body);
+
+  // Own keeps things alive for as long as the connection lives: its shares of the limits.
+  void Own(std::shared_ptr<void> first, std::shared_ptr<void> second) {
+    owned_first_ = std::move(first);
+    owned_second_ = std::move(second);
+  }
+
+  // Quit says good-bye and closes. It does not take longer than the session's quit_timeout.
+  rt::Task<void> Quit();
+
+  // Close drops the connection at once; whoever waits in it gets made-up results.
+  void Close();
+
+  // usable tells whether another message may be sent.
+  bool usable() const { return usable_; }
+  size_t messages() const { return messages_; }
+  const queue::RelayTarget& target() const { return target_; }
+  const smtp::ServerOffer& offer() const { return session_->offer(); }
+  // local_address is ours; empty before Open.
+  const std::string& local_address() const { return local_address_; }
+
+ private:
+  rt::Task<smtp::ClientEvent> Next();
+  rt::Task<Status> Flush(Instant deadline);
+  rt::Task<Opened> Greet(queue::RelayTls tls);
+  rt::Task<Status> SendBody(const store::Body& body);
+  Status Pull();
+  void Log(std::string event, std::vector<LogField> fields);
+
+  std::shared_ptr<void> owned_first_;
+  std::shared_ptr<void> owned_second_;
+  rt::World& world_;
+  rt::Executor& loop_;
+  LogSink& log_;
+  std::shared_ptr<const RelaySettings> settings_;
+  queue::RelayTarget target_;
+  std::string session_id_;
+  std::shared_ptr<const smtp::ClientOptions> options_;
+  std::unique_ptr<rt::Stream> stream_;
+  std::unique_ptr<smtp::ClientSession> session_;
+  std::string unfed_;         // read, and not yet taken by the session
+  std::string local_address_;
+  bool closed_ = false;
+  bool usable_ = false;
+  size_t messages_ = 0;
+};
+
+}  // namespace postern::relay

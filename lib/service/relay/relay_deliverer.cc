@@ -1,0 +1,354 @@
+#include "lib/service/relay/relay_deliverer.h"
+
+#include <algorithm>
+
+namespace postern::relay {
+namespace {
+
+using schedule::DeliveryResult;
+
+mail::Reply Made(int code, int subject, int detail, std::string text) {
+  return mail::Reply(code, mail::EnhancedStatus{code / 100, subject, detail}, std::move(text));
+}
+
+DeliveryResult::Outcome OutcomeFor(queue::RelayOutcome outcome) {
+  switch (outcome) {
+    case queue::RelayOutcome::kDelivered: return DeliveryResult::Outcome::kDelivered;
+    case queue::RelayOutcome::kPermanent: return DeliveryResult::Outcome::kPermanent;
+    case queue::RelayOutcome::kTemporary: break;
+  }
+  return DeliveryResult::Outcome::kTemporary;
+}
+
+// ResultsFor gives all of `batch` the same failure, which no server said about a recipient.
+std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch, const mail::Reply& reply) {
+  std::vector<DeliveryResult> results;
+  for (const queue::Envelope& envelope : batch) {
+    DeliveryResult result;
+    result.id = envelope.id;
+    result.outcome = OutcomeFor(queue::OutcomeOf(reply, false));
+    result.text = reply.ToString();
+    result.status = reply.status;
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+// KeyOf names what connections may be shared for: the same route, spoken in the same way.
+std::string KeyOf(const RelaySettings& settings) {
+  const queue::RelayRoute& route = settings.route;
+  return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", static_cast<int>(route.tls), route.verify ? "v" : "-",
+                route.lmtp ? "l" : "-", " ", settings.source ? settings.source->ToString() : "-", " ", settings.helo_name, " ",
+                settings.auth_user);
+}
+
+// SenderFor applies `mail-from`: the null sender stays as it is.
+mail::ReversePath SenderFor(const RelaySettings& settings, const queue::Envelope& envelope) {
+  mail::ReversePath sender = envelope.sender;
+  if (settings.mail_from.empty() || sender.address.empty()) return sender;
+  if (settings.mail_from.front() == '@') {
+    sender.address.domain = settings.mail_from.substr(1);
+  } else if (StatusOr<mail::Address> address = mail::ParseAddress(settings.mail_from); address.ok()) {
+    sender.address = *std::move(address);
+  }
+  return sender;
+}
+
+}  // namespace
+
+RelayDeliverer::RelayDeliverer(rt::World& world, store::Queue& queue, resolve::Resolver& resolver, RouteSource& routes,
+                               LogSink& log, RelayOptions options)
+    : world_(world),
+      loop_(world.main_loop()),
+      queue_(queue),
+      resolver_(resolver),
+      routes_(routes),
+      log_(log),
+      options_(std::move(options)),
+      freed_(&loop_) {}
+
+RelayDeliverer::~RelayDeliverer() {
+  for (Idle& idle : idle_) loop_.CancelTimer(idle.timer);
+  idle_.clear();  // while what they give back their places to is still there
+  if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
+}
+
+rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue::Envelope> batch) {
+  std::vector<DeliveryResult> results;
+  if (batch.empty()) co_return results;
+  StatusOr<RelaySettings> settings = co_await loop_.RunBlocking([this, &batch] { return routes_.RouteFor(batch.front()); });
+  if (!settings.ok()) {
+    const StatusCode code = settings.status().code();
+    const bool permanent = code == StatusCode::kNotFound || code == StatusCode::kInvalidArgument ||
+                           code == StatusCode::kFailedPrecondition;
+    co_return ResultsFor(batch, Made(permanent ? 550 : 451, 4, 4, std::string(Message(settings.status()))));
+  }
+  auto shared = std::make_shared<const RelaySettings>(*std::move(settings));
+  StatusOr<std::shared_ptr<const store::Body>> body = co_await queue_.OpenBody(loop_, batch.front().message_id());
+  if (!body.ok()) co_return ResultsFor(batch, Made(451, 3, 0, std::string(Message(body.status()))));
+
+  smtp::OutgoingMessage message;
+  message.reverse_path = SenderFor(*shared, batch.front());
+  message.reverse_path.declared_size_bytes = (*body)->size_bytes();
+  for (const queue::Envelope& envelope : batch) {
+    mail::ForwardPath path;
+    path.address = envelope.destination;
+    path.dsn_notify = envelope.dsn_notify;
+    path.dsn_original_recipient = envelope.dsn_original_recipient;
+    message.recipients.push_back(std::move(path));
+  }
+
+  const std::string key = KeyOf(*shared);
+  for (int attempt = 0;; ++attempt) {
+    std::unique_ptr<Connection> connection = TakeIdle(key);
+    const bool reused = connection != nullptr;
+    if (!reused) {
+      mail::Reply failure;
+      const std::string session = Hex(world_.random().Next(), 16);
+      connection = co_await OpenAny(shared, key, session, &failure);
+      if (connection == nullptr) co_return ResultsFor(batch, failure);
+    }
+    active_.insert(connection.get());
+    smtp::OutgoingMessage copy = message;
+    const std::vector<smtp::RecipientResult> fates = co_await connection->Send(std::move(copy), **body);
+    active_.erase(connection.get());
+    // A connection that had waited may be gone: when it died before a single answer, nothing was sent that could count.
+    bool untouched = reused && !connection->usable() && attempt == 0;
+    for (const smtp::RecipientResult& fate : fates) {
+      untouched = untouched && !fate.from_server && fate.stage == smtp::ClientStage::kMail;
+    }
+    if (untouched && !stopping_) {
+      Retire(std::move(connection));
+      continue;
+    }
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const smtp::RecipientResult& fate = fates[i];
+      DeliveryResult result;
+      result.id = batch[i].id;
+      result.outcome = OutcomeFor(queue::OutcomeOf(fate.reply, fate.from_server));
+      result.text = fate.reply.ToString();
+      result.status = fate.reply.status;
+      result.remote_host = connection->target().host;
+      result.remote_address = connection->target().address.ToString();
+      result.source_address = connection->local_address();
+      if (fate.from_server) result.reply = fate.reply.ToString();
+      result.remote_reports_dsn = connection->offer().dsn;
+      results.push_back(std::move(result));
+    }
+    KeepIdle(key, std::move(connection));
+    co_return results;
+  }
+}
+
+// FindTargets turns a route into addresses, best first; none and a failure otherwise.
+rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySettings settings, mail::Reply* failure) {
+  std::vector<queue::RelayTarget> targets;
+  const queue::RelayRoute& route = settings.route;
+  if (route.address) {
+    targets.push_back(queue::RelayTarget{route.host.empty() ? route.address->ToString() : route.host, *route.address});
+    co_return targets;
+  }
+  const Instant deadline = loop_.Now() + options_.resolve_timeout;
+  StatusOr<dns::Name> name = dns::Name::Parse(route.host);
+  if (!name.ok()) {
+    *failure = Made(550, 1, 2, std::string(Message(name.status())));
+    co_return targets;
+  }
+  queue::MxPlan plan;
+  if (route.by_mx) {
+    const dns::Answer mx = co_await resolver_.Resolve(loop_, *name, dns::Type::kMx, deadline);
+    plan = queue::PlanMx(mx, route.host, settings.own_names, [this](uint64_t n) { return world_.random().Below(n); });
+    if (plan.hosts.empty()) {
+      *failure = plan.failure;
+      co_return targets;
+    }
+  } else {
+    plan.hosts.push_back(queue::MxHost{route.host, 0});
+  }
+  bool temporary = false;
+  bool mismatch = false;
+  std::string detail;
+  for (const queue::MxHost& host : plan.hosts) {
+    if (targets.size() >= queue::kMaxRelayTargets || stopping_) break;
+    StatusOr<dns::Name> host_name = dns::Name::Parse(host.name);
+    if (!host_name.ok()) continue;
+    size_t found = 0;
+    for (const dns::Type type : {dns::Type::kAaaa, dns::Type::kA}) {
+      const bool wanted = options_.family == RelayOptions::Family::kAny ||
+                          (options_.family == RelayOptions::Family::kV4) == (type == dns::Type::kA);
+      const bool source_fits = !settings.source || settings.source->is_v4() == (type == dns::Type::kA);
+      if (!wanted || !source_fits) {
+        mismatch = true;
+        continue;
+      }
+      const dns::Answer answer = co_await resolver_.Resolve(loop_, *host_name, type, deadline);
+      if (answer.temporary()) {
+        temporary = true;
+        detail = answer.detail;
+      }
+      for (const dns::Record& record : answer.records) {
+        const auto* address = std::get_if<dns::AddressData>(&record.data);
+        if (address == nullptr || found >= queue::kMaxAddressesPerHost) continue;
+        ++found;
+        targets.push_back(queue::RelayTarget{host.name, address->address});
+      }
+    }
+  }
+  if (targets.empty()) {
+    if (temporary) {
+      *failure = Made(451, 4, 3, StrCat("Temporary failure in address lookup: ", detail));
+    } else if (mismatch) {
+      *failure = Made(451, 4, 4, "Address family mismatch on destination MXs");
+    } else {
+      // RFC 5321 §5.1: an MX without address is an error of theirs; a domain with neither takes no mail.
+      *failure = Made(550, 1, 2, "No MX found for destination");
+    }
+  }
+  co_return targets;
+}
+
+// Place takes a connection's share of the limits, and gives it back.
+class RelayDeliverer::Place {
+ public:
+  Place(RelayDeliverer* owner, std::string key) : owner_(owner), key_(std::move(key)) { ++owner_->in_use_[key_]; }
+  ~Place() {
+    const auto it = owner_->in_use_.find(key_);
+    if (--it->second == 0) owner_->in_use_.erase(it);
+    owner_->freed_.Pulse();
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+ private:
+  RelayDeliverer* owner_;
+  std::string key_;
+};
+
+rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(std::shared_ptr<const RelaySettings> settings, std::string key,
+                                                              std::string session, mail::Reply* failure) {
+  std::vector<queue::RelayTarget> targets = co_await FindTargets(*settings, failure);
+  if (targets.empty()) co_return nullptr;
+  const size_t all = targets.size();
+  std::erase_if(targets, [this](const queue::RelayTarget& target) { return Blocked(target.address); });
+  if (targets.empty() && all > 0) {
+    *failure = Made(451, 4, 1, "All routes to destination blocked");
+    co_return nullptr;
+  }
+  queue::RelayPlan plan(settings->route.tls, std::move(targets));
+  const Instant patience = loop_.Now() + options_.conn_wait;
+  while (plan.current() != nullptr) {
+    const queue::RelayTarget target = *plan.current();
+    const std::string host_key = StrCat("host ", target.address.ToString());
+    const std::string route_key = StrCat("route ", key);
+    for (;;) {
+      const auto host = in_use_.find(host_key);
+      const auto route = in_use_.find(route_key);
+      const bool full = (host != in_use_.end() && host->second >= options_.max_conn_per_host) ||
+                        (route != in_use_.end() && route->second >= options_.max_conn_per_domain);
+      if (!full || stopping_) break;
+      // Somebody's connection may have become idle meanwhile.
+      std::unique_ptr<Connection> idle = TakeIdle(key);
+      if (idle != nullptr) co_return idle;
+      const bool woken = co_await freed_.Wait(patience);
+      if (!woken) {
+        *failure = Made(451, 4, 5, "Too many connections to the destination");
+        co_return nullptr;
+      }
+    }
+    if (stopping_) {
+      *failure = Made(451, 3, 0, "The server is stopping");
+      co_return nullptr;
+    }
+    auto connection = std::make_unique<Connection>(world_, loop_, log_, settings, target, session);
+    connection->Own(std::make_shared<Place>(this, host_key), std::make_shared<Place>(this, route_key));
+    active_.insert(connection.get());
+    const Instant deadline = loop_.Now() + options_.connect_timeout;
+    const Opened opened = co_await connection->Open(plan.tls(), deadline);
+    active_.erase(connection.get());
+    if (opened.kind == Opened::Kind::kReady) {
+      Reached(target.address, true);
+      co_return connection;
+    }
+    connection->Close();
+    if (opened.kind == Opened::Kind::kTlsFailed) {
+      plan.OnTlsFailure(opened.reason);
+    } else {
+      Reached(target.address, false);
+      plan.OnUnreachable(opened.reason);
+    }
+  }
+  *failure = plan.failure();
+  co_return nullptr;
+}
+
+std::unique_ptr<Connection> RelayDeliverer::TakeIdle(const std::string& key) {
+  for (auto it = idle_.begin(); it != idle_.end(); ++it) {
+    if (it->key != key) continue;
+    loop_.CancelTimer(it->timer);
+    std::unique_ptr<Connection> connection = std::move(it->connection);
+    idle_.erase(it);
+    return connection;
+  }
+  return nullptr;
+}
+
+void RelayDeliverer::KeepIdle(const std::string& key, std::unique_ptr<Connection> connection) {
+  if (!connection->usable() || connection->messages() >= options_.session_mail_max || stopping_ ||
+      idle_.size() >= options_.max_idle) {
+    Retire(std::move(connection));
+    return;
+  }
+  idle_.push_front(Idle{key, std::move(connection), 0});
+  const auto it = idle_.begin();
+  it->timer = loop_.CallAt(loop_.Now() + options_.session_keepalive, [this, it] {
+    std::unique_ptr<Connection> old = std::move(it->connection);
+    idle_.erase(it);
+    Retire(std::move(old));
+  });
+  freed_.Pulse();
+}
+
+void RelayDeliverer::Retire(std::unique_ptr<Connection> connection) { good_byes_.Spawn(SayGoodBye(std::move(connection))); }
+
+rt::Task<void> RelayDeliverer::SayGoodBye(std::unique_ptr<Connection> connection) {
+  active_.insert(connection.get());
+  co_await connection->Quit();
+  active_.erase(connection.get());
+}
+
+bool RelayDeliverer::Blocked(const IpAddress& address) {
+  const auto it = penalties_.find(address);
+  return it != penalties_.end() && loop_.Now() < it->second.until;
+}
+
+void RelayDeliverer::Reached(const IpAddress& address, bool good) {
+  if (good) {
+    penalties_.erase(address);
+    return;
+  }
+  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(address)) penalties_.erase(penalties_.begin());
+  Penalty& penalty = penalties_[address];
+  penalty.failures = std::min(penalty.failures + 1, 1000);
+  const Duration pause = std::min(options_.route_penalty * penalty.failures * penalty.failures, options_.route_penalty_max);
+  penalty.until = loop_.Now() + pause;
+}
+
+void RelayDeliverer::Stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  while (!idle_.empty()) {
+    loop_.CancelTimer(idle_.front().timer);
+    std::unique_ptr<Connection> connection = std::move(idle_.front().connection);
+    idle_.pop_front();
+    Retire(std::move(connection));
+  }
+  freed_.Set();
+  stop_timer_ = loop_.CallAt(loop_.Now() + options_.stop_grace, [this] {
+    stop_timer_ = 0;
+    for (Connection* connection : active_) connection->Close();
+  });
+}
+
+rt::Task<void> RelayDeliverer::Join() { co_await good_byes_.Join(); }
+
+}  // namespace postern::relay

@@ -1,0 +1,104 @@
+// RelayDeliverer: the scheduler's Deliverer for mail to other servers.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lib/core/base/log.h"
+#include "lib/rt/world.h"
+#include "lib/service/relay/connection.h"
+#include "lib/service/relay/route_source.h"
+#include "lib/service/resolve/resolver.h"
+#include "lib/service/schedule/deliverer.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::relay {
+
+// RelayOptions are `mta limit` of smtpd.conf, with its names and defaults, and the times we give to others.
+struct RelayOptions {
+  size_t max_batch = 100;               // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
+  size_t max_batches = 100;             // messages on their way at the same time
+  size_t max_conn_per_host = 10;        // to one address
+  size_t max_conn_per_domain = 100;     // for one route
+  size_t session_mail_max = 100;        // messages on one connection
+  Duration session_keepalive = absl::Seconds(10);  // how long a connection waits for the next message
+  size_t max_idle = 100;                // connections that wait
+  Duration connect_timeout = absl::Seconds(30);
+  Duration resolve_timeout = absl::Seconds(30);
+  Duration conn_wait = absl::Minutes(5);           // for a place under the limits
+  Duration stop_grace = absl::Seconds(5);          // after Stop, for what is under way
+  // A server that could not be reached is left alone for route_penalty * n^2 after n failures, at most route_penalty_max.
+  Duration route_penalty = absl::Seconds(15);
+  Duration route_penalty_max = absl::Hours(1);
+  size_t max_penalties = 10'000;        // servers remembered for that
+  enum class Family : uint8_t { kAny, kV4, kV6 };
+  Family family = Family::kAny;
+};
+
+class RelayDeliverer final : public schedule::Deliverer {
+ public:
+  // It works on `world`'s main loop, the scheduler's. All arguments outlive it.
+  RelayDeliverer(rt::World& world, store::Queue& queue, resolve::Resolver& resolver, RouteSource& routes, LogSink& log,
+                 RelayOptions options = {});
+  // Await Join before.
+  ~RelayDeliverer() override;
+
+  queue::ReadyQueue::BatchRule Batching() const override {
+    return {.max_batch = options_.max_batch, .same_message = true, .across_destinations = false};
+  }
+  size_t max_batches() const override { return options_.max_batches; }
+  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) override;
+
+  // Stop makes waiting deliveries fail for now, says good-bye on idle connections, and closes the others after stop_grace.
+  void Stop() override;
+  // Join waits for the good-byes, after Stop and after the scheduler's last Deliver.
+  rt::Task<void> Join();
+
+  size_t idle_connections() const { return idle_.size(); }
+
+ private:
+  struct Idle {
+    std::string key;
+    std::unique_ptr<Connection> connection;
+    rt::Executor::TimerId timer = 0;
+  };
+  struct Penalty {
+    Instant until;
+    int failures = 0;
+  };
+  // Place is one connection's share of the limits.
+  class Place;
+
+  rt::Task<std::vector<queue::RelayTarget>> FindTargets(RelaySettings settings, mail::Reply* failure);
+  rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings, std::string key,
+                                                std::string session, mail::Reply* failure);
+  std::unique_ptr<Connection> TakeIdle(const std::string& key);
+  void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
+  rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
+  void Retire(std::unique_ptr<Connection> connection);
+  bool Blocked(const IpAddress& address);
+  void Reached(const IpAddress& address, bool good);
+
+  rt::World& world_;
+  rt::Executor& loop_;
+  store::Queue& queue_;
+  resolve::Resolver& resolver_;
+  RouteSource& routes_;
+  LogSink& log_;
+  const RelayOptions options_;
+
+  std::list<Idle> idle_;
+  std::set<Connection*> active_;
+  std::map<std::string, size_t> in_use_;     // by "host ADDRESS" and by "route KEY"
+  std::map<IpAddress, Penalty> penalties_;
+  rt::Event freed_;                          // a place was given back, or Stop
+  rt::TaskGroup good_byes_;
+  rt::Executor::TimerId stop_timer_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace postern::relay
