@@ -1,9 +1,6 @@
 #include "tests/dialog/imap_server_harness.h"
 
 #include <array>
-
-#include "lib/store/mailbox/memory_store.h"
-
 namespace postern::service {
 namespace {
 
@@ -45,8 +42,9 @@ void ImapServerHarness::Stop() {
   simulation_.Await(server_->main_loop(), service_->Stop(absl::Seconds(5)));
 }
 
-mailbox::MailStore& ImapServerHarness::AddUser(const std::string& user, const std::string& password) {
-  accounts_[user] = {password, mailbox::MakeMemoryStore(server_->world().clock())};
+mailbox::MailStore& ImapServerHarness::AddUser(const std::string& user, const std::string& password,
+                                               const mailbox::MemoryStoreOptions& store) {
+  accounts_[user] = {password, mailbox::MakeMemoryStore(server_->world().clock(), store)};
   return *accounts_[user].store;
 }
 

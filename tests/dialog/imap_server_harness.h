@@ -10,6 +10,7 @@
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
 #include "lib/service/imap/service.h"
+#include "lib/store/mailbox/memory_store.h"
 
 namespace postern::service {
 
@@ -25,7 +26,8 @@ class ImapServerHarness final : public ImapBackend {
   ~ImapServerHarness() override;
 
   // AddUser makes an account with an empty INBOX.
-  mailbox::MailStore& AddUser(const std::string& user, const std::string& password);
+  mailbox::MailStore& AddUser(const std::string& user, const std::string& password,
+                              const mailbox::MemoryStoreOptions& store = {});
   mailbox::MailStore& store(const std::string& user) { return *accounts_.at(user).store; }
 
   // Connect opens a connection and returns its number.
