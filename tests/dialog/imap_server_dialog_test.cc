@@ -137,6 +137,24 @@ TEST(ImapServer, LargeMessagesComeIn) {
   EXPECT_EQ(store.GetStatus("INBOX")->size_bytes, message.size());
 }
 
+// A store that is full refuses a message with OVERQUOTA at its end, keeps nothing of it, and takes others when there is room.
+TEST(ImapServer, FullStoreRefusesAndRecovers) {
+  ImapServerHarness harness({});
+  mailbox::MemoryStoreOptions small;
+  small.max_total_bytes = 1000;
+  mailbox::MailStore& store = harness.AddUser("joe", "secret", small);
+  const size_t client = harness.Connect();
+  harness.Send(client, "a LOGIN joe secret\r\n");
+  harness.Take(client);
+  const std::string big = Message(2000);
+  harness.Send(client, StrCat("b APPEND INBOX {", big.size(), "+}\r\n", big, "\r\n"));
+  EXPECT_TRUE(StartsWithIgnoreCase(harness.Take(client), "b NO [OVERQUOTA] "));
+  EXPECT_EQ(store.GetStatus("INBOX")->messages, 0u);
+  const std::string little = Message(500);
+  harness.Send(client, StrCat("c APPEND INBOX {", little.size(), "+}\r\n", little, "\r\n"));
+  EXPECT_TRUE(StartsWithIgnoreCase(harness.Take(client), "c OK [APPENDUID "));
+}
+
 // An idle client hears of a delivery in this process at once, and of other changes at the next look.
 TEST(ImapServer, IdleTellsAtOnce) {
   ImapServerHarness harness({});
