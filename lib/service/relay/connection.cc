@@ -121,6 +121,8 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
         co_return opened;
       }
       case smtp::ClientEvent::Kind::kStartTls: {
+        // What came in the clear behind the 220 is nobody's answer (CVE-2021-38371).
+        unfed_.clear();
         StatusOr<std::unique_ptr<rt::Stream>> secured =
             co_await rt::TlsConnect(std::move(stream_), settings_->tls_config, target_.host, world_.clock().WallNow(),
                                     loop_.Now() + absl::Minutes(1));

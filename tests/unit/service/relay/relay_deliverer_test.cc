@@ -1,0 +1,373 @@
+// Relaying in the simulated world, to a server that says what each test wants it to.
+#include "lib/service/relay/relay_deliverer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/rt/sim/fabric.h"
+#include "lib/rt/sim/host.h"
+#include "lib/rt/sim/simulation.h"
+#include "lib/rt/tls/tls_stream.h"
+#include "tests/unit/core/tls/make_certificate.h"
+
+namespace postern::relay {
+namespace {
+
+using ::testing::HasSubstr;
+using rt::Task;
+using schedule::DeliveryResult;
+using Outcome = schedule::DeliveryResult::Outcome;
+
+constexpr std::string_view kZone = R"(
+$ORIGIN example.
+two MX 10 dead
+two MX 20 mx
+one MX 10 mx
+plain A 192.0.2.2
+null MX 0 .
+broken SERVFAIL
+mx A 192.0.2.2
+dead A 192.0.2.9
+)";
+
+// FakeServer says what it is told to: how it greets, what it answers to which command, and when it drops the connection.
+class FakeServer {
+ public:
+  FakeServer(rt::sim::Host& host, std::shared_ptr<const tls::ServerConfig> tls) : host_(host), tls_(std::move(tls)) {
+    listener_ = *host.world().network().Listen(host.main_loop(), Endpoint{*IpAddress::Parse("192.0.2.2"), 25, ""}, {});
+    host.main_loop().Post([this] { tasks_.Spawn(Serve()); });
+  }
+
+  // Close ends the listening; sessions end when their clients do.
+  void Close() { listener_->Close(); }
+
+  std::string greeting = "220 mx.example ESMTP";
+  std::vector<std::string> ehlo = {"mx.example", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"};
+  std::map<std::string, std::string> replies;  // by the beginning of the command, in capitals
+  std::string end_of_data = "250 2.0.0 ok";
+  bool drop_at_end_of_data = false;
+  bool break_tls = false;
+  bool close_after_message = false;
+  int connections = 0;
+  int tls_connections = 0;
+  int quits = 0;
+  std::vector<std::string> messages;
+  std::vector<std::string> commands;
+
+ private:
+  Task<void> Serve() {
+    for (;;) {
+      StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener_->Accept(host_.main_loop());
+      if (!stream.ok()) co_return;
+      ++connections;
+      tasks_.Spawn(Talk(std::move(*stream)));
+    }
+  }
+
+  std::string ReplyTo(const std::string& line) {
+    for (const auto& [prefix, reply] : replies) {
+      if (StartsWithIgnoreCase(line, prefix)) return reply;
+    }
+    if (StartsWithIgnoreCase(line, "EHLO")) {
+      std::string text;
+      for (size_t i = 0; i < ehlo.size(); ++i) StrAppend(text, "250", i + 1 < ehlo.size() ? "-" : " ", ehlo[i], "\r\n");
+      return text.substr(0, text.size() - 2);
+    }
+    if (StartsWithIgnoreCase(line, "DATA")) return "354 go";
+    if (StartsWithIgnoreCase(line, "STARTTLS")) return "220 go";
+    if (StartsWithIgnoreCase(line, "QUIT")) return "221 bye";
+    return "250 2.1.0 ok";
+  }
+
+  Task<void> Talk(std::unique_ptr<rt::Stream> stream) {
+    std::string buffer;
+    std::string message;
+    bool in_data = false;
+    std::string out = greeting + "\r\n";
+    char octets[4096];
+    for (;;) {
+      const Instant deadline = host_.main_loop().Now() + absl::Minutes(10);
+      const Status written = co_await stream->Write(out, deadline);
+      if (!written.ok()) co_return;
+      out.clear();
+      StatusOr<size_t> got = co_await rt::ReadSome(*stream, octets, deadline);
+      if (!got.ok() || *got == 0) co_return;
+      buffer.append(octets, *got);
+      for (size_t end = buffer.find("\r\n"); end != std::string::npos; end = buffer.find("\r\n")) {
+        const std::string line = buffer.substr(0, end);
+        buffer.erase(0, end + 2);
+        if (in_data) {
+          if (line != ".") {
+            message += line + "\n";
+            continue;
+          }
+          in_data = false;
+          messages.push_back(message);
+          message.clear();
+          if (drop_at_end_of_data) {
+            stream->Close();
+            co_return;
+          }
+          out += end_of_data + "\r\n";
+          if (close_after_message) {
+            const Status sent = co_await stream->Write(out, deadline);
+            (void)sent;
+            stream->Close();
+            co_return;
+          }
+          continue;
+        }
+        commands.push_back(line);
+        const std::string reply = ReplyTo(line);
+        if (StartsWithIgnoreCase(line, "QUIT")) ++quits;
+        in_data = StartsWithIgnoreCase(line, "DATA") && reply[0] == '3';
+        out += reply + "\r\n";
+        if (StartsWithIgnoreCase(line, "STARTTLS") && reply[0] == '2') {
+          const Status sent = co_await stream->Write(out, deadline);
+          if (!sent.ok()) co_return;
+          out.clear();
+          buffer.clear();
+          if (break_tls) {
+            out = "this is no TLS\r\n";
+            continue;
+          }
+          StatusOr<std::unique_ptr<rt::Stream>> secured =
+              co_await rt::TlsAccept(std::move(stream), tls_, host_.world().clock().WallNow(), deadline);
+          if (!secured.ok()) co_return;
+          stream = std::move(*secured);
+          ++tls_connections;
+        }
+      }
+    }
+  }
+
+  rt::sim::Host& host_;
+  std::shared_ptr<const tls::ServerConfig> tls_;
+  std::unique_ptr<rt::Listener> listener_;
+  rt::TaskGroup tasks_;
+};
+
+class FixedRoute final : public RouteSource {
+ public:
+  StatusOr<RelaySettings> RouteFor(const queue::Envelope& envelope) override {
+    if (!failure.ok()) return failure;
+    RelaySettings answer = settings;
+    if (answer.route.host.empty()) answer.route.host = envelope.destination.domain;
+    return answer;
+  }
+  RelaySettings settings;
+  Status failure;
+};
+
+class RelayTest : public ::testing::Test {
+ protected:
+  RelayTest()
+      : simulation_(11),
+        us_(simulation_.AddHost({.name = "us.example", .addresses = {*IpAddress::Parse("192.0.2.1")}})),
+        them_(simulation_.AddHost({.name = "mx.example", .addresses = {*IpAddress::Parse("192.0.2.2")}})),
+        resolver_(*dns::ZoneData::Parse(kZone)),
+        queue_(store::NewMemoryQueue(us_.world())) {
+    const tls_test::Made made = tls_test::MakeCertificate({"mx.example", {"mx.example"}});
+    tls::ServerOptions server_options;
+    server_options.key_pairs = {{"", made.certificate_pem, made.key_pem}};
+    server_ = std::make_unique<FakeServer>(them_, *tls::ServerConfig::Make(server_options));
+    tls::ClientOptions verifying;
+    verifying.verify = true;
+    verifying.ca_pem = made.certificate_pem;
+    verifying_ = *tls::ClientConfig::Make(verifying);
+    routes_.settings.helo_name = "us.example";
+    routes_.settings.tls_config = *tls::ClientConfig::Make({});
+    relay_ = std::make_unique<RelayDeliverer>(us_.world(), *queue_, resolver_, routes_, log_);
+  }
+  ~RelayTest() override {
+    simulation_.At(simulation_.now(), &us_.main_loop(), [this] { relay_->Stop(); });
+    simulation_.Await(us_.main_loop(), relay_->Join());
+    simulation_.At(simulation_.now(), &them_.main_loop(), [this] { server_->Close(); });
+    simulation_.RunFor(absl::Minutes(20));  // the server's sessions end
+    relay_.reset();
+  }
+
+  std::vector<DeliveryResult> Send(std::vector<std::string> recipients, std::string body = "Subject: x\r\n\r\n.dot\r\n") {
+    std::vector<queue::Envelope> batch;
+    for (const std::string& text : recipients) {
+      queue::Envelope envelope;
+      envelope.kind = queue::Envelope::Kind::kRelay;
+      envelope.sender.address = *mail::ParseAddress("from@us.example");
+      envelope.destination = *mail::ParseAddress(text);
+      envelope.recipient = envelope.destination;
+      batch.push_back(envelope);
+    }
+    return simulation_.Await(us_.main_loop(), Attempt(std::move(batch), std::move(body)));
+  }
+  Task<std::vector<DeliveryResult>> Attempt(std::vector<queue::Envelope> batch, std::string body) {
+    StatusOr<std::unique_ptr<store::MessageWriter>> writer = queue_->NewMessage(us_.main_loop());
+    POSTERN_CHECK(writer.ok());
+    const Status appended = co_await (*writer)->Append(body);
+    POSTERN_CHECK(appended.ok());
+    StatusOr<queue::MessageId> id = co_await (*writer)->Commit(batch);
+    POSTERN_CHECK(id.ok());
+    uint32_t low = 1;
+    for (queue::Envelope& envelope : batch) envelope.id = queue::MakeEnvelopeId(*id, low++);
+    std::vector<DeliveryResult> results = co_await relay_->Deliver(std::move(batch));
+    co_return results;
+  }
+
+  rt::sim::Simulation simulation_;
+  rt::sim::Host& us_;
+  rt::sim::Host& them_;
+  resolve::ZoneResolver resolver_;
+  std::unique_ptr<store::Queue> queue_;
+  FixedRoute routes_;
+  NullLogSink log_;
+  std::shared_ptr<const tls::ClientConfig> verifying_;
+  std::unique_ptr<FakeServer> server_;
+  std::unique_ptr<RelayDeliverer> relay_;
+};
+
+TEST_F(RelayTest, DeliversByMx) {
+  const std::vector<DeliveryResult> results = Send({"a@one.example", "b@one.example"});
+  ASSERT_EQ(results.size(), 2u);
+  for (const DeliveryResult& result : results) {
+    EXPECT_EQ(result.outcome, Outcome::kDelivered) << result.text;
+    EXPECT_EQ(result.text, "250 2.0.0 ok");
+    EXPECT_EQ(result.remote_host, "mx.example");
+    EXPECT_EQ(result.remote_address, "192.0.2.2");
+    EXPECT_EQ(result.source_address, "192.0.2.1");
+  }
+  ASSERT_EQ(server_->messages.size(), 1u);
+  EXPECT_EQ(server_->messages[0], "Subject: x\n\n..dot\n");
+  EXPECT_EQ(server_->commands[0], "EHLO us.example");
+}
+
+TEST_F(RelayTest, ConnectionsAreKeptForAWhile) {
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(Send({"b@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->connections, 1);
+  EXPECT_EQ(server_->messages.size(), 2u);
+  EXPECT_EQ(relay_->idle_connections(), 1u);
+  simulation_.RunFor(absl::Seconds(30));
+  EXPECT_EQ(relay_->idle_connections(), 0u);
+  EXPECT_EQ(server_->quits, 1);
+}
+
+TEST_F(RelayTest, AConnectionThatWentWhileItWaitedIsReplaced) {
+  server_->close_after_message = true;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(Send({"b@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->connections, 2);
+  EXPECT_EQ(server_->messages.size(), 2u);
+}
+
+// reliability.md row 5.
+TEST_F(RelayTest, RepliesGluedBehindStartTlsAreDropped) {
+  server_->ehlo.push_back("STARTTLS");
+  server_->replies["STARTTLS"] = "220 go\r\n250-evil.example\r\n250 AUTH PLAIN\r\n235 welcome\r\n554 no";
+  routes_.settings.auth_user = "user";
+  routes_.settings.auth_password = "secret";
+  const DeliveryResult result = Send({"a@one.example"})[0];
+  // AUTH was never offered inside TLS, so the password was never sent.
+  EXPECT_EQ(result.outcome, Outcome::kTemporary);
+  EXPECT_THAT(result.text, HasSubstr("AUTH"));
+  EXPECT_EQ(server_->tls_connections, 1);
+  for (const std::string& command : server_->commands) EXPECT_FALSE(StartsWithIgnoreCase(command, "AUTH"));
+}
+
+TEST_F(RelayTest, TheNextServerIsTried) {
+  EXPECT_EQ(Send({"a@two.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(Send({"a@plain.example"})[0].outcome, Outcome::kDelivered) << "a domain without MX is its own";
+}
+
+// reliability.md F9.
+TEST_F(RelayTest, DnsFailures) {
+  EXPECT_EQ(Send({"a@null.example"})[0].text, "556 5.1.10 Domain does not accept mail (null MX)");
+  const DeliveryResult nobody = Send({"a@nobody.example"})[0];
+  EXPECT_EQ(nobody.outcome, Outcome::kPermanent);
+  EXPECT_EQ(nobody.status.ToString(), "5.1.2");
+  EXPECT_EQ(Send({"a@broken.example"})[0].outcome, Outcome::kTemporary);
+}
+
+TEST_F(RelayTest, EachRecipientHasItsOwnFate) {
+  server_->replies["RCPT TO:<bad"] = "550 5.1.1 no such user";
+  server_->replies["RCPT TO:<busy"] = "451 4.2.1 later";
+  const std::vector<DeliveryResult> results = Send({"good@one.example", "bad@one.example", "busy@one.example"});
+  ASSERT_EQ(results.size(), 3u);
+  EXPECT_EQ(results[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(results[1].outcome, Outcome::kPermanent);
+  EXPECT_EQ(results[1].reply, "550 5.1.1 no such user");
+  EXPECT_EQ(results[2].outcome, Outcome::kTemporary);
+}
+
+// reliability.md F10: nothing is known, so it is sent again.
+TEST_F(RelayTest, AnAmbiguousEndOfDataIsTemporary) {
+  server_->drop_at_end_of_data = true;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kTemporary);
+  EXPECT_EQ(server_->messages.size(), 1u) << "and not within the same attempt";
+}
+
+TEST_F(RelayTest, TlsWhenOffered) {
+  server_->ehlo.push_back("STARTTLS");
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->tls_connections, 1);
+}
+
+// reliability.md F11.
+TEST_F(RelayTest, OpportunisticTlsFallsBackOnce) {
+  server_->ehlo.push_back("STARTTLS");
+  server_->break_tls = true;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->connections, 2);
+  EXPECT_EQ(server_->tls_connections, 0);
+}
+
+TEST_F(RelayTest, RequiredTlsDefers) {
+  routes_.settings.route.tls = queue::RelayTls::kRequired;
+  const DeliveryResult missing = Send({"a@one.example"})[0];
+  EXPECT_EQ(missing.outcome, Outcome::kTemporary);
+  EXPECT_THAT(missing.text, HasSubstr("TLS required but not supported"));
+  server_->ehlo.push_back("STARTTLS");
+  server_->break_tls = true;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kTemporary);
+  EXPECT_TRUE(server_->messages.empty());
+  server_->break_tls = false;
+  routes_.settings.tls_config = verifying_;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  // The same server under a name that its certificate does not have.
+  routes_.settings.route.host = "plain.example";
+  EXPECT_THAT(Send({"a@one.example"})[0].text, HasSubstr("not for plain.example but for mx.example"));
+}
+
+TEST_F(RelayTest, GreetingsThatRefuse) {
+  server_->greeting = "554 5.7.1 go away";
+  const DeliveryResult refused = Send({"a@one.example"})[0];
+  EXPECT_EQ(refused.outcome, Outcome::kPermanent) << refused.text;
+}
+
+TEST_F(RelayTest, UnreachableServersAreLeftAloneForAWhile) {
+  routes_.settings.route.host = "dead.example";
+  routes_.settings.route.by_mx = false;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kTemporary);
+  EXPECT_EQ(Send({"a@one.example"})[0].text, "451 4.4.1 All routes to destination blocked");
+  simulation_.RunFor(absl::Seconds(16));
+  EXPECT_NE(Send({"a@one.example"})[0].text, "451 4.4.1 All routes to destination blocked");
+}
+
+TEST_F(RelayTest, LargeBodiesAreStreamed) {
+  const std::string line(70, 'x');
+  std::string body = "Subject: large\r\n\r\n";
+  while (body.size() < 1'000'000) body += line + "\r\n";
+  EXPECT_EQ(Send({"a@one.example"}, body)[0].outcome, Outcome::kDelivered);
+  std::string expected = body;
+  std::erase(expected, '\r');
+  EXPECT_EQ(server_->messages.at(0), expected);
+}
+
+TEST_F(RelayTest, MistakesOfTheConfigurationArePermanent) {
+  routes_.failure = NotFound("No auth table for relaying");
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kPermanent);
+  routes_.failure = Unavailable("the table does not answer");
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kTemporary);
+}
+
+}  // namespace
+}  // namespace postern::relay
