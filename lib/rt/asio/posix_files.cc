@@ -32,6 +32,7 @@ FileInfo InfoOfStat(const struct stat& st) {
   info.uid = st.st_uid;
   info.gid = st.st_gid;
   info.inode = st.st_ino;
+  info.device = st.st_dev;
   info.links = st.st_nlink;
   info.modified = absl::TimeFromTimespec(st.st_mtim);
   return info;
@@ -86,6 +87,7 @@ class PosixFile final : public File {
   }
   Status Sync() override { return ::fsync(fd_) == 0 ? OkStatus() : Failed("sync"); }
   void StartWriteback() override { ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE); }
+  Status SyncFileSystem() override { return ::syncfs(fd_) == 0 ? OkStatus() : Failed("syncfs"); }
   StatusOr<FileInfo> Stat() override {
     struct stat st {};
     if (::fstat(fd_, &st) != 0) return Failed("stat");

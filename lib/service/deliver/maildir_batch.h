@@ -54,6 +54,7 @@ class MaildirBatch {
     std::unique_ptr<rt::File> file;
   };
 
+  void SyncFiles(std::vector<Item>& items);
   Status Prepare(Item& item);
   Status Write(Item& item);
   Status OpenTemporary(Item& item, const std::string& name);

@@ -222,16 +222,26 @@ void QueueCore::Announce(PendingMessage& message) {
 }
 
 void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages, std::vector<Status>& outcomes) {
-  bool any = false;
+  rt::File* first = nullptr;  // of those that this batch opened
+  size_t files = 0;
+  bool all_fresh = true;      // none was opened, and perhaps written out in part, before this batch
   for (size_t i = 0; i < messages.size(); ++i) {
     PendingMessage& message = *messages[i];
     if (!outcomes[i].ok() || (message.file == nullptr && message.size_bytes <= options_.inline_body_bytes)) continue;
+    if (message.file != nullptr) all_fresh = false;
     outcomes[i] = WriteBody(message);
     if (!outcomes[i].ok()) continue;
     message.file->StartWriteback();
-    any = true;
+    if (first == nullptr) first = message.file.get();
+    ++files;
   }
-  if (!any) return;
+  if (files == 0) return;
+  // One sync of the file system costs less than many of files, and sees their failures when it was there before them.
+  constexpr size_t kFewFiles = 8;
+  if (all_fresh && files > kFewFiles) {
+    const Status together = first->SyncFileSystem();
+    if (together.ok()) return;
+  }
   for (size_t i = 0; i < messages.size(); ++i) {
     if (outcomes[i].ok() && messages[i]->file != nullptr) outcomes[i] = Annotate(messages[i]->file->Sync(), messages[i]->path);
   }

@@ -1,0 +1,216 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "lib/core/base/strings.h"
+#include "lib/rt/asio/posix_files.h"
+#include "lib/service/deliver/mail_file.h"
+#include "lib/service/deliver/maildir_batch.h"
+#include "lib/service/deliver/mbox.h"
+#include "lib/store/queue/memory_body.h"
+
+namespace postern::deliver {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+class DeliverTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/postern-deliver-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    root_ = name;
+    envelope_.id = queue::MakeEnvelopeId(0xabcdef01, 0x23456789);
+    envelope_.sender.address = mail::Address{"s", "example.org"};
+    envelope_.destination = mail::Address{"u", "example.com"};
+    envelope_.created = absl::FromUnixSeconds(1700000000);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  Delivery Make(std::string body) {
+    Delivery delivery;
+    delivery.envelope = &envelope_;
+    delivery.body = std::make_shared<store::MemoryBody>(std::move(body));
+    delivery.target.path = root_ + "/Maildir";
+    delivery.files = &files_;
+    return delivery;
+  }
+  Status ToMaildir(Delivery& delivery) {
+    MaildirBatch batch("mx/example:org");
+    batch.Deliver({&delivery});
+    return delivery.outcome;
+  }
+  Status ToMbox(Delivery& delivery) {
+    delivery.target.path = root_ + "/mbox";
+    return AppendToMbox(delivery, files_, absl::FromUnixSeconds(1700000100));
+  }
+  // Names lists all regular files below the root, without it.
+  std::vector<std::string> Names() {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(root_)) {
+      if (entry.is_regular_file()) names.push_back(entry.path().string().substr(root_.size()));
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  rt::PosixFiles files_;
+  std::string root_;
+  queue::Envelope envelope_;
+};
+
+constexpr char kName[] = "1700000000.Qabcdef0123456789.mx\\057example\\072org";
+
+TEST_F(DeliverTest, AMaildirIsMadeAndGetsTheMessageWithLfAndHeaders) {
+  Delivery delivery = Make("Subject: x\r\n\r\nhello\r\n\rbare\r\n");
+  ASSERT_TRUE(ToMaildir(delivery).ok()) << Text(delivery.outcome);
+  const std::string text = "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\n\nhello\n\rbare\n";
+  const std::string name = StrCat("/Maildir/new/", kName, ",S=", text.size());
+  ASSERT_EQ(Names(), std::vector<std::string>{name});
+  EXPECT_EQ(Read(root_ + name), text);
+  struct stat info;
+  ASSERT_EQ(stat((root_ + "/Maildir/cur").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  ASSERT_EQ(stat((root_ + name).c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(DeliverTest, ASecondAttemptFindsTheFirstWhereverItWasMoved) {
+  Delivery first = Make("Subject: x\r\n\r\nhello\r\n");
+  ASSERT_TRUE(ToMaildir(first).ok());
+  fs::create_directories(root_ + "/Maildir/.Archive/cur");
+  fs::rename(root_ + Names().front(), root_ + "/Maildir/.Archive/cur/" + kName + ",S=70:2,S");
+  Delivery second = Make("Subject: x\r\n\r\nhello\r\n");
+  EXPECT_TRUE(ToMaildir(second).ok());
+  EXPECT_EQ(Names().size(), 1u);
+}
+
+TEST_F(DeliverTest, WhatStandsInTmpIsReplacedAndNeverWrittenThrough) {
+  fs::create_directories(root_ + "/Maildir/tmp");
+  std::ofstream(root_ + "/Maildir/tmp/" + kName) << "half a mess";
+  Delivery delivery = Make("b\r\n");
+  ASSERT_TRUE(ToMaildir(delivery).ok());
+  EXPECT_TRUE(fs::is_empty(root_ + "/Maildir/tmp"));
+  std::ofstream(root_ + "/secret") << "kept";
+  envelope_.id = queue::MakeEnvelopeId(0xabcdef01, 1);
+  fs::create_symlink(root_ + "/secret", root_ + "/Maildir/tmp/1700000000.Qabcdef0100000001.mx\\057example\\072org");
+  Delivery other = Make("b\r\n");
+  ASSERT_TRUE(ToMaildir(other).ok()) << Text(other.outcome);
+  EXPECT_EQ(Read(root_ + "/secret"), "kept");
+}
+
+TEST_F(DeliverTest, SpamGoesToJunkAndSubAddressesToFoldersThatExist) {
+  Delivery spam = Make("X-SPAM: Yes, score=9\r\n\r\n");
+  spam.target.junk = true;
+  ASSERT_TRUE(ToMaildir(spam).ok());
+  EXPECT_TRUE(Names().front().starts_with("/Maildir/.Junk/new/")) << Names().front();
+
+  fs::create_directories(root_ + "/Maildir/.lists");
+  struct Row {
+    const char* sub_address;
+    const char* folder;
+  };
+  uint32_t low = 10;
+  for (const Row& row : {Row{"lists", "/Maildir/.lists/new/"}, Row{"none", "/Maildir/new/"}, Row{"../..", "/Maildir/new/"},
+                         Row{"../../x", "/Maildir/new/"}, Row{"lists/../..", "/Maildir/new/"}, Row{".", "/Maildir/new/"}}) {
+    envelope_.id = queue::MakeEnvelopeId(1, low++);
+    envelope_.sub_address = row.sub_address;
+    const size_t before = Names().size();
+    Delivery delivery = Make("b\r\n");
+    ASSERT_TRUE(ToMaildir(delivery).ok()) << row.sub_address;
+    bool found = false;
+    for (const std::string& name : Names()) {
+      if (name.starts_with(StrCat(row.folder, "1700000000.Q", queue::EnvelopeIdText(envelope_.id)))) found = true;
+    }
+    EXPECT_TRUE(found) << row.sub_address;
+    EXPECT_EQ(Names().size(), before + 1);
+  }
+}
+
+TEST_F(DeliverTest, ABatchOfManyIsWholeAndOneBadMailboxHarmsOnlyItself) {
+  std::vector<queue::Envelope> envelopes(50, envelope_);
+  std::vector<Delivery> deliveries;
+  std::ofstream(root_ + "/file") << "not a folder";
+  for (uint32_t i = 0; i < 50; ++i) {
+    envelopes[i].id = queue::MakeEnvelopeId(i + 1, 1);
+    envelopes[i].fresh = true;
+    Delivery delivery = Make(StrCat("n ", i, "\r\n"));
+    delivery.envelope = &envelopes[i];
+    if (i == 7) delivery.target.path = root_ + "/file";
+    deliveries.push_back(std::move(delivery));
+  }
+  std::vector<Delivery*> pointers;
+  for (Delivery& delivery : deliveries) pointers.push_back(&delivery);
+  MaildirBatch batch("h");
+  batch.Deliver(pointers);
+  for (size_t i = 0; i < 50; ++i) EXPECT_EQ(deliveries[i].outcome.ok(), i != 7) << i << Text(deliveries[i].outcome);
+  EXPECT_EQ(Names().size(), 50u);
+}
+
+TEST_F(DeliverTest, AnMboxIsQuotedSoThatItReadsBack) {
+  Delivery one = Make("Subject: x\r\n\r\nFrom me\r\n>From you\r\n>>From\r\nfrom\r\nno end");
+  ASSERT_TRUE(ToMbox(one).ok()) << Text(one.outcome);
+  envelope_.id = queue::MakeEnvelopeId(2, 2);
+  envelope_.sender.address = {};
+  Delivery two = Make("b\r\n");
+  ASSERT_TRUE(ToMbox(two).ok());
+  EXPECT_EQ(Read(root_ + "/mbox"),
+            "From s@example.org Tue Nov 14 22:13:20 2023\nX-Postern-Queue-Id: abcdef0123456789\n"
+            "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\n\n>From me\n>>From you\n>>From\nfrom\nno end\n\n"
+            "From MAILER-DAEMON Tue Nov 14 22:13:20 2023\nX-Postern-Queue-Id: 0000000200000002\n"
+            "Return-Path: <>\nDelivered-To: u@example.com\nb\n\n");
+  EXPECT_FALSE(fs::exists(root_ + "/mbox.lock"));
+}
+
+TEST_F(DeliverTest, AnMboxAttemptThatFollowsACrashIsExactlyOnce) {
+  envelope_.id = queue::MakeEnvelopeId(1, 1);
+  Delivery before = Make("before\r\n");
+  ASSERT_TRUE(ToMbox(before).ok());
+  const std::string start = Read(root_ + "/mbox");
+  envelope_.id = queue::MakeEnvelopeId(2, 2);
+  Delivery message = Make("Subject: x\r\n\r\n" + std::string(3000, 'y') + "\r\n");
+  ASSERT_TRUE(ToMbox(message).ok());
+  const std::string whole = Read(root_ + "/mbox");
+  ASSERT_TRUE(ToMbox(message).ok());
+  EXPECT_EQ(Read(root_ + "/mbox"), whole) << "the first attempt was found";
+  // Whatever part of it a crash left, with or without zeros for the rest, one copy is there afterwards.
+  for (size_t left = start.size(); left < whole.size(); left += 97) {
+    for (const bool zeros : {false, true}) {
+      const bool has_mark = left > start.size() + 120;
+      std::ofstream(root_ + "/mbox", std::ios::binary)
+          << whole.substr(0, left) << (zeros && has_mark ? std::string(whole.size() - left, '\0') : "");
+      ASSERT_TRUE(ToMbox(message).ok());
+      const std::string now = Read(root_ + "/mbox");
+      EXPECT_TRUE(now.ends_with(whole.substr(start.size()))) << left;
+      EXPECT_EQ(now.find(std::string(3000, 'y')), now.rfind(std::string(3000, 'y'))) << left;
+    }
+  }
+}
+
+TEST_F(DeliverTest, ALockedOrHardLinkedMboxIsLeftAlone) {
+  std::ofstream(root_ + "/mbox") << "";
+  std::ofstream(root_ + "/mbox.lock") << "";
+  Delivery delivery = Make("b\r\n");
+  delivery.target.path = root_ + "/mbox";
+  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now()).code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(fs::exists(root_ + "/mbox.lock"));
+  EXPECT_TRUE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1)).ok()) << "the lock is stale";
+  fs::create_hard_link(root_ + "/mbox", root_ + "/other");
+  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now()).code(), StatusCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace postern::deliver

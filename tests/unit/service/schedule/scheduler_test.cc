@@ -1,0 +1,230 @@
+#include "lib/service/schedule/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include "lib/core/base/strings.h"
+#include "lib/rt/sim/host.h"
+#include "lib/rt/sim/simulation.h"
+#include "lib/service/schedule/delivery_log.h"
+
+namespace postern::schedule {
+namespace {
+
+using queue::Envelope;
+using Outcome = DeliveryResult::Outcome;
+
+class Lines final : public LogSink {
+ public:
+  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
+  std::string text;
+};
+
+// Scripted answers each envelope by its destination's local part: "ok…", "perm…", "later" (temporary, temporary, ok), "sender"
+// (takes notices and keeps them), anything else is temporary.
+class Scripted final : public Deliverer {
+ public:
+  Scripted(rt::World& world, store::Queue& queue) : world_(world), queue_(queue) {}
+  queue::ReadyQueue::BatchRule Batching() const override { return {.max_batch = 10, .across_destinations = true}; }
+  size_t max_batches() const override { return 2; }
+  rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<Envelope> batch) override {
+    std::vector<DeliveryResult> results;
+    for (const Envelope& envelope : batch) {
+      const std::string who = envelope.destination.local_part;
+      ++attempts[who];
+      DeliveryResult result;
+      result.id = envelope.id;
+      if (who.starts_with("ok") || who == "sender" || (who == "later" && attempts[who] > 2)) {
+        result.outcome = Outcome::kDelivered;
+      }
+      if (who.starts_with("perm")) {
+        result.outcome = Outcome::kPermanent;
+        result.status = {5, 1, 1};
+        result.reply = "550 5.1.1 no such user";
+      }
+      result.text = result.outcome == Outcome::kDelivered ? "Delivered" : "550 no\r\nsuch";
+      if (who == "sender") {
+        StatusOr<std::shared_ptr<const store::Body>> body =
+            co_await queue_.OpenBody(world_.main_loop(), envelope.message_id());
+        notices.push_back(std::string(*(*body)->InMemory()));
+        EXPECT_TRUE(envelope.sender.address.empty());
+        EXPECT_TRUE(envelope.bounce);
+      }
+      results.push_back(std::move(result));
+    }
+    co_return results;
+  }
+  void Stop() override {}
+  std::map<std::string, int> attempts;
+  std::vector<std::string> notices;
+
+ private:
+  rt::World& world_;
+  store::Queue& queue_;
+};
+
+class ToSender final : public NoticeRouter {
+ public:
+  rt::Task<StatusOr<std::vector<Envelope>>> Route(mail::Address recipient) override {
+    std::vector<Envelope> envelopes(1);
+    envelopes[0].recipient = envelopes[0].destination = recipient;
+    co_return envelopes;
+  }
+};
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  SchedulerTest()
+      : host_(simulation_.AddHost({})),
+        queue_(store::NewMemoryQueue(host_.world())),
+        deliverer_(host_.world(), *queue_),
+        scheduler_(host_.world(), *queue_, log_, router_, &deliverer_, nullptr) {
+    host_.main_loop().Post([this] { group_.Spawn(scheduler_.Run()); });
+  }
+  ~SchedulerTest() override {
+    host_.main_loop().Post([this] { scheduler_.Stop(); });
+    simulation_.RunFor(absl::Minutes(1));
+    EXPECT_EQ(group_.running(), 0u);
+  }
+
+  static Envelope To(std::string who, uint8_t notify = mail::kNotifyUnset) {
+    Envelope e;
+    e.sender.address = mail::Address{"sender", "example.org"};
+    e.recipient = e.destination = mail::Address{who, "example.com"};
+    e.user = who;
+    e.dsn_notify = notify;
+    return e;
+  }
+  void Send(std::vector<Envelope> envelopes) {
+    auto writer = *queue_->NewMessage(host_.main_loop());
+    const std::string body = "Subject: original\r\n\r\nbody\r\n";
+    ASSERT_TRUE(simulation_.Await(host_.main_loop(), writer->Append(body)).ok());
+    ASSERT_TRUE(simulation_.Await(host_.main_loop(), writer->Commit(std::move(envelopes), {})).ok());
+  }
+  uint64_t Left() { return simulation_.Await(host_.main_loop(), queue_->Counts(host_.main_loop()))->envelopes; }
+
+  rt::sim::Simulation simulation_{1};
+  rt::sim::Host& host_;
+  Lines log_;
+  ToSender router_;
+  std::unique_ptr<store::Queue> queue_;
+  Scripted deliverer_;
+  Scheduler scheduler_;
+  rt::TaskGroup group_;
+};
+
+TEST_F(SchedulerTest, AFreshMessageIsDeliveredAtOnceAndLogged) {
+  Send({To("ok")});
+  simulation_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(deliverer_.attempts["ok"], 1);
+  EXPECT_EQ(Left(), 0u);
+  EXPECT_NE(log_.text.find("mda delivery evpid="), std::string::npos) << log_.text;
+  EXPECT_NE(log_.text.find("result=Ok stat=Delivered"), std::string::npos) << log_.text;
+}
+
+TEST_F(SchedulerTest, ATemporaryFailureIsTriedAgainLater) {
+  Send({To("later")});
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(deliverer_.attempts["later"], 1);
+  simulation_.RunFor(absl::Seconds(10));
+  EXPECT_EQ(deliverer_.attempts["later"], 2);
+  simulation_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(deliverer_.attempts["later"], 3);
+  EXPECT_EQ(Left(), 0u);
+}
+
+TEST_F(SchedulerTest, RecipientsOfOneMessageShareOneNotice) {
+  Send({To("perm1"), To("perm2"), To("ok")});
+  simulation_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  const std::string& notice = deliverer_.notices[0];
+  EXPECT_NE(notice.find("perm1@example.com"), std::string::npos) << notice;
+  EXPECT_NE(notice.find("perm2@example.com"), std::string::npos);
+  EXPECT_NE(notice.find("Subject: original"), std::string::npos);
+  EXPECT_NE(notice.find("Status: 5.1.1"), std::string::npos);
+  EXPECT_EQ(notice.find("ok@example.com"), std::string::npos);
+  EXPECT_EQ(Left(), 0u);
+}
+
+TEST_F(SchedulerTest, NobodyIsToldWhereNobodyMayBe) {
+  Envelope null_sender = To("perm");
+  null_sender.sender.address = {};
+  Send({null_sender});
+  Send({To("perm", mail::kNotifyNever)});
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_TRUE(deliverer_.notices.empty());
+  EXPECT_EQ(Left(), 0u);
+  EXPECT_EQ(scheduler_.counters().dropped, 2u);
+}
+
+TEST_F(SchedulerTest, SuccessIsToldWhenAskedFor) {
+  Send({To("ok", mail::kNotifySuccess)});
+  simulation_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  EXPECT_NE(deliverer_.notices[0].find("Action: delivered"), std::string::npos);
+  EXPECT_NE(deliverer_.notices[0].find("Subject: original"), std::string::npos);
+}
+
+TEST_F(SchedulerTest, ADelayIsToldOnceAndTheExpiryEndsIt) {
+  Envelope envelope = To("temp");
+  envelope.ttl = absl::Hours(12);
+  Send({envelope});
+  simulation_.RunFor(absl::Hours(3));
+  EXPECT_TRUE(deliverer_.notices.empty());
+  simulation_.RunFor(absl::Hours(3));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  EXPECT_NE(deliverer_.notices[0].find("Action: delayed"), std::string::npos);
+  simulation_.RunFor(absl::Hours(5));
+  EXPECT_EQ(deliverer_.notices.size(), 1u);
+  simulation_.RunFor(absl::Hours(2));
+  ASSERT_EQ(deliverer_.notices.size(), 2u);
+  EXPECT_NE(deliverer_.notices[1].find("Action: failed"), std::string::npos);
+  EXPECT_EQ(Left(), 0u);
+}
+
+TEST_F(SchedulerTest, AClockThatJumpsTenYearsNeitherStormsNorBounces) {
+  for (int i = 0; i < 20; ++i) Send({To("temp")});
+  simulation_.RunFor(absl::Seconds(1));
+  const int before = deliverer_.attempts["temp"];
+  EXPECT_EQ(before, 20);
+  host_.JumpWallClock(absl::Hours(24 * 3650));
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_LE(deliverer_.attempts["temp"], before + 20);
+  EXPECT_TRUE(deliverer_.notices.empty());
+  host_.JumpWallClock(-absl::Hours(24 * 3650 + 1));
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_TRUE(deliverer_.notices.empty());
+}
+
+TEST_F(SchedulerTest, AHeldEnvelopeWaitsForItsRelease) {
+  Envelope held = To("ok");
+  held.held = true;
+  Send({held});
+  simulation_.RunFor(absl::Minutes(5));
+  EXPECT_EQ(deliverer_.attempts["ok"], 0);
+  const store::ListRequest all;
+  const auto id = simulation_.Await(host_.main_loop(), queue_->List(host_.main_loop(), all))->front().id;
+  host_.main_loop().Post([this, id] { scheduler_.Release(id); });
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(deliverer_.attempts["ok"], 1);
+}
+
+TEST(DeliveryLog, HasTheFormOfOpenSmtpd) {
+  Envelope e;
+  e.id = queue::MakeEnvelopeId(1, 2);
+  e.kind = Envelope::Kind::kRelay;
+  e.session = "00000000000000aa";
+  e.sender.address = mail::Address{"a", "x.org"};
+  e.recipient = e.destination = mail::Address{"b", "y.org"};
+  e.created = absl::FromUnixSeconds(1000);
+  DeliveryResult result;
+  result.text = "451 later";
+  result.remote_address = "192.0.2.1";
+  result.remote_host = "mx.y.org";
+  const std::string line = FormatLogRecord(DeliveryRecord(e, result, absl::FromUnixSeconds(1000 + 16 * 3600 + 2)));
+  EXPECT_EQ(line,
+            "00000000000000aa mta delivery evpid=0000000100000002 from=<a@x.org> to=<b@y.org> rcpt=<-> source=- "
+            "relay=\"192.0.2.1 (mx.y.org)\" delay=16h2s result=TempFail stat=\"451 later\"");
+}
+
+}  // namespace
+}  // namespace postern::schedule
