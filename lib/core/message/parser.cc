@@ -470,43 +470,6 @@ class Parser {
   bool stopped_ = false;                 // a limit was reached: the rest belongs to the current part
 };
 
-bool Part::Is(std::string_view wanted_type, std::string_view wanted_subtype) const {
-  return EqualsIgnoreCase(type, wanted_type) && (wanted_subtype.empty() || EqualsIgnoreCase(subtype, wanted_subtype));
-}
-
-bool MessageView::HasDefect(Defect defect) const {
-  return std::any_of(defects_.begin(), defects_.end(), [&](const DefectAt& d) { return d.defect == defect; });
-}
-
-const Header* MessageView::Find(const Part& part, Field field) const {
-  for (const Header& header : headers(part)) {
-    if (header.field == field) return &header;
-  }
-  return nullptr;
-}
-
-const Header* MessageView::Find(const Part& part, std::string_view name) const {
-  for (const Header& header : headers(part)) {
-    if (header.name.size() == name.size() && EqualsIgnoreCase(header.name, name)) return &header;
-  }
-  return nullptr;
-}
-
-const Header* MessageView::FindLast(const Part& part, Field field) const {
-  const Header* last = nullptr;
-  for (const Header& header : headers(part)) {
-    if (header.field == field) last = &header;
-  }
-  return last;
-}
-
-uint32_t MessageView::Child(const Part& part, uint32_t number) const {
-  if (number >= part.child_count) return kNoPart;
-  uint32_t index = part.first_child;
-  while (number-- > 0) index = parts_[index].next_sibling;
-  return index;
-}
-
 MessageView ParseMessage(std::string_view raw, const ParseOptions& options) {
   MessageView view;
   Parser(raw, options, &view).Run();
@@ -517,30 +480,6 @@ MessageView ParseHeader(std::string_view raw, const ParseOptions& options) {
   MessageView view;
   Parser(raw, options, &view).RunHeaderOnly();
   return view;
-}
-
-std::string_view DefectName(Defect defect) {
-  switch (defect) {
-    case Defect::kNone: return "none";
-    case Defect::kDepthLimit: return "depth_limit";
-    case Defect::kPartLimit: return "part_limit";
-    case Defect::kHeaderCountLimit: return "header_count_limit";
-    case Defect::kHeaderSizeLimit: return "header_size_limit";
-    case Defect::kMboxFromLine: return "mbox_from_line";
-    case Defect::kMalformedHeaderLine: return "malformed_header_line";
-    case Defect::kMissingHeaderEnd: return "missing_header_end";
-    case Defect::kBareCrInHeader: return "bare_cr_in_header";
-    case Defect::kNulInHeader: return "nul_in_header";
-    case Defect::kInvalidUtf8InHeader: return "invalid_utf8_in_header";
-    case Defect::kBadContentType: return "bad_content_type";
-    case Defect::kMultipartNoBoundary: return "multipart_no_boundary";
-    case Defect::kMultipartNoParts: return "multipart_no_parts";
-    case Defect::kMissingCloseDelimiter: return "missing_close_delimiter";
-    case Defect::kEncodedMultipart: return "encoded_multipart";
-    case Defect::kEncodedMessage: return "encoded_message";
-    case Defect::kUnknownEncoding: return "unknown_encoding";
-  }
-  return "unknown";
 }
 
 }  // namespace postern::message
