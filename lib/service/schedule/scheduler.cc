@@ -23,6 +23,10 @@ constexpr uint64_t kReturnedHeaderBytes = 256 * 1024;
 // The store is asked again at least this often, whatever it said before.
 const Duration kLongestSleep = absl::Hours(1);
 
+// The queue's time is in microseconds, the loop's in nanoseconds: a sleep for the difference alone could end before the queue
+// agrees that the time has come, and begin again for ever.
+const Duration kShortestSleep = absl::Milliseconds(1);
+
 mail::EnhancedStatus StatusFor(const DeliveryResult& result) {
   if (!result.status.empty()) return result.status;
   switch (result.outcome) {
@@ -103,7 +107,7 @@ Instant Scheduler::NextWake() const {
   // While a load runs its end wakes us.
   // With no room here there is nothing to ask the store for; the end of a delivery wakes us.
   if (loading_ || !ready_.HasRoom()) return Instant::Never();
-  return loop_.Now() + std::clamp(until_due, absl::ZeroDuration(), kLongestSleep);
+  return loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep);
 }
 
 void Scheduler::TakeCommitted() {
@@ -270,6 +274,8 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   envelope.next_attempt = result.retry_after
                               ? now + std::max(*result.retry_after, absl::Seconds(1))
                               : queue::NextAttempt(options_.retry, envelope, now, world_.random().Unit());
+  // The store keeps whole microseconds.
+  envelope.next_attempt = absl::FromUnixMicros(absl::ToUnixMicros(envelope.next_attempt));
   next_due_ = std::min(next_due_, envelope.next_attempt);
   if (envelope.kind == Envelope::Kind::kRelay && failing_destinations_.size() < kMaxFailingDestinations) {
     failing_destinations_.insert(queue::DestinationKey(envelope));
