@@ -31,8 +31,8 @@ endif()
 
 add_library(postern_flags INTERFACE)
 target_compile_options(postern_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror=return-type
-  $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>)
+  -Wall -Wextra -Wshadow -Werror=return-type
+  $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual;-Wnon-virtual-dtor>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 warns about its own coroutine frames and std::string internals at -O2 (GCC bugs 105329, 105562).
   target_compile_options(postern_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fcoroutines -Wno-restrict -Wno-maybe-uninitialized -Wno-missing-field-initializers>)

@@ -1,6 +1,7 @@
 #include "lib/service/deliver/local_deliverer.h"
 
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -103,6 +104,12 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
   }
   MaildirBatch batch(options_.host_name);
   batch.Deliver(maildirs);
+  if (!options_.on_maildir_changed) return;
+  std::set<std::string> changed;
+  for (const Delivery* delivery : maildirs) {
+    if (delivery->outcome.ok()) changed.insert(delivery->target.path);
+  }
+  for (const std::string& path : changed) options_.on_maildir_changed(path);
 }
 
 }  // namespace postern::deliver

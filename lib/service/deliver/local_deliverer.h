@@ -1,6 +1,7 @@
 // LocalDeliverer: the scheduler's Deliverer for the mailboxes of this machine.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ struct LocalDelivererOptions {
   size_t max_batch = 128;               // deliveries that are made durable together
   size_t max_batches = 2;               // at the same time: one writes while the other waits for the disk
   Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
+  // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle IMAP sessions hear of it.
+  std::function<void(const std::string& path)> on_maildir_changed;
 };
 
 class LocalDeliverer final : public schedule::Deliverer {

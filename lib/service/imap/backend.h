@@ -23,6 +23,7 @@ struct ImapListener {
   std::function<rt::Task<StatusOr<std::unique_ptr<rt::Stream>>>(std::unique_ptr<rt::Stream>, Instant)> accept_tls;
   bool tls_from_start = false;  // port 993 (RFC 8314 §3.2)
   std::string name;             // for logs: "127.0.0.1:993"
+  int config_index = -1;        // of the listener in the configuration, for the backend
   Duration handshake_timeout = absl::Seconds(30);
 };
 

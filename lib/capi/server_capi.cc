@@ -1,0 +1,333 @@
+#include <atomic>
+#include <cstring>
+#include <memory>
+
+#include "lib/capi/error_capi.h"
+#include "lib/capi/message_capi.h"
+#include "lib/core/base/strings.h"
+#include "lib/rt/asio/asio_world.h"
+#include "lib/server/server.h"
+#include "postern/server.h"
+
+namespace {
+
+using postern::Duration;
+using postern::OkStatus;
+using postern::Status;
+using postern::StatusCode;
+using postern::StrCat;
+using postern::capi::Fail;
+using postern::capi::FailWith;
+using postern::capi::Guard;
+namespace rt = postern::rt;
+namespace server = postern::server;
+
+constexpr int64_t kDefaultGraceMs = 5000;
+
+// OnFree calls a destroy callback exactly once.
+class OnFree {
+ public:
+  OnFree() = default;
+  OnFree(void (*destroy)(void*), void* user_data) : destroy_(destroy), user_data_(user_data) {}
+  OnFree(OnFree&& other) noexcept : destroy_(std::exchange(other.destroy_, nullptr)), user_data_(other.user_data_) {}
+  OnFree& operator=(OnFree&& other) noexcept {
+    std::swap(destroy_, other.destroy_);
+    std::swap(user_data_, other.user_data_);
+    return *this;
+  }
+  ~OnFree() {
+    if (destroy_ != nullptr) destroy_(user_data_);
+  }
+
+ private:
+  void (*destroy_)(void*) = nullptr;
+  void* user_data_ = nullptr;
+};
+
+class CallbackLogSink final : public postern::LogSink {
+ public:
+  explicit CallbackLogSink(const postern_log_callbacks& callbacks) : callbacks_(callbacks) {}
+  void Write(const postern::LogRecord& record) override {
+    if (callbacks_.on_log == nullptr) return;
+    const std::string line = postern::FormatLogRecord(record);
+    callbacks_.on_log(static_cast<int32_t>(record.level), line.c_str(), callbacks_.user_data);
+  }
+
+ private:
+  postern_log_callbacks callbacks_;
+};
+
+// TakeStruct copies an option struct of the caller's size over defaults. A larger one of a newer header is fine as long as what
+// we do not know is zero.
+template <typename Options>
+bool TakeStruct(Options* into, const Options& defaults, const Options* given) {
+  *into = defaults;
+  if (given == nullptr) return true;
+  const size_t size = given->struct_size;
+  if (size < sizeof(size_t)) return false;
+  std::memcpy(into, given, std::min(size, sizeof(Options)));
+  into->struct_size = sizeof(Options);
+  const char* octets = reinterpret_cast<const char*>(given);
+  for (size_t i = sizeof(Options); i < size; ++i) {
+    if (octets[i] != 0) return false;
+  }
+  return true;
+}
+
+std::string AllErrors(const postern::policy::Diagnostics& diagnostics) {
+  std::string text;
+  for (const postern::policy::Diagnostic& each : diagnostics) {
+    if (each.severity != postern::policy::Severity::kError) continue;
+    if (!text.empty()) text += '\n';
+    text += each.ToString();
+  }
+  return text;
+}
+
+}  // namespace
+
+struct postern_server {
+  // Declared in the order of dependence: what is below uses what is above and dies first.
+  OnFree free_log_data;
+  OnFree free_message_data;
+  postern_message_callbacks message{};
+  std::unique_ptr<postern::LogSink> log;
+  std::unique_ptr<rt::AsioWorld> world;
+  std::unique_ptr<server::Server> server;
+  rt::TaskGroup tasks;
+  std::vector<std::string> endpoints;
+  bool started = false;
+  bool stopping = false;
+  std::atomic<bool> stopped{false};
+};
+
+namespace {
+
+server::IncomingVerdict CallOnMessage(const postern_message_callbacks& callbacks, const server::IncomingView& view) {
+  const postern_message message = postern::capi::MessageOf(view);
+  postern_message_verdict verdict{};
+  verdict.struct_size = sizeof verdict;
+  const postern_status returned = callbacks.on_message(&message, &verdict, callbacks.user_data);
+  return postern::capi::VerdictOf(returned, verdict);
+}
+
+// PollUntil runs the main loop until `done`.
+void PollUntil(postern_server* server, const bool& done) {
+  while (!done) server->world->Poll(absl::Milliseconds(100));
+}
+
+rt::Task<void> StartServer(postern_server* handle, Status* result, bool* done) {
+  *result = co_await handle->server->Start();
+  *done = true;
+}
+
+rt::Task<void> StopServer(postern_server* handle, Duration grace) {
+  co_await handle->server->Stop(grace);
+  handle->stopped = true;
+  handle->world->Stop();
+}
+
+rt::Task<void> SubmitTo(postern_server* handle, server::Submission submission, server::SubmissionResult* result,
+                        bool* done) {
+  *result = co_await handle->server->Submit(std::move(submission));
+  *done = true;
+}
+
+void BeginStop(postern_server* handle, Duration grace) {
+  if (handle->stopping) return;
+  handle->stopping = true;
+  handle->tasks.Spawn(StopServer(handle, grace));
+}
+
+postern_status NewServer(postern_server** out, const postern_server_options* given, postern_error** out_error) {
+  if (out == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "out is NULL");
+  *out = nullptr;
+  auto handle = std::make_unique<postern_server>();
+  postern_server_options defaults = POSTERN_SERVER_OPTIONS_INIT;
+  postern_server_options options;
+  const bool known = TakeStruct(&options, defaults, given);
+  postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
+  postern_message_callbacks message = POSTERN_MESSAGE_CALLBACKS_INIT;
+  const bool log_known = TakeStruct(&log, postern_log_callbacks POSTERN_LOG_CALLBACKS_INIT, options.log);
+  const bool message_known =
+      TakeStruct(&message, postern_message_callbacks POSTERN_MESSAGE_CALLBACKS_INIT, options.message);
+  // From here on the user data is ours to free, whatever happens.
+  handle->free_log_data = OnFree(log.destroy_user_data, log.user_data);
+  handle->free_message_data = OnFree(message.destroy_user_data, message.user_data);
+  if (!known || !log_known || !message_known) {
+    return Fail(out_error, POSTERN_ERR_VERSION, "version",
+                "an option struct has a size of 0, or sets a field that this version of the library does not know");
+  }
+  if ((options.config_text == nullptr) == (options.config_path == nullptr)) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "give exactly one of config_text and config_path");
+  }
+
+  server::ServerOptions server_options;
+  if (options.config_text != nullptr) {
+    server_options.config_text = std::string(options.config_text, options.config_text_len);
+  } else {
+    server_options.config_path = options.config_path;
+  }
+  if (options.spool_path != nullptr) server_options.spool_path = options.spool_path;
+  server_options.in_memory = options.in_memory != 0;
+  handle->message = message;
+  if (message.on_message != nullptr) {
+    server_options.hooks.on_message = [callbacks = message](const server::IncomingView& view) {
+      return CallOnMessage(callbacks, view);
+    };
+  }
+  handle->log = std::make_unique<CallbackLogSink>(log);
+  rt::AsioWorldOptions world_options;
+  world_options.no_threads = options.no_threads != 0;
+  if (options.pool_threads != 0) world_options.pool_threads = options.pool_threads;
+  if (options.workers != 0) world_options.workers = options.workers;
+  handle->world = std::make_unique<rt::AsioWorld>(world_options);
+
+  server::LoadedConfig config = server::LoadConfig(*handle->world, server_options);
+  if (config.runtime == nullptr) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
+  }
+  for (const postern::policy::Diagnostic& warning : config.diagnostics) {
+    handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kWarning,
+                                          .subsystem = "config",
+                                          .session = "",
+                                          .event = "warning",
+                                          .fields = {{"text", warning.ToString()}}});
+  }
+  handle->server =
+      server::Server::Create(handle->world.get(), std::move(server_options), std::move(config), handle->log.get());
+  *out = handle.release();
+  return POSTERN_OK;
+}
+
+postern_status Start(postern_server* handle, postern_error** out_error) {
+  if (handle->started) return Fail(out_error, POSTERN_ERR_BUSY, "started", "the server was started before");
+  Status result;
+  bool done = false;
+  handle->tasks.Spawn(StartServer(handle, &result, &done));
+  PollUntil(handle, done);
+  if (!result.ok()) return FailWith(out_error, result);
+  handle->started = true;
+  for (const postern::Endpoint& endpoint : handle->server->endpoints()) handle->endpoints.push_back(endpoint.ToString());
+  return POSTERN_OK;
+}
+
+postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size, const postern_submission* given,
+                      postern_error** out_error) {
+  postern_submission options;
+  if (given == nullptr || !TakeStruct(&options, postern_submission POSTERN_SUBMISSION_INIT, given)) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "submission is NULL or of an unknown size");
+  }
+  if (!handle->started || handle->stopping) {
+    return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server is not running");
+  }
+  server::Submission submission;
+  if (options.reverse_path != nullptr) submission.reverse_path = options.reverse_path;
+  for (size_t i = 0; i < options.recipient_count; ++i) {
+    if (options.recipients[i] == nullptr) {
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", StrCat("recipient ", i, " is NULL"));
+    }
+    submission.recipients.push_back(options.recipients[i]);
+  }
+  if (options.content != nullptr) submission.content.assign(options.content, options.content_len);
+  server::SubmissionResult result;
+  bool done = false;
+  handle->tasks.Spawn(SubmitTo(handle, std::move(submission), &result, &done));
+  PollUntil(handle, done);
+  if (!result.status.ok()) return FailWith(out_error, result.status);
+  if (!result.reply.IsPositive()) {
+    const bool full = result.reply.code == 452;
+    return Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL, full ? "disk-full" : "refused",
+                result.reply.ToString());
+  }
+  if (out_id != nullptr && out_id_size > 0) {
+    const size_t length = std::min(out_id_size - 1, result.message_id.size());
+    std::memcpy(out_id, result.message_id.data(), length);
+    out_id[length] = '\0';
+  }
+  return POSTERN_OK;
+}
+
+}  // namespace
+
+extern "C" {
+
+void postern_server_options_init(postern_server_options* options, size_t struct_size) {
+  if (options == nullptr || struct_size < sizeof(size_t)) return;
+  std::memset(options, 0, struct_size);
+  options->struct_size = struct_size;
+}
+
+postern_status postern_server_new(postern_server** out, const postern_server_options* options, postern_error** out_error) {
+  return Guard(out_error, [&] { return NewServer(out, options, out_error); });
+}
+
+postern_status postern_server_start(postern_server* handle, postern_error** out_error) {
+  return Guard(out_error, [&] {
+    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    return Start(handle, out_error);
+  });
+}
+
+postern_status postern_server_poll(postern_server* handle, size_t* out_ran, int64_t timeout_ms, postern_error** out_error) {
+  return Guard(out_error, [&]() -> postern_status {
+    if (out_ran != nullptr) *out_ran = 0;
+    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (!handle->started) return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
+    if (handle->world->worker_count() != 1) {
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "a server with several workers is run, not polled");
+    }
+    if (handle->stopped) return POSTERN_DONE;
+    const Duration wait = timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
+    const size_t ran = handle->world->Poll(wait);
+    if (out_ran != nullptr) *out_ran = ran;
+    return handle->stopped ? POSTERN_DONE : POSTERN_OK;
+  });
+}
+
+postern_status postern_server_run(postern_server* handle, postern_error** out_error) {
+  return Guard(out_error, [&]() -> postern_status {
+    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (!handle->started) return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
+    if (!handle->stopped) handle->world->Run();
+    return POSTERN_OK;
+  });
+}
+
+void postern_server_stop(postern_server* handle, int64_t grace_ms) {
+  if (handle == nullptr) return;
+  const Duration grace = absl::Milliseconds(grace_ms > 0 ? grace_ms : kDefaultGraceMs);
+  (void)Guard(nullptr, [&]() -> postern_status {
+    handle->world->main_loop().Post([handle, grace] { BeginStop(handle, grace); });
+    return POSTERN_OK;
+  });
+}
+
+void postern_server_free(postern_server* handle) {
+  if (handle == nullptr) return;
+  (void)Guard(nullptr, [&]() -> postern_status {
+    if (handle->started && !handle->stopped) {
+      BeginStop(handle, absl::ZeroDuration());
+      while (!handle->stopped) handle->world->Poll(absl::Milliseconds(100));
+    }
+    return POSTERN_OK;
+  });
+  delete handle;
+}
+
+size_t postern_server_endpoint_count(const postern_server* handle) { return handle == nullptr ? 0 : handle->endpoints.size(); }
+
+const char* postern_server_endpoint(const postern_server* handle, size_t index) {
+  if (handle == nullptr || index >= handle->endpoints.size()) return nullptr;
+  return handle->endpoints[index].c_str();
+}
+
+postern_status postern_server_submit(postern_server* handle, char* out_id, size_t out_id_size,
+                                     const postern_submission* submission, postern_error** out_error) {
+  return Guard(out_error, [&] {
+    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    return Submit(handle, out_id, out_id_size, submission, out_error);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,141 @@
+#include "lib/server/local_session.h"
+
+#include <array>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/mail/date.h"
+#include "lib/core/mail/message_id.h"
+#include "lib/service/smtp/message_intake.h"
+#include "lib/service/smtp/received.h"
+
+namespace postern::server {
+namespace {
+
+// CrlfLines gives `text` with every line end as CRLF; a bare CR stays what it is.
+std::string CrlfLines(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 32);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) out += '\r';
+    out += text[i];
+  }
+  if (!out.empty() && out.back() != '\n') out += "\r\n";
+  return out;
+}
+
+service::MessageIntakeOptions IntakeOptions(rt::World& world, const service::SmtpSessionFacts& facts,
+                                            const std::string& message_id) {
+  std::array<uint8_t, 16> octets;
+  world.random().Fill(octets);
+  const WallTime now = world.clock().WallNow();
+  service::MessageIntakeOptions options;
+  options.received = service::FormatReceived(facts, false, message_id, "", now, 0);
+  options.complete = true;
+  options.date = mail::FormatDate(now, 0);
+  options.message_id = mail::MakeMessageId(
+      std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()), facts.listener->options->hostname);
+  return options;
+}
+
+}  // namespace
+
+service::SmtpSessionFacts LocalFacts(const Runtime& runtime, std::string session_id) {
+  auto options = std::make_shared<smtp::ServerOptions>();
+  options->hostname = runtime.server_name();
+  options->max_message_bytes = static_cast<uint64_t>(runtime.config().smtp.max_message_bytes);
+  auto listener = std::make_shared<service::SmtpListener>();
+  listener->options = std::move(options);
+  listener->is_local_socket = true;
+  listener->complete_messages = true;
+  listener->name = "local";
+  service::SmtpSessionFacts facts;
+  facts.id = std::move(session_id);
+  facts.listener = std::move(listener);
+  facts.helo = "localhost";
+  facts.reverse_name = "localhost";
+  facts.extended = true;
+  return facts;
+}
+
+rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const Runtime> runtime, MailGate* gate,
+                                         Submission submission) {
+  rt::Executor& loop = world->main_loop();
+  const service::SmtpSessionFacts facts = LocalFacts(*runtime, Hex(world->random().Next(), 16));
+  SubmissionResult result;
+  mail::ReversePath sender;
+  if (!submission.reverse_path.empty()) {
+    StatusOr<mail::Address> address = mail::ParseAddress(submission.reverse_path);
+    if (!address.ok()) {
+      result.status = Annotate(address.status(), "reverse-path");
+      co_return result;
+    }
+    sender.address = std::move(*address);
+  }
+  if (submission.recipients.empty()) {
+    result.status = InvalidArgument("a message needs a recipient");
+    co_return result;
+  }
+  if (submission.content.size() > facts.listener->options->max_message_bytes) {
+    result.reply = mail::Reply(552, {5, 3, 4}, "Message too big");
+    co_return result;
+  }
+  std::vector<service::AcceptedRecipient> recipients;
+  for (const std::string& text : submission.recipients) {
+    mail::AddressOptions options;
+    options.allow_no_domain = true;
+    StatusOr<mail::Address> address = mail::ParseAddress(text, options);
+    if (!address.ok()) {
+      result.status = Annotate(address.status(), StrCat("recipient ", Escape(text)));
+      co_return result;
+    }
+    service::AcceptedRecipient recipient;
+    recipient.path.address = std::move(*address);
+    service::RecipientVerdict verdict = co_await gate->CheckRecipient(loop, facts, sender, recipient.path);
+    if (verdict.refusal.has_value()) {
+      result.reply = std::move(*verdict.refusal);
+      co_return result;
+    }
+    recipient.ticket = std::move(verdict.ticket);
+    recipients.push_back(std::move(recipient));
+  }
+  StatusOr<std::unique_ptr<service::IncomingMessage>> message = co_await gate->NewMessage(loop, facts, sender);
+  if (!message.ok()) {
+    result.status = message.status();
+    co_return result;
+  }
+  service::MessageIntake intake(IntakeOptions(*world, facts, (*message)->id()));
+  const std::string content = CrlfLines(submission.content);
+  std::string stored(intake.Push(content));
+  stored += intake.Finish();
+  if (intake.problem() != service::MessageIntake::Problem::kNone) {
+    result.reply = mail::Reply(552, {5, 3, 4}, "Message header too big, or a loop");
+    co_return result;
+  }
+  result.status = co_await (*message)->Append(stored);
+  if (!result.status.ok()) co_return result;
+  result.reply = co_await (*message)->Finish(facts, sender, recipients);
+  result.message_id = (*message)->id();
+  co_return result;
+}
+
+rt::Task<StatusOr<std::vector<queue::Envelope>>> NoticeRoutes::Route(mail::Address recipient) {
+  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
+  policy::EnvelopeContext context;
+  context.is_local_socket = true;
+  context.authenticated = true;
+  context.helo = "localhost";
+  context.recipient = recipient;
+  auto expand =
+      world_->main_loop().RunBlocking([&] { return policy::Expand(runtime->ruleset(), accounts_, context); });
+  const policy::Expansion expansion = co_await expand;
+  if (expansion.refusal.has_value()) {
+    if (expansion.refusal->IsTransient()) co_return Unavailable(expansion.refusal->ToString());
+    co_return NotFound(expansion.refusal->ToString());
+  }
+  mail::ForwardPath path;
+  path.address = std::move(recipient);
+  const service::SmtpSessionFacts facts = LocalFacts(*runtime, Hex(world_->random().Next(), 16));
+  co_return EnvelopesFor(*runtime, facts, mail::ReversePath(), path, expansion);
+}
+
+}  // namespace postern::server

@@ -1,0 +1,222 @@
+#include "lib/server/mail_gate.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/password.h"
+#include "lib/server/logins.h"
+#include "lib/server/reverse_name.h"
+
+namespace postern::server {
+namespace {
+
+using policy::Destination;
+using service::SmtpSessionFacts;
+
+// Ticket is the gate's note about a recipient: what it was expanded to, under which configuration.
+struct Ticket {
+  std::shared_ptr<const Runtime> runtime;
+  policy::Expansion expansion;
+};
+
+mail::Reply ReplyForQueueFailure(const Status& failure) {
+  if (failure.code() == StatusCode::kResourceExhausted) {
+    return mail::Reply(452, {4, 3, 1}, "Insufficient system storage, try again later");
+  }
+  return mail::Reply(451, {4, 3, 0}, "Temporary failure, try again later");
+}
+
+// QueuedMessage is a message on its way into the queue. With a hook its content is kept in memory, bounded by the listener's
+// max-message-size, until the hook has decided.
+class QueuedMessage final : public service::IncomingMessage {
+ public:
+  QueuedMessage(std::unique_ptr<store::MessageWriter> writer, const Hooks* hooks, LogSink* log)
+      : writer_(std::move(writer)), hooks_(hooks), log_(log), id_(queue::MessageIdText(writer_->message_id())) {}
+
+  const std::string& id() const override { return id_; }
+
+  rt::Task<Status> Append(std::string_view octets) override {
+    if (hooks_->on_message) {
+      content_.append(octets);
+      co_return OkStatus();
+    }
+    Status appended = co_await writer_->Append(octets);
+    co_return appended;
+  }
+
+  rt::Task<mail::Reply> Finish(const SmtpSessionFacts& facts, const mail::ReversePath& sender,
+                               const std::vector<service::AcceptedRecipient>& recipients) override {
+    if (hooks_->on_message) {
+      const IncomingVerdict verdict = hooks_->on_message(
+          IncomingView{.facts = &facts, .sender = &sender, .recipients = &recipients, .content = content_});
+      if (verdict.action == IncomingVerdict::Action::kRefuse) co_return verdict.reply;
+      if (verdict.action == IncomingVerdict::Action::kTake) {
+        co_return mail::Reply(250, {2, 0, 0}, StrCat(id_, " Message accepted"));
+      }
+      const Status appended = co_await writer_->Append(content_);
+      if (!appended.ok()) co_return ReplyForQueueFailure(appended);
+    }
+    std::vector<queue::Envelope> envelopes;
+    for (const service::AcceptedRecipient& recipient : recipients) {
+      const Ticket& ticket = *static_cast<const Ticket*>(recipient.ticket.get());
+      std::vector<queue::Envelope> more =
+          EnvelopesFor(*ticket.runtime, facts, sender, recipient.path, ticket.expansion);
+      for (queue::Envelope& each : more) envelopes.push_back(std::move(each));
+    }
+    StatusOr<queue::MessageId> committed = co_await writer_->Commit(std::move(envelopes));
+    if (!committed.ok()) {
+      log_->Write(LogRecord{.level = LogLevel::kError,
+                            .subsystem = "queue",
+                            .session = facts.id,
+                            .event = "commit-failed",
+                            .fields = {{"msgid", id_}, {"error", std::string(Message(committed.status()))}}});
+      co_return ReplyForQueueFailure(committed.status());
+    }
+    co_return mail::Reply(250, {2, 0, 0}, StrCat(id_, " Message accepted for delivery"));
+  }
+
+ private:
+  std::unique_ptr<store::MessageWriter> writer_;
+  const Hooks* hooks_;
+  LogSink* log_;
+  std::string id_;
+  std::string content_;
+};
+
+policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Address& sender,
+                                  const mail::Address& recipient) {
+  policy::EnvelopeContext context;
+  context.is_local_socket = facts.listener->is_local_socket;
+  context.remote = facts.remote.address;
+  context.reverse_name = facts.reverse_name;
+  context.helo = facts.helo;
+  context.authenticated = !facts.auth_user.empty() || facts.listener->is_local_socket;
+  context.auth_user = facts.auth_user;
+  context.tag = facts.listener->tag;
+  context.tls = facts.tls.has_value();
+  context.sender = sender;
+  context.recipient = recipient;
+  return context;
+}
+
+}  // namespace
+
+MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue, resolve::Resolver* resolver,
+                   const Hooks* hooks, LogSink* log, MailGateLimits limits)
+    : world_(world),
+      runtimes_(runtimes),
+      queue_(queue),
+      resolver_(resolver),
+      hooks_(hooks),
+      log_(log),
+      limits_(limits),
+      accounts_(&world->processes(), &world->files()) {}
+
+std::optional<mail::Reply> MailGate::Greet(const SmtpSessionFacts& facts) {
+  const std::string address = facts.remote.is_unix() ? "" : facts.remote.address.ToString();
+  const bool exempt = facts.listener->is_local_socket || runtimes_->Get()->IsOwnAddress(facts.remote.address);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (sessions_ >= limits_.max_sessions) return mail::Reply(421, {4, 3, 2}, "Too many connections, try again later");
+  size_t& of_address = sessions_by_address_[address];
+  if (!exempt && of_address >= limits_.max_sessions_per_address) {
+    return mail::Reply(421, {4, 7, 0}, "Too many connections from your address, try again later");
+  }
+  ++of_address;
+  ++sessions_;
+  return std::nullopt;
+}
+
+void MailGate::Left(const SmtpSessionFacts& facts) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --sessions_;
+  const auto it = sessions_by_address_.find(facts.remote.is_unix() ? "" : facts.remote.address.ToString());
+  if (it != sessions_by_address_.end() && --it->second == 0) sessions_by_address_.erase(it);
+}
+
+rt::Task<std::string> MailGate::ReverseName(rt::Executor& loop, IpAddress address) {
+  if (address.IsLoopback()) co_return "localhost";
+  const Instant deadline = loop.Now() + limits_.reverse_name_timeout;
+  std::string name = co_await FindReverseName(resolver_, &loop, address, deadline);
+  co_return name;
+}
+
+rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Executor& loop, const SmtpSessionFacts& facts,
+                                                                      std::string user, std::string password) {
+  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
+  const policy::TableId table = runtime->AuthTable(facts.listener->config_index);
+  auto check = loop.RunBlocking([&] { return CheckLogin(*runtime, table, user, password); });
+  StatusOr<bool> right = co_await check;
+  if (!right.ok()) co_return right.status();
+  if (!*right) co_return std::optional<std::string>();
+  co_return std::optional<std::string>(std::move(user));
+}
+
+rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(const SmtpSessionFacts&, const mail::ReversePath&) {
+  co_return std::optional<mail::Reply>();
+}
+
+rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop, const SmtpSessionFacts& facts,
+                                                             const mail::ReversePath& sender,
+                                                             const mail::ForwardPath& recipient) {
+  auto ticket = std::make_shared<Ticket>();
+  ticket->runtime = runtimes_->Get();
+  mail::Address address = recipient.address;
+  // RFC 5321 §4.1.1.3: "postmaster" may come without a domain; it is ours.
+  if (address.domain.empty()) address.domain = ticket->runtime->server_name();
+  const policy::EnvelopeContext context = ContextOf(facts, sender.address, address);
+  auto expand = loop.RunBlocking(
+      [&] { return policy::Expand(ticket->runtime->ruleset(), accounts_, context); });
+  ticket->expansion = co_await expand;
+
+  service::RecipientVerdict verdict;
+  verdict.refusal = ticket->expansion.refusal;
+  verdict.reason = ticket->expansion.reason;
+  verdict.ticket = std::move(ticket);
+  co_return verdict;
+}
+
+rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> MailGate::NewMessage(rt::Executor& loop,
+                                                                                   const SmtpSessionFacts&,
+                                                                                   const mail::ReversePath&) {
+  StatusOr<std::unique_ptr<store::MessageWriter>> writer = queue_->NewMessage(loop);
+  if (!writer.ok()) co_return writer.status();
+  std::unique_ptr<service::IncomingMessage> message =
+      std::make_unique<QueuedMessage>(std::move(*writer), hooks_, log_);
+  co_return message;
+}
+
+std::vector<queue::Envelope> EnvelopesFor(const Runtime& runtime, const SmtpSessionFacts& facts,
+                                          const mail::ReversePath& sender, const mail::ForwardPath& recipient,
+                                          const policy::Expansion& expansion) {
+  std::vector<queue::Envelope> envelopes;
+  for (const Destination& destination : expansion.destinations) {
+    const policy::Action& action = runtime.config().actions[static_cast<size_t>(destination.action)];
+    queue::Envelope envelope;
+    envelope.sender = sender;
+    envelope.recipient = destination.recipient;
+    envelope.destination = destination.destination;
+    envelope.dsn_notify = recipient.dsn_notify;
+    envelope.dsn_original_recipient = recipient.dsn_original_recipient;
+    envelope.action = action.name;
+    envelope.kind = destination.kind == Destination::Kind::kRelay ? queue::Envelope::Kind::kRelay
+                                                                  : queue::Envelope::Kind::kLocal;
+    if (destination.kind == Destination::Kind::kFile) envelope.local_kind = queue::Envelope::LocalKind::kFile;
+    if (destination.kind == Destination::Kind::kCommand) envelope.local_kind = queue::Envelope::LocalKind::kCommand;
+    envelope.user = destination.user;
+    envelope.sub_address = destination.sub_address;
+    envelope.path_or_command = destination.path_or_command;
+    envelope.run_as_daemon = destination.run_as_daemon;
+
+    envelope.session = facts.id;
+    envelope.helo = facts.helo;
+    envelope.client_name = facts.reverse_name.empty() ? "<unknown>" : facts.reverse_name;
+    envelope.client = facts.remote;
+    envelope.username = facts.auth_user;
+    envelope.tag = facts.listener->tag;
+    envelope.server_name = facts.listener->options->hostname;
+    envelope.authenticated = !facts.auth_user.empty() || facts.listener->is_local_socket;
+    envelope.ttl = action.ttl.value_or(runtime.config().queue.ttl);
+    envelopes.push_back(std::move(envelope));
+  }
+  return envelopes;
+}
+
+}  // namespace postern::server

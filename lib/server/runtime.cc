@@ -1,0 +1,147 @@
+#include "lib/server/runtime.h"
+
+#include <map>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/tls/certificate.h"
+#include "lib/store/table/accounts.h"
+
+namespace postern::server {
+namespace {
+
+using policy::Config;
+using policy::Diagnostics;
+using policy::Listener;
+using policy::ListenerTls;
+using policy::Pki;
+
+constexpr uint64_t kMaxPemFileBytes = tls::kMaxPemBytes;
+constexpr char kMailnamePath[] = "/etc/mail/mailname";
+
+// LoadedPki is a pki whose files were read and fit together.
+struct LoadedPki {
+  tls::KeyPair pair;
+  bool usable = false;
+};
+
+LoadedPki LoadPki(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
+  LoadedPki loaded;
+  loaded.pair.name = pki.name;
+  const StatusOr<std::string> certificate =
+      store::ReadTextFile(world.files(), pki.certificate_path, kMaxPemFileBytes);
+  if (!certificate.ok()) {
+    diagnostics->push_back(policy::MakeError(
+        pki.certificate_location, StrCat("certificate of pki \"", pki.name, "\": ", Message(certificate.status()))));
+  }
+  const StatusOr<std::string> key = store::ReadTextFile(world.files(), pki.key_path, kMaxPemFileBytes);
+  if (!key.ok()) {
+    diagnostics->push_back(
+        policy::MakeError(pki.key_location, StrCat("key of pki \"", pki.name, "\": ", Message(key.status()))));
+  }
+  if (!certificate.ok() || !key.ok()) return loaded;
+  const StatusOr<std::vector<tls::CertificateInfo>> chain = tls::ReadCertificates(*certificate);
+  if (!chain.ok()) {
+    diagnostics->push_back(policy::MakeError(pki.certificate_location,
+                                             StrCat(pki.certificate_path, ": ", Message(chain.status()))));
+    return loaded;
+  }
+  const Status fits = tls::CheckKeyPair(*certificate, *key);
+  if (!fits.ok()) {
+    diagnostics->push_back(policy::MakeError(
+        pki.key_location, StrCat("pki \"", pki.name, "\" (", pki.certificate_path, ", ", pki.key_path, "): ", Message(fits))));
+    return loaded;
+  }
+  const Status valid = tls::CheckValidity(chain->front(), world.clock().WallNow());
+  if (!valid.ok()) {
+    diagnostics->push_back(policy::MakeWarning(pki.certificate_location, StrCat(pki.certificate_path, ": ", Message(valid))));
+  }
+  loaded.pair.certificate_pem = *certificate;
+  loaded.pair.key_pem = *key;
+  loaded.usable = true;
+  return loaded;
+}
+
+// PkisOf lists the certificates of a listener, the default first: those it names; else all that there are, beginning with the
+// one named like the server, else with "*".
+std::vector<int> PkisOf(const Config& config, const Listener& listener, const std::string& server_name) {
+  if (!listener.pkis.empty()) return listener.pkis;
+  std::vector<int> order;
+  const std::string& name = listener.hostname.empty() ? server_name : listener.hostname;
+  for (const int first : {config.FindPki(name), config.FindPki("*")}) {
+    if (first != policy::kNoIndex && std::find(order.begin(), order.end(), first) == order.end()) order.push_back(first);
+  }
+  for (int i = 0; i < static_cast<int>(config.pkis.size()); ++i) {
+    if (std::find(order.begin(), order.end(), i) == order.end()) order.push_back(i);
+  }
+  return order;
+}
+
+}  // namespace
+
+std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<const Config> config,
+                                             std::string server_name, Diagnostics* diagnostics) {
+  std::shared_ptr<Runtime> runtime(new Runtime);
+  runtime->config_ = std::move(config);
+  runtime->server_name_ = std::move(server_name);
+  const Config& parsed = *runtime->config_;
+
+  runtime->tables_ = store::ConfigTables::Load(runtime->config_, &world.files(), store::TableLoadOptions(), diagnostics);
+  runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
+
+  std::vector<LoadedPki> pkis;
+  for (const Pki& pki : parsed.pkis) pkis.push_back(LoadPki(world, pki, diagnostics));
+  for (const Listener& listener : parsed.listeners) {
+    runtime->listener_tls_.push_back(nullptr);
+    if (listener.tls == ListenerTls::kNone) continue;
+    tls::ServerOptions options;
+    bool usable = true;
+    for (const int index : PkisOf(parsed, listener, runtime->server_name_)) {
+      const LoadedPki& pki = pkis[static_cast<size_t>(index)];
+      usable = usable && pki.usable;
+      options.key_pairs.push_back(pki.pair);
+    }
+    // What is wrong with the files was told above, at their lines.
+    if (!usable || options.key_pairs.empty()) continue;
+    options.ciphers = parsed.smtp.ciphers;
+    StatusOr<std::shared_ptr<const tls::ServerConfig>> made = tls::ServerConfig::Make(options);
+    if (!made.ok()) {
+      diagnostics->push_back(policy::MakeError(listener.location, std::string(Message(made.status()))));
+      continue;
+    }
+    runtime->listener_tls_.back() = std::move(*made);
+  }
+
+  for (const rt::InterfaceAddress& each : world.network().Interfaces()) runtime->local_.addresses.push_back(each.address);
+  runtime->local_.server_name = runtime->server_name_;
+  if (runtime->tables_ == nullptr || policy::HasErrors(*diagnostics)) return nullptr;
+  runtime->ruleset_ =
+      std::make_unique<const policy::Ruleset>(runtime->config_.get(), &runtime->tables_->set(), runtime->local_);
+  return runtime;
+}
+
+std::shared_ptr<const tls::ServerConfig> Runtime::ListenerTls(int index) const {
+  if (index < 0 || static_cast<size_t>(index) >= listener_tls_.size()) return nullptr;
+  return listener_tls_[static_cast<size_t>(index)];
+}
+
+policy::TableId Runtime::AuthTable(int index) const {
+  if (index < 0 || static_cast<size_t>(index) >= config_->listeners.size()) return policy::kNoIndex;
+  return config_->listeners[static_cast<size_t>(index)].auth_table;
+}
+
+bool Runtime::IsOwnAddress(const IpAddress& address) const {
+  return address.IsLoopback() ||
+         std::find(local_.addresses.begin(), local_.addresses.end(), address) != local_.addresses.end();
+}
+
+std::string ServerName(rt::World& world, const Config* config) {
+  if (config != nullptr && !config->mailname.empty()) return config->mailname;
+  const StatusOr<std::string> text = store::ReadTextFile(world.files(), kMailnamePath, 4096);
+  if (text.ok()) {
+    const std::string_view first = Trim(std::string_view(*text).substr(0, text->find('\n')));
+    if (mail::IsValidDomainName(first)) return AsciiLower(first);
+  }
+  return AsciiLower(world.network().HostName());
+}
+
+}  // namespace postern::server

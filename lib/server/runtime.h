@@ -1,0 +1,80 @@
+// Runtime: a configuration with everything it points to loaded: tables, certificates, names. It never changes; a reload makes a
+// new one, and what was begun under the old one ends under it.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "lib/core/policy/model.h"
+#include "lib/core/policy/ruleset.h"
+#include "lib/core/policy/table.h"
+#include "lib/core/tls/config.h"
+#include "lib/rt/world.h"
+#include "lib/store/table/tables.h"
+
+namespace postern::server {
+
+class Runtime {
+ public:
+  // Load reads the tables and certificates of `config` and checks them; what is wrong is added to `*diagnostics`, and the result
+  // is null when any of it is an error. Blocks.
+  static std::shared_ptr<const Runtime> Load(rt::World& world, std::shared_ptr<const policy::Config> config,
+                                             std::string server_name, policy::Diagnostics* diagnostics);
+
+  const policy::Config& config() const { return *config_; }
+  const policy::TableSet& tables() const { return tables_->set(); }
+  const policy::Ruleset& ruleset() const { return *ruleset_; }
+  const std::string& server_name() const { return server_name_; }
+
+  // system_logins is the table of the system's password hashes.
+  policy::Table& system_logins() const { return *system_logins_; }
+
+  // ListenerTls gives the certificates of listener `index`; null without TLS.
+  std::shared_ptr<const tls::ServerConfig> ListenerTls(int index) const;
+  // AuthTable gives the table that listener `index` checks logins in; kNoIndex: the system's accounts.
+  policy::TableId AuthTable(int index) const;
+  // UpdateTable reloads one table by name; false, with the old contents in force, when something is wrong. Blocks: on the pool
+  // only; one caller at a time.
+  bool UpdateTable(std::string_view name, policy::Diagnostics* diagnostics) const {
+    return tables_->Update(name, diagnostics);
+  }
+  // IsOwnAddress tells whether `address` is one of this machine's.
+  bool IsOwnAddress(const IpAddress& address) const;
+
+ private:
+  Runtime() = default;
+
+  std::shared_ptr<const policy::Config> config_;
+  std::shared_ptr<store::ConfigTables> tables_;
+  std::unique_ptr<policy::Table> system_logins_;
+  policy::LocalNames local_;
+  std::unique_ptr<const policy::Ruleset> ruleset_;
+  std::string server_name_;
+  std::vector<std::shared_ptr<const tls::ServerConfig>> listener_tls_;
+};
+
+// RuntimeHolder gives the Runtime in force. Any thread.
+class RuntimeHolder {
+ public:
+  explicit RuntimeHolder(std::shared_ptr<const Runtime> runtime) : runtime_(std::move(runtime)) {}
+  std::shared_ptr<const Runtime> Get() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return runtime_;
+  }
+  void Set(std::shared_ptr<const Runtime> runtime) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    runtime_ = std::move(runtime);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Runtime> runtime_;
+};
+
+// ServerName decides what the server is called: the configuration's `mailname`, the first line of /etc/mail/mailname, the
+// host's full name. Blocks.
+std::string ServerName(rt::World& world, const policy::Config* config);
+
+}  // namespace postern::server

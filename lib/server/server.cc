@@ -1,0 +1,372 @@
+#include "lib/server/server.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/rt/tls/tls_stream.h"
+#include "lib/server/acceptor.h"
+#include "lib/server/endpoints.h"
+#include "lib/server/imap_gate.h"
+#include "lib/server/mail_gate.h"
+#include "lib/server/local_session.h"
+#include "lib/server/runtime.h"
+#include "lib/service/deliver/local_deliverer.h"
+#include "lib/service/imap/service.h"
+#include "lib/service/schedule/scheduler.h"
+#include "lib/service/smtp/service.h"
+#include "lib/store/table/source_loader.h"
+
+namespace postern::server {
+namespace {
+
+using policy::Config;
+using policy::Listener;
+using policy::ListenerAuth;
+using policy::ListenerTls;
+
+constexpr char kDefaultSpool[] = "/var/spool/postern";
+constexpr uint16_t kSubmissionPort = 587;  // RFC 6409 §3.1
+
+// TlsOf gives the certificates in force for listener `index`, at each call.
+std::function<std::shared_ptr<const tls::ServerConfig>()> TlsOf(RuntimeHolder* runtimes, int index) {
+  return [runtimes, index] { return runtimes->Get()->ListenerTls(index); };
+}
+
+rt::Task<StatusOr<std::unique_ptr<rt::Stream>>> AcceptTls(rt::World* world, RuntimeHolder* runtimes, int index,
+                                                          std::unique_ptr<rt::Stream> stream, Instant deadline) {
+  const WallTime now = world->clock().WallNow();
+  std::shared_ptr<const tls::ServerConfig> config = runtimes->Get()->ListenerTls(index);
+  StatusOr<std::unique_ptr<rt::Stream>> secured =
+      co_await rt::TlsAccept(std::move(stream), std::move(config), now, deadline);
+  co_return secured;
+}
+
+const std::string& HostNameOf(const Listener& listener, const Runtime& runtime) {
+  return listener.hostname.empty() ? runtime.server_name() : listener.hostname;
+}
+
+std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runtime, int index, RuntimeHolder* runtimes,
+                                                            const Endpoint& endpoint) {
+  const Config& config = runtime.config();
+  const Listener& listener = config.listeners[static_cast<size_t>(index)];
+  auto options = std::make_shared<smtp::ServerOptions>();
+  options->hostname = HostNameOf(listener, runtime);
+  options->qualify_domain = runtime.server_name();
+  options->tls_available = listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
+  options->tls_required = listener.tls == ListenerTls::kRequired;
+  options->auth_available = listener.auth != ListenerAuth::kNone;
+  options->auth_required = listener.auth == ListenerAuth::kRequired;
+  options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
+  options->max_recipients = static_cast<size_t>(config.smtp.max_recipients);
+  options->max_messages = static_cast<size_t>(config.smtp.max_mails_per_session);
+  if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
+
+  auto made = std::make_shared<service::SmtpListener>();
+  made->options = std::move(options);
+  if (listener.tls != ListenerTls::kNone) made->tls = TlsOf(runtimes, index);
+  made->tls_from_start = listener.tls == ListenerTls::kSmtps;
+  made->complete_messages = endpoint.address.IsLoopback() || listener.port == kSubmissionPort ||
+                            listener.auth == ListenerAuth::kRequired;
+  made->mask_source = listener.mask_src;
+  made->received_auth = listener.received_auth;
+  for (const policy::Rule& rule : config.rules) {
+    made->wants_reverse_name |= rule.from_kind == policy::FromKind::kRdns;
+  }
+  made->tag = listener.tag;
+  made->config_index = index;
+  made->name = endpoint.ToString();
+  return made;
+}
+
+std::shared_ptr<const service::ImapListener> ImapListenerOf(const Runtime& runtime, int index, rt::World* world,
+                                                            RuntimeHolder* runtimes, const Endpoint& endpoint) {
+  const Config& config = runtime.config();
+  const Listener& listener = config.listeners[static_cast<size_t>(index)];
+  auto options = std::make_shared<imap::ServerOptions>();
+  options->host_name = HostNameOf(listener, runtime);
+  options->offer_starttls = listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
+  options->append_limit_bytes = static_cast<size_t>(config.smtp.max_message_bytes);
+  auto made = std::make_shared<service::ImapListener>();
+  made->options = std::move(options);
+  if (listener.tls != ListenerTls::kNone) {
+    made->accept_tls = [world, runtimes, index](std::unique_ptr<rt::Stream> stream, Instant deadline) {
+      return AcceptTls(world, runtimes, index, std::move(stream), deadline);
+    };
+  }
+  made->tls_from_start = listener.tls == ListenerTls::kSmtps;
+  made->name = endpoint.ToString();
+  made->config_index = index;
+  return made;
+}
+
+// Worker is what serves the connections of one loop.
+struct Worker {
+  std::unique_ptr<ImapGate> imap_gate;
+  std::unique_ptr<service::SmtpService> smtp;
+  std::unique_ptr<service::ImapService> imap;
+};
+
+// SameListeners tells whether two configurations listen alike, so that one can take the other's place without closing a port.
+bool SameListeners(const Config& a, const Config& b) {
+  if (a.listeners.size() != b.listeners.size()) return false;
+  for (size_t i = 0; i < a.listeners.size(); ++i) {
+    const Listener& x = a.listeners[i];
+    const Listener& y = b.listeners[i];
+    if (x.target != y.target || x.port != y.port || x.family != y.family || x.protocol != y.protocol || x.tls != y.tls ||
+        x.auth != y.auth || x.tag != y.tag || x.hostname != y.hostname || x.mask_src != y.mask_src) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+struct Server::Parts {
+  rt::World* world = nullptr;
+  LogSink* log = nullptr;
+  ServerOptions options;
+  std::unique_ptr<RuntimeHolder> runtimes;
+  mailbox::ChangeHub changes;
+  std::unique_ptr<LocalTargets> targets;
+  std::unique_ptr<MailStores> stores;
+  std::unique_ptr<resolve::Resolver> own_resolver;
+  resolve::Resolver* resolver = nullptr;
+  std::unique_ptr<store::Queue> queue;
+  std::unique_ptr<deliver::LocalDeliverer> local;
+  std::unique_ptr<NoticeRoutes> notices;
+  std::unique_ptr<schedule::Scheduler> scheduler;
+  std::unique_ptr<MailGate> mail_gate;
+  std::vector<Worker> workers;
+  std::vector<std::unique_ptr<Acceptor>> acceptors;
+  std::vector<Endpoint> endpoints;
+  rt::TaskGroup tasks;  // the scheduler
+};
+
+LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
+  LoadedConfig loaded;
+  policy::ParseOptions parse_options;
+  parse_options.macros = options.macros;
+  parse_options.server_name = ServerName(world, nullptr);
+  policy::ParseResult parsed;
+  if (options.config_text.has_value()) {
+    policy::MemoryLoader loader(options.config_name, *options.config_text);
+    parsed = policy::Parse(options.config_name, loader, parse_options);
+  } else {
+    store::FileSourceLoader loader(&world.files());
+    parsed = policy::Parse(options.config_path, loader, parse_options);
+  }
+  loaded.diagnostics = std::move(parsed.diagnostics);
+  if (parsed.config == nullptr) return loaded;
+  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*parsed.config)) loaded.diagnostics.push_back(std::move(each));
+  std::string server_name = ServerName(world, parsed.config.get());
+  loaded.runtime = Runtime::Load(world, parsed.config, std::move(server_name), &loaded.diagnostics);
+  return loaded;
+}
+
+std::unique_ptr<Server> Server::Create(rt::World* world, ServerOptions options, LoadedConfig config, LogSink* log) {
+  auto parts = std::make_unique<Parts>();
+  parts->world = world;
+  parts->log = log;
+  parts->options = std::move(options);
+  parts->runtimes = std::make_unique<RuntimeHolder>(std::move(config.runtime));
+  return std::unique_ptr<Server>(new Server(std::move(parts)));
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::~Server() = default;
+
+const std::vector<Endpoint>& Server::endpoints() const { return parts_->endpoints; }
+store::Queue* Server::queue() { return parts_->queue.get(); }
+
+namespace {
+
+struct BoundListener {
+  std::unique_ptr<rt::Listener> listener;
+  int index = -1;
+};
+
+// BindAll binds every listener of the configuration, or none.
+StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& config) {
+  std::vector<BoundListener> bound;
+  const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
+  for (size_t i = 0; i < config.listeners.size(); ++i) {
+    const Listener& listener = config.listeners[i];
+    const auto at = [&listener](const Status& status) {
+      return Error(status.code(), policy::MakeError(listener.location, std::string(Message(status))).ToString());
+    };
+    const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
+    if (!endpoints.ok()) return at(endpoints.status());
+    for (const Endpoint& endpoint : *endpoints) {
+      StatusOr<std::unique_ptr<rt::Listener>> made = world.network().Listen(world.main_loop(), endpoint, rt::ListenOptions());
+      if (!made.ok()) return at(made.status());
+      bound.push_back(BoundListener{std::move(*made), static_cast<int>(i)});
+    }
+  }
+  return bound;
+}
+
+StatusOr<std::unique_ptr<resolve::Resolver>> MakeResolver(rt::World& world, const Config& config) {
+  if (config.resolver_zone.empty()) {
+    return resolve::NewUnboundResolver(world, resolve::UnboundOptions());
+  }
+  const StatusOr<std::string> text = store::ReadTextFile(world.files(), config.resolver_zone, 64 << 20);
+  if (!text.ok()) return text.status();
+  StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(*text);
+  if (!zone.ok()) {
+    return InvalidArgument(
+        policy::MakeError(config.resolver_location, StrCat(config.resolver_zone, ": ", Message(zone.status()))).ToString());
+  }
+  return std::unique_ptr<resolve::Resolver>(std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
+}
+
+schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
+  schedule::SchedulerOptions options;
+  options.server_name = runtime.server_name();
+  options.warn_intervals = runtime.config().bounce_warn_intervals;
+  options.max_deferred = static_cast<size_t>(runtime.config().mta_max_deferred);
+  return options;
+}
+
+}  // namespace
+
+rt::Task<Status> Server::Start() {
+  Parts& parts = *parts_;
+  rt::World& world = *parts.world;
+  const std::shared_ptr<const Runtime> runtime = parts.runtimes->Get();
+  const Config& config = runtime->config();
+
+  // Ports first: nothing touches the disk when one is taken.
+  StatusOr<std::vector<BoundListener>> bound = BindAll(world, config);
+  if (!bound.ok()) co_return bound.status();
+
+  if (parts.options.in_memory) {
+    parts.queue = store::NewMemoryQueue(world);
+  } else {
+    std::string spool = parts.options.spool_path;
+    if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
+    auto open = world.main_loop().RunBlocking([&]() -> StatusOr<std::unique_ptr<store::Queue>> {
+      POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world.files(), spool, 0711));
+      return store::OpenSqliteQueue(world, *parts.log, spool, parts.options.queue);
+    });
+    StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
+    if (!queue.ok()) co_return Annotate(queue.status(), StrCat("spool ", spool));
+    parts.queue = std::move(*queue);
+  }
+  parts.resolver = parts.options.resolver;
+  if (parts.resolver == nullptr) {
+    StatusOr<std::unique_ptr<resolve::Resolver>> resolver = MakeResolver(world, config);
+    if (!resolver.ok()) {
+      (void)co_await parts.queue->Close(world.main_loop());
+      parts.queue.reset();
+      co_return resolver.status();
+    }
+    parts.own_resolver = std::move(*resolver);
+    parts.resolver = parts.own_resolver.get();
+  }
+
+  parts.targets = std::make_unique<LocalTargets>(&world, parts.runtimes.get());
+  parts.stores = std::make_unique<MailStores>(&world, &parts.changes);
+  deliver::LocalDelivererOptions local_options;
+  local_options.host_name = runtime->server_name();
+  local_options.on_maildir_changed = [&parts](const std::string& path) { parts.changes.Publish(path, "INBOX"); };
+  parts.local = std::make_unique<deliver::LocalDeliverer>(world, *parts.queue, *parts.targets, local_options);
+  parts.notices = std::make_unique<NoticeRoutes>(&world, parts.runtimes.get());
+  parts.scheduler = std::make_unique<schedule::Scheduler>(world, *parts.queue, *parts.log, *parts.notices,
+                                                          parts.local.get(), nullptr, SchedulerOptionsOf(*runtime));
+  parts.mail_gate = std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(), parts.resolver,
+                                               &parts.options.hooks, parts.log, MailGateLimits());
+  for (size_t i = 0; i < world.worker_count(); ++i) {
+    rt::Executor* loop = &world.worker(i);
+    Worker worker;
+    worker.imap_gate =
+        std::make_unique<ImapGate>(&world, loop, parts.runtimes.get(), parts.targets.get(), parts.stores.get());
+    worker.smtp = std::make_unique<service::SmtpService>(&world, loop, parts.mail_gate.get(), parts.log,
+                                                         service::SmtpServiceOptions());
+    worker.imap = std::make_unique<service::ImapService>(&world, loop, worker.imap_gate.get(), parts.log,
+                                                         service::ImapServiceOptions());
+    parts.workers.push_back(std::move(worker));
+  }
+  parts.tasks.Spawn(parts.scheduler->Run());
+
+  for (BoundListener& each : *bound) {
+    const Endpoint endpoint = each.listener->local();
+    const bool is_imap =
+        config.listeners[static_cast<size_t>(each.index)].protocol == policy::ListenerProtocol::kImap;
+    Acceptor::Handler handler;
+    if (is_imap) {
+      handler = [&parts, settings = ImapListenerOf(*runtime, each.index, &world, parts.runtimes.get(), endpoint)](
+                    size_t worker, std::unique_ptr<rt::Stream> stream) {
+        parts.workers[worker].imap->Serve(std::move(stream), settings);
+      };
+    } else {
+      handler = [&parts, settings = SmtpListenerOf(*runtime, each.index, parts.runtimes.get(), endpoint)](
+                    size_t worker, std::unique_ptr<rt::Stream> stream) {
+        parts.workers[worker].smtp->Serve(std::move(stream), settings);
+      };
+    }
+    parts.endpoints.push_back(endpoint);
+    parts.acceptors.push_back(std::make_unique<Acceptor>(&world, std::move(each.listener), std::move(handler), parts.log));
+  }
+  for (const std::unique_ptr<Acceptor>& acceptor : parts.acceptors) acceptor->Start();
+  parts.log->Write(LogRecord{.level = LogLevel::kInfo,
+                             .subsystem = "server",
+                             .session = "",
+                             .event = "started",
+                             .fields = {{"name", runtime->server_name()}, {"listeners", StrCat(parts.endpoints.size())}}});
+  co_return OkStatus();
+}
+
+namespace {
+
+// OnLoop runs `task` on `loop` and waits for its end from the main loop.
+rt::Task<void> RunAndReport(rt::Task<void> task, rt::Completion<bool>* done) {
+  co_await std::move(task);
+  done->Complete(true);
+}
+
+}  // namespace
+
+rt::Task<void> Server::Stop(Duration grace) {
+  Parts& parts = *parts_;
+  rt::Executor& main = parts.world->main_loop();
+  for (const std::unique_ptr<Acceptor>& acceptor : parts.acceptors) co_await acceptor->Stop();
+  // Each worker's services are stopped on their own loop, all at the same time.
+  std::vector<std::unique_ptr<rt::TaskGroup>> groups;
+  std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
+  for (size_t i = 0; i < parts.workers.size(); ++i) {
+    for (const bool imap : {false, true}) {
+      groups.push_back(std::make_unique<rt::TaskGroup>());
+      stopped.push_back(std::make_unique<rt::Completion<bool>>(&main));
+      parts.world->worker(i).Post([&parts, i, imap, grace, group = groups.back().get(), done = stopped.back().get()] {
+        rt::Task<void> stop = imap ? parts.workers[i].imap->Stop(grace) : parts.workers[i].smtp->Stop(grace);
+        group->Spawn(RunAndReport(std::move(stop), done));
+      });
+    }
+  }
+  for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();
+  parts.scheduler->Stop();
+  co_await parts.tasks.Join();
+  const Status closed = co_await parts.queue->Close(main);
+  if (parts.own_resolver != nullptr) parts.own_resolver->Stop();
+  parts.log->Write(LogRecord{.level = closed.ok() ? LogLevel::kInfo : LogLevel::kError,
+                             .subsystem = "server",
+                             .session = "",
+                             .event = "stopped",
+                             .fields = closed.ok() ? std::vector<LogField>() : std::vector<LogField>{{"queue", Text(closed)}}});
+}
+
+Status Server::Reload(LoadedConfig config) {
+  if (config.runtime == nullptr) return InvalidArgument("the configuration is wrong");
+  if (!SameListeners(config.runtime->config(), parts_->runtimes->Get()->config())) {
+    return FailedPrecondition("listeners changed: restart the server to take them in");
+  }
+  parts_->runtimes->Set(std::move(config.runtime));
+  return OkStatus();
+}
+
+rt::Task<SubmissionResult> Server::Submit(Submission submission) {
+  SubmissionResult result = co_await SubmitLocally(parts_->world, parts_->runtimes->Get(), parts_->mail_gate.get(),
+                                                   std::move(submission));
+  co_return result;
+}
+
+}  // namespace postern::server

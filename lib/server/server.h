@@ -1,0 +1,94 @@
+// Server: a mail server made from one configuration, on a World. It assembles the parts and knows their order of birth and
+// death; what they do is theirs.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/core/base/log.h"
+#include "lib/core/policy/diagnostic.h"
+#include "lib/core/policy/parse.h"
+#include "lib/rt/world.h"
+#include "lib/server/hooks.h"
+#include "lib/service/resolve/resolver.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::server {
+
+struct ServerOptions {
+  // The configuration: `config_text` when it is set (`config_name` then names it in errors), else the file `config_path`.
+  std::optional<std::string> config_text;
+  std::string config_name = "<text>";
+  std::string config_path;
+  std::vector<std::pair<std::string, std::string>> macros;  // -D
+  std::string spool_path;      // wins over the configuration's `spool`
+  bool in_memory = false;      // the queue is kept in memory
+  Hooks hooks;
+  store::QueueOptions queue;
+  Duration farewell = absl::Seconds(5);  // how long sessions may take to leave when a start fails half-way
+  // resolver answers DNS questions in place of the configuration's; it outlives the server. Null: as the configuration says.
+  resolve::Resolver* resolver = nullptr;
+};
+
+// Submission is a message handed in by the program itself.
+struct Submission {
+  std::string reverse_path;
+  std::vector<std::string> recipients;
+  std::string content;  // lines end in LF or CRLF
+};
+
+struct SubmissionResult {
+  Status status;        // of the submission as such: kInvalidArgument, a malformed address
+  mail::Reply reply;    // what an SMTP client would have been told: of the first refused recipient, or of the message
+  std::string message_id;
+};
+
+class Runtime;
+
+// LoadedConfig is a configuration that was read and found good, and everything it points to.
+struct LoadedConfig {
+  std::shared_ptr<const Runtime> runtime;
+  policy::Diagnostics diagnostics;  // warnings, too
+};
+
+// LoadConfig reads the configuration and everything it points to, changes nothing and opens no port: what `postern check` and a
+// start have in common. `runtime` is null when something is wrong. Blocks.
+LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options);
+
+// Server is used on the main loop of its World, except where said otherwise.
+class Server {
+ public:
+  // Create takes a configuration that LoadConfig found good. `world` and `log` outlive the server. Nothing is opened yet.
+  static std::unique_ptr<Server> Create(rt::World* world, ServerOptions options, LoadedConfig config, LogSink* log);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Start opens the queue and every listener, or nothing: after an error all that was opened is closed again. An error about a
+  // listener names the configuration's line.
+  rt::Task<Status> Start();
+
+  // Stop closes the listeners, lets sessions and deliveries in flight finish for at most `grace`, and closes the queue. Await it
+  // before the server goes away, if Start succeeded.
+  rt::Task<void> Stop(Duration grace);
+
+  // Reload takes a new configuration for certificates, tables, rules and actions; what is begun ends under the old one. The
+  // listeners must be the same: kFailedPrecondition, and nothing is changed, when they are not.
+  Status Reload(LoadedConfig config);
+
+  // Submit queues a message as if it came by the local socket.
+  rt::Task<SubmissionResult> Submit(Submission submission);
+
+  // endpoints are the addresses that Start bound, in the order of the configuration.
+  const std::vector<Endpoint>& endpoints() const;
+
+  store::Queue* queue();
+
+ private:
+  struct Parts;
+  explicit Server(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace postern::server

@@ -1,0 +1,398 @@
+#include "lib/service/smtp/connection.h"
+
+#include <array>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/mail/date.h"
+#include "lib/core/mail/message_id.h"
+#include "lib/rt/tls/tls_stream.h"
+#include "lib/service/smtp/received.h"
+
+namespace postern::service {
+namespace {
+
+using smtp::Decision;
+using smtp::ServerEvent;
+
+// With the longest line that may wait in the session this stays below ServerOptions::input_buffer_bytes.
+constexpr size_t kReadBytes = 16 * 1024;
+constexpr size_t kMessageIdOctets = 16;
+
+// ReplyForFailure is what a client is told when the world fails us: a full disk is 452 4.3.1, all else 451.
+mail::Reply ReplyForFailure(const Status& failure) {
+  if (failure.code() == StatusCode::kResourceExhausted) {
+    return mail::Reply(452, {4, 3, 1}, "Insufficient system storage, try again later");
+  }
+  return mail::Reply(451, {4, 3, 0}, "Temporary failure, try again later");
+}
+
+}  // namespace
+
+SmtpConnection::SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream> stream,
+                               std::shared_ptr<const SmtpListener> listener)
+    : service_(service), stream_(std::move(stream)) {
+  facts_.id = Hex(service_->world_->random().Next(), 16);
+  facts_.listener = std::move(listener);
+  facts_.local = stream_->local();
+  facts_.remote = stream_->remote();
+}
+
+SmtpConnection::~SmtpConnection() = default;
+
+rt::Task<void> SmtpConnection::Run() {
+  rt::Executor& loop = stream_->executor();
+  if (stream_->accepted_on_reserve()) {
+    Log(LogLevel::kWarning, "refused", {{"reason", "out of file descriptors"}});
+    const std::string busy = StrCat("421 4.3.2 ", facts_.listener->options->hostname, " Too busy, try again later\r\n");
+    if (!facts_.listener->tls_from_start) (void)co_await stream_->Write(busy, loop.Now() + absl::Seconds(1));
+    stream_->Close();
+    co_return;
+  }
+  if (facts_.listener->tls_from_start) {
+    const bool secured = co_await StartTls();
+    if (!secured) co_return;
+  }
+  const std::string peer = facts_.listener->is_local_socket ? "localhost" : facts_.remote.address.ToLiteral();
+  session_ = std::make_unique<smtp::ServerSession>(facts_.listener->options, peer, facts_.tls.has_value(), loop.Now());
+
+  for (;;) {
+    const ServerEvent event = session_->NextEvent(loop.Now());
+    switch (event.kind) {
+      case ServerEvent::Kind::kNeedOutput: {
+        const bool written = co_await Flush();
+        if (!written) session_->FeedEnd();
+        break;
+      }
+      case ServerEvent::Kind::kNeedInput:
+        co_await FillInput();
+        break;
+      case ServerEvent::Kind::kAwaitingDecision:
+      case ServerEvent::Kind::kAwaitingTls:
+        // Every event that asks is answered below before the next is asked for.
+        POSTERN_CHECK(false);
+        break;
+      case ServerEvent::Kind::kConnected:
+        co_await OnConnected();
+        break;
+      case ServerEvent::Kind::kHello:
+        facts_.helo = std::string(event.text);
+        facts_.extended = event.extended;
+        session_->Decide(Decision::Accept());
+        break;
+      case ServerEvent::Kind::kStartTls: {
+        const bool secured = co_await StartTls();
+        if (secured) {
+          facts_.helo.clear();
+          facts_.auth_user.clear();
+          session_->TlsEstablished();
+          break;
+        }
+        if (greeted_) service_->backend_->Left(facts_);
+        co_return;
+      }
+      case ServerEvent::Kind::kAuthenticate:
+        co_await OnAuthenticate(event.credentials, event.mechanism);
+        break;
+      case ServerEvent::Kind::kMailFrom:
+        co_await OnMailFrom(event.reverse_path);
+        break;
+      case ServerEvent::Kind::kRcptTo:
+        co_await OnRcptTo(event.forward_path);
+        break;
+      case ServerEvent::Kind::kDataBegin:
+        co_await OnDataBegin();
+        break;
+      case ServerEvent::Kind::kBodyChunk:
+        co_await OnBodyChunk(event.text);
+        break;
+      case ServerEvent::Kind::kMessageEnd:
+        co_await OnMessageEnd(event.size);
+        break;
+      case ServerEvent::Kind::kTransactionReset:
+        transaction_.reset();
+        break;
+      case ServerEvent::Kind::kProtocolError:
+        Log(LogLevel::kInfo, "failed-command",
+            {{"reason", std::string(event.text)}, {"code", event.code == 0 ? "none" : StrCat(event.code)}});
+        break;
+      case ServerEvent::Kind::kClosed: {
+        transaction_.reset();
+        (void)co_await Flush();
+        Log(LogLevel::kInfo, "disconnected", {{"reason", std::string(smtp::CloseReasonName(event.close_reason))}});
+        if (greeted_) service_->backend_->Left(facts_);
+        (void)co_await stream_->ShutdownWrite(loop.Now() + service_->options_.farewell_timeout);
+        stream_->Close();
+        co_return;
+      }
+    }
+  }
+}
+
+// Flush writes what the session has to say; false when the peer cannot be reached any more.
+rt::Task<bool> SmtpConnection::Flush() {
+  rt::Executor& loop = stream_->executor();
+  while (!session_->PendingOutput().empty()) {
+    const std::string_view output = session_->PendingOutput();
+    const Duration patience = facts_.listener->options->write_timeout;
+    const Status written = co_await stream_->Write(output, loop.Now() + patience);
+    if (!written.ok()) co_return false;
+    session_->Wrote(output.size());
+  }
+  finishing_ = false;
+  if (cut_) stream_->Close();
+  co_return true;
+}
+
+// FillInput sends what is pending, then waits for octets, the end or the deadline and feeds that.
+rt::Task<void> SmtpConnection::FillInput() {
+  const bool written = co_await Flush();
+  if (!written) {
+    session_->FeedEnd();
+    co_return;
+  }
+  if (FeedWhatIsThere()) co_return;
+  // A session that stops while it waits is told by AskToLeave; one that comes here while stopping leaves by itself.
+  if (service_->stopping_) session_->RequestShutdown();
+  const Instant deadline = session_->NextDeadline();
+  waiting_for_input_ = true;
+  const Status readable = co_await stream_->WaitReadable(deadline);
+  waiting_for_input_ = false;
+  if (readable.code() == StatusCode::kDeadlineExceeded) {
+    session_->OnDeadline(stream_->executor().Now());
+    co_return;
+  }
+  if (!readable.ok()) {
+    session_->FeedEnd();
+    co_return;
+  }
+  FeedWhatIsThere();
+}
+
+// FeedWhatIsThere takes one read's worth without waiting; false when there was nothing yet. It is no coroutine, so the buffer is
+// on the stack and an idle session has none.
+bool SmtpConnection::FeedWhatIsThere() {
+  std::array<char, kReadBytes> buffer;
+  const StatusOr<size_t> got = stream_->TryRead(std::span<char>(buffer));
+  if (!got.ok()) {
+    if (rt::IsWouldBlock(got.status())) return false;
+    session_->FeedEnd();
+    return true;
+  }
+  if (*got == 0) {
+    session_->FeedEnd();
+    return true;
+  }
+  // kNeedInput means the session holds less than a line or has consumed all: its buffer has room for one read.
+  std::string_view octets(buffer.data(), *got);
+  octets.remove_prefix(session_->Feed(octets));
+  POSTERN_CHECK(octets.empty());
+  return true;
+}
+
+rt::Task<bool> SmtpConnection::StartTls() {
+  rt::Executor& loop = stream_->executor();
+  if (session_ != nullptr) {
+    const bool written = co_await Flush();
+    if (!written) co_return false;
+  }
+  std::shared_ptr<const tls::ServerConfig> config = facts_.listener->tls();
+  const Instant deadline = loop.Now() + facts_.listener->handshake_timeout;
+  StatusOr<std::unique_ptr<rt::Stream>> secured =
+      co_await rt::TlsAccept(std::move(stream_), std::move(config), service_->world_->clock().WallNow(), deadline);
+  if (!secured.ok()) {
+    Log(LogLevel::kInfo, "tls-failed", {{"reason", std::string(Message(secured.status()))}});
+    Log(LogLevel::kInfo, "disconnected", {{"reason", "tls"}});
+    co_return false;
+  }
+  stream_ = std::move(*secured);
+  facts_.tls = *stream_->tls();
+  Log(LogLevel::kInfo, "tls",
+      {{"ciphers", StrCat(facts_.tls->version, ":", facts_.tls->cipher, ":", facts_.tls->cipher_bits)}});
+  co_return true;
+}
+
+rt::Task<void> SmtpConnection::OnConnected() {
+  Log(LogLevel::kInfo, "connected",
+      {{"address", facts_.listener->is_local_socket ? "local" : facts_.remote.address.ToString()},
+       {"listener", facts_.listener->name}});
+  std::optional<mail::Reply> refusal = service_->backend_->Greet(facts_);
+  if (refusal.has_value()) {
+    LogRefusal("connect", *refusal, "");
+    session_->Decide(Decision::Disconnect(std::move(*refusal)));
+    co_return;
+  }
+  greeted_ = true;
+  if (facts_.listener->wants_reverse_name) co_await FindReverseName();
+  session_->Decide(Decision::Accept());
+}
+
+// FindReverseName asks once a session. Where no rule needs the name before the greeting, it is asked for with the first MAIL: a
+// client that only looks in costs no question.
+rt::Task<void> SmtpConnection::FindReverseName() {
+  if (asked_reverse_name_) co_return;
+  asked_reverse_name_ = true;
+  if (facts_.listener->is_local_socket) {
+    facts_.reverse_name = "localhost";
+    co_return;
+  }
+  facts_.reverse_name = co_await service_->backend_->ReverseName(stream_->executor(), facts_.remote.address);
+}
+
+rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism) {
+  std::string user = credentials->authentication_id;
+  std::string password = credentials->password;
+  // RFC 4616 §2: acting for another needs a right that nobody can be given here.
+  const bool for_another = !credentials->authorization_id.empty() && credentials->authorization_id != user;
+  StatusOr<std::optional<std::string>> login =
+      co_await service_->backend_->Authenticate(stream_->executor(), facts_, user, std::move(password));
+  if (!login.ok()) {
+    Log(LogLevel::kWarning, "authentication",
+        {{"user", user}, {"result", "tempfail"}, {"reason", std::string(Message(login.status()))}});
+    session_->Decide(Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
+    co_return;
+  }
+  if (!login->has_value() || for_another) {
+    Log(LogLevel::kInfo, "authentication", {{"user", user}, {"result", "permfail"}});
+    const Duration pause = service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
+    rt::Event never(&stream_->executor());
+    (void)co_await never.Wait(stream_->executor().Now() + pause);
+    session_->Decide(Decision::Refuse(mail::Reply()));
+    co_return;
+  }
+  facts_.auth_user = std::move(**login);
+  Log(LogLevel::kInfo, "authentication", {{"user", facts_.auth_user}, {"result", "ok"}});
+  session_->Decide(Decision::Accept());
+}
+
+rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path) {
+  auto transaction = std::make_unique<Transaction>();
+  transaction->sender = *reverse_path;
+  co_await FindReverseName();
+  std::optional<mail::Reply> refusal = co_await service_->backend_->CheckSender(facts_, transaction->sender);
+  if (refusal.has_value()) {
+    LogRefusal("MAIL FROM", *refusal, transaction->sender.address.ToString());
+    session_->Decide(Decision::Refuse(std::move(*refusal)));
+    co_return;
+  }
+  transaction_ = std::move(transaction);
+  session_->Decide(Decision::Accept());
+}
+
+rt::Task<void> SmtpConnection::OnRcptTo(const mail::ForwardPath* forward_path) {
+  AcceptedRecipient recipient;
+  recipient.path = *forward_path;
+  RecipientVerdict verdict =
+      co_await service_->backend_->CheckRecipient(stream_->executor(), facts_, transaction_->sender, recipient.path);
+  if (verdict.refusal.has_value()) {
+    LogRefusal(StrCat("RCPT TO:<", recipient.path.address.ToString(), ">"), *verdict.refusal, verdict.reason);
+    session_->Decide(Decision::Refuse(std::move(*verdict.refusal)));
+    co_return;
+  }
+  recipient.ticket = std::move(verdict.ticket);
+  transaction_->recipients.push_back(std::move(recipient));
+  session_->Decide(Decision::Accept());
+}
+
+rt::Task<void> SmtpConnection::OnDataBegin() {
+  StatusOr<std::unique_ptr<IncomingMessage>> message =
+      co_await service_->backend_->NewMessage(stream_->executor(), facts_, transaction_->sender);
+  if (!message.ok()) {
+    mail::Reply reply = ReplyForFailure(message.status());
+    LogRefusal("DATA", reply, Message(message.status()));
+    session_->Decide(Decision::Refuse(std::move(reply)));
+    co_return;
+  }
+  transaction_->message = std::move(*message);
+  transaction_->intake = MakeIntake(*transaction_->message);
+  session_->Decide(Decision::Accept());
+}
+
+std::unique_ptr<MessageIntake> SmtpConnection::MakeIntake(const IncomingMessage& message) const {
+  const SmtpListener& listener = *facts_.listener;
+  const WallTime now = service_->world_->clock().WallNow();
+  const int zone = service_->options_.time_zone_offset_minutes;
+  MessageIntakeOptions options;
+  const std::string single =
+      transaction_->recipients.size() == 1 ? transaction_->recipients[0].path.address.ToString() : std::string();
+  options.received = FormatReceived(facts_, transaction_->sender.smtputf8, message.id(), single, now, zone);
+  options.complete = listener.complete_messages;
+  if (options.complete) {
+    std::array<uint8_t, kMessageIdOctets> octets;
+    service_->world_->random().Fill(octets);
+    const std::string_view random(reinterpret_cast<const char*>(octets.data()), octets.size());
+    options.date = mail::FormatDate(now, zone);
+    options.message_id = mail::MakeMessageId(random, listener.options->hostname);
+  }
+  options.max_header_bytes = listener.max_header_bytes;
+  options.max_received_fields = listener.max_received_fields;
+  return std::make_unique<MessageIntake>(std::move(options));
+}
+
+rt::Task<void> SmtpConnection::OnBodyChunk(std::string_view chunk) {
+  Transaction& transaction = *transaction_;
+  // After a failure the rest is swallowed, so that the reply comes where the client expects it.
+  if (!transaction.failure.ok()) co_return;
+  const std::string_view stored = transaction.intake->Push(chunk);
+  if (stored.empty()) co_return;
+  transaction.failure = co_await transaction.message->Append(stored);
+}
+
+rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
+  // The transaction is over whatever comes of it: nothing of it is carried over (reliability: desync after refusal).
+  const std::unique_ptr<Transaction> transaction = std::move(transaction_);
+  finishing_ = true;
+  if (transaction->failure.ok()) {
+    const std::string_view rest = transaction->intake->Finish();
+    if (!rest.empty()) transaction->failure = co_await transaction->message->Append(rest);
+  }
+  mail::Reply reply;
+  std::string reason;
+  if (transaction->intake->problem() == MessageIntake::Problem::kHeaderTooBig) {
+    reply = mail::Reply(552, {5, 3, 4}, "Message header too big");
+  } else if (transaction->intake->problem() == MessageIntake::Problem::kLoop) {
+    reply = mail::Reply(500, {5, 4, 6}, "Routing loop detected: too many Received fields");
+  } else if (!transaction->failure.ok()) {
+    reply = ReplyForFailure(transaction->failure);
+    reason = std::string(Message(transaction->failure));
+  } else {
+    reply = co_await transaction->message->Finish(facts_, transaction->sender, transaction->recipients);
+  }
+  if (!reply.IsPositive()) {
+    LogRefusal("message", reply, reason);
+    session_->Decide(Decision::Refuse(std::move(reply)));
+    co_return;
+  }
+  Log(LogLevel::kInfo, "message",
+      {{"msgid", transaction->message->id()},
+       {"size", StrCat(size)},
+       {"nrcpt", StrCat(transaction->recipients.size())},
+       {"proto", facts_.extended ? "ESMTP" : "SMTP"}});
+  session_->Decide(Decision::Accept(std::move(reply)));
+}
+
+rt::Task<void> SmtpConnection::AskToLeave() {
+  // A session at work comes to FillInput by itself, which asks it to close once no transaction is under way.
+  if (stream_ == nullptr || !waiting_for_input_ || transaction_ != nullptr) co_return;
+  const std::string farewell =
+      StrCat("421 4.3.2 ", facts_.listener->options->hostname, " Service shutting down\r\n");
+  (void)co_await stream_->Write(farewell, stream_->executor().Now() + absl::Seconds(1));
+  stream_->Close();
+}
+
+void SmtpConnection::Cut() {
+  cut_ = true;
+  if (!finishing_ && stream_ != nullptr) stream_->Close();
+}
+
+void SmtpConnection::Log(LogLevel level, std::string event, std::vector<LogField> fields) const {
+  service_->log_->Write(LogRecord{
+      .level = level, .subsystem = "smtp", .session = facts_.id, .event = std::move(event), .fields = std::move(fields)});
+}
+
+void SmtpConnection::LogRefusal(std::string_view command, const mail::Reply& reply, std::string_view reason) const {
+  std::vector<LogField> fields = {{"command", std::string(command)}, {"result", reply.ToString()}};
+  if (!reason.empty()) fields.push_back({"reason", std::string(reason)});
+  Log(reply.IsTransient() ? LogLevel::kWarning : LogLevel::kInfo, "failed-command", std::move(fields));
+}
+
+}  // namespace postern::service

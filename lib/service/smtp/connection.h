@@ -1,0 +1,69 @@
+// SmtpConnection drives one SMTP session: the loop of core/smtp/server_session.h over a stream.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/core/smtp/server_session.h"
+#include "lib/service/smtp/message_intake.h"
+#include "lib/service/smtp/service.h"
+
+namespace postern::service {
+
+class SmtpConnection {
+ public:
+  SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream> stream, std::shared_ptr<const SmtpListener> listener);
+  ~SmtpConnection();
+  SmtpConnection(const SmtpConnection&) = delete;
+  SmtpConnection& operator=(const SmtpConnection&) = delete;
+
+  // Run serves the session to its end.
+  rt::Task<void> Run();
+
+  // AskToLeave ends the session with 421 as soon as no message is in flight; called while the service stops.
+  rt::Task<void> AskToLeave();
+  // Cut closes the stream at once, unless a message is being made durable: that one gets its reply first.
+  void Cut();
+
+ private:
+  // Transaction is what MAIL began; it exists only while there is one, so that an idle session carries none.
+  struct Transaction {
+    mail::ReversePath sender;
+    std::vector<AcceptedRecipient> recipients;
+    std::unique_ptr<IncomingMessage> message;
+    std::unique_ptr<MessageIntake> intake;
+    Status failure;  // of Append: told at the end of the data
+  };
+
+  rt::Task<bool> Flush();
+  rt::Task<void> FillInput();
+  bool FeedWhatIsThere();
+  rt::Task<bool> StartTls();
+
+  rt::Task<void> OnConnected();
+  rt::Task<void> FindReverseName();
+  rt::Task<void> OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism mechanism);
+  rt::Task<void> OnMailFrom(const mail::ReversePath* reverse_path);
+  rt::Task<void> OnRcptTo(const mail::ForwardPath* forward_path);
+  rt::Task<void> OnDataBegin();
+  rt::Task<void> OnBodyChunk(std::string_view chunk);
+  rt::Task<void> OnMessageEnd(uint64_t size);
+
+  std::unique_ptr<MessageIntake> MakeIntake(const IncomingMessage& message) const;
+  void Log(LogLevel level, std::string event, std::vector<LogField> fields) const;
+  void LogRefusal(std::string_view command, const mail::Reply& reply, std::string_view reason) const;
+
+  SmtpService* service_;
+  std::unique_ptr<rt::Stream> stream_;
+  SmtpSessionFacts facts_;
+  std::unique_ptr<smtp::ServerSession> session_;
+  std::unique_ptr<Transaction> transaction_;
+  bool greeted_ = false;
+  bool asked_reverse_name_ = false;
+  bool waiting_for_input_ = false;
+  bool finishing_ = false;  // the end of data has come and its reply has not been written
+  bool cut_ = false;
+};
+
+}  // namespace postern::service

@@ -1,0 +1,108 @@
+"""libpostern.so as its users meet it: what it exports, and a server inside python3 and inside node."""
+
+import ctypes
+import os
+import re
+import shutil
+import smtplib
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import harness
+
+BUILD = os.environ.get("POSTERN_BUILD", os.path.join(os.path.dirname(__file__), "../../build/dev"))
+LIBRARY = os.path.join(BUILD, "lib", "libpostern.so")
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+CONFIG = """\
+mailname "example.test"
+pki example.test cert "{cert}"
+pki example.test key "{key}"
+listen on 127.0.0.1 port {port} tls pki example.test
+action "taken" relay
+match from any for any action "taken"
+"""
+
+
+class Options(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_size_t), ("config_text", ctypes.c_char_p), ("config_text_len", ctypes.c_size_t),
+                ("config_path", ctypes.c_char_p), ("spool_path", ctypes.c_char_p), ("in_memory", ctypes.c_uint8),
+                ("no_threads", ctypes.c_uint8), ("pool_threads", ctypes.c_uint16), ("workers", ctypes.c_uint16),
+                ("log", ctypes.c_void_p), ("message", ctypes.c_void_p)]
+
+
+def run(command, **more):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **more)
+
+
+class Library(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="postern-capi-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.cert, self.key = harness.certificate()
+        (self.port,) = harness.free_ports(1)
+        self.config = f"{self.folder}/smtpd.conf"
+        harness.write(self.config, CONFIG.format(cert=self.cert, key=self.key, port=self.port))
+
+    def test_it_exports_postern_and_nothing_else(self):
+        done = run(["nm", "-D", "--defined-only", LIBRARY])
+        names = [line.split()[-1].split("@")[0] for line in done.stdout.splitlines()]
+        self.assertGreater(len(names), 20)
+        self.assertEqual([name for name in names if not re.match(r"postern_|POSTERN_\d", name)], [])
+
+    def test_every_function_of_the_headers_is_there(self):
+        declared = set()
+        include = os.path.join(HERE, "../../include/postern")
+        for name in os.listdir(include):
+            with open(os.path.join(include, name), encoding="utf-8") as file:
+                declared |= set(re.findall(r"^POSTERN_API [^;]*?(postern_\w+)\(", file.read(), re.M))
+        done = run(["nm", "-D", "--defined-only", LIBRARY])
+        exported = {line.split()[-1].split("@")[0] for line in done.stdout.splitlines()}
+        self.assertGreater(len(declared), 20)
+        self.assertEqual(declared - exported, set())
+
+    def test_a_server_inside_python_beside_its_ssl(self):
+        library = ctypes.CDLL(LIBRARY, mode=ctypes.RTLD_GLOBAL)
+        library.postern_error_message.restype = ctypes.c_char_p
+        library.postern_error_message.argtypes = [ctypes.c_void_p]
+        options = Options(struct_size=ctypes.sizeof(Options), config_path=self.config.encode(), in_memory=1)
+        server, error = ctypes.c_void_p(), ctypes.c_void_p()
+        for status in (library.postern_server_new(ctypes.byref(server), ctypes.byref(options), ctypes.byref(error)),
+                       library.postern_server_start(server, ctypes.byref(error))):
+            self.assertEqual(status, 0, library.postern_error_message(error))
+        thread = threading.Thread(target=library.postern_server_run, args=(server, None))
+        thread.start()
+        try:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=20) as smtp:
+                context = ssl.create_default_context(cafile=self.cert)
+                smtp._host = "example.test"
+                self.assertEqual(smtp.starttls(context=context)[0], 220)
+                self.assertIn(smtp.sock.version(), ("TLSv1.2", "TLSv1.3"))
+                self.assertEqual(smtp.noop()[0], 250)
+        finally:
+            library.postern_server_stop.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+            library.postern_server_stop(server, 2000)
+            thread.join(20)
+            library.postern_server_free(server)
+        self.assertFalse(thread.is_alive())
+
+    def test_a_server_inside_node_beside_its_openssl(self):
+        environment = dict(os.environ, POSTERN_LIBRARY=LIBRARY, POSTERN_ADDON=os.path.join(BUILD, "lib", "postern_test.node"),
+                           POSTERN_TEST_CONFIG=self.config, POSTERN_TEST_PORT=str(self.port), POSTERN_TEST_CA=self.cert)
+        done = run(["node", os.path.join(HERE, "node_client.js")], env=environment)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"TLSv1\.[23]")
+
+    def test_the_examples_are_clean_under_valgrind(self):
+        done = run(["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
+                    os.path.join(BUILD, "bin", "poll_and_submit")])
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("taken 1", done.stdout)
+        self.assertIn("554 5.7.1 not for us", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

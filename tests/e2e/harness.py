@@ -1,0 +1,194 @@
+"""A scratch mail server for the tests: a home, a certificate, two accounts, and `postern serve` on free loopback ports."""
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+BIN = os.environ.get("POSTERN_BIN", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
+POSTERN = os.path.join(BIN, "postern")
+DOMAIN = "example.test"
+PASSWORD = "correct horse"
+START_SECONDS = 30
+
+CONFIG = """\
+mailname "{domain}"
+spool "{home}/spool"
+pki {domain} cert "{home}/cert.pem"
+pki {domain} key "{home}/key.pem"
+table logins file:{home}/logins
+table addresses file:{home}/addresses
+table accounts file:{home}/accounts
+{extra}
+listen on 127.0.0.1 port {smtp} tls pki {domain}
+listen on 127.0.0.1 port {submission} tls-require pki {domain} auth <logins>
+listen on 127.0.0.1 port {imap} proto imap tls pki {domain} auth <logins>
+listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
+action "deliver" maildir "{home}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
+{rules}
+match from any for domain "{domain}" action "deliver"
+"""
+
+
+def free_ports(count):
+    """Ports that nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def write(path, text, mode=0o600):
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+_shared = {}
+
+
+def certificate():
+    """One self-signed certificate for all tests of a process: (certificate path, key path)."""
+    if "certificate" not in _shared:
+        folder = tempfile.mkdtemp(prefix="postern-cert-")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={DOMAIN}",
+             "-addext", f"subjectAltName=DNS:{DOMAIN},DNS:localhost,IP:127.0.0.1",
+             "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _shared["certificate"] = (f"{folder}/cert.pem", f"{folder}/key.pem")
+        atexit.register(shutil.rmtree, folder, True)
+    return _shared["certificate"]
+
+
+def password_hash():
+    if "hash" not in _shared:
+        _shared["hash"] = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, check=True, text=True,
+                                         capture_output=True).stdout.strip()
+    return _shared["hash"]
+
+
+class Server:
+    """A running `postern serve`. `names` are the accounts; the login is the whole address."""
+
+    def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None):
+        self.home = tempfile.mkdtemp(prefix="postern-e2e-")
+        self.ports = dict(zip(("smtp", "submission", "imap", "imaps"), free_ports(4)))
+        self.log_path = f"{self.home}/log"
+        self.environment = environment
+        cert, key = certificate()
+        shutil.copy(cert, f"{self.home}/cert.pem")
+        shutil.copy(key, f"{self.home}/key.pem")
+        os.chmod(f"{self.home}/key.pem", 0o600)
+        write(f"{self.home}/logins", "".join(f"{name}@{DOMAIN} {password_hash()}\n" for name in names))
+        write(f"{self.home}/addresses", "".join(f"{name}@{DOMAIN} {name}\n" for name in names))
+        write(f"{self.home}/accounts",
+              "".join(f"{name} {os.getuid()}:{os.getgid()}:{self.home}/mail/{name}\n" for name in names))
+        os.makedirs(f"{self.home}/mail")
+        os.makedirs(f"{self.home}/spool")
+        self.config_path = f"{self.home}/smtpd.conf"
+        text = (config or CONFIG).format(home=self.home, domain=DOMAIN, extra=extra.format(home=self.home),
+                                         rules=rules.format(home=self.home), **self.ports)
+        write(self.config_path, text)
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.log_path, "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen([POSTERN, "serve", "-f", self.config_path], stdout=log, stderr=log,
+                                            env=self.environment)
+        deadline = time.monotonic() + START_SECONDS
+        for port in self.ports.values():
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    if self.process.poll() is not None or time.monotonic() > deadline:
+                        raise AssertionError(f"the server did not start:\n{self.log()}") from None
+                    time.sleep(0.02)
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(30)
+        return self.process.returncode
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def maildir(self, name, folder=""):
+        return f"{self.home}/mail/{name}{folder}"
+
+    def messages(self, name, folder=""):
+        """The files of a mailbox, new and cur."""
+        found = []
+        for part in ("new", "cur"):
+            try:
+                path = f"{self.maildir(name, folder)}/{part}"
+                found += [f"{path}/{each}" for each in sorted(os.listdir(path))]
+            except FileNotFoundError:
+                pass
+        return found
+
+    def wait_for_messages(self, name, count, folder="", seconds=20):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self.messages(name, folder)
+            if len(found) >= count:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"{name} has {len(self.messages(name, folder))} messages, not {count}:\n{self.log()}")
+
+
+class Session:
+    """A raw client: lines out, replies in."""
+
+    def __init__(self, port, timeout=20):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def line(self):
+        return self.file.readline().decode("utf-8", "replace").rstrip("\r\n")
+
+    def reply(self):
+        """One SMTP reply: all of its lines."""
+        lines = []
+        while True:
+            line = self.line()
+            lines.append(line)
+            if len(line) < 4 or line[3] != "-":
+                return "\n".join(lines)
+
+    def command(self, text):
+        self.send(text + "\r\n")
+        return self.reply()
+
+    def rest(self):
+        """All that still comes until the server closes."""
+        return self.file.read()

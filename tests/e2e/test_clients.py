@@ -1,0 +1,160 @@
+"""Real clients: curl, swaks, mutt and openssl s_client send and read mail."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import harness
+from harness import DOMAIN, PASSWORD
+
+ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
+
+
+def run(*command, stdin=None, timeout=120, ok=True):
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
+    if ok and done.returncode != 0:
+        raise AssertionError(f"{command[0]} ended with {done.returncode}\n{done.stdout.decode(errors='replace')[-3000:]}\n"
+                             f"{done.stderr.decode(errors='replace')[-3000:]}")
+    return done
+
+
+class Clients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = harness.Server(rules='action "relay" relay host smtp+notls://127.0.0.1:9\n'
+                                          'match from any auth for domain "elsewhere.test" action "relay"')
+        cls.addClassCleanup(cls.server.close)
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="postern-e2e-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        shutil.rmtree(f"{self.server.home}/mail/bob", ignore_errors=True)
+
+    def message_file(self, size, subject):
+        path = f"{self.folder}/message"
+        line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_+*\r\n"
+        with open(path, "wb") as file:
+            file.write(f"From: {ALICE}\r\nTo: {BOB}\r\nSubject: {subject}\r\n\r\n".encode())
+            file.write(line * (size // len(line)))
+        return path
+
+    def read_with_curl(self, url, *more):
+        return run("curl", "-sS", "--cacert", f"{self.server.home}/cert.pem", "--user", f"{BOB}:{PASSWORD}", *more, url).stdout
+
+    def send_with_curl(self, path, tls):
+        scheme_port = self.server.ports["submission" if tls else "smtp"]
+        command = ["curl", "-sS", f"smtp://localhost:{scheme_port}/client.test", "--mail-from", ALICE, "--mail-rcpt", BOB,
+                   "--upload-file", path]
+        if tls:
+            command += ["--ssl-reqd", "--cacert", f"{self.server.home}/cert.pem", "--user", f"{ALICE}:{PASSWORD}"]
+        run(*command)
+
+    def test_curl_sends_plain_and_reads_over_imaps(self):
+        for size in (100 * 1024, 30 * 1000 * 1000):
+            with self.subTest(size=size):
+                shutil.rmtree(f"{self.server.home}/mail/bob", ignore_errors=True)
+                path = self.message_file(size, f"plain {size}")
+                self.send_with_curl(path, tls=False)
+                self.server.wait_for_messages("bob", 1, seconds=60)
+                text = self.read_with_curl(f"imaps://localhost:{self.server.ports['imaps']}/INBOX;MAILINDEX=1")
+                with open(path, "rb") as file:
+                    self.assertTrue(text.endswith(file.read()), "what is read is not what was sent")
+                self.assertIn(b"Received: from client.test", text[:2000])
+
+    def test_curl_submits_with_starttls_and_auth(self):
+        for size in (100 * 1024, 30 * 1000 * 1000):
+            with self.subTest(size=size):
+                shutil.rmtree(f"{self.server.home}/mail/bob", ignore_errors=True)
+                path = self.message_file(size, f"tls {size}")
+                self.send_with_curl(path, tls=True)
+                found = self.server.wait_for_messages("bob", 1, seconds=60)
+                with open(found[0], "rb") as file:
+                    head = file.read(4000)
+                self.assertIn(b"ESMTPSA", head)
+                self.assertIn(b"\nDate: ", head.replace(b"\r", b""))
+                self.assertIn(b"\nMessage-ID: <", head.replace(b"\r", b""))
+                with open(found[0], "rb") as file:
+                    stored = file.read()
+                with open(path, "rb") as file:
+                    sent = file.read().replace(b"\r\n", b"\n")  # a Maildir has LF line ends
+                self.assertTrue(stored.endswith(sent), "what is stored is not what was sent")
+
+    def test_curl_is_refused_with_a_wrong_password(self):
+        path = self.message_file(1000, "no")
+        done = run("curl", "-sS", f"smtp://localhost:{self.server.ports['submission']}/c.test", "--mail-from", ALICE,
+                   "--mail-rcpt", BOB, "--upload-file", path, "--ssl-reqd", "--cacert", f"{self.server.home}/cert.pem",
+                   "--user", f"{ALICE}:wrong", ok=False)
+        self.assertEqual(done.returncode, 67, done.stderr)
+
+    def swaks(self, *more, port="smtp", ok=True):
+        return run("swaks", "--server", "127.0.0.1", "--port", str(self.server.ports[port]), "--from", ALICE, "--to", BOB,
+                   "--ehlo", "swaks.test", *more, ok=ok)
+
+    def test_swaks_plain_starttls_and_auth(self):
+        self.swaks("--header", "Subject: swaks plain")
+        self.swaks("--tls", "--header", "Subject: swaks tls")
+        for mechanism in ("PLAIN", "LOGIN"):
+            self.swaks("--tls", "--auth", mechanism, "--auth-user", ALICE, "--auth-password", PASSWORD, port="submission")
+        big = self.message_file(30 * 1000 * 1000, "swaks big")
+        self.swaks("--tls", "--data", f"@{big}")
+        self.server.wait_for_messages("bob", 5, seconds=60)
+
+    def test_swaks_pipelines(self):
+        self.swaks("--pipeline", "--header", "Subject: pipelined")
+        self.server.wait_for_messages("bob", 1)
+
+    def test_mutt_reads_over_imaps(self):
+        self.swaks("--header", "Subject: for mutt", "--body", "mutt shall read this")
+        self.server.wait_for_messages("bob", 1)
+        home = f"{self.folder}/mutt"
+        os.makedirs(home)
+        harness.write(f"{home}/muttrc", f"""
+set folder="imaps://localhost:{self.server.ports['imaps']}/"
+set spoolfile="+INBOX"
+set imap_user="{BOB}"
+set imap_pass="{PASSWORD}"
+set ssl_verify_host=no
+set ssl_verify_dates=no
+set certificate_file="{self.server.home}/cert.pem"
+set ssl_usesystemcerts=no
+set quit=yes
+push "<tag-pattern>~s mutt<enter><tag-prefix><save-message>={home}/saved<enter><quit>"
+""")
+        environment = dict(os.environ, HOME=home, TERM="xterm")
+        subprocess.run(["script", "-qec", f"mutt -F {home}/muttrc -n -e 'set folder={home}' "
+                        f"-f imaps://localhost:{self.server.ports['imaps']}/INBOX", "/dev/null"],
+                       env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        with open(f"{home}/saved", encoding="utf-8") as file:
+            self.assertIn("mutt shall read this", file.read())
+
+    def test_openssl_completes_starttls_on_both_protocols(self):
+        for protocol, port in (("smtp", "smtp"), ("imap", "imap")):
+            for version in ("-tls1_2", "-tls1_3"):
+                with self.subTest(protocol=protocol, version=version):
+                    done = run("openssl", "s_client", "-connect", f"127.0.0.1:{self.server.ports[port]}", "-starttls", protocol,
+                               "-servername", DOMAIN, "-CAfile", f"{self.server.home}/cert.pem", "-verify_return_error",
+                               "-quiet", version, stdin=b"QUIT\r\n" if protocol == "smtp" else b"a LOGOUT\r\n")
+                    self.assertIn(b"221" if protocol == "smtp" else b"BYE", done.stdout)
+
+    def test_old_tls_is_refused(self):
+        done = run("openssl", "s_client", "-connect", f"127.0.0.1:{self.server.ports['imaps']}", "-tls1_1", "-cipher",
+                   "DEFAULT@SECLEVEL=0", stdin=b"", ok=False)
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_mail_survives_a_restart(self):
+        self.swaks("--header", "Subject: before the restart")
+        self.server.wait_for_messages("bob", 1)
+        before = self.read_with_curl(f"imaps://localhost:{self.server.ports['imaps']}/INBOX", "-X", "UID FETCH 1:* (UID FLAGS)")
+        self.read_with_curl(f"imaps://localhost:{self.server.ports['imaps']}/INBOX", "-X", r"STORE 1 +FLAGS (\Flagged)")
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+        after = self.read_with_curl(f"imaps://localhost:{self.server.ports['imaps']}/INBOX", "-X", "UID FETCH 1:* (UID FLAGS)")
+        self.assertIn(b"UID 1", before)
+        self.assertIn(b"UID 1", after)
+        self.assertIn(rb"\Flagged", after)
+
+
+if __name__ == "__main__":
+    unittest.main()

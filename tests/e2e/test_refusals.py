@@ -1,0 +1,120 @@
+"""What an operator gets wrong: every mistake is told with file, line and column, exit status 1, and nothing half started."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+
+def postern(*arguments):
+    return subprocess.run([harness.POSTERN, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+class Refusals(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="postern-e2e-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.path = f"{self.folder}/smtpd.conf"
+
+    def refused(self, text, line, *words, command="serve"):
+        harness.write(self.path, text)
+        done = postern(command, "-f", self.path)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, rf"{self.path}:{line}:\d+: error: ")
+        for word in words:
+            self.assertIn(word, done.stderr)
+        return done.stderr
+
+    def test_an_unknown_directive(self):
+        self.refused("lisen on lo0\n", 1, "lisen", "listen")
+
+    def test_every_mistake_is_told(self):
+        text = self.refused("lisen on lo0\nlisten on lo0 port 99999\naction a relay\nmatch for any action b\n", 1)
+        for line in (1, 2, 4):
+            self.assertIn(f"{self.path}:{line}:", text)
+
+    def test_a_missing_file(self):
+        done = postern("serve", "-f", f"{self.folder}/nothing.conf")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("nothing.conf", done.stderr)
+        self.assertIn("No such file", done.stderr)
+
+    def test_a_missing_table(self):
+        self.refused(f"table t file:{self.folder}/none\naction a relay\nmatch for domain <t> action a\nlisten on lo0 port 2525\n",
+                     1, "none", "No such file")
+
+    @unittest.skipIf(os.getuid() == 0, "root reads everything")
+    def test_an_unreadable_table(self):
+        harness.write(f"{self.folder}/t", "x\n", 0o000)
+        self.refused(f"table t file:{self.folder}/t\naction a relay\nmatch for domain <t> action a\nlisten on lo0 port 2525\n",
+                     1, "Permission denied")
+
+    def test_a_table_that_does_not_parse(self):
+        harness.write(f"{self.folder}/aliases", "root: alice\nbroken\n")
+        harness.write(self.path, f"table a file:{self.folder}/aliases\nlisten on lo0 port 2525\naction l mbox alias <a>\n"
+                                 "match for local action l\n")
+        done = postern("check", "-f", self.path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{self.folder}/aliases:2", done.stderr)
+
+    def pki_config(self, cert, key):
+        return (f'pki p cert "{cert}"\npki p key "{key}"\nlisten on lo0 port 2525 tls pki p\naction a relay\n'
+                "match for any action a\n")
+
+    def test_a_bad_certificate(self):
+        harness.write(f"{self.folder}/bad.pem", "not a certificate\n")
+        _, key = harness.certificate()
+        self.refused(self.pki_config(f"{self.folder}/bad.pem", key), 1, "bad.pem")
+
+    def test_a_key_of_another_certificate(self):
+        cert, _ = harness.certificate()
+        subprocess.run(["openssl", "genrsa", "-out", f"{self.folder}/other.pem", "2048"], check=True, capture_output=True)
+        self.refused(self.pki_config(cert, f"{self.folder}/other.pem"), 2, "other.pem")
+
+    def test_a_missing_certificate(self):
+        _, key = harness.certificate()
+        self.refused(self.pki_config(f"{self.folder}/none.pem", key), 1, "none.pem", "No such file")
+
+    def test_a_port_in_use_and_nothing_half_started(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            (free,) = harness.free_ports(1)
+            text = self.refused(f'spool "{self.folder}/spool"\nlisten on 127.0.0.1 port {free}\nlisten on 127.0.0.1 port {port}\n'
+                                "action a relay\nmatch for any action a\n", 3, f"127.0.0.1:{port}", "in use")
+            self.assertNotIn("listening on", text)
+            with self.assertRaises(OSError):
+                socket.create_connection(("127.0.0.1", free), 1)
+
+    def test_what_is_not_built_yet_is_named(self):
+        self.refused('filter f proc-exec "filter-x"\nlisten on lo0 port 2525 filter f\naction a relay\nmatch for any action a\n',
+                     2, "filter")
+
+    def test_a_spool_that_cannot_be_made(self):
+        harness.write(f"{self.folder}/file", "")
+        (free,) = harness.free_ports(1)
+        harness.write(self.path, f'spool "{self.folder}/file/spool"\nlisten on 127.0.0.1 port {free}\naction a relay\n'
+                                 "match for any action a\n")
+        done = postern("serve", "-f", self.path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{self.folder}/file", done.stderr)
+
+    def test_check_says_ok(self):
+        harness.write(self.path, "listen on lo0 port 2525\naction a relay\nmatch for any action a\n")
+        done = postern("check", "-f", self.path)
+        self.assertEqual((done.returncode, done.stderr), (0, "configuration OK\n"))
+
+    def test_an_open_relay_is_warned_of(self):
+        harness.write(self.path, "listen on lo0 port 2525\naction a relay\nmatch from any for any action a\n")
+        done = postern("check", "-f", self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, rf"{self.path}:3:\d+: warning: .*relay")
+
+
+if __name__ == "__main__":
+    unittest.main()

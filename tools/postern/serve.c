@@ -1,0 +1,101 @@
+#define _GNU_SOURCE
+#include "serve.h"
+
+#include <postern.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define GRACE_MS 15000
+
+static void write_log(int32_t level, const char *line, void *user_data) {
+  const struct serve_options *options = user_data;
+  struct timespec now;
+  struct tm local;
+  char when[32];
+  if (level < options->log_level) return;
+  clock_gettime(CLOCK_REALTIME, &now);
+  localtime_r(&now.tv_sec, &local);
+  strftime(when, sizeof when, "%b %e %H:%M:%S", &local);
+  fprintf(stderr, "%s %s%s\n", when, level >= POSTERN_LOG_WARNING ? "warn: " : "", line);
+}
+
+static int complain(const char *what, postern_status status, postern_error *error) {
+  const char *message = postern_error_message(error);
+  if (*message == '\0') message = postern_status_name(status);
+  if (strcmp(postern_error_reason(error), "config") == 0) {
+    fprintf(stderr, "%s\n", message);
+  } else {
+    fprintf(stderr, "%s: %s\n", what, message);
+  }
+  postern_error_free(error);
+  return 1;
+}
+
+static int open_server(const struct serve_options *options, postern_server **server) {
+  postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
+  postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
+  postern_error *error = NULL;
+  postern_status status;
+  log.on_log = write_log;
+  log.user_data = (void *)options;
+  server_options.config_path = options->config_path;
+  server_options.spool_path = options->spool_path;
+  server_options.workers = (uint16_t)options->workers;
+  server_options.log = &log;
+  status = postern_server_new(server, &server_options, &error);
+  return status == POSTERN_OK ? 0 : complain(options->config_path, status, error);
+}
+
+static void *wait_for_signal(void *user_data) {
+  sigset_t set;
+  int number = 0;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigwait(&set, &number);
+  postern_server_stop(user_data, GRACE_MS);
+  return NULL;
+}
+
+int serve(const struct serve_options *options) {
+  postern_server *server = NULL;
+  postern_error *error = NULL;
+  postern_status status;
+  pthread_t signals;
+  sigset_t set;
+  size_t i;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  if (open_server(options, &server) != 0) return 1;
+  status = postern_server_start(server, &error);
+  if (status != POSTERN_OK) {
+    postern_server_free(server);
+    return complain(options->config_path, status, error);
+  }
+  for (i = 0; i < postern_server_endpoint_count(server); ++i) {
+    fprintf(stderr, "listening on %s\n", postern_server_endpoint(server, i));
+  }
+  if (pthread_create(&signals, NULL, wait_for_signal, server) != 0) {
+    fprintf(stderr, "no thread for signals\n");
+    postern_server_free(server);
+    return 1;
+  }
+  status = postern_server_run(server, &error);
+  pthread_cancel(signals);
+  pthread_join(signals, NULL);
+  postern_server_free(server);
+  return status == POSTERN_OK ? 0 : complain("serve", status, error);
+}
+
+int check(const struct serve_options *options) {
+  postern_server *server = NULL;
+  if (open_server(options, &server) != 0) return 1;
+  postern_server_free(server);
+  fprintf(stderr, "configuration OK\n");
+  return 0;
+}
