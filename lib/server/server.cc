@@ -7,9 +7,11 @@
 #include "lib/server/imap_gate.h"
 #include "lib/server/mail_gate.h"
 #include "lib/server/local_session.h"
+#include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
 #include "lib/service/deliver/local_deliverer.h"
 #include "lib/service/imap/service.h"
+#include "lib/service/relay/relay_deliverer.h"
 #include "lib/service/schedule/scheduler.h"
 #include "lib/service/smtp/service.h"
 #include "lib/store/table/source_loader.h"
@@ -132,6 +134,8 @@ struct Server::Parts {
   resolve::Resolver* resolver = nullptr;
   std::unique_ptr<store::Queue> queue;
   std::unique_ptr<deliver::LocalDeliverer> local;
+  std::unique_ptr<RelayRoutes> relay_routes;
+  std::unique_ptr<relay::RelayDeliverer> relay;
   std::unique_ptr<NoticeRoutes> notices;
   std::unique_ptr<schedule::Scheduler> scheduler;
   std::unique_ptr<MailGate> mail_gate;
@@ -269,9 +273,12 @@ rt::Task<Status> Server::Start() {
   local_options.host_name = runtime->server_name();
   local_options.on_maildir_changed = [&parts](const std::string& path) { parts.changes.Publish(path, "INBOX"); };
   parts.local = std::make_unique<deliver::LocalDeliverer>(world, *parts.queue, *parts.targets, local_options);
+  parts.relay_routes = std::make_unique<RelayRoutes>(&world, parts.runtimes.get());
+  parts.relay = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver, *parts.relay_routes, *parts.log,
+                                                        RelayOptionsOf(*runtime));
   parts.notices = std::make_unique<NoticeRoutes>(&world, parts.runtimes.get());
   parts.scheduler = std::make_unique<schedule::Scheduler>(world, *parts.queue, *parts.log, *parts.notices,
-                                                          parts.local.get(), nullptr, SchedulerOptionsOf(*runtime));
+                                                          parts.local.get(), parts.relay.get(), SchedulerOptionsOf(*runtime));
   parts.mail_gate = std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(), parts.resolver,
                                                &parts.options.hooks, parts.log, MailGateLimits());
   for (size_t i = 0; i < world.worker_count(); ++i) {
@@ -343,8 +350,11 @@ rt::Task<void> Server::Stop(Duration grace) {
     }
   }
   for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();
+  // The scheduler waits for the deliveries under way, and those for the relay's farewell.
   parts.scheduler->Stop();
+  parts.relay->Stop();
   co_await parts.tasks.Join();
+  co_await parts.relay->Join();
   const Status closed = co_await parts.queue->Close(main);
   if (parts.own_resolver != nullptr) parts.own_resolver->Stop();
   parts.log->Write(LogRecord{.level = closed.ok() ? LogLevel::kInfo : LogLevel::kError,

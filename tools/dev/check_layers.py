@@ -20,10 +20,10 @@ THIRD_PARTY = {
     "asio": {"postern_asio"},
     "openssl/": {"postern_boringssl_ssl", "postern_boringssl_crypto"},
     "sqlite3.h": {"PkgConfig::SQLITE3"},
-    "re2/": {"PkgConfig::RE2"},
+    "re2/": {"PkgConfig::RE2", "${RE2_LINK_LIBRARIES}"},
     "unicode/": {"PkgConfig::ICU"},
     "unbound": {"postern_unbound"},
-    "crypt.h": {"PkgConfig::CRYPT"},
+    "crypt.h": {"PkgConfig::CRYPT", "${CRYPT_LINK_LIBRARIES}"},
     "zlib.h": {"ZLIB::ZLIB"},
     "gumbo.h": {"PkgConfig::GUMBO"},
 }

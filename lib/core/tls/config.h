@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,25 +64,6 @@ class ServerConfig {
  private:
   explicit ServerConfig(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
-};
-
-// ServerConfigHolder is where listeners look the present configuration up: each connection takes what is there when it starts.
-// Any thread.
-class ServerConfigHolder {
- public:
-  explicit ServerConfigHolder(std::shared_ptr<const ServerConfig> config = nullptr) : config_(std::move(config)) {}
-  std::shared_ptr<const ServerConfig> Get() const {
-    std::lock_guard lock(mutex_);
-    return config_;
-  }
-  void Set(std::shared_ptr<const ServerConfig> config) {
-    std::lock_guard lock(mutex_);
-    config_.swap(config);
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<const ServerConfig> config_;
 };
 
 struct ClientOptions {
