@@ -101,6 +101,12 @@ POSTERN_API postern_status postern_server_run(postern_server *server, postern_er
  * thread; not from a signal handler. Since 0.1. */
 POSTERN_API void postern_server_stop(postern_server *server, int64_t grace_ms);
 
+/* postern_server_reload reads the configuration anew from the text or file the server was made with. Certificates, tables, rules
+ * and actions of the new one are in force from then on; what is begun ends under the old one, no session is dropped. When it is
+ * wrong (POSTERN_ERR_INVALID_ARGUMENT, every mistake in the message) or its listeners differ (POSTERN_ERR_BUSY: restart), the old
+ * one stays in force. Blocks for as long as the files take to read. Any thread, one at a time. Since 0.1. */
+POSTERN_API postern_status postern_server_reload(postern_server *server, postern_error **out_error);
+
 /* postern_server_free frees the server; NULL is allowed. One that runs must have stopped (run returned, or poll returned
  * POSTERN_DONE); otherwise connections are cut and it waits for work in progress on the disk. Accepted mail stays in the queue.
  * Since 0.1. */

@@ -139,6 +139,16 @@ void BeginStop(postern_server* handle, Duration grace) {
   handle->tasks.Spawn(StopServer(handle, grace));
 }
 
+void LogDiagnostics(postern_server* handle, const postern::policy::Diagnostics& diagnostics) {
+  for (const postern::policy::Diagnostic& each : diagnostics) {
+    handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kWarning,
+                                          .subsystem = "config",
+                                          .session = "",
+                                          .event = each.severity == postern::policy::Severity::kError ? "error" : "warning",
+                                          .fields = {{"text", each.ToString()}}});
+  }
+}
+
 postern_status NewServer(postern_server** out, const postern_server_options* given, postern_error** out_error) {
   if (out == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "out is NULL");
   *out = nullptr;
@@ -187,13 +197,7 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if (config.runtime == nullptr) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
   }
-  for (const postern::policy::Diagnostic& warning : config.diagnostics) {
-    handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kWarning,
-                                          .subsystem = "config",
-                                          .session = "",
-                                          .event = "warning",
-                                          .fields = {{"text", warning.ToString()}}});
-  }
+  LogDiagnostics(handle.get(), config.diagnostics);
   handle->server =
       server::Server::Create(handle->world.get(), std::move(server_options), std::move(config), handle->log.get());
   *out = handle.release();
@@ -210,6 +214,16 @@ postern_status Start(postern_server* handle, postern_error** out_error) {
   handle->started = true;
   for (const postern::Endpoint& endpoint : handle->server->endpoints()) handle->endpoints.push_back(endpoint.ToString());
   return POSTERN_OK;
+}
+
+postern_status Reload(postern_server* handle, postern_error** out_error) {
+  postern::policy::Diagnostics diagnostics;
+  const Status reloaded = handle->server->Reload(&diagnostics);
+  LogDiagnostics(handle, diagnostics);
+  if (postern::policy::HasErrors(diagnostics)) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(diagnostics));
+  }
+  return reloaded.ok() ? POSTERN_OK : FailWith(out_error, reloaded);
 }
 
 postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size, const postern_submission* given,
@@ -313,6 +327,13 @@ void postern_server_free(postern_server* handle) {
     return POSTERN_OK;
   });
   delete handle;
+}
+
+postern_status postern_server_reload(postern_server* handle, postern_error** out_error) {
+  return Guard(out_error, [&] {
+    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    return Reload(handle, out_error);
+  });
 }
 
 size_t postern_server_endpoint_count(const postern_server* handle) { return handle == nullptr ? 0 : handle->endpoints.size(); }

@@ -364,10 +364,12 @@ rt::Task<void> Server::Stop(Duration grace) {
                              .fields = closed.ok() ? std::vector<LogField>() : std::vector<LogField>{{"queue", Text(closed)}}});
 }
 
-Status Server::Reload(LoadedConfig config) {
-  if (config.runtime == nullptr) return InvalidArgument("the configuration is wrong");
+Status Server::Reload(policy::Diagnostics* diagnostics) {
+  LoadedConfig config = LoadConfig(*parts_->world, parts_->options);
+  *diagnostics = std::move(config.diagnostics);
+  if (config.runtime == nullptr) return InvalidArgument("the configuration is wrong; the old one stays in force");
   if (!SameListeners(config.runtime->config(), parts_->runtimes->Get()->config())) {
-    return FailedPrecondition("listeners changed: restart the server to take them in");
+    return FailedPrecondition("the listeners changed, which takes a restart; the old configuration stays in force");
   }
   parts_->runtimes->Set(std::move(config.runtime));
   return OkStatus();

@@ -73,9 +73,10 @@ class Server {
   // before the server goes away, if Start succeeded.
   rt::Task<void> Stop(Duration grace);
 
-  // Reload takes a new configuration for certificates, tables, rules and actions; what is begun ends under the old one. The
-  // listeners must be the same: kFailedPrecondition, and nothing is changed, when they are not.
-  Status Reload(LoadedConfig config);
+  // Reload reads the configuration anew from where it came and takes it for certificates, tables, rules and actions; what is begun
+  // ends under the old one. `*diagnostics` says what is wrong with it. kInvalidArgument, and kFailedPrecondition when the
+  // listeners are not the same (they need a restart), leave the old one in force. Any thread; blocks.
+  Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.
   rt::Task<SubmissionResult> Submit(Submission submission);

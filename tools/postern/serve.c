@@ -49,14 +49,30 @@ static int open_server(const struct serve_options *options, postern_server **ser
   return status == POSTERN_OK ? 0 : complain(options->config_path, status, error);
 }
 
-static void *wait_for_signal(void *user_data) {
+static void block_signals(sigset_t *set) {
+  sigemptyset(set);
+  sigaddset(set, SIGINT);
+  sigaddset(set, SIGTERM);
+  sigaddset(set, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+/* SIGHUP reloads, SIGINT and SIGTERM stop. */
+static void *wait_for_signals(void *server) {
   sigset_t set;
   int number = 0;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  sigwait(&set, &number);
-  postern_server_stop(user_data, GRACE_MS);
+  block_signals(&set);
+  while (sigwait(&set, &number) == 0) {
+    postern_error *error = NULL;
+    if (number != SIGHUP) break;
+    if (postern_server_reload(server, &error) == POSTERN_OK) {
+      fprintf(stderr, "configuration reloaded\n");
+    } else {
+      fprintf(stderr, "configuration not reloaded: %s\n", postern_error_message(error));
+    }
+    postern_error_free(error);
+  }
+  postern_server_stop(server, GRACE_MS);
   return NULL;
 }
 
@@ -67,10 +83,7 @@ int serve(const struct serve_options *options) {
   pthread_t signals;
   sigset_t set;
   size_t i;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  block_signals(&set);
   if (open_server(options, &server) != 0) return 1;
   status = postern_server_start(server, &error);
   if (status != POSTERN_OK) {
@@ -80,7 +93,7 @@ int serve(const struct serve_options *options) {
   for (i = 0; i < postern_server_endpoint_count(server); ++i) {
     fprintf(stderr, "listening on %s\n", postern_server_endpoint(server, i));
   }
-  if (pthread_create(&signals, NULL, wait_for_signal, server) != 0) {
+  if (pthread_create(&signals, NULL, wait_for_signals, server) != 0) {
     fprintf(stderr, "no thread for signals\n");
     postern_server_free(server);
     return 1;
