@@ -63,9 +63,11 @@ class Scratch {
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       if (line.rfind("pki ", 0) != 0) continue;
-      const size_t open = line.find('"');
+      // The last quoted word is the file; the name of the pki may be quoted, too.
       const size_t close = line.rfind('"');
-      if (open == std::string::npos || close <= open || line.find("missing") != std::string::npos) continue;
+      if (close == std::string::npos || close == 0 || line.find("missing") != std::string::npos) continue;
+      const size_t open = line.rfind('"', close - 1);
+      if (open == std::string::npos) continue;
       Spill(line.substr(open + 1, close - open - 1), "certificate\n");
     }
     return text;
