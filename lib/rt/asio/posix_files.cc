@@ -2,17 +2,17 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/file.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/acting_as.h"
+#include "lib/rt/asio/sqlite_vfs_as.h"
 
 namespace postern::rt {
 namespace {
@@ -206,53 +206,6 @@ Status PosixFiles::SetOwner(const std::string& path, uint32_t uid, uint32_t gid)
 
 namespace {
 
-// ActingAs makes the calling thread's file accesses those of another user for as long as it lives. The calls of glibc would
-// change every thread of the host's process; these change one.
-class ActingAs {
- public:
-  explicit ActingAs(const Credentials& who) {
-    if (::geteuid() != 0) {
-      if (who.uid != ::geteuid()) {
-        failure_ = PermissionDenied(StrCat("only a privileged server can act as user ", who.uid));
-      }
-      return;
-    }
-    groups_.resize(256);
-    const int count = ::getgroups(static_cast<int>(groups_.size()), groups_.data());
-    groups_.resize(count > 0 ? static_cast<size_t>(count) : 0);
-    std::vector<gid_t> groups(who.groups.begin(), who.groups.end());
-    if (groups.empty()) groups.push_back(who.gid);
-    if (::syscall(SYS_setgroups, groups.size(), groups.data()) != 0) {
-      failure_ = ErrnoError(errno, "setgroups");
-      return;
-    }
-    gid_ = static_cast<gid_t>(::setfsgid(who.gid));
-    uid_ = static_cast<uid_t>(::setfsuid(who.uid));
-    changed_ = true;
-    // setfsuid tells no error: asked again with an impossible id it tells what is in force.
-    if (static_cast<uid_t>(::setfsuid(static_cast<uid_t>(-1))) != who.uid ||
-        static_cast<gid_t>(::setfsgid(static_cast<gid_t>(-1))) != who.gid) {
-      failure_ = PermissionDenied(StrCat("cannot act as user ", who.uid));
-    }
-  }
-  ~ActingAs() {
-    if (!changed_) return;
-    ::setfsuid(uid_);
-    ::setfsgid(gid_);
-    ::syscall(SYS_setgroups, groups_.size(), groups_.data());
-  }
-  ActingAs(const ActingAs&) = delete;
-  ActingAs& operator=(const ActingAs&) = delete;
-  const Status& failure() const { return failure_; }
-
- private:
-  Status failure_;
-  bool changed_ = false;
-  uid_t uid_ = 0;
-  gid_t gid_ = 0;
-  std::vector<gid_t> groups_;
-};
-
 class PosixFilesAs final : public PosixFiles {
  public:
   explicit PosixFilesAs(Credentials who) : who_(std::move(who)) {}
@@ -312,9 +265,15 @@ class PosixFilesAs final : public PosixFiles {
     if (!acting.failure().ok()) return acting.failure();
     return PosixFiles::SetOwner(path, uid, gid);
   }
+  const char* SqliteVfs() const override {
+    std::call_once(vfs_made_, [this] { vfs_ = std::make_unique<SqliteVfsAs>(who_); });
+    return vfs_->name();
+  }
 
  private:
   Credentials who_;
+  mutable std::once_flag vfs_made_;
+  mutable std::unique_ptr<SqliteVfsAs> vfs_;
 };
 
 }  // namespace

@@ -137,14 +137,21 @@ bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_
 
 StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::string& path,
                                                    const DatabaseOptions& options) {
-  if (files.SqliteVfs() == nullptr) {
-    // SQLite makes files with the umask's permissions, and a log like its database: so the file is made before it.
+  const StatusOr<rt::FileInfo> there = files.Stat(path);
+  if (!there.ok() && (!options.create || there.status().code() != StatusCode::kNotFound)) {
+    return Annotate(there.status(), "database");
+  }
+  if (there.ok() && there->kind != rt::FileInfo::Kind::kRegular) {
+    return FailedPrecondition(StrCat("database: ", path, " is not a regular file"));
+  }
+  if (!there.ok()) {
+    // SQLite makes files with the umask's permissions, and a log like its database: so the file is made before it. One that is
+    // there is not touched: to close it would drop the locks that another connection of this process has on it (POSIX).
     rt::OpenOptions make;
-    make.write = true;
-    make.create = options.create;
+    make.write = make.create = make.exclusive = true;
     make.mode = options.mode;
     const StatusOr<std::unique_ptr<rt::File>> made = files.Open(path, make);
-    if (!made.ok()) return Annotate(made.status(), "database");
+    if (!made.ok() && made.status().code() != StatusCode::kAlreadyExists) return Annotate(made.status(), "database");
   }
   sqlite3* handle = nullptr;
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;

@@ -1,6 +1,7 @@
 #include "lib/store/sqlite/database.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -103,6 +104,72 @@ TEST_F(DatabaseTest, DoesNotMakeAFileThatWasToBeThere) {
   DatabaseOptions options;
   options.create = false;
   EXPECT_EQ(Database::Open(files_, root_ + "/none.db", options).status().code(), StatusCode::kNotFound);
+}
+
+// A privileged server's databases in a user's home are the user's, all files of them, and are opened with the user's rights.
+class OtherUserTest : public DatabaseTest {
+ protected:
+  static constexpr uint32_t kUser = 12345;
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "only a privileged process can act as another user";
+    DatabaseTest::SetUp();
+    ASSERT_EQ(chown(root_.c_str(), kUser, kUser), 0);
+    theirs_ = files_.As(rt::Credentials{.uid = kUser, .gid = kUser});
+  }
+  std::unique_ptr<rt::Files> theirs_;
+};
+
+TEST_F(OtherUserTest, OwnsEveryFile) {
+  const std::string path = root_ + "/t.db";
+  {
+    const auto database = *Database::Open(*theirs_, path);
+    ASSERT_TRUE(database->Migrate(kSchema).ok());
+    ASSERT_TRUE(database->Execute("INSERT INTO t(body) VALUES('x')").ok());
+    for (const char* file : {"", "-wal", "-shm"}) {
+      struct stat info {};
+      ASSERT_EQ(stat((path + file).c_str(), &info), 0) << file;
+      EXPECT_EQ(info.st_uid, kUser) << file;
+      EXPECT_EQ(info.st_gid, kUser) << file;
+      EXPECT_EQ(info.st_mode & 0777, 0600u) << file;
+    }
+  }
+  // What the server's own rights make, the user's do not reach.
+  { ASSERT_TRUE((*Database::Open(files_, root_ + "/ours.db"))->Migrate(kSchema).ok()); }
+  EXPECT_FALSE(Database::Open(*theirs_, root_ + "/ours.db").ok());
+}
+
+TEST_F(OtherUserTest, ALinkIntoForeignFilesIsNotFollowed) {
+  const std::string path = root_ + "/t.db";
+  const std::string secret = root_ + "/secret";
+  { ASSERT_TRUE((*Database::Open(*theirs_, path))->Migrate(kSchema).ok()); }
+  for (const char* file : {"-wal", "-shm", ""}) {
+    std::ofstream(secret) << "not theirs";
+    ASSERT_EQ(chmod(secret.c_str(), 0600), 0);
+    (void)unlink((path + file).c_str());
+    ASSERT_EQ(symlink(secret.c_str(), (path + file).c_str()), 0);
+    const StatusOr<std::unique_ptr<Database>> database = Database::Open(*theirs_, path);
+    if (database.ok()) (void)(*database)->Execute("INSERT INTO t(body) VALUES('x')");
+    std::string text;
+    std::getline(std::ifstream(secret), text);
+    EXPECT_EQ(text, "not theirs") << file;
+    ASSERT_EQ(unlink((path + file).c_str()), 0);
+  }
+}
+
+// POSIX drops a process's locks on a file when any descriptor of it is closed: another open of a database must not do that.
+TEST_F(DatabaseTest, AnotherOpenLeavesTheLocksOfTheFirst) {
+  const auto first = Open();
+  ASSERT_TRUE(first->Execute("INSERT INTO t(body) VALUES('x')").ok());
+  { const auto second = Open(); }
+  // Another process that would be the only one left empties the log when it goes; it must see that we are there.
+  const std::string command = "sqlite3 " + root_ + "/t.db 'PRAGMA journal_mode=DELETE' 2>&1";
+  FILE* const pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  char answer[200] = {};
+  (void)!fread(answer, 1, sizeof answer - 1, pipe);
+  pclose(pipe);
+  if (std::string(answer).find("not found") != std::string::npos) GTEST_SKIP() << "no sqlite3 program";
+  EXPECT_NE(std::string(answer).find("database is locked"), std::string::npos) << answer;
 }
 
 }  // namespace
