@@ -103,6 +103,8 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
     // What is wrong with the files was told above, at their lines.
     if (!usable || options.key_pairs.empty()) continue;
     options.ciphers = parsed.smtp.ciphers;
+    // A client that asks for another protocol (a browser made to talk to us, ALPACA) is refused in the handshake.
+    options.alpn = {listener.protocol == policy::ListenerProtocol::kImap ? "imap" : "smtp"};
     StatusOr<std::shared_ptr<const tls::ServerConfig>> made = tls::ServerConfig::Make(options);
     if (!made.ok()) {
       diagnostics->push_back(policy::MakeError(listener.location, std::string(Message(made.status()))));
