@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define GRACE_MS 15000
@@ -76,6 +77,14 @@ static void *wait_for_signals(void *server) {
   return NULL;
 }
 
+/* Every session is a descriptor: the soft limit of 1,024 is for programs that use select(2). */
+static void raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int serve(const struct serve_options *options) {
   postern_server *server = NULL;
   postern_error *error = NULL;
@@ -83,6 +92,7 @@ int serve(const struct serve_options *options) {
   pthread_t signals;
   sigset_t set;
   size_t i;
+  raise_descriptor_limit();
   block_signals(&set);
   if (open_server(options, &server) != 0) return 1;
   status = postern_server_start(server, &error);
