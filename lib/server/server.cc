@@ -208,10 +208,8 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
   return bound;
 }
 
-StatusOr<std::unique_ptr<resolve::Resolver>> MakeResolver(rt::World& world, const Config& config) {
-  if (config.resolver_zone.empty()) {
-    return resolve::NewUnboundResolver(world, resolve::UnboundOptions());
-  }
+// ReadZone makes the resolver that `resolver zone` asks for. Blocks.
+StatusOr<std::unique_ptr<resolve::Resolver>> ReadZone(rt::World& world, const Config& config) {
   const StatusOr<std::string> text = store::ReadTextFile(world.files(), config.resolver_zone, 64 << 20);
   if (!text.ok()) return text.status();
   StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(*text);
@@ -257,7 +255,13 @@ rt::Task<Status> Server::Start() {
   }
   parts.resolver = parts.options.resolver;
   if (parts.resolver == nullptr) {
-    StatusOr<std::unique_ptr<resolve::Resolver>> resolver = MakeResolver(world, config);
+    StatusOr<std::unique_ptr<resolve::Resolver>> resolver = Unavailable("not made yet");
+    if (config.resolver_zone.empty()) {
+      resolver = resolve::NewUnboundResolver(world, resolve::UnboundOptions());
+    } else {
+      auto read = world.main_loop().RunBlocking([&] { return ReadZone(world, config); });
+      resolver = co_await read;
+    }
     if (!resolver.ok()) {
       (void)co_await parts.queue->Close(world.main_loop());
       parts.queue.reset();

@@ -262,7 +262,13 @@ rt::Task<void> Keeper::StopAndDestroy() {
   // Callbacks that are under way (a pool's answer, a woken waiter) come to their end first.
   rt::Event never(&host_->main_loop());
   co_await never.Wait(host_->simulation().now() + absl::Milliseconds(100));
-  program_.reset();
+  // Its owner destroys it on no loop, as a process does at its end: closing a database may block.
+  rt::Event destroyed(&host_->main_loop());
+  host_->simulation().After(absl::ZeroDuration(), nullptr, [this, &destroyed] {
+    program_.reset();
+    destroyed.Set();
+  });
+  co_await destroyed.Wait(Instant::Never());
   if (shutting_down_) co_return;
   const Duration delay = host_->simulation().random().Between(options_.restart_delay_min, options_.restart_delay_max);
   host_->simulation().After(delay, nullptr, [this] {
