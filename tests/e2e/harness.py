@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ START_SECONDS = 30
 
 CONFIG = """\
 mailname "{domain}"
-spool "{home}/spool"
+spool "{data}/spool"
 pki {domain} cert "{home}/cert.pem"
 pki {domain} key "{home}/key.pem"
 table logins file:{home}/logins
@@ -28,7 +29,7 @@ listen on 127.0.0.1 port {smtp} tls pki {domain}
 listen on 127.0.0.1 port {submission} tls-require pki {domain} auth <logins>
 listen on 127.0.0.1 port {imap} proto imap tls pki {domain} auth <logins>
 listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
-action "deliver" maildir "{home}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
+action "deliver" maildir "{data}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
 {rules}
 match from any for domain "{domain}" action "deliver"
 """
@@ -76,13 +77,16 @@ def password_hash():
 
 
 class Server:
-    """A running `postern serve`. `names` are the accounts; the login is the whole address."""
+    """A running `postern serve`. `names` are the accounts; the login is the whole address. Spool and mail are in `data` (another
+    file system, say), everything else in a home of its own. `limits` are its (resource, value) limits."""
 
-    def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None):
+    def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None, data=None, limits=()):
         self.home = tempfile.mkdtemp(prefix="postern-e2e-")
         self.ports = dict(zip(("smtp", "submission", "imap", "imaps"), free_ports(4)))
         self.log_path = f"{self.home}/log"
+        self.data = data or self.home
         self.environment = environment
+        self.limits = limits
         cert, key = certificate()
         shutil.copy(cert, f"{self.home}/cert.pem")
         shutil.copy(key, f"{self.home}/key.pem")
@@ -90,11 +94,11 @@ class Server:
         write(f"{self.home}/logins", "".join(f"{name}@{DOMAIN} {password_hash()}\n" for name in names))
         write(f"{self.home}/addresses", "".join(f"{name}@{DOMAIN} {name}\n" for name in names))
         write(f"{self.home}/accounts",
-              "".join(f"{name} {os.getuid()}:{os.getgid()}:{self.home}/mail/{name}\n" for name in names))
-        os.makedirs(f"{self.home}/mail")
-        os.makedirs(f"{self.home}/spool")
+              "".join(f"{name} {os.getuid()}:{os.getgid()}:{self.data}/mail/{name}\n" for name in names))
+        os.makedirs(f"{self.data}/mail", exist_ok=True)
+        os.makedirs(f"{self.data}/spool", exist_ok=True)
         self.config_path = f"{self.home}/smtpd.conf"
-        text = (config or CONFIG).format(home=self.home, domain=DOMAIN, extra=extra.format(home=self.home),
+        text = (config or CONFIG).format(home=self.home, data=self.data, domain=DOMAIN, extra=extra.format(home=self.home),
                                          rules=rules.format(home=self.home), **self.ports)
         write(self.config_path, text)
         self.process = None
@@ -103,7 +107,7 @@ class Server:
     def start(self):
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([POSTERN, "serve", "-f", self.config_path], stdout=log, stderr=log,
-                                            env=self.environment)
+                                            env=self.environment, preexec_fn=self._set_limits if self.limits else None)
         deadline = time.monotonic() + START_SECONDS
         for port in self.ports.values():
             while True:
@@ -114,6 +118,10 @@ class Server:
                     if self.process.poll() is not None or time.monotonic() > deadline:
                         raise AssertionError(f"the server did not start:\n{self.log()}") from None
                     time.sleep(0.02)
+
+    def _set_limits(self):
+        for what, value in self.limits:
+            resource.setrlimit(what, (value, value))
 
     def stop(self, number=signal.SIGTERM):
         if self.process is not None and self.process.poll() is None:
@@ -130,7 +138,7 @@ class Server:
             return file.read()
 
     def maildir(self, name, folder=""):
-        return f"{self.home}/mail/{name}{folder}"
+        return f"{self.data}/mail/{name}{folder}"
 
     def messages(self, name, folder=""):
         """The files of a mailbox, new and cur."""

@@ -1,9 +1,19 @@
 """Real clients: curl, swaks, mutt and openssl s_client send and read mail."""
 
+import fcntl
+import imaplib
 import os
+import pty
+import re
+import select
 import shutil
+import signal
+import ssl
+import struct
 import subprocess
 import tempfile
+import termios
+import time
 import unittest
 
 import harness
@@ -18,6 +28,38 @@ def run(*command, stdin=None, timeout=120, ok=True):
         raise AssertionError(f"{command[0]} ended with {done.returncode}\n{done.stdout.decode(errors='replace')[-3000:]}\n"
                              f"{done.stderr.decode(errors='replace')[-3000:]}")
     return done
+
+
+def tls_context(server):
+    return ssl.create_default_context(cafile=f"{server.home}/cert.pem")
+
+
+def uids_and_flags(imap):
+    """{UID: flags} of the selected mailbox."""
+    imap.response("FETCH")  # forget what was told unasked: it has no UIDs
+    _, lines = imap.uid("FETCH", "1:*", "(FLAGS)")
+    return {int(re.search(rb"UID (\d+)", line).group(1)): {flag.decode() for flag in imaplib.ParseFlags(line)}
+            for line in lines if line is not None}
+
+
+def in_terminal(command, environment, seconds):
+    """Runs `command` in a pseudo terminal until it ends: (whether it did, what it wrote)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, environment)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    screen, deadline, ended = b"", time.monotonic() + seconds, False
+    while not ended and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.2)[0]:
+            try:
+                screen += os.read(terminal, 4096)
+            except OSError:  # the other side is closed
+                ended = True
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return ended, re.sub(rb"\x1b[\[(][0-9;?]*[A-Za-z]", b" ", screen).decode(errors="replace")
 
 
 class Clients(unittest.TestCase):
@@ -108,26 +150,40 @@ class Clients(unittest.TestCase):
     def test_mutt_reads_over_imaps(self):
         self.swaks("--header", "Subject: for mutt", "--body", "mutt shall read this")
         self.server.wait_for_messages("bob", 1)
+        self.mutt("<tag-pattern>~s mutt<enter><tag-prefix><copy-message><kill-line>=saved<enter><quit>")
+        with open(f"{self.folder}/mutt/saved", encoding="utf-8") as file:
+            self.assertIn("mutt shall read this", file.read())
+
+    def test_mutt_flags_and_expunges_over_imaps(self):
+        for subject in ("keep", "drop"):
+            self.swaks("--header", f"Subject: {subject}")
+        self.server.wait_for_messages("bob", 2)
+        self.mutt("<tag-pattern>~s drop<enter><tag-prefix><delete-message><tag-pattern>~s keep<enter>"
+                  "<tag-prefix><flag-message><sync-mailbox><quit>")
+        left = self.server.messages("bob")
+        self.assertEqual(len(left), 1, left)
+        self.assertRegex(left[0], r":2,.*F")
+
+    def mutt(self, keys):
+        """Runs mutt on bob's INBOX over IMAPS, in a terminal of its own, with `keys` typed."""
         home = f"{self.folder}/mutt"
         os.makedirs(home)
         harness.write(f"{home}/muttrc", f"""
-set folder="imaps://localhost:{self.server.ports['imaps']}/"
-set spoolfile="+INBOX"
+set folder="{home}"
 set imap_user="{BOB}"
 set imap_pass="{PASSWORD}"
-set ssl_verify_host=no
-set ssl_verify_dates=no
 set certificate_file="{self.server.home}/cert.pem"
-set ssl_usesystemcerts=no
+set confirmappend=no
+set confirmcreate=no
+set delete=yes
 set quit=yes
-push "<tag-pattern>~s mutt<enter><tag-prefix><save-message>={home}/saved<enter><quit>"
+set sleep_time=0
+set wait_key=no
+push "{keys}"
 """)
-        environment = dict(os.environ, HOME=home, TERM="xterm")
-        subprocess.run(["script", "-qec", f"mutt -F {home}/muttrc -n -e 'set folder={home}' "
-                        f"-f imaps://localhost:{self.server.ports['imaps']}/INBOX", "/dev/null"],
-                       env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-        with open(f"{home}/saved", encoding="utf-8") as file:
-            self.assertIn("mutt shall read this", file.read())
+        done, screen = in_terminal(["mutt", "-n", "-F", f"{home}/muttrc", "-f", f"imaps://localhost:{self.server.ports['imaps']}/INBOX"],
+                                   dict(os.environ, HOME=home, TERM="xterm"), seconds=30)
+        self.assertTrue(done, f"mutt waits for somebody. Its screen:\n{screen}")
 
     def test_openssl_completes_starttls_on_both_protocols(self):
         for protocol, port in (("smtp", "smtp"), ("imap", "imap")):
@@ -142,6 +198,46 @@ push "<tag-pattern>~s mutt<enter><tag-prefix><save-message>={home}/saved<enter><
         done = run("openssl", "s_client", "-connect", f"127.0.0.1:{self.server.ports['imaps']}", "-tls1_1", "-cipher",
                    "DEFAULT@SECLEVEL=0", stdin=b"", ok=False)
         self.assertNotEqual(done.returncode, 0)
+
+    def test_what_another_program_does_to_the_maildir_is_seen(self):
+        """A client on the Maildir itself (as mutt is) takes a message from new to cur and flags it by renaming its file."""
+        for subject in ("one", "two", "three"):
+            self.swaks("--header", f"Subject: {subject}")
+        self.server.wait_for_messages("bob", 3)
+        with imaplib.IMAP4_SSL("localhost", self.server.ports["imaps"], ssl_context=tls_context(self.server)) as imap:
+            imap.login(BOB, PASSWORD)
+            imap.select()
+            before = uids_and_flags(imap)
+            self.assertEqual(len(before), 3)
+            files = self.server.messages("bob")
+            uid = {path: self.uid_of(imap, path) for path in files}
+            maildir = self.server.maildir("bob")
+            name = os.path.basename(files[0]).split(":")[0]
+            os.rename(files[0], f"{maildir}/cur/{name}:2,FRS")
+            os.unlink(files[1])
+            imap.noop()
+            after = uids_and_flags(imap)
+            self.assertEqual(set(after), set(before) - {uid[files[1]]})
+            self.assertLessEqual({r"\Flagged", r"\Answered", r"\Seen"}, after[uid[files[0]]])
+            os.rename(f"{maildir}/cur/{name}:2,FRS", f"{maildir}/cur/{name}:2,S")
+            imap.noop()
+            self.assertFalse({r"\Flagged", r"\Answered"} & uids_and_flags(imap)[uid[files[0]]])
+            validity = imap.response("UIDVALIDITY")
+        self.server.stop()
+        self.server.start()
+        with imaplib.IMAP4_SSL("localhost", self.server.ports["imaps"], ssl_context=tls_context(self.server)) as imap:
+            imap.login(BOB, PASSWORD)
+            imap.select()
+            self.assertEqual(imap.response("UIDVALIDITY"), validity)
+            again = uids_and_flags(imap)
+            self.assertEqual(set(again), {uid[files[0]], uid[files[2]]})
+            self.assertIn(r"\Seen", again[uid[files[0]]])
+
+    def uid_of(self, imap, path):
+        with open(path, encoding="utf-8") as file:
+            subject = re.search("^Subject: (.*)$", file.read(), re.MULTILINE).group(1)
+        _, found = imap.uid("SEARCH", "SUBJECT", subject)
+        return int(found[0])
 
     def test_mail_survives_a_restart(self):
         self.swaks("--header", "Subject: before the restart")

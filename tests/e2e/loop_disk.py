@@ -1,0 +1,77 @@
+"""A small ext4 file system in a file, which can be filled, made read-only, or lose its power."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+
+EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
+NO_LOG_FLUSH = 2                # as a power cut: what the journal holds in memory is lost
+
+
+class Unavailable(Exception):
+    """This machine cannot make such a disk; the text says why."""
+
+
+def run(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
+
+
+class LoopDisk:
+    def __init__(self, megabytes):
+        if os.geteuid() != 0:
+            raise Unavailable("needs root, for a file system of its own")
+        for program in ("mkfs.ext4", "fsck.ext4", "losetup", "mount", "umount"):
+            if shutil.which(program) is None:
+                raise Unavailable(f"needs {program}")
+        self.folder = tempfile.mkdtemp(prefix="postern-disk-")
+        self.path = f"{self.folder}/mounted"
+        self.device = None
+        self.mounted = False
+        image = f"{self.folder}/image"
+        os.mkdir(self.path)
+        try:
+            with open(image, "wb") as file:
+                file.truncate(megabytes << 20)
+            run("mkfs.ext4", "-q", "-F", image)
+            self.device = run("losetup", "--find", "--show", image)
+            self.mount()
+        except subprocess.CalledProcessError as error:
+            self.close()
+            raise Unavailable(f"needs loop devices and mount: {error.stderr.strip()}") from None
+
+    def mount(self):
+        run("mount", "-t", "ext4", self.device, self.path)
+        self.mounted = True
+
+    def unmount(self):
+        run("umount", self.path)
+        self.mounted = False
+
+    def cut_power(self):
+        """From here on nothing more reaches the disk, and what the journal has not written yet is gone."""
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH.to_bytes(4, "little"))
+        finally:
+            os.close(folder)
+
+    def restore_power(self):
+        """Unmounts, repairs as a start of the machine would, and mounts again. Nobody may use the disk."""
+        self.unmount()
+        done = subprocess.run(["fsck.ext4", "-p", self.device], capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode > 1:  # 1: repaired
+            raise AssertionError(f"fsck: {done.stdout}{done.stderr}")
+        self.mount()
+
+    def remount(self, how):
+        """`how` is "ro" or "rw"."""
+        run("mount", "-o", f"remount,{how}", self.path)
+
+    def close(self):
+        if self.mounted:
+            subprocess.run(["umount", "-l", self.path], check=False, capture_output=True, timeout=60)
+        if self.device:
+            subprocess.run(["losetup", "--detach", self.device], check=False, capture_output=True, timeout=60)
+        shutil.rmtree(self.folder, ignore_errors=True)
