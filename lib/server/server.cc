@@ -1,5 +1,7 @@
 #include "lib/server/server.h"
 
+#include <algorithm>
+
 #include "lib/core/base/strings.h"
 #include "lib/rt/tls/tls_stream.h"
 #include "lib/server/acceptor.h"
@@ -224,6 +226,8 @@ schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
   schedule::SchedulerOptions options;
   options.server_name = runtime.server_name();
   options.warn_intervals = runtime.config().bounce_warn_intervals;
+  options.retry.relay_base = runtime.config().queue.retry_delay;
+  options.retry.least_delay = std::min(options.retry.least_delay, options.retry.relay_base);
   options.max_deferred = static_cast<size_t>(runtime.config().mta_max_deferred);
   return options;
 }

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import random
 import resource
 import shutil
 import signal
@@ -36,15 +37,19 @@ match from any for domain "{domain}" action "deliver"
 
 
 def free_ports(count):
-    """Ports that nobody listens on at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nobody listens on at this moment. They lie below those that the system gives to clients: a client of a server
+    that is down would otherwise find one that is its own, and talk to itself."""
+    found = []
+    while len(found) < count:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
 
 
 def write(path, text, mode=0o600):
@@ -78,9 +83,11 @@ def password_hash():
 
 class Server:
     """A running `postern serve`. `names` are the accounts; the login is the whole address. Spool and mail are in `data` (another
-    file system, say), everything else in a home of its own. `limits` are its (resource, value) limits."""
+    file system, say), everything else in a home of its own. `limits` are its (resource, value) limits, `files` more files of
+    the home: {name: text}."""
 
-    def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None, data=None, limits=()):
+    def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None, data=None, limits=(),
+                 domain=DOMAIN, files=None):
         self.home = tempfile.mkdtemp(prefix="postern-e2e-")
         self.ports = dict(zip(("smtp", "submission", "imap", "imaps"), free_ports(4)))
         self.log_path = f"{self.home}/log"
@@ -91,15 +98,17 @@ class Server:
         shutil.copy(cert, f"{self.home}/cert.pem")
         shutil.copy(key, f"{self.home}/key.pem")
         os.chmod(f"{self.home}/key.pem", 0o600)
-        write(f"{self.home}/logins", "".join(f"{name}@{DOMAIN} {password_hash()}\n" for name in names))
-        write(f"{self.home}/addresses", "".join(f"{name}@{DOMAIN} {name}\n" for name in names))
+        write(f"{self.home}/logins", "".join(f"{name}@{domain} {password_hash()}\n" for name in names))
+        write(f"{self.home}/addresses", "".join(f"{name}@{domain} {name}\n" for name in names))
         write(f"{self.home}/accounts",
               "".join(f"{name} {os.getuid()}:{os.getgid()}:{self.data}/mail/{name}\n" for name in names))
         os.makedirs(f"{self.data}/mail", exist_ok=True)
         os.makedirs(f"{self.data}/spool", exist_ok=True)
         self.config_path = f"{self.home}/smtpd.conf"
-        text = (config or CONFIG).format(home=self.home, data=self.data, domain=DOMAIN, extra=extra.format(home=self.home),
+        text = (config or CONFIG).format(home=self.home, data=self.data, domain=domain, extra=extra.format(home=self.home),
                                          rules=rules.format(home=self.home), **self.ports)
+        for file, content in (files or {}).items():
+            write(f"{self.home}/{file}", content)
         write(self.config_path, text)
         self.process = None
         self.start()

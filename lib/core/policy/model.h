@@ -7,6 +7,8 @@
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
 //   mailname "mail.example.org"     the server's name, in place of the first line of /etc/mail/mailname
 //   resolver zone "/path"           answers DNS questions from a zone file, for tests and machines without a network
+//   queue retry-delay 400s          the wait after the first temporary failure of a relay; the n-th is n^2 times as long after
+//                                   the message came
 //
 // Things refer to each other by index: TableId into Config::tables, a filter or proc by its place in Config::filters or
 // Config::procs, an action likewise. -1 is "none".
@@ -336,6 +338,7 @@ enum class QueueEncryption : uint8_t { kNone, kKey, kPrompt, kStdin };
 
 struct QueueSettings {
   Duration ttl = absl::Hours(96);
+  Duration retry_delay = absl::Seconds(400);  // of relays
   bool compression = false;
   QueueEncryption encryption = QueueEncryption::kNone;
   std::string encryption_key;

@@ -127,6 +127,7 @@ bool Parser::ParseSmtp(const Token&) {
 
 bool Parser::ParseQueue(const Token& first) {
   if (TakeBare("ttl")) return ExpectDuration("ttl delay", &config_.queue.ttl);
+  if (TakeBare("retry-delay")) return ExpectDuration("retry delay", &config_.queue.retry_delay);
   if (TakeBare("compression")) {
     config_.queue.compression = true;
     config_.queue.compression_location = first.location;
@@ -147,7 +148,7 @@ bool Parser::ParseQueue(const Token& first) {
     }
     return true;
   }
-  return Unexpected("ttl, compression or encryption", {"ttl", "compression", "encryption"});
+  return Unexpected("ttl, retry-delay, compression or encryption", {"ttl", "retry-delay", "compression", "encryption"});
 }
 
 bool Parser::ParseSrs(const Token& first) {

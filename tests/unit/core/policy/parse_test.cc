@@ -130,6 +130,7 @@ TEST(Parse, Defaults) {
   EXPECT_EQ(c.smtp.max_recipients, 1000);
   EXPECT_EQ(c.smtp.max_message_bytes, 35 * 1024 * 1024);
   EXPECT_EQ(c.queue.ttl, absl::Hours(96));
+  EXPECT_EQ(c.queue.retry_delay, absl::Seconds(400));
   EXPECT_THAT(c.bounce_warn_intervals, ElementsAre(absl::Hours(4)));
   EXPECT_EQ(c.listeners[0].port, 25);
   EXPECT_EQ(c.rules[0].from_kind, FromKind::kLocal);
@@ -139,7 +140,7 @@ TEST(Parse, Defaults) {
 
 TEST(Parse, Settings) {
   const ParseResult result = ParseText(StrCat(
-      "queue ttl 2d\nqueue compression\nqueue encryption key \"k\"\nsmtp limit max-mails 5 max-rcpt 7\n"
+      "queue ttl 2d\nqueue retry-delay 90s\nqueue compression\nqueue encryption key \"k\"\nsmtp limit max-mails 5 max-rcpt 7\n"
       "smtp max-message-size 10M\nsmtp max-message-size 2048\nsmtp sub-addr-delim \"-\"\nsmtp ciphers \"HIGH\"\n"
       "bounce warn-interval 1h, 6h, 2d\nmta max-deferred 9\nmta limit max-conn-per-host 3 inet4\n"
       "mta limit for domain \"Example.ORG\" conn-delay-host 4\nmda limit max-session 2\nscheduler limit max-inflight 11\n"
@@ -148,6 +149,7 @@ TEST(Parse, Settings) {
   ASSERT_TRUE(result.config) << Listing(result);
   const Config& c = *result.config;
   EXPECT_EQ(c.queue.ttl, absl::Hours(48));
+  EXPECT_EQ(c.queue.retry_delay, absl::Seconds(90));
   EXPECT_EQ(c.queue.encryption_key, "k");
   EXPECT_EQ(c.smtp.max_mails_per_session, 5);
   EXPECT_EQ(c.smtp.max_recipients, 7);
