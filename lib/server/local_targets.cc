@@ -90,6 +90,7 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
       // The name is an account of this machine, so it has no '/' of a stranger's in it.
       target.kind = deliver::LocalTarget::Kind::kMbox;
       target.path = StrCat(kMailSpool, account.name);
+      target.in_mail_spool = true;
       return target;
     case policy::ActionKind::kLmtp:
     case policy::ActionKind::kMda:

@@ -20,6 +20,9 @@ struct LocalTarget {
   Kind kind = Kind::kMaildir;
   std::string path;                        // absolute, variables filled in
   bool junk = false;                       // mail marked as spam goes to the folder Junk
+  // in_mail_spool: the folder of `path` is the system's (/var/mail). Its mailboxes and their locks are made with our own rights,
+  // and the mailbox is then given to run_as: users may not make files there.
+  bool in_mail_spool = false;
   // run_as is the account whose file system rights are used; unset: our own (an unprivileged server).
   std::optional<rt::Credentials> run_as;
 };

@@ -108,15 +108,37 @@ StatusOr<Earlier> Compare(rt::File& file, uint64_t begin, uint64_t size, const D
   return result;
 }
 
+// MakeInSpool makes the mailbox of a user in the system's folder, empty and theirs, if it is not there.
+Status MakeInSpool(rt::Files& own_files, const rt::Credentials& user, const std::string& path) {
+  StatusOr<rt::FileInfo> info = own_files.Stat(path);
+  if (info.status().code() == StatusCode::kNotFound) {
+    rt::OpenOptions open;
+    open.write = open.create = open.exclusive = true;
+    const StatusOr<std::unique_ptr<rt::File>> made = own_files.Open(path, open);
+    if (!made.ok()) return made.status();
+    info = (*made)->Stat();
+  }
+  if (!info.ok()) return info.status();
+  // An earlier attempt may have been cut short between the two steps. Nobody's mail is in an empty file with one name.
+  const bool ours = info->kind == rt::FileInfo::Kind::kRegular && info->links == 1 && info->size_bytes == 0 && info->uid == 0;
+  return ours && user.uid != 0 ? own_files.SetOwner(path, user.uid, user.gid) : OkStatus();
+}
+
 }  // namespace
 
-Status AppendToMbox(const Delivery& delivery, rt::Files& lock_files, WallTime now) {
+Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now) {
   const std::string& path = delivery.target.path;
   const std::string mark = StrCat("X-Postern-Queue-Id: ", queue::EnvelopeIdText(delivery.envelope->id), "\n");
   const std::string headers = mark + DeliveryHeaders(*delivery.envelope);
 
-  DotLock lock(lock_files, path + ".lock");
+  // Outside of the system's folder nothing is done with rights that the user has not: a folder there may be a link to anywhere.
+  const bool in_spool = delivery.target.in_mail_spool;
+  rt::Files& folder_files = in_spool ? own_files : *delivery.files;
+  DotLock lock(folder_files, path + ".lock");
   POSTERN_RETURN_IF_ERROR(lock.Take(now));
+  if (in_spool && delivery.target.run_as.has_value()) {
+    POSTERN_RETURN_IF_ERROR(MakeInSpool(own_files, *delivery.target.run_as, path));
+  }
   rt::OpenOptions open;
   open.write = true;
   StatusOr<std::unique_ptr<rt::File>> opened = delivery.files->Open(path, open);
@@ -152,7 +174,7 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& lock_files, WallTime no
       if (!earlier.ok()) return earlier.status();
       if (*earlier == Earlier::kWhole) {
         POSTERN_RETURN_IF_ERROR(file.Sync());
-        return delivery.files->SyncDirectory(directory);
+        return folder_files.SyncDirectory(directory);
       }
       POSTERN_RETURN_IF_ERROR(file.Truncate(begin));
       end = begin;
@@ -179,8 +201,8 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& lock_files, WallTime no
     (void)file.Truncate(end);
     return status;
   }
-  // A reader may not have the right to sync the folder; a name that was there before needs none.
-  return is_new ? delivery.files->SyncDirectory(directory) : OkStatus();
+  // A name that held mail before needs no sync, and in a folder of somebody else's the user may not have the right to it.
+  return is_new || end == 0 ? folder_files.SyncDirectory(directory) : OkStatus();
 }
 
 }  // namespace postern::deliver

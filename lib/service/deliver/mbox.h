@@ -15,9 +15,9 @@
 
 namespace postern::deliver {
 
-// AppendToMbox delivers `delivery` to the file delivery.target.path. `lock_files` is used for PATH.lock: with the server's own
-// rights, as the folder may not be the account's to write. `now` is wall time. kUnavailable when somebody else has the lock.
-// Blocks.
-Status AppendToMbox(const Delivery& delivery, rt::Files& lock_files, WallTime now);
+// AppendToMbox delivers `delivery` to the file delivery.target.path. `own_files` is the file system with the server's own rights:
+// in the system's mail spool they make the mailbox and PATH.lock, elsewhere they are not used. `now` is wall time. kUnavailable
+// when somebody else has the lock. Blocks.
+Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now);
 
 }  // namespace postern::deliver

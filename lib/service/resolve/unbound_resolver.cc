@@ -63,6 +63,15 @@ class UnboundResolver final : public Resolver {
       const int error = ub_ctx_resolvconf(context, options_.resolv_conf.c_str());
       if (error != 0) return InvalidArgument(StrCat(options_.resolv_conf, ": ", ub_strerror(error)));
     }
+    if (!options_.forwarders.empty() || !options_.resolv_conf.empty()) {
+      // libunbound answers itself, with NXDOMAIN, for the networks of RFC 1918 and the names of RFC 6761, as a resolver on the
+      // Internet should. The servers that the operator names know better what is on the operator's own network.
+      POSTERN_RETURN_IF_ERROR(set("unblock-lan-zones:", "yes"));
+      POSTERN_RETURN_IF_ERROR(set("insecure-lan-zones:", "yes"));
+      for (const char* zone : {"test.", "home.arpa."}) {
+        POSTERN_RETURN_IF_ERROR(set("local-zone:", StrCat(zone, " transparent")));
+      }
+    }
     if (!options_.hosts.empty()) {
       const int error = ub_ctx_hosts(context, options_.hosts.c_str());
       if (error != 0) return InvalidArgument(StrCat(options_.hosts, ": ", ub_strerror(error)));

@@ -200,6 +200,70 @@ TEST_F(DeliverTest, AnMboxAttemptThatFollowsACrashIsExactlyOnce) {
   }
 }
 
+// A user may not make files in the system's folder: the server makes the mailbox, and it is the user's.
+TEST_F(DeliverTest, AMailboxInTheSystemsFolderIsMadeForItsUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "only a privileged server gives files away";
+  constexpr uint32_t kUser = 12345;
+  const std::unique_ptr<rt::Files> theirs = files_.As(rt::Credentials{.uid = kUser, .gid = kUser + 1});
+  const std::string path = root_ + "/spool/mbox";
+  fs::create_directory(root_ + "/spool");
+  chmod(root_.c_str(), 0755);
+  const auto deliver = [&] {
+    Delivery delivery = Make("x\r\n");
+    delivery.files = theirs.get();
+    delivery.target.run_as = rt::Credentials{.uid = kUser, .gid = kUser + 1};
+    delivery.target.in_mail_spool = true;
+    delivery.target.path = path;
+    return AppendToMbox(delivery, files_, absl::Now());
+  };
+  const auto expect_theirs = [&] {
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_uid, kUser);
+    EXPECT_EQ(info.st_gid, kUser + 1);
+    EXPECT_EQ(info.st_mode & 07777, 0600u);
+    EXPECT_FALSE(fs::exists(path + ".lock"));
+  };
+  Status done = deliver();
+  ASSERT_TRUE(done.ok()) << Text(done);
+  expect_theirs();
+  const uintmax_t one = fs::file_size(path);
+  EXPECT_GT(one, 0u);
+  envelope_.id = queue::MakeEnvelopeId(1, 2);
+  ASSERT_TRUE(deliver().ok());
+  EXPECT_EQ(fs::file_size(path), 2 * one);
+  // A crash between the two steps leaves an empty file of the server's.
+  fs::remove(path);
+  std::ofstream(path) << "";
+  chmod(path.c_str(), 0600);
+  ASSERT_TRUE(deliver().ok());
+  expect_theirs();
+  // What is not empty, or has two names, is given to nobody.
+  fs::remove(path);
+  std::ofstream(path) << "root's";
+  chmod(path.c_str(), 0600);
+  EXPECT_EQ(deliver().code(), StatusCode::kPermissionDenied);
+  std::ofstream(path, std::ios::trunc) << "";
+  fs::create_hard_link(path, root_ + "/spool/other");
+  EXPECT_FALSE(deliver().ok());
+  EXPECT_EQ(fs::file_size(path), 0u);
+}
+
+// Elsewhere nothing is done with the server's rights, not even the lock.
+TEST_F(DeliverTest, AFolderThatIsNotTheUsersGetsNoLock) {
+  if (geteuid() != 0) GTEST_SKIP() << "only a privileged server has other rights than the user";
+  const std::unique_ptr<rt::Files> theirs = files_.As(rt::Credentials{.uid = 12345, .gid = 12345});
+  chmod(root_.c_str(), 0755);
+  std::ofstream(root_ + "/mbox.lock") << "an old one of another's";
+  Delivery delivery = Make("x\r\n");
+  delivery.files = theirs.get();
+  delivery.target.run_as = rt::Credentials{.uid = 12345, .gid = 12345};
+  delivery.target.path = root_ + "/mbox";
+  EXPECT_FALSE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1)).ok());
+  EXPECT_TRUE(fs::exists(root_ + "/mbox.lock"));
+  EXPECT_FALSE(fs::exists(root_ + "/mbox"));
+}
+
 TEST_F(DeliverTest, ALockedOrHardLinkedMboxIsLeftAlone) {
   std::ofstream(root_ + "/mbox") << "";
   std::ofstream(root_ + "/mbox.lock") << "";

@@ -129,6 +129,26 @@ TEST_F(ResolverTest, UnboundOnOurLoop) {
   EXPECT_EQ(Ask(**resolver, "example.com", Type::kMx).kind, Answer::Kind::kServFail);
 }
 
+// The operator's own servers are asked for what is on the operator's own network.
+TEST_F(ResolverTest, PrivateNetworksAndNamesAreAskedOfTheForwarder) {
+  constexpr std::string_view kPrivate = R"(
+mail.test. A 10.0.0.7
+7.0.0.10.in-addr.arpa. PTR mail.test.
+7.2.0.192.in-addr.arpa. PTR mail.test.
+9.1.168.192.in-addr.arpa. PTR mail.test.
+)";
+  UdpServer server(world_.main_loop(), *dns::ZoneData::Parse(kPrivate));
+  UnboundOptions options;
+  options.forwarders = {StrCat("127.0.0.1@", server.port())};
+  options.hosts.clear();
+  StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
+  ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
+  EXPECT_TRUE(Ask(**resolver, "mail.test", Type::kA).ok());
+  for (const char* name : {"7.0.0.10.in-addr.arpa", "7.2.0.192.in-addr.arpa", "9.1.168.192.in-addr.arpa"}) {
+    EXPECT_TRUE(Ask(**resolver, name, Type::kPtr).ok()) << name;
+  }
+}
+
 TEST_F(ResolverTest, UnboundMeetsTheDeadline) {
   // A socket that never answers.
   const int fd = socket(AF_INET, SOCK_DGRAM, 0);

@@ -1,0 +1,512 @@
+"""The three configurations of the smtpd.conf suite that this version runs, word for word, on a machine of their own: what the
+suite's README says that a server started with each must do."""
+
+import base64
+import imaplib
+import mailbox
+import os
+import pwd
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+import time
+import unittest
+
+import world
+from harness import POSTERN
+
+SUITES = os.environ.get("POSTERN_CONFORMANCE_DIR",
+                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared/conformance"))
+SUITE = os.path.join(SUITES, "smtpd.conf")
+DOMAINS = ("elsewhere.test", "domain.tld", "wayne.com")
+RECORDS = {("mx.elsewhere.test", "A"): [world.PEER_ADDRESS],
+           ("9.2.0.192.in-addr.arpa", "PTR"): ["mx.elsewhere.test"],
+           **{(domain, "MX"): [(10, "mx.elsewhere.test")] for domain in DOMAINS}}
+MACHINE = None  # the World, once there is one
+
+
+def why_not():
+    if not os.path.isdir(SUITE):
+        return f"no conformance suites at {SUITE} (POSTERN_CONFORMANCE_DIR)"
+    return world.available()
+
+
+@unittest.skipIf(world.inside(), "already inside")
+class Configs(unittest.TestCase):
+    def test_in_a_world_of_their_own(self):
+        reason = why_not()
+        if reason:
+            print(f"SKIP smtpd.conf e2e: {reason}")
+            self.skipTest(reason)
+        done = world.run_inside("test_configs")
+        print(done.stdout)
+        self.assertEqual(done.returncode, 0, "what failed inside stands above")
+
+
+def setUpModule():
+    global MACHINE  # pylint: disable=global-statement
+    if world.inside():
+        MACHINE = world.World(RECORDS)
+
+
+def plain(login, password):
+    """SASL PLAIN's one message (RFC 4616)."""
+    return base64.b64encode(f"\0{login}\0{password}".encode()).decode()
+
+
+class Client(smtplib.SMTP):
+    """An SMTP client on this machine ("local") or on the other one ("remote")."""
+
+    def __init__(self, address, port=25, remote=False, name="client.example"):
+        self.remote = remote
+        super().__init__(address, port, local_hostname=name, timeout=20)
+
+    def _get_socket(self, host, port, timeout):
+        return MACHINE.connect_from_peer(host, port) if self.remote else socket.create_connection((host, port), timeout)
+
+    def secure(self):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.starttls(context=context)
+        self.ehlo()
+
+    def text(self, *command):
+        """One command's reply, as "250 2.1.5 ..."."""
+        code, reply = self.docmd(*command)
+        return f"{code} {reply.decode()}"
+
+    def rcpt_text(self, address, sender="sender@elsewhere.test"):
+        self.rset()
+        self.docmd(f"MAIL FROM:<{sender}>")
+        return self.text(f"RCPT TO:<{address}>")
+
+    def mail_to(self, recipients, body="Hello.\r\n", sender="sender@elsewhere.test", subject="a letter"):
+        """Sends one mail; the reply to its end."""
+        self.rset()
+        code, reply = self.docmd(f"MAIL FROM:<{sender}>")
+        assert code == 250, reply
+        for recipient in [recipients] if isinstance(recipients, str) else recipients:
+            code, reply = self.docmd(f"RCPT TO:<{recipient}>")
+            assert code in (250, 251), (recipient, code, reply)
+        code, reply = self.data(f"From: <{sender}>\r\nSubject: {subject}\r\n\r\n{body}")
+        assert code == 250, reply
+        return reply.decode()
+
+
+@unittest.skipUnless(world.inside(), "inside only")
+class InWorld(unittest.TestCase):
+    """One configuration of the suite, served for all tests of the class. Subclasses name it."""
+
+    config = ""
+    tables = ""
+    changes = ()  # (old, new) texts, for variants that the file's own comments tell of
+
+    @classmethod
+    def setUpClass(cls):
+        if not cls.config:
+            raise unittest.SkipTest("a base")
+        MACHINE.clean()
+        shutil.rmtree("/etc/mail")
+        shutil.copytree(os.path.join(SUITE, "tables", cls.tables), "/etc/mail")
+        for name in os.listdir("/etc/mail"):
+            os.chmod(f"/etc/mail/{name}", 0o600)
+        with open(os.path.join(SUITE, cls.config), encoding="utf-8") as file:
+            text = file.read()
+        for old, new in cls.changes:
+            assert old in text
+            text = text.replace(old, new)
+        MACHINE.write("/etc/mail/smtpd.conf", text)
+        if not os.path.exists("/etc/ssl/athome.tld.crt"):
+            MACHINE.make_certificate("/etc/ssl/athome.tld.crt", "/etc/ssl/private/athome.tld.key", "athome.tld")
+        cls.log_path = "/var/tmp/log"
+        with open(cls.log_path, "w", encoding="utf-8") as log:
+            cls.process = subprocess.Popen([POSTERN, "serve"], stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while "started" not in cls.log():
+            if cls.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the server did not start:\n{cls.log()}")
+            time.sleep(0.02)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.terminate()
+        code = cls.process.wait(30)
+        assert code == 0, (code, cls.log())
+
+    @classmethod
+    def log(cls):
+        with open(cls.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def client(self, port=25, remote=False, secure=False, login=None):
+        client = Client(world.OUR_ADDRESS if remote else "127.0.0.1", port, remote)
+        self.addCleanup(client.close)
+        client.ehlo()
+        if secure:
+            client.secure()
+        if login:
+            client.login(*login)
+        return client
+
+    def wait(self, what, condition, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                self.fail(f"{what} in vain:\n{self.log()}")
+            time.sleep(0.02)
+        return found
+
+    def assert_owner(self, path, user, mode):
+        info, account = os.lstat(path), pwd.getpwnam(user)
+        self.assertEqual((info.st_uid, info.st_gid, oct(info.st_mode & 0o7777)),
+                         (account.pw_uid, account.pw_gid, oct(mode)), path)
+
+    def assert_maildir(self, root, user, subject):
+        """One mail of that subject is, or comes to be, in the Maildir, and all that is there is the user's own."""
+        def matching():
+            try:
+                names = os.listdir(f"{root}/new")
+            except FileNotFoundError:
+                return []
+            found = []
+            for name in names:
+                with open(f"{root}/new/{name}", encoding="utf-8") as file:
+                    if f"Subject: {subject}\n" in file.read():
+                        found.append(f"{root}/new/{name}")
+            return found
+        found = self.wait(f"waited for \"{subject}\" in {root}", matching)
+        self.assertEqual(len(found), 1, found)
+        self.assert_owner(found[0], user, 0o600)
+        for folder, folders, files in os.walk(root):
+            for name in folders:
+                self.assert_owner(f"{folder}/{name}", user, 0o700)
+            for name in files:
+                self.assert_owner(f"{folder}/{name}", user, 0o600)
+        with open(found[0], encoding="utf-8") as file:
+            return file.read()
+
+    def relayed(self, recipient, count=1):
+        """The mails that the other machine's server got for `recipient`: (helo, sender, recipients, text)."""
+        try:
+            return MACHINE.sink.wait_for(recipient, count)
+        except AssertionError as error:
+            self.fail(f"{error}:\n{self.log()}")
+
+    def listening(self):
+        """The (address, port) pairs that anybody listens on with TCP in this world, but for the DNS of the test."""
+        lines = subprocess.run(["ss", "-Hltn"], check=True, capture_output=True, text=True).stdout.splitlines()
+        return {tuple(line.split()[3].rsplit(":", 1)) for line in lines}
+
+    def refused(self, client, recipient, reply):
+        self.assertRegex(client.rcpt_text(recipient), reply)
+
+    def taken(self, client, recipient):
+        self.assertRegex(client.rcpt_text(recipient), r"^250 2\.1\.5 ")
+
+
+class OpenbsdDefault(InWorld):
+    config = "openbsd-default.conf"
+    tables = "openbsd"
+
+    def test_is_reached_on_loopback_alone(self):
+        self.assertEqual(self.listening(), {("127.0.0.1", "25"), ("[::1]", "25")})
+        with self.assertRaises(ConnectionRefusedError):
+            MACHINE.connect_from_peer(world.OUR_ADDRESS, 25)
+
+    def test_greets_by_its_name_and_offers_neither_tls_nor_auth(self):
+        with socket.create_connection(("127.0.0.1", 25), 20) as plain:
+            self.assertRegex(plain.makefile("rb").readline(), rb"^220 mail\.example\.org ESMTP")
+        client = self.client()
+        self.assertFalse(client.has_extn("starttls"))
+        self.assertFalse(client.has_extn("auth"))
+        self.assertRegex(client.text("STARTTLS"), "^50[02] ")
+        self.assertRegex(client.text("AUTH PLAIN"), "^50[23] ")
+
+    def test_recipients(self):
+        client = self.client()
+        for recipient in ("alice@mail.example.org", "ALICE@Mail.Example.ORG", "gilles@localhost", "root@localhost",
+                          "postmaster", "Postmaster@mail.example.org", "abuse@mail.example.org", "somebody@elsewhere.test"):
+            with self.subTest(recipient):
+                self.taken(client, recipient)
+        for recipient in ("nobody-there@mail.example.org", "nobody-there@localhost"):
+            with self.subTest(recipient):
+                self.refused(client, recipient, "^550 .*Invalid recipient")
+
+    def test_aliases_then_the_users_mbox(self):
+        self.client().mail_to("postmaster", "First line.\r\nFrom here on a line that looks like mbox's own.\r\n.\r\n",
+                           subject="for alice")
+        path = "/var/mail/alice"
+        self.wait("waited for the mbox", lambda: os.path.exists(path) and "mbox's own" in open(path).read())
+        self.assert_owner(path, "alice", 0o600)
+        box = mailbox.mbox(path)
+        mail = [each for each in box if each["Subject"] == "for alice"]
+        self.assertEqual(len(mail), 1)
+        self.assertIn("From here on", mail[0].get_payload())
+        account = pwd.getpwnam("alice")
+        read = subprocess.run(["cat", path], user=account.pw_uid, group=account.pw_gid, extra_groups=[], check=True,
+                              capture_output=True)
+        self.assertIn(b"Subject: for alice", read.stdout)
+        # A second one goes behind the first, and no lock is left.
+        self.client().mail_to("Alice@localhost", subject="second for alice")
+        self.wait("waited for the second", lambda: "second for alice" in open(path).read())
+        self.wait("waited for the lock to go", lambda: os.listdir("/var/mail") == ["alice"] or "gilles" in os.listdir("/var/mail"))
+        self.assertEqual([each["Subject"] for each in mailbox.mbox(path)][-2:], ["for alice", "second for alice"])
+
+    def test_an_mbox_that_was_there_keeps_its_owner_and_mode(self):
+        path = "/var/mail/gilles"
+        account = pwd.getpwnam("gilles")
+        MACHINE.write(path, "From a@b Mon Jan  1 00:00:00 2024\nSubject: old\n\nold\n\n")
+        os.chown(path, account.pw_uid, account.pw_gid)
+        os.chmod(path, 0o660)
+        self.client().mail_to("gilles@localhost", subject="new")
+        self.wait("waited for the mbox", lambda: "Subject: new" in open(path).read())
+        self.assert_owner(path, "gilles", 0o660)
+        self.assertEqual([each["Subject"] for each in mailbox.mbox(path)], ["old", "new"])
+
+    def test_a_link_in_the_spool_is_not_followed(self):
+        MACHINE.write("/var/tmp/target", "")
+        os.chmod("/var/tmp/target", 0o666)
+        os.symlink("/var/tmp/target", "/var/mail/john")
+        self.client().mail_to("john@localhost", subject="through a link")
+        self.wait("waited for the attempt", lambda: "john" in self.log() and "symbolic link" in self.log())
+        self.assertEqual(os.path.getsize("/var/tmp/target"), 0)
+        os.unlink("/var/mail/john")
+
+    def test_the_rest_is_relayed_by_mx(self):
+        self.client().mail_to("somebody@elsewhere.test", subject="abroad", sender="alice@mail.example.org")
+        helo, sender, recipients, text = self.relayed("somebody@elsewhere.test")[0]
+        self.assertEqual((helo, sender, recipients),
+                         ("mail.example.org", "alice@mail.example.org", ["somebody@elsewhere.test"]))
+        self.assertIn("Subject: abroad\r\n", text)
+        self.assertRegex(text, r"(?m)^Received: from client\.example \(localhost \[127\.0\.0\.1\]\)")
+
+
+class OpenbsdDefaultOnAll(InWorld):
+    """As the comment in the file says: "replace with: listen on all". A remote client gets in, and no further."""
+
+    config = "openbsd-default.conf"
+    tables = "openbsd"
+    changes = (("listen on lo0", "listen on all"),)
+
+    def test_a_remote_client_gets_550_for_every_recipient(self):
+        client = self.client(remote=True)
+        for recipient in ("alice@mail.example.org", "postmaster@mail.example.org", "root@localhost", "somebody@elsewhere.test"):
+            with self.subTest(recipient):
+                self.refused(client, recipient, "^550 .*Invalid recipient")
+
+    def test_an_address_of_this_machine_is_local(self):
+        client = Client(world.OUR_ADDRESS)
+        self.addCleanup(client.close)
+        client.ehlo()
+        self.taken(client, "alice@mail.example.org")
+        self.taken(client, f"alice@[{world.OUR_ADDRESS}]")
+
+    def test_every_address_is_served(self):
+        self.assertEqual(self.listening(), {(f"[{each}]" if ":" in each else each, "25") for each in
+                                            ("127.0.0.1", "::1", world.OUR_ADDRESS, world.OUR_ADDRESS6)})
+        MACHINE.connect_from_peer(world.OUR_ADDRESS6, 25).close()
+
+
+class Submission:
+    """What the two athome configurations have in common: 25 with STARTTLS, 587 with STARTTLS and AUTH forced."""
+
+    right = ("", "")  # login and password
+    wrong = ()
+
+    def test_port_25_offers_starttls_once_and_never_auth(self):
+        for remote in (False, True):
+            client = self.client(remote=remote)
+            self.assertRegex(client.ehlo_resp.decode(), "^athome.tld ")
+            self.assertTrue(client.has_extn("starttls"))
+            self.assertFalse(client.has_extn("auth"))
+            client.secure()
+            self.assertFalse(client.has_extn("starttls"))
+            self.assertFalse(client.has_extn("auth"))
+            self.taken(client, self.deliverable)
+
+    def test_port_587_forces_starttls_then_auth(self):
+        client = self.client(587, remote=True)
+        self.assertTrue(client.has_extn("starttls"))
+        self.assertFalse(client.has_extn("auth"))
+        self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), r"^530 5\.5\.1 .*STARTTLS")
+        self.assertRegex(client.text("AUTH PLAIN " + plain(*self.right)), "^5(03|30|38) ")
+        client.secure()
+        self.assertFalse(client.has_extn("starttls"))
+        self.assertEqual(sorted(client.esmtp_features["auth"].split()), ["LOGIN", "PLAIN"])
+        self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), r"^530 5\.5\.1 .*AUTH")
+        for login in self.wrong:
+            with self.subTest(login):
+                self.assertRegex(client.text("AUTH PLAIN " + plain(*login)), "^535 ")
+        client.login(*self.right)
+        self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), "^250 ")
+
+    def test_a_remote_client_relays_nothing_without_auth(self):
+        client = self.client(remote=True)
+        for recipient in ("somebody@elsewhere.test", "info@domain.tld", "a%elsewhere.test@domain.tld", "\"a@elsewhere.test\"@b.test"):
+            with self.subTest(recipient):
+                self.refused(client, recipient, "^550 .*Invalid recipient")
+        client.rset()
+        client.secure()
+        self.refused(client, "somebody@elsewhere.test", "^550 .*Invalid recipient")
+
+    def test_authenticated_or_local_clients_relay(self):
+        self.client(587, remote=True, secure=True, login=self.right).mail_to("auth@elsewhere.test", subject="by auth")
+        self.client().mail_to("local@elsewhere.test", subject="by place")
+        for name, subject in (("auth", "by auth"), ("local", "by place")):
+            helo, _, _, text = self.relayed(f"{name}@elsewhere.test")[0]
+            self.assertEqual(helo, "athome.tld")
+            self.assertIn(f"Subject: {subject}\r\n", text)
+
+    def test_the_received_field_tells_how_it_came(self):
+        self.client(587, remote=True, secure=True, login=self.right).mail_to("trace@elsewhere.test")
+        text = self.relayed("trace@elsewhere.test")[0][3]
+        received = text[:text.index("\r\nFrom:")].replace("\r\n\t", " ").replace("\r\n ", " ")
+        self.assertRegex(received, r"^Received: from client\.example \(.*\[192\.0\.2\.9\]\) .*by athome\.tld .*with ESMTPSA")
+        # Submission adds what the client left out (RFC 6409 §8).
+        self.assertRegex(text, r"(?m)^Date: ")
+        self.assertRegex(text, r"(?m)^Message-I[Dd]: <")
+
+
+class AthomeQuick(Submission, InWorld):
+    config = "athome-quick.conf"
+    tables = "athome"
+    deliverable = "john@athome.tld"
+    right = ("bruce", "bruce-pass")
+    wrong = (("bruce", "wrong"), ("nobody-there", "bruce-pass"))
+
+    def test_mail_for_users(self):
+        client = self.client(remote=True)
+        client.mail_to("john@athome.tld", subject="for john")
+        text = self.assert_maildir("/var/home/john/Maildir", "john", "for john")
+        self.assertIn("Return-Path: <sender@elsewhere.test>\n", text)
+        self.assertIn("Delivered-To: john@athome.tld\n", text)
+        client.mail_to("JoHn@AtHome.TLD", subject="for JoHn")
+        self.assert_maildir("/var/home/john/Maildir", "john", "for JoHn")
+        client.mail_to("john+lists@athome.tld", subject="for john of the lists")
+        self.assert_maildir("/var/home/john/Maildir", "john", "for john of the lists")
+
+    def test_aliases(self):
+        client = self.client(remote=True)
+        client.mail_to("webmaster@athome.tld", subject="for the webmaster")
+        self.assert_maildir("/var/home/bruce/Maildir", "bruce", "for the webmaster")
+        self.assertFalse(os.path.exists("/var/home/jdoe/Maildir"))
+
+    def test_a_foreign_alias_is_relayed(self):
+        client = self.client(remote=True)
+        for number, recipient in enumerate(("jdoe@athome.tld", "JDoe@athome.tld", "postmaster", "hostmaster@athome.tld"), 1):
+            client.mail_to(recipient, subject=f"for jdoe {number}")
+            mails = self.relayed("jdoe@domain.tld", number)
+            self.assertTrue(any(f"Subject: for jdoe {number}\r\n" in text for _, _, _, text in mails))
+
+    def test_others_are_refused(self):
+        client = self.client(remote=True)
+        for recipient in ("nobody-there@athome.tld", "../john@athome.tld", "root\\@athome.tld"):
+            with self.subTest(recipient):
+                self.refused(client, recipient, "^5(50|01|53) ")
+        self.refused(client, "nobody-there@athome.tld", "^550 .*Invalid recipient")
+
+
+class AthomeVirtual(Submission, InWorld):
+    config = "athome-virtual.conf"
+    tables = "athome"
+    deliverable = "superman@athome.tld"
+    right = ("batman@athome.tld", "batman-test-pass")
+    wrong = (("batman@athome.tld", "superman-test-pass"), ("batman", "batman-test-pass"), ("bruce", "bruce-pass"))
+    root = "/var/vmail/athome.tld"
+
+    def test_any_letter_case_into_one_maildir(self):
+        client = self.client(remote=True)
+        for number, recipient in enumerate(("batman@athome.tld", "BATMAN@athome.tld", "BatMan@AtHome.Tld")):
+            client.mail_to(recipient, subject=f"case {number}")
+            self.assert_maildir(f"{self.root}/batman/Maildir", "_vmail", f"case {number}")
+        self.assert_owner(self.root, "_vmail", 0o700)
+        self.assertFalse([each for each in os.listdir(self.root) if each != each.lower()])
+
+    def test_a_tag_is_kept_in_the_path(self):
+        self.client(remote=True).mail_to("Batman+Robin@athome.tld", subject="tagged")
+        self.assert_maildir(f"{self.root}/batman+robin/Maildir", "_vmail", "tagged")
+
+    def test_a_list_gives_two_copies(self):
+        self.client(remote=True).mail_to("heroes@athome.tld", subject="to heroes")
+        for hero in ("batman", "superman"):
+            self.assert_maildir(f"{self.root}/{hero}/Maildir", "_vmail", "to heroes")
+        self.assertFalse(os.path.exists(f"{self.root}/heroes"))
+
+    def test_a_foreign_address_is_relayed(self):
+        self.client(remote=True).mail_to("jwayne@athome.tld", subject="to bruce")
+        self.assertIn("Subject: to bruce\r\n", self.relayed("batman@wayne.com")[0][3])
+
+    def test_an_unlisted_address_is_refused_at_rcpt(self):
+        client = self.client(remote=True)
+        for recipient in ("joker@athome.tld", "bruce@athome.tld", "joker+batman@athome.tld"):
+            with self.subTest(recipient):
+                self.refused(client, recipient, r"^524 5\.2\.4 ")
+
+    def test_system_users_get_mail_for_localhost_and_our_addresses(self):
+        self.client().mail_to(["webmaster@localhost", f"john@[{world.OUR_ADDRESS}]"], subject="for the system")
+        self.assert_maildir("/var/home/bruce/Maildir", "bruce", "for the system")
+        self.assert_maildir("/var/home/john/Maildir", "john", "for the system")
+        # The rule is `from any`: a remote client reaches them too.
+        self.taken(self.client(remote=True), "bruce@localhost")
+
+
+class AthomeQuickWithImap(InWorld):
+    """athome-quick and the one line that reads the mail: IMAP as root over Maildirs of users."""
+
+    config = "athome-quick.conf"
+    tables = "athome"
+    changes = (("# ACTIONS", "listen on all port imaps proto imap smtps pki athome.tld auth\n# ACTIONS"),)
+
+    def imap(self, user):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        session = imaplib.IMAP4_SSL(world.OUR_ADDRESS, 993, ssl_context=context, timeout=20)
+        self.addCleanup(session.shutdown)
+        session.login(user, user + "-pass")
+        return session
+
+    def test_all_files_are_the_users_own(self):
+        self.client(remote=True).mail_to("gilles@athome.tld", subject="to be read")
+        self.assert_maildir("/var/home/gilles/Maildir", "gilles", "to be read")
+        session = self.imap("gilles")
+        self.assertEqual(session.select("INBOX"), ("OK", [b"1"]))
+        self.assertIn(b"Subject: to be read", session.fetch("1", "(BODY[HEADER])")[1][0][1])
+        self.assertEqual(session.store("1", "+FLAGS", r"(\Flagged $later)")[0], "OK")
+        self.assertEqual(session.create("Archive.2026"), ("OK", [b"CREATE completed"]))
+        self.assertEqual(session.append("Archive.2026", r"(\Seen)", None, b"Subject: kept\r\n\r\nkept\r\n")[0], "OK")
+        self.assertEqual(session.copy("1", "Archive.2026")[0], "OK")
+        self.assertEqual(session.select("Archive.2026"), ("OK", [b"2"]))
+        owners = {}
+        uid = pwd.getpwnam("gilles").pw_uid
+        for folder, folders, files in os.walk("/var/home/gilles"):
+            for name in folders + files:
+                info = os.lstat(f"{folder}/{name}")
+                owners[f"{folder}/{name}"] = (info.st_uid, info.st_gid, bool(info.st_mode & 0o077))
+        self.assertTrue(any("index" in path for path in owners), owners)
+        self.assertEqual({path: owner for path, owner in owners.items() if owner != (uid, uid, False)}, {})
+
+    def test_a_link_to_anothers_mail_shows_nothing_of_it(self):
+        self.client(remote=True).mail_to("john@athome.tld", subject="private")
+        self.assert_maildir("/var/home/john/Maildir", "john", "private")
+        os.symlink("/var/home/john/Maildir", "/var/home/username/Maildir")
+        with self.assertRaises((imaplib.IMAP4.error, AssertionError)):
+            session = self.imap("username")
+            self.assertEqual(session.select("INBOX")[0], "OK")
+        self.assertFalse([each for each in os.listdir("/var/home/john/Maildir") if each not in ("tmp", "new", "cur")])
+
+    def test_nobody_gets_in_with_anothers_password(self):
+        with self.assertRaises(imaplib.IMAP4.error):
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            session = imaplib.IMAP4_SSL(world.OUR_ADDRESS, 993, ssl_context=context, timeout=20)
+            self.addCleanup(session.shutdown)
+            session.login("gilles", "john-pass")
+
+
+if __name__ == "__main__":
+    unittest.main()
