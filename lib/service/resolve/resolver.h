@@ -38,11 +38,12 @@ class ZoneResolver final : public Resolver {
 };
 
 struct UnboundOptions {
-  // resolv_conf: ask the servers named in this file. Empty: full recursion from the root.
+  // resolv_conf: ask the servers named in this file. Empty, or there is no such file (a machine without a network): full recursion
+  // from the root.
   std::string resolv_conf = "/etc/resolv.conf";
   // forwarders: ask these ("192.0.2.53", "127.0.0.1@5353") instead of resolv_conf's.
   std::vector<std::string> forwarders;
-  // hosts: names and addresses of this file come first. Empty: not read.
+  // hosts: names and addresses of this file come first. Empty, or there is no such file: none do.
   std::string hosts = "/etc/hosts";
   // trust_anchor_file: the root's keys, for DNSSEC ("/usr/share/dns/root.key"). Empty: nothing is validated.
   std::string trust_anchor_file;

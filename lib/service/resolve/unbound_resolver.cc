@@ -2,6 +2,7 @@
 
 #include <unbound-event.h>
 
+#include <cerrno>
 #include <unordered_map>
 
 #include "lib/core/base/strings.h"
@@ -13,6 +14,9 @@ namespace postern::resolve {
 namespace {
 
 constexpr int kClassIn = 1;
+
+// Absent says whether libunbound's `error` is that the file it just tried to open does not exist.
+bool Absent(int error) { return error == UB_READFILE && errno == ENOENT; }
 
 // Question is one that is under way. It is shared by the asker, who may live on another loop and give up at its deadline, and by
 // the main loop, which gets the answer.
@@ -61,7 +65,7 @@ class UnboundResolver final : public Resolver {
     } else if (!options_.resolv_conf.empty()) {
       POSTERN_RETURN_IF_ERROR(set("do-not-query-localhost:", "no"));
       const int error = ub_ctx_resolvconf(context, options_.resolv_conf.c_str());
-      if (error != 0) return InvalidArgument(StrCat(options_.resolv_conf, ": ", ub_strerror(error)));
+      if (error != 0 && !Absent(error)) return InvalidArgument(StrCat(options_.resolv_conf, ": ", ub_strerror(error)));
     }
     if (!options_.forwarders.empty() || !options_.resolv_conf.empty()) {
       // libunbound answers itself, with NXDOMAIN, for the networks of RFC 1918 and the names of RFC 6761, as a resolver on the
@@ -74,7 +78,7 @@ class UnboundResolver final : public Resolver {
     }
     if (!options_.hosts.empty()) {
       const int error = ub_ctx_hosts(context, options_.hosts.c_str());
-      if (error != 0) return InvalidArgument(StrCat(options_.hosts, ": ", ub_strerror(error)));
+      if (error != 0 && !Absent(error)) return InvalidArgument(StrCat(options_.hosts, ": ", ub_strerror(error)));
     }
     if (!options_.trust_anchor_file.empty()) {
       const int error = ub_ctx_add_ta_file(context, options_.trust_anchor_file.c_str());
