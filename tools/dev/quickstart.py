@@ -62,7 +62,7 @@ def write(path, text, mode=0o600):
         file.write(text)
 
 
-def make_home(home, passwords, ports):
+def make_home(home, passwords):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365", "-subj", f"/CN={DOMAIN}",
          "-addext", f"subjectAltName=DNS:{DOMAIN},DNS:localhost,IP:127.0.0.1",
@@ -79,26 +79,51 @@ def make_home(home, passwords, ports):
     write(f"{home}/accounts", "".join(f"{name} {os.getuid()}:{os.getgid()}:{home}/mail/{name}\n" for name in ACCOUNTS))
     os.makedirs(f"{home}/mail", exist_ok=True)
     os.makedirs(f"{home}/spool", exist_ok=True)
-    write(f"{home}/smtpd.conf", CONFIG.format(home=home, domain=DOMAIN, **ports), 0o644)
 
 
-def wait_for(server, ports, log_path):
+def start(postern, home):
+    """Starts the server on the usual ports, or on others where those are taken: (process, ports, path of its log)."""
+    preferred = {"smtp": 2525, "submission": 2587, "imaps": 2993}
+    log_path = f"{home}/log"
+    while True:
+        ports = {name: free_port(port) for name, port in preferred.items()}
+        write(f"{home}/smtpd.conf", CONFIG.format(home=home, domain=DOMAIN, **ports), 0o644)
+        with open(log_path, "w", encoding="utf-8") as log:
+            server = subprocess.Popen([postern, "serve", "-f", f"{home}/smtpd.conf"], stdout=log, stderr=log)
+        try:
+            said = wait_for(server, len(ports), log_path)
+        except BaseException:
+            stop(server)
+            raise
+        if said is None:
+            return server, ports, log_path
+        stop(server)
+        if "in use" not in said:
+            sys.stderr.write(said)
+            sys.exit("tools/quickstart: the server did not start; its log is above")
+        preferred = dict.fromkeys(ports, 0)  # another program was faster, perhaps another quickstart
+
+
+def stop(server):
+    server.terminate()
+    try:
+        server.wait(15)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+def wait_for(server, listeners, log_path):
+    """None when the server has said that it listens, or what it said instead."""
     deadline = time.monotonic() + START_SECONDS
-    waiting = set(ports.values())
-    while waiting and time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        for port in sorted(waiting):
-            try:
-                socket.create_connection(("127.0.0.1", port), 0.5).close()
-                waiting.discard(port)
-            except OSError:
-                time.sleep(0.02)
-                break
-    if waiting:
+    while True:
+        ended = server.poll() is not None
         with open(log_path, encoding="utf-8", errors="replace") as log:
-            sys.stderr.write(log.read())
-        sys.exit("tools/quickstart: the server did not start; its log is above")
+            said = log.read()
+        if said.count("\nlistening on ") >= listeners:
+            return None
+        if ended or time.monotonic() > deadline:
+            return said
+        time.sleep(0.02)
 
 
 def client_tls(home):
@@ -157,17 +182,13 @@ def main():
 
     temporary = args.home is None
     home = os.path.abspath(args.home) if args.home else tempfile.mkdtemp(prefix="postern-quickstart-")
-    os.makedirs(home, exist_ok=True)
-    ports = {"smtp": free_port(2525), "submission": free_port(2587), "imaps": free_port(2993)}
-    passwords = {name: secrets.token_urlsafe(9) for name in ACCOUNTS}
-    make_home(home, passwords, ports)
-
-    log_path = f"{home}/log"
-    with open(log_path, "w", encoding="utf-8") as log:
-        server = subprocess.Popen([args.postern, "serve", "-f", f"{home}/smtpd.conf"], stdout=log, stderr=log)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    server = None
     try:
-        wait_for(server, ports, log_path)
+        os.makedirs(home, exist_ok=True)
+        passwords = {name: secrets.token_urlsafe(9) for name in ACCOUNTS}
+        make_home(home, passwords)
+        server, ports, log_path = start(args.postern, home)
         subject = f"First light {secrets.token_hex(4)}"
         begun = time.monotonic()
         send(home, ports, passwords, subject)
@@ -187,12 +208,12 @@ def main():
             return 0
         finally:
             tail.terminate()
+            tail.wait()
+    except KeyboardInterrupt:
+        return 130
     finally:
-        server.terminate()
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        if server is not None:
+            stop(server)
         if temporary:
             shutil.rmtree(home, ignore_errors=True)
 
