@@ -28,8 +28,10 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
 
 find_program(POSTERN_CCACHE ccache)
 if(POSTERN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Precompiled headers are cached only with these two allowances; the PCH itself is part of the hash.
+  # Precompiled headers are cached only with these allowances; the PCH itself is part of the hash. With the base folder, a second
+  # checkout finds what the first one compiled.
   set(CMAKE_C_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${POSTERN_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_C_COMPILER_LAUNCHER}")
 endif()
