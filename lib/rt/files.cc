@@ -49,16 +49,22 @@ StatusOr<std::string> ReadFile(Files& files, const std::string& path, uint64_t l
 
 Status WriteFileDurably(Files& files, const std::string& path, std::string_view data, uint32_t mode) {
   const std::string temporary = path + ".new";
+  Status status = OkStatus();
   {
     OpenOptions options;
     options.write = options.create = options.truncate = true;
     options.mode = mode;
     StatusOr<std::unique_ptr<File>> file = files.Open(temporary, options);
     if (!file.ok()) return file.status();
-    POSTERN_RETURN_IF_ERROR((*file)->WriteAt(0, data));
-    POSTERN_RETURN_IF_ERROR((*file)->Sync());
+    status = (*file)->WriteAt(0, data);
+    if (status.ok()) status = (*file)->Sync();
   }
-  POSTERN_RETURN_IF_ERROR(files.Rename(temporary, path));
+  if (status.ok()) status = files.Rename(temporary, path);
+  if (!status.ok()) {
+    // On a full disk half a file would take the room that is wanted.
+    (void)files.Unlink(temporary);
+    return status;
+  }
   return files.SyncDirectory(ParentOf(path));
 }
 

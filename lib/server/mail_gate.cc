@@ -81,6 +81,13 @@ class QueuedMessage final : public service::IncomingMessage {
   std::string content_;
 };
 
+// ShareOf names the client whose share a session counts in: an IPv4 address, or the /64 of an IPv6 one, which is the least that
+// one customer gets (RFC 6177 §2) and holds more addresses than could be counted.
+std::string ShareOf(const Endpoint& remote) {
+  if (remote.is_unix()) return "";
+  return std::string(remote.address.is_v6() ? remote.address.bytes().substr(0, 8) : remote.address.bytes());
+}
+
 policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Address& sender,
                                   const mail::Address& recipient) {
   policy::EnvelopeContext context;
@@ -111,15 +118,15 @@ MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queu
       accounts_(&world->processes(), &world->files()) {}
 
 std::optional<mail::Reply> MailGate::Greet(const SmtpSessionFacts& facts) {
-  const std::string address = facts.remote.is_unix() ? "" : facts.remote.address.ToString();
+  const std::string share = ShareOf(facts.remote);
   const bool exempt = facts.listener->is_local_socket || runtimes_->Get()->IsOwnAddress(facts.remote.address);
   const std::lock_guard<std::mutex> lock(mutex_);
   if (sessions_ >= limits_.max_sessions) return mail::Reply(421, {4, 3, 2}, "Too many connections, try again later");
-  size_t& of_address = sessions_by_address_[address];
-  if (!exempt && of_address >= limits_.max_sessions_per_address) {
+  size_t& of_share = sessions_by_share_[share];
+  if (!exempt && of_share >= limits_.max_sessions_per_address) {
     return mail::Reply(421, {4, 7, 0}, "Too many connections from your address, try again later");
   }
-  ++of_address;
+  ++of_share;
   ++sessions_;
   return std::nullopt;
 }
@@ -127,8 +134,8 @@ std::optional<mail::Reply> MailGate::Greet(const SmtpSessionFacts& facts) {
 void MailGate::Left(const SmtpSessionFacts& facts) {
   const std::lock_guard<std::mutex> lock(mutex_);
   --sessions_;
-  const auto it = sessions_by_address_.find(facts.remote.is_unix() ? "" : facts.remote.address.ToString());
-  if (it != sessions_by_address_.end() && --it->second == 0) sessions_by_address_.erase(it);
+  const auto it = sessions_by_share_.find(ShareOf(facts.remote));
+  if (it != sessions_by_share_.end() && --it->second == 0) sessions_by_share_.erase(it);
 }
 
 rt::Task<std::string> MailGate::ReverseName(rt::Executor& loop, IpAddress address) {

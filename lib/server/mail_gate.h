@@ -20,7 +20,7 @@ namespace postern::server {
 struct MailGateLimits {
   // Sessions at a time: more are told 421 before the greeting.
   size_t max_sessions = 20'000;
-  // … of one address; this machine's own addresses are exempt. A net of bots may fill its share, not the server.
+  // … of one IPv4 address or one IPv6 network (/64); this machine's own addresses are exempt. A net of bots may fill its share, not the server.
   size_t max_sessions_per_address = 100;
   // How long the client's name is looked for.
   Duration reverse_name_timeout = absl::Seconds(3);
@@ -58,7 +58,7 @@ class MailGate final : public service::SmtpBackend {
 
   std::mutex mutex_;
   size_t sessions_ = 0;
-  std::map<std::string, size_t, std::less<>> sessions_by_address_;
+  std::map<std::string, size_t, std::less<>> sessions_by_share_;
 };
 
 // EnvelopesFor makes the queue's envelopes of what expansion found for one recipient.

@@ -1,8 +1,11 @@
 #include "lib/rt/asio/posix_files.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include <gtest/gtest.h>
@@ -69,6 +72,31 @@ TEST_F(PosixFilesTest, ActsAsAnotherUserOnOneThread) {
   EXPECT_EQ(ReadFile(*other, Path("ours"), 10).status().code(), StatusCode::kPermissionDenied);
   EXPECT_EQ(ReadFile(*files_.As(Credentials{.uid = 54321, .gid = 1}), Path("theirs"), 10).status().code(),
             StatusCode::kPermissionDenied);
+}
+
+// A write that the system takes in part is gone on with, and what stops it is told: never is a part called the whole.
+TEST_F(PosixFilesTest, AShortWriteIsNotTakenForAWholeOne) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto ignored = signal(SIGXFSZ, SIG_IGN);
+  const rlimit low{.rlim_cur = 1000, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+  OpenOptions options;
+  options.append = options.create = true;
+  const std::string data(5000, 'x');
+  {
+    const auto appended = files_.Open(Path("a"), options);
+    EXPECT_EQ(ErrnoOf((*appended)->Append(data)), EFBIG);
+    options.append = false, options.write = true;
+    const auto written = files_.Open(Path("w"), options);
+    EXPECT_EQ(ErrnoOf((*written)->WriteAt(0, data)), EFBIG);
+    EXPECT_EQ((*written)->Stat()->size_bytes, 1000u) << "the system did take a part";
+    EXPECT_FALSE(WriteFileDurably(files_, Path("d"), data, 0600).ok());
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, ignored);
+  EXPECT_EQ(files_.Stat(Path("d")).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(files_.List(root_)->size(), 2u) << "nothing half is left beside them";
 }
 
 TEST_F(PosixFilesTest, ALockedFileIsNoticed) {

@@ -1,4 +1,5 @@
 // What other programs do to a Maildir behind our back.
+#include "lib/store/sqlite/database.h"
 #include "tests/unit/store/mailbox/store_fixture.h"
 
 namespace postern::mailbox {
@@ -118,6 +119,33 @@ TEST_F(MaildirExternalTest, OddFilesConcernOnlyThemselves) {
   size_t readable = 0;
   for (const MessageInfo& message : inbox->messages()) readable += inbox->OpenContent(message.uid).ok() ? 1 : 0;
   EXPECT_EQ(readable, geteuid() == 0 ? 3u : 2u);
+}
+
+// RFC 3501 §2.3.1.1: UIDs only grow. When they are used up the mailbox gets a new UIDVALIDITY and begins anew.
+TEST_F(MaildirExternalTest, UsedUpUidsMeanNewUidValidity) {
+  Shell("echo a > cur/1.a:2,S && echo b > cur/2.b:2,");
+  const uint32_t before = [&] {
+    auto inbox = Inbox();
+    EXPECT_EQ(Shown(*inbox), "1(\\Seen) 2()");
+    return inbox->uid_validity();
+  }();
+  store_.reset();
+  {
+    auto database = sqlite::Database::Open(scratch_.world_.files(), scratch_.root_ + "/postern.index");
+    ASSERT_TRUE(database.ok()) << Text(database.status());
+    ASSERT_TRUE((*database)->Execute("UPDATE folder SET uid_next = 4294967294").ok());
+  }
+  store_ = scratch_.Open();
+  Shell("echo c > new/3.c");
+  auto inbox = Inbox();
+  EXPECT_EQ(Shown(*inbox), "1(\\Seen) 2() 4294967294()");
+  EXPECT_EQ(inbox->uid_validity(), before);
+  Shell("echo d > new/4.d && echo e > new/5.e");
+  // An opened mailbox whose numbers no longer mean anything cannot go on.
+  EXPECT_FALSE(inbox->Sync().ok());
+  inbox = Inbox();
+  EXPECT_EQ(Shown(*inbox), "1(\\Seen) 2() 3() 4() 5()");
+  EXPECT_GT(inbox->uid_validity(), before);
 }
 
 TEST_F(MaildirExternalTest, TwoFilesOfOneBaseAreTwoMessages) {
