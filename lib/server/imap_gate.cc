@@ -42,7 +42,8 @@ StatusOr<std::shared_ptr<mailbox::MailStore>> MailStores::Open(const std::string
   if (!store.ok()) return store.status();
   opened->store = std::move(*store);
   std::shared_ptr<mailbox::MailStore> shared(opened, opened->store.get());
-  known = shared;
+  // One that can only be read is not kept for others: the next login tries anew.
+  if (shared->is_writable()) known = shared;
   std::erase_if(stores_, [](const auto& each) { return each.second.expired(); });
   return shared;
 }

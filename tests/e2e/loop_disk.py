@@ -65,9 +65,9 @@ class LoopDisk:
             raise AssertionError(f"fsck: {done.stdout}{done.stderr}")
         self.mount()
 
-    def remount(self, how):
-        """`how` is "ro" or "rw"."""
-        run("mount", "-o", f"remount,{how}", self.path)
+    def make_read_only(self):
+        """What the kernel does with `errors=remount-ro` when the disk fails. restore_power() repairs it."""
+        run("mount", "-o", "remount,abort", self.path)
 
     def close(self):
         if self.mounted:

@@ -180,6 +180,9 @@ class MailStore {
   virtual ~MailStore() = default;
 
   virtual char separator() const = 0;
+  // is_writable is false for a store that could only be opened for reading, because its disk is full or read-only: whoever opens
+  // it anew later may find it whole.
+  virtual bool is_writable() const { return true; }
 
   // List gives all mailboxes, the levels above them and the subscribed names that are gone, INBOX first, then by name.
   virtual StatusOr<std::vector<MailboxEntry>> List() = 0;

@@ -46,7 +46,7 @@ StatusOr<FolderRow> MaildirAccount::FindFolder(const std::string& folder) {
   if (!present.ok()) return present.status();
   if (*present) return std::move(**present);
 
-  POSTERN_RETURN_IF_ERROR(MakeFolder(folder));
+  if (trouble.ok()) POSTERN_RETURN_IF_ERROR(MakeFolder(folder));
   sqlite::Transaction transaction(index->database());
   POSTERN_RETURN_IF_ERROR(transaction.begun());
   // Another process may have been first.
@@ -59,6 +59,7 @@ StatusOr<FolderRow> MaildirAccount::FindFolder(const std::string& folder) {
   if (!uid_validity.ok()) return uid_validity.status();
   row.uid_validity = *uid_validity;
   POSTERN_RETURN_IF_ERROR(index->AddFolder(row));
+  if (!trouble.ok()) new_rows.insert(row.id);
   POSTERN_RETURN_IF_ERROR(transaction.Commit());
   return row;
 }
@@ -76,7 +77,8 @@ StatusOr<uint32_t> MaildirAccount::NextUidValidity() {
   const int64_t now_s = absl::ToUnixSeconds(clock.WallNow());
   const uint64_t next = std::max(last + 1, static_cast<uint64_t>(std::clamp<int64_t>(now_s, 1, kMaxNumber - 1)));
   if (next > kMaxNumber) return ResourceExhausted("no UIDVALIDITY is left");
-  POSTERN_RETURN_IF_ERROR(rt::WriteFileDurably(files, path, StrCat(next, "\n"), 0600));
+  // A number that cannot be kept is right all the same: it ends with the copy of the index, and the next one is later.
+  if (trouble.ok()) POSTERN_RETURN_IF_ERROR(rt::WriteFileDurably(files, path, StrCat(next, "\n"), 0600));
   return static_cast<uint32_t>(next);
 }
 

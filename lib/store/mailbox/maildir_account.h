@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,11 @@
 #include "lib/store/mailbox/maildir_store.h"
 
 namespace postern::mailbox {
+
+// IsDiskTrouble tells whether `status` says that a disk is full or read-only: what is there can be read all the same.
+inline bool IsDiskTrouble(const Status& status) {
+  return status.code() == StatusCode::kResourceExhausted || status.code() == StatusCode::kPermissionDenied;
+}
 
 class MaildirAccount {
  public:
@@ -31,6 +37,10 @@ class MaildirAccount {
   const MaildirStoreOptions options;
   std::mutex mutex;
   std::unique_ptr<MaildirIndex> index;
+  // trouble: why the disk cannot be written. Then `index` is a copy in memory, the mailboxes are read-only, and UIDs that the
+  // copy does not know are given out only in `new_rows`, the mailboxes that the index never had.
+  Status trouble;
+  std::set<int64_t> new_rows;
 
   // Paths.
   std::string FolderPath(const std::string& folder) const;

@@ -149,6 +149,16 @@ StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::Open(rt::Files& files, con
   }
 }
 
+StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::OpenCopy(rt::Files& files, const std::string& path) {
+  StatusOr<std::unique_ptr<sqlite::Database>> database = sqlite::Database::OpenCopy(files, path);
+  if (!database.ok()) return database.status();
+  std::unique_ptr<MaildirIndex> index(new MaildirIndex());
+  index->database_ = std::move(*database);
+  index->statements_.resize(kWhichCount);
+  POSTERN_RETURN_IF_ERROR(index->database_->Migrate(kSchema));
+  return index;
+}
+
 StatusOr<sqlite::Statement*> MaildirIndex::Get(size_t which) {
   std::optional<sqlite::Statement>& slot = statements_[which];
   if (!slot) {

@@ -44,6 +44,9 @@ class MaildirIndex {
   // Open opens or makes `path`. A damaged index is moved aside (to `path`.broken) and a new one begun: new UIDVALIDITYs follow.
   static StatusOr<std::unique_ptr<MaildirIndex>> Open(rt::Files& files, const std::string& path, int busy_timeout_ms);
 
+  // OpenCopy is a copy in memory of what `path` holds, for a disk that cannot be written: changes to it are lost.
+  static StatusOr<std::unique_ptr<MaildirIndex>> OpenCopy(rt::Files& files, const std::string& path);
+
   sqlite::Database& database() { return *database_; }
 
   StatusOr<std::optional<FolderRow>> FindFolder(const std::string& folder);

@@ -210,7 +210,11 @@ class MaildirMailbox final : public Mailbox {
       if (!fresh.ok()) return fresh.status();
       needed = !fresh->empty();
     }
-    if (*needed) POSTERN_RETURN_IF_ERROR(ScanNow(publish));
+    if (*needed) {
+      const Status scanned = ScanNow(publish);
+      // On a disk that cannot be written just now the mailbox stays as it was last known.
+      if (!scanned.ok() && !IsDiskTrouble(scanned)) return scanned;
+    }
     row = Row();
     if (!row.ok()) return row.status();
     return Refresh(*row);
@@ -376,6 +380,7 @@ class MaildirMailbox final : public Mailbox {
   }
 
   StatusOr<CopyResult> Transfer(const UidSet& uids, const std::string& target, bool move) {
+    if (!account_->trouble.ok()) return account_->trouble;
     const StatusOr<std::string> canonical = CanonicalName(target, '.', account_->options.name_limits);
     if (!canonical.ok()) return canonical.status();
     const std::string target_folder = FolderOfName(*canonical);

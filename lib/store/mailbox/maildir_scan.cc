@@ -150,6 +150,8 @@ StatusOr<bool> MaildirAccount::TakeIn(FolderRow& row, std::vector<Found>& found,
     if (!taken.contains(message.base) && found.size() < options.max_messages) missing.push_back(message);
   }
 
+  // A UID given out now would be forgotten, and another message would get it.
+  if (!trouble.ok() && !new_rows.contains(row.id)) arrivals.clear();
   if (!arrivals.empty() || !renamed.empty()) ++row.highest_modseq;
   if (!renamed.empty()) {
     const StatusOr<KeywordTable> table = KeywordsOf(row);

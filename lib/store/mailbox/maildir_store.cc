@@ -31,6 +31,7 @@ class MaildirStore final : public MailStore {
   }
 
   Status Create(const std::string& name) override {
+    if (!account_->trouble.ok()) return account_->trouble;
     const StatusOr<std::string> canonical = Canonical(name);
     if (!canonical.ok()) return canonical.status();
     const std::lock_guard<std::mutex> lock(account_->mutex);
@@ -46,6 +47,7 @@ class MaildirStore final : public MailStore {
   }
 
   Status Delete(const std::string& name) override {
+    if (!account_->trouble.ok()) return account_->trouble;
     const StatusOr<std::string> canonical = Canonical(name);
     if (!canonical.ok()) return canonical.status();
     if (*canonical == "INBOX") return InvalidArgument("INBOX cannot be deleted");
@@ -66,6 +68,7 @@ class MaildirStore final : public MailStore {
   }
 
   Status Rename(const std::string& from, const std::string& to) override {
+    if (!account_->trouble.ok()) return account_->trouble;
     const StatusOr<std::string> source = Canonical(from);
     if (!source.ok()) return source.status();
     const StatusOr<std::string> target = Canonical(to);
@@ -135,13 +138,17 @@ class MaildirStore final : public MailStore {
     return status;
   }
 
+  bool is_writable() const override { return account_->trouble.ok(); }
+
   StatusOr<std::unique_ptr<Mailbox>> Open(const std::string& name, bool read_only) override {
     const StatusOr<std::string> canonical = Canonical(name);
     if (!canonical.ok()) return canonical.status();
-    return MakeMaildirMailbox(account_, FolderOfName(*canonical), *canonical, read_only);
+    return MakeMaildirMailbox(account_, FolderOfName(*canonical), *canonical,
+                              read_only || !account_->trouble.ok());
   }
 
   StatusOr<std::unique_ptr<Appender>> StartAppend(const std::string& name) override {
+    if (!account_->trouble.ok()) return account_->trouble;
     const StatusOr<std::string> canonical = Canonical(name);
     if (!canonical.ok()) return canonical.status();
     const std::string folder = FolderOfName(*canonical);
@@ -273,10 +280,15 @@ StatusOr<std::unique_ptr<MailStore>> OpenMaildirStore(rt::Files& files, rt::Cloc
                                                       const MaildirStoreOptions& options) {
   auto account = std::make_shared<MaildirAccount>(files, clock, random, root, hub, options);
   POSTERN_RETURN_IF_ERROR(account->MakeFolder(""));
-  StatusOr<std::unique_ptr<MaildirIndex>> index =
-      MaildirIndex::Open(files, StrCat(root, "/postern.index"), options.busy_timeout_ms);
-  if (!index.ok()) return index.status();
+  const std::string path = StrCat(root, "/postern.index");
+  StatusOr<std::unique_ptr<MaildirIndex>> index = MaildirIndex::Open(files, path, options.busy_timeout_ms);
+  if (!index.ok() && IsDiskTrouble(index.status())) {
+    account->trouble = index.status();
+    index = MaildirIndex::OpenCopy(files, path);
+  }
+  if (!index.ok()) return account->trouble.ok() ? index.status() : account->trouble;
   account->index = std::move(*index);
+  if (!account->trouble.ok()) return std::unique_ptr<MailStore>(std::make_unique<MaildirStore>(account));
   auto store = std::make_unique<MaildirStore>(account);
   store->RemoveGraves();
   return std::unique_ptr<MailStore>(std::move(store));

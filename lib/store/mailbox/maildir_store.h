@@ -45,9 +45,9 @@ struct MaildirStoreOptions {
   Duration tmp_lifetime = absl::Hours(36);
 };
 
-// OpenMaildirStore opens the account whose Maildir is `root` (no trailing slash), making what is missing. `files` already acts
-// as the account's user (rt::Files::As). `hub` may be null: then only sessions of this store hear of each other's changes. All
-// references outlive the store and what it hands out.
+// OpenMaildirStore opens the account whose Maildir is `root` (no trailing slash), making what is missing; on a disk that is full
+// or read-only it opens it for reading. `files` already acts as the account's user (rt::Files::As). `hub` may be null: then only
+// sessions of this store hear of each other's changes. All references outlive the store and what it hands out.
 StatusOr<std::unique_ptr<MailStore>> OpenMaildirStore(rt::Files& files, rt::Clock& clock, rt::Random& random,
                                                       const std::string& root, ChangeHub* hub = nullptr,
                                                       const MaildirStoreOptions& options = {});

@@ -189,6 +189,55 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
   return database;
 }
 
+namespace {
+
+// CopyInto copies the database at `path` into `target`, which is empty. With `immutable` SQLite looks at the file alone, not at
+// its log, and needs no shared memory, which could not be made.
+bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const char* vfs) {
+  std::string uri = "file:";
+  for (const char c : path) {
+    // The characters with a meaning in a URI (RFC 3986 §2.1).
+    if (c == '%' || c == '?' || c == '#') {
+      StrAppend(uri, "%", Hex(static_cast<uint64_t>(static_cast<unsigned char>(c)), 2));
+    } else {
+      uri.push_back(c);
+    }
+  }
+  if (immutable) uri += "?immutable=1";
+  sqlite3* source = nullptr;
+  int code = sqlite3_open_v2(uri.c_str(), &source, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, vfs);
+  if (code == SQLITE_OK) {
+    sqlite3_backup* backup = sqlite3_backup_init(target, "main", source, "main");
+    if (backup != nullptr) {
+      code = sqlite3_backup_step(backup, -1);
+      sqlite3_backup_finish(backup);
+    } else {
+      code = SQLITE_ERROR;
+    }
+  }
+  sqlite3_close_v2(source);
+  return code == SQLITE_DONE;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Database>> Database::OpenCopy(rt::Files& files, const std::string& path,
+                                                       const DatabaseOptions& options) {
+  for (const bool immutable : {false, true}) {
+    sqlite3* handle = nullptr;
+    const int code = sqlite3_open_v2(":memory:", &handle,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                                     nullptr);
+    std::unique_ptr<Database> database(new Database(path, handle));
+    if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("copy database ", path));
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    POSTERN_RETURN_IF_ERROR(database->Execute(StrCat("PRAGMA cache_size=-", options.cache_kib)));
+    if (!files.Stat(path).ok()) return database;
+    if (CopyInto(handle, path, immutable, files.SqliteVfs()) && database->Check().ok()) return database;
+  }
+  return DataLoss(StrCat("copy database ", path, ": it cannot be read"));
+}
+
 Database::~Database() { sqlite3_close_v2(handle_); }
 
 Status Database::Migrate(std::span<const char* const> steps) {

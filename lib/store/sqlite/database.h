@@ -75,6 +75,10 @@ class Database {
   // file that is no database, or a broken one, is kDataLoss and stays as it is.
   static StatusOr<std::unique_ptr<Database>> Open(rt::Files& files, const std::string& path,
                                                   const DatabaseOptions& options = {});
+  // OpenCopy reads `path` into a database in memory, without writing anything: for a disk that is full or read-only. Without
+  // the file the copy is empty. What other connections committed a moment ago may be missing.
+  static StatusOr<std::unique_ptr<Database>> OpenCopy(rt::Files& files, const std::string& path,
+                                                      const DatabaseOptions& options = {});
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -36,6 +37,37 @@ class DatabaseTest : public ::testing::Test {
   rt::PosixFiles files_;
   std::string root_;
 };
+
+TEST_F(DatabaseTest, ACopyIsReadWithoutWriting) {
+  const std::string path = root_ + "/t.db";
+  const auto sum_of_copy = [&]() -> int64_t {
+    StatusOr<std::unique_ptr<Database>> copy = Database::OpenCopy(files_, path);
+    if (!copy.ok()) return -1;
+    StatusOr<Statement> query = (*copy)->Prepare("SELECT sum(id) FROM t");
+    if (!query.ok()) return -2;
+    (void)query->Step();
+    const int64_t sum = query->Int(0);
+    query->Reset();
+    return (*copy)->Execute("INSERT INTO t(id, body) VALUES(100, 'x')").ok() ? sum : -3;
+  };
+  EXPECT_EQ(sum_of_copy(), -2);  // nothing there: an empty copy
+  std::unique_ptr<Database> database = Open();
+  ASSERT_TRUE(database->Execute("INSERT INTO t(id, body) VALUES(3, 'x')").ok());
+  EXPECT_EQ(sum_of_copy(), 3);  // its log is read as long as its writer is there
+  database.reset();
+  const auto names = [&] {
+    std::string text;
+    const StatusOr<std::vector<rt::DirectoryEntry>> entries = files_.List(root_);
+    if (!entries.ok()) return text;
+    std::set<std::string> sorted;
+    for (const rt::DirectoryEntry& entry : *entries) sorted.insert(entry.name);
+    for (const std::string& name : sorted) text += name + " ";
+    return text;
+  };
+  const std::string before = names();
+  EXPECT_EQ(sum_of_copy(), 3);
+  EXPECT_EQ(names(), before) << "the copy made files";
+}
 
 TEST_F(DatabaseTest, KeepsWhatWasCommitted) {
   const std::string octets("a\0b\xff", 4);
