@@ -8,6 +8,7 @@ import threading
 from harness import DOMAIN
 
 BIG_EVERY, BIG_BYTES = 20, 300 * 1024  # large bodies live in files of their own in the queue
+MESSAGES_A_SESSION = 50
 END = b"-- the end of it --"
 ID = re.compile(rb"^X-Test-Id: (\S+)", re.MULTILINE)
 
@@ -15,8 +16,9 @@ ID = re.compile(rb"^X-Test-Id: (\S+)", re.MULTILINE)
 class Load:
     """`clients` threads that submit to alice, to bob, or to both, from start() to stop(). Lost connections are made again."""
 
-    def __init__(self, server, clients=4):
+    def __init__(self, server, clients=4, domain=DOMAIN):
         self.server = server
+        self.domain = domain
         self.clients = clients
         self.acknowledged = {}  # id: the recipients
         self.attempted = {}
@@ -39,12 +41,13 @@ class Load:
             if each.is_alive():
                 raise AssertionError("a client hangs")
 
-    def _new_message(self):
+    def new_message(self, who=None):
+        """(its id, who gets it, its text)"""
         with self.lock:
             number = self.next_id
             self.next_id += 1
             name = f"{number}"
-            who = [("alice",), ("bob",), ("alice", "bob")][number % 3]
+            who = who or [("alice",), ("bob",), ("alice", "bob")][number % 3]
             self.attempted[name] = who
         size = BIG_BYTES if number % BIG_EVERY == 0 else 2000
         body = b"0123456789abcdefghijklmnopqrstuvwxyz\r\n" * (size // 38)
@@ -54,9 +57,11 @@ class Load:
         while not self.stopping.is_set():
             try:
                 with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"], local_hostname="load.test", timeout=30) as smtp:
-                    while not self.stopping.is_set():
-                        name, who, text = self._new_message()
-                        smtp.sendmail(f"sender@{DOMAIN}", [f"{each}@{DOMAIN}" for each in who], text)
+                    for _ in range(MESSAGES_A_SESSION):
+                        if self.stopping.is_set():
+                            break
+                        name, who, text = self.new_message()
+                        smtp.sendmail(f"sender@{DOMAIN}", [f"{each}@{self.domain}" for each in who], text)
                         with self.lock:
                             self.acknowledged[name] = who
             except (OSError, smtplib.SMTPServerDisconnected):  # the server is down

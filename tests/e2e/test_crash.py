@@ -2,6 +2,7 @@
 
 import imaplib
 import random
+import re
 import signal
 import ssl
 import threading
@@ -12,7 +13,8 @@ import harness
 import load
 import loop_disk
 
-KILLS, CUTS = 50, 20
+KILLS, CUTS, RELAY_KILLS = 50, 20, 16
+MOST_CONNECTIONS = 10  # of a relay to one host
 DRAIN_SECONDS = 60
 
 
@@ -68,6 +70,8 @@ class Crash(unittest.TestCase):
         traffic = load.Load(server)
         dice = random.Random(20)
         traffic.start()
+        appending = Appender(server, traffic)
+        appending.start()
         for _ in range(CUTS):
             time.sleep(dice.uniform(0.3, 1.2))
             disk.cut_power()
@@ -76,18 +80,54 @@ class Crash(unittest.TestCase):
             server.start()
         time.sleep(0.5)
         traffic.stop()
+        appending.stop()
         # What the clients were told while the disk was already dead is no promise broken, but a 4xx.
         self.assertEqual([each for each in traffic.refused if "(45" not in each and "(421" not in each], [])
         traffic.refused.clear()
         self.check(server, traffic)
+        appending.check(self)
         self.assertEqual(server.stop(), 0)
 
+    def test_relay_through_kills(self):
+        """At least once, and a second copy only of what was under way at a kill."""
+        last = harness.Server(domain="next.test")
+        self.addCleanup(last.close)
+        first = harness.Server(extra="queue retry-delay 1s", rules=(
+            f'action "onward" relay host "smtp://127.0.0.1:{last.ports["smtp"]}"\n'
+            'match for domain "next.test" action "onward"'))
+        self.addCleanup(first.close)
+        traffic = load.Load(first, clients=2, domain="next.test")
+        dice = random.Random(12)
+        traffic.start()
+        for turn in range(RELAY_KILLS):
+            time.sleep(dice.uniform(0.2, 0.8))
+            # The last kills are of the first hop: a route that failed rests for a while, which a start forgets.
+            victim = last if turn % 4 == 1 else first
+            victim.stop(signal.SIGKILL)
+            victim.start()
+        traffic.stop()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while True:
+            mailboxes = {name: load.found_in(last, name) for name in ("alice", "bob")}
+            missing = [(identity, name) for identity, who in traffic.acknowledged.items() for name in who
+                       if identity not in mailboxes[name][0]]
+            if not missing or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        self.assertEqual(missing, [], f"acknowledged and lost\n{first.log()[-5000:]}")
+        self.assertEqual([torn for _, torn in mailboxes.values()], [[], []])
+        copies = sum(count - 1 for counts, _ in mailboxes.values() for count in counts.values())
+        self.assertEqual(traffic.refused, [])
+        print(f"{len(traffic.acknowledged)} acknowledged, {copies} copies", end=" ... ", flush=True)
+        self.assertLessEqual(copies, RELAY_KILLS * MOST_CONNECTIONS * 2)  # a message has at most two recipients here
 
-class Reader:
-    """A client that reads and flags alice's mail meanwhile, so that files move from new to cur under the delivery."""
 
-    def __init__(self, server):
+class Client:
+    """A thread with an IMAP session, made anew whenever the server comes back."""
+
+    def __init__(self, server, user):
         self.server = server
+        self.user = user
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.context = ssl.create_default_context(cafile=f"{server.home}/cert.pem")
@@ -99,21 +139,75 @@ class Reader:
         self.stopping.set()
         self.thread.join(60)
 
+    def connect(self):
+        imap = imaplib.IMAP4_SSL("localhost", self.server.ports["imaps"], ssl_context=self.context, timeout=30)
+        try:
+            imap.login(f"{self.user}@{harness.DOMAIN}", harness.PASSWORD)
+        except (OSError, imaplib.IMAP4.error):
+            imap.shutdown()
+            raise
+        return imap
+
     def _run(self):
         while not self.stopping.is_set():
             imap = None
             try:
-                imap = imaplib.IMAP4_SSL("localhost", self.server.ports["imaps"], ssl_context=self.context, timeout=30)
-                imap.login(f"alice@{harness.DOMAIN}", harness.PASSWORD)
+                imap = self.connect()
                 while not self.stopping.is_set():
-                    imap.select()
-                    imap.store("1:*", "+FLAGS.SILENT", r"(\Seen)")
-                    self.stopping.wait(0.05)
+                    self.work(imap)
             except (OSError, imaplib.IMAP4.error):  # the server is down
                 self.stopping.wait(0.02)
             finally:
                 if imap is not None:
                     imap.shutdown()
+
+
+class Appender(Client):
+    """Puts messages into bob's mailbox over IMAP: an OK is the same promise, and the UID told with it is one more."""
+
+    def __init__(self, server, traffic):
+        super().__init__(server, "bob")
+        self.traffic = traffic
+        self.uids = {}  # id: (UIDVALIDITY, UID)
+
+    def work(self, imap):
+        name, who, text = self.traffic.new_message(("bob",))
+        kind, answer = imap.append("INBOX", None, None, text)
+        if kind != "OK":  # the disk is dead
+            self.stopping.wait(0.01)
+            return
+        numbers = re.search(rb"APPENDUID (\d+) (\d+)", answer[0])
+        with self.traffic.lock:
+            self.traffic.acknowledged[name] = who
+            self.uids[name] = (int(numbers.group(1)), int(numbers.group(2)))
+
+    def check(self, test):
+        imap = self.connect()
+        imap.select(readonly=True)
+        validity = int(imap.response("UIDVALIDITY")[1][0])
+        _, lines = imap.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (X-Test-Id)])")
+        imap.logout()
+        now = {}
+        for line in lines:
+            if isinstance(line, tuple):
+                now[load.ID.search(line[1]).group(1).decode()] = (validity, int(re.search(rb"UID (\d+)", line[0]).group(1)))
+        wrong = {name: (numbers, now.get(name)) for name, numbers in self.uids.items() if now.get(name) != numbers}
+        test.assertEqual(wrong, {}, "UIDs that were told have changed")
+        test.assertEqual(len(set(now.values())), len(now))
+        test.assertGreater(len(self.uids), 20)
+        print(f"{len(self.uids)} appended", end=" ... ", flush=True)
+
+
+class Reader(Client):
+    """Reads and flags alice's mail meanwhile, so that files move from new to cur under the delivery."""
+
+    def __init__(self, server):
+        super().__init__(server, "alice")
+
+    def work(self, imap):
+        imap.select()
+        imap.store("1:*", "+FLAGS.SILENT", r"(\Seen)")
+        self.stopping.wait(0.05)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,8 @@ void QueueCore::Record(std::vector<Change> changes) {
       Merge(waiting_[id], overlay);
     }
     if (urgent || waiting_.size() >= options_.lazy_changes) {
+      // A running job has taken its list: what is urgent now must find the next one started as soon as it ends.
+      waiting_is_urgent_ = waiting_is_urgent_ || urgent;
       StartLocked();
     } else {
       StartLaterLocked(options_.lazy_delay);
@@ -152,6 +154,7 @@ QueueCore::Batch QueueCore::TakeBatch() {
   }
   writing_ = std::move(waiting_);
   waiting_.clear();
+  waiting_is_urgent_ = false;
   for (const auto& [id, overlay] : writing_) {
     const auto add = [&batch, id = id](Change::Kind kind) -> Change& {
       Change& change = batch.changes.emplace_back();
@@ -309,7 +312,7 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, c
 
   const std::lock_guard lock(mutex_);
   running_ = false;
-  if (!messages_.empty() || !flushes_.empty() || waiting_.size() >= options_.lazy_changes) {
+  if (!messages_.empty() || !flushes_.empty() || waiting_is_urgent_ || waiting_.size() >= options_.lazy_changes) {
     if (status.ok() || !messages_.empty() || !flushes_.empty()) return StartLocked();
   }
   if (!waiting_.empty()) StartLaterLocked(status.ok() ? options_.lazy_delay : options_.retry_delay);

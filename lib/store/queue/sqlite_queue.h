@@ -129,8 +129,9 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   Overlays waiting_;
   Overlays writing_;
   std::vector<std::shared_ptr<rt::Completion<Status>>> flushes_;
-  bool running_ = false;    // the job is posted or runs
-  bool timer_set_ = false;  // a later start is arranged
+  bool waiting_is_urgent_ = false;  // one of `waiting_` does not wait for company
+  bool running_ = false;            // the job is posted or runs
+  bool timer_set_ = false;          // a later start is arranged
   bool closed_ = false;
   QueueStatistics statistics_;
   QueueHealth health_;

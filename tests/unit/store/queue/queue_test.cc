@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -273,6 +274,26 @@ TEST_P(DiskQueueTest, SessionsThatWaitTogetherShareOneSync) {
   world_->Run();
   EXPECT_EQ(queue_->statistics().commits, kSessions);
   EXPECT_LE(queue_->statistics().transactions, 10u);
+}
+
+TEST_P(DiskQueueTest, AnUrgentChangeThatComesDuringAWriteDoesNotWaitForCompany) {
+  options_.lazy_delay = absl::Hours(1);
+  Start();
+  bool recorded = false;
+  queue_->SetCommitObserver([&](const std::vector<Envelope>& envelopes) {  // called by the job that writes
+    if (recorded) return;
+    recorded = true;
+    Change change = Remove(envelopes[0].id);
+    change.urgent = true;
+    queue_->Record({change});
+  });
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  ASSERT_TRUE(recorded);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (queue_->statistics().changes == 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(queue_->statistics().changes, 1u);
 }
 
 TEST_P(DiskQueueTest, AStartFindsWhatWasCommittedAndNothingElse) {
