@@ -328,6 +328,8 @@ void RelayDeliverer::Reached(const IpAddress& address, bool good) {
   }
   if (penalties_.size() >= options_.max_penalties && !penalties_.contains(address)) penalties_.erase(penalties_.begin());
   Penalty& penalty = penalties_[address];
+  // Connections that fail together fail for one reason: they count once.
+  if (loop_.Now() < penalty.until) return;
   penalty.failures = std::min(penalty.failures + 1, 1000);
   const Duration pause = std::min(options_.route_penalty * penalty.failures * penalty.failures, options_.route_penalty_max);
   penalty.until = loop_.Now() + pause;

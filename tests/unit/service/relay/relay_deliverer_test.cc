@@ -212,6 +212,11 @@ class RelayTest : public ::testing::Test {
     co_return results;
   }
 
+  Task<void> AttemptAndForget(std::vector<queue::Envelope> batch) {
+    const std::vector<DeliveryResult> results = co_await Attempt(std::move(batch), "Subject: x\r\n\r\nx\r\n");
+    (void)results;
+  }
+
   rt::sim::Simulation simulation_;
   rt::sim::Host& us_;
   rt::sim::Host& them_;
@@ -347,6 +352,24 @@ TEST_F(RelayTest, UnreachableServersAreLeftAloneForAWhile) {
   routes_.settings.route.host = "dead.example";
   routes_.settings.route.by_mx = false;
   EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kTemporary);
+  EXPECT_EQ(Send({"a@one.example"})[0].text, "451 4.4.1 All routes to destination blocked");
+  simulation_.RunFor(absl::Seconds(16));
+  EXPECT_NE(Send({"a@one.example"})[0].text, "451 4.4.1 All routes to destination blocked");
+}
+
+TEST_F(RelayTest, ConnectionsThatFailTogetherCountOnce) {
+  routes_.settings.route.host = "dead.example";
+  routes_.settings.route.by_mx = false;
+  rt::TaskGroup group;
+  simulation_.At(simulation_.now(), &us_.main_loop(), [&] {
+    for (int i = 0; i < 8; ++i) {
+      queue::Envelope envelope;
+      envelope.kind = queue::Envelope::Kind::kRelay;
+      envelope.destination = envelope.recipient = *mail::ParseAddress("a@one.example");
+      group.Spawn(AttemptAndForget({envelope}));
+    }
+  });
+  simulation_.RunFor(absl::Seconds(5));
   EXPECT_EQ(Send({"a@one.example"})[0].text, "451 4.4.1 All routes to destination blocked");
   simulation_.RunFor(absl::Seconds(16));
   EXPECT_NE(Send({"a@one.example"})[0].text, "451 4.4.1 All routes to destination blocked");
