@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "tests/unit/core/tls/make_certificate.h"
 
 namespace postern::sim_test {
 namespace {
@@ -22,17 +23,19 @@ constexpr char kZone[] =
     "mx-b IN A 192.0.2.2\n";
 constexpr char kAddressA[] = "192.0.2.1";
 constexpr char kAddressB[] = "192.0.2.2";
+constexpr char kNobody[] = "nobody@b.test";
 constexpr size_t kMaxMailBytes = 4 << 20;
 
 }  // namespace
 
 // --- MailServer ---
 
-MailServer::MailServer(Host& host, const std::string& config, LogSink* log, std::string* health)
+MailServer::MailServer(Host& host, const std::string& config, const store::QueueOptions& queue, LogSink* log,
+                       std::string* health)
     : host_(host), world_(host.world()), log_(log), health_(health) {
   server::ServerOptions options;
   options.config_text = config;
-  options.queue.wal_autocheckpoint_pages = 40;  // so that a short life has checkpoints
+  options.queue = queue;
   server::LoadedConfig loaded = server::LoadConfig(world_, options);
   if (loaded.runtime == nullptr) {
     *health_ = "the configuration is refused";
@@ -190,6 +193,7 @@ Task<void> MailWorld::SendMany(uint64_t session) {
     if (kind != 1) recipients.push_back("ann@a.test");
     if (kind >= 2) recipients.push_back("bob@a.test");
     if (kind == 1 || kind == 3) recipients.push_back("carol@b.test");
+    if (options_.bounces && number % 2 == 0) recipients.push_back(kNobody);
     const size_t body_bytes = number % options_.large_every == 0 ? options_.large_body_bytes : random.Below(1500);
     for (uint64_t attempt = 1; !give_up_; ++attempt) {
       Transmission* const mail = transmissions_.emplace_back(std::make_unique<Transmission>()).get();
@@ -212,18 +216,27 @@ Task<void> MailWorld::SendMany(uint64_t session) {
 
 // --- the world ---
 
-// Sink shows the log of a server to a person who follows a seed.
+// Sink counts failed deliveries, and shows the log of a server to a person who follows a seed.
 class MailWorld::Sink : public LogSink {
  public:
   Sink(rt::sim::Simulation& simulation, std::string who) : simulation_(simulation), who_(std::move(who)) {}
   void Write(const LogRecord& record) override {
     if (simulation_.tracing()) simulation_.Tell(StrCat(who_, " log: ", FormatLogRecord(record)));
+    if (record.event != "delivery" || record.level != LogLevel::kWarning) return;
+    for (const LogField& field : record.fields) {
+      if (field.name == "evpid") most_ = std::max(most_, ++attempts_[field.value]);
+    }
   }
+  uint64_t most() const { return most_; }
 
  private:
   rt::sim::Simulation& simulation_;
   std::string who_;
+  std::map<std::string, uint64_t> attempts_;  // that failed, by envelope
+  uint64_t most_ = 0;
 };
+
+uint64_t MailWorld::failed_attempts() const { return std::max(log_a_->most(), log_b_->most()); }
 
 MailWorld::MailWorld(Run& run, const MailWorldOptions& options) : run_(run), options_(options) {
   rt::sim::Simulation& simulation = run_.simulation();
@@ -255,6 +268,11 @@ void MailWorld::Furnish(Host& host) {
   POSTERN_CHECK(rt::WriteFileDurably(files, "/zone", kZone, 0644).ok());
   POSTERN_CHECK(rt::MakeDirectories(files, "/home", 0755).ok());
   POSTERN_CHECK(rt::MakeDirectories(files, "/var/spool", 0755).ok());
+  if (options_.tls) {
+    const tls_test::Made made = tls_test::MakeCertificate({.common_name = host.name(), .dns_names = {host.name()}});
+    POSTERN_CHECK(rt::WriteFileDurably(files, "/certificate", made.certificate_pem, 0644).ok());
+    POSTERN_CHECK(rt::WriteFileDurably(files, "/key", made.key_pem, 0600).ok());
+  }
   host.disk().SyncAll();
 }
 
@@ -269,7 +287,8 @@ std::string MailWorld::ConfigOf(const std::string& domain, const std::string& ad
   }
   StrAppend(config, "table accounts { sender = \"0:0:/home/sender\", ann = \"0:0:/home/ann\", bob = \"0:0:/home/bob\", ",
             "carol = \"0:0:/home/carol\" }\n",                                          //
-            "listen on ", address, " port 25\n",                                        //
+            options_.tls ? "pki \"mx\" cert \"/certificate\"\npki \"mx\" key \"/key\"\n" : "",      //
+            "listen on ", address, " port 25", options_.tls ? " tls pki \"mx\"\n" : "\n",     //
             "action keep maildir \"/home/%{user.username}/Maildir\" virtual <addresses> userbase <accounts>\n",
             "action away relay\n",                                                      //
             "match from any for domain \"", domain, "\" action keep\n",                 //
@@ -285,11 +304,17 @@ void MailWorld::Boot() {
     if (!std::exchange(first, false) && options_.before_restart) options_.before_restart(host);
   };
   keeper_a_ = std::make_unique<Keeper>(
-      a_, [this](rt::World&) { return std::make_unique<MailServer>(*a_, ConfigOf("a.test", kAddressA), log_a_.get(), &broken_); },
+      a_, [this](rt::World&) { return std::make_unique<MailServer>(*a_, ConfigOf("a.test", kAddressA), options_.queue, log_a_.get(), &broken_); },
       keeping);
   keeper_b_ = std::make_unique<Keeper>(
-      b_, [this](rt::World&) { return std::make_unique<MailServer>(*b_, ConfigOf("b.test", kAddressB), log_b_.get(), &broken_); },
+      b_, [this](rt::World&) { return std::make_unique<MailServer>(*b_, ConfigOf("b.test", kAddressB), options_.queue, log_b_.get(), &broken_); },
       keeping);
+}
+
+void MailWorld::AwaitService() {
+  simulation().RunUntil([this] { return server_a() && server_a()->serving() && server_b() && server_b()->serving(); },
+                        simulation().now() + absl::Minutes(1));
+  run_.Require(broken_.empty(), broken_);
 }
 
 void MailWorld::Send() {
@@ -329,6 +354,10 @@ void MailWorld::Judge(uint64_t extra_copies) {
   run_.Require(broken_.empty(), broken_);
   JudgeHost(*a_, {"ann", "bob"}, 0);
   JudgeHost(*b_, {"carol"}, extra_copies);
+  JudgeNotices();
+  for (const auto& [code, count] : replies_) {
+    run_.Require(code < 500, StrCat("a client was told ", code, ": it gives its mail up"));
+  }
   // All are recipients of the same transaction: one has it if and only if the others have.
   std::map<std::string, uint64_t> ann;
   std::map<std::string, uint64_t> carol;
@@ -336,7 +365,10 @@ void MailWorld::Judge(uint64_t extra_copies) {
   ReadMaildir(*b_, "carol", &carol);
   for (const std::unique_ptr<Transmission>& each : transmissions_) {
     const std::string name = each->Name();
-    if (each->recipients.size() != 3) continue;
+    const auto has = [&each](const char* who) {
+      return std::find(each->recipients.begin(), each->recipients.end(), who) != each->recipients.end();
+    };
+    if (!has("ann@a.test") || !has("carol@b.test")) continue;
     run_.Require((ann[name] > 0) == (carol[name] > 0), StrCat(name, " went to one recipient and not to the other"));
   }
 }
@@ -363,10 +395,33 @@ void MailWorld::JudgeHost(Host& host, const std::vector<std::string>& users, uin
     if (left.ok()) run_.Require(left->empty(), StrCat(left->size(), " files are left in tmp of ", home.name));
     if (std::find(users.begin(), users.end(), home.name) != users.end()) continue;
     const StatusOr<std::vector<rt::DirectoryEntry>> strange = files.List(StrCat("/home/", home.name, "/Maildir/new"));
-    run_.Require(!strange.ok() || strange->empty(), StrCat(home.name, " got mail that nobody sent: a notice"));
+    const bool notices_expected = home.name == "sender" && options_.bounces;
+    run_.Require(!strange.ok() || strange->empty() || notices_expected, StrCat(home.name, " got a notice of nothing"));
   }
   const StatusOr<std::vector<rt::DirectoryEntry>> bodies = files.List(StrCat(kSpool, "/bodies"));
   run_.Require(!bodies.ok() || bodies->empty(), StrCat("files of messages that are gone are left at ", host.name()));
+}
+
+void MailWorld::JudgeNotices() {
+  std::map<std::string, uint64_t> notices;
+  rt::Files& files = a_->disk().view();
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List("/home/sender/Maildir/new");
+  if (entries.ok()) {
+    for (const rt::DirectoryEntry& entry : *entries) {
+      const StatusOr<std::string> text = rt::ReadFile(files, StrCat("/home/sender/Maildir/new/", entry.name), kMaxMailBytes);
+      run_.Require(text.ok() && text->find(kNobody) != std::string::npos, StrCat(entry.name, " is a wrong or torn notice"));
+      const size_t at = text->find("\nSubject: m");
+      run_.Require(at != std::string::npos, StrCat(entry.name, " does not say what came back"));
+      ++notices[text->substr(at + 10, text->find('\n', at + 1) - at - 10)];
+    }
+  }
+  for (const std::unique_ptr<Transmission>& each : transmissions_) {
+    const bool returns = std::find(each->recipients.begin(), each->recipients.end(), kNobody) != each->recipients.end();
+    const uint64_t found = notices[each->Name()];
+    const uint64_t least = returns && each->fate == Transmission::Fate::kAccepted ? 1 : 0;
+    const uint64_t most = returns && each->fate != Transmission::Fate::kNothing ? 1 : 0;
+    run_.Require(found >= least && found <= most, StrCat(found, " notices of ", each->Name(), ", of ", least, " to ", most));
+  }
 }
 
 void MailWorld::ReadMaildir(Host& host, const std::string& user, std::map<std::string, uint64_t>* copies) {

@@ -6,6 +6,7 @@
 //  - its end was answered with 250: every recipient at mx-a.test has it exactly once, every one at mx-b.test at least once;
 //  - its end was sent and nothing came back: the same, or nobody has it. The client sends the message again;
 //  - anything else: nobody has it.
+// Of what is for nobody at mx-b.test, the sender gets one notice in place of the copy, and no other notice.
 #pragma once
 
 #include <map>
@@ -24,7 +25,8 @@ namespace postern::sim_test {
 class MailServer : public Program {
  public:
   // `health` outlives the program: what went wrong that no fault explains.
-  MailServer(rt::sim::Host& host, const std::string& config, LogSink* log, std::string* health);
+  MailServer(rt::sim::Host& host, const std::string& config, const store::QueueOptions& queue, LogSink* log,
+             std::string* health);
   ~MailServer() override;
   rt::Task<void> Stop() override;
   // serving is true from the end of a good start to the stop.
@@ -64,7 +66,9 @@ struct MailWorldOptions {
   uint64_t messages_per_session = 2;
   size_t large_body_bytes = 40'000;  // of one message in `large_every`
   uint64_t large_every = 4;
-  bool tls = false;                  // certificates for both servers: mail between them is encrypted
+  bool tls = false;                  // mail between the servers is encrypted
+  bool bounces = false;              // some mail is for nobody at b.test: it comes back as a notice to its sender
+  store::QueueOptions queue = {.wal_autocheckpoint_pages = 40};  // so that a short life has checkpoints
   Duration pause_max = absl::Milliseconds(20);  // between two messages of a session
   rt::sim::NameLoss name_loss = rt::sim::NameLoss::kPrefix;
   // Called before each start of a server but the first: to arm the next crash.
@@ -81,8 +85,10 @@ class MailWorld {
   rt::sim::Host& client() { return *client_; }
   rt::sim::Simulation& simulation() { return run_.simulation(); }
 
-  // Boot starts both servers. Faults of the disks are to be armed before it or after it, as the scenario wants.
+  // Boot starts both servers.
   void Boot();
+  // AwaitService runs until both serve, for scenarios whose faults must not strike the start.
+  void AwaitService();
   // Send starts the client's sessions.
   void Send();
   // all_sent is true when each message got its 250.
@@ -93,7 +99,9 @@ class MailWorld {
   // there `extra_copies` times more than once.
   void Judge(uint64_t extra_copies);
 
-  // replies counts the final answers to MAIL, RCPT and the end of data by code.
+  // failed_attempts is how often the delivery of one envelope was put off, at most.
+  uint64_t failed_attempts() const;
+  // replies counts the refusals and the answers to the end of data, by code.
   const std::map<int, uint64_t>& replies() const { return replies_; }
   const std::vector<std::unique_ptr<Transmission>>& transmissions() const { return transmissions_; }
   // crashes is how often both servers went down together.
@@ -109,6 +117,7 @@ class MailWorld {
   std::string ConfigOf(const std::string& domain, const std::string& address) const;
   rt::Task<void> SendMany(uint64_t session);
   std::string QueueLeft(rt::sim::Host& host, MailServer* server);
+  void JudgeNotices();
   void JudgeHost(rt::sim::Host& host, const std::vector<std::string>& users, uint64_t extra_copies);
   void ReadMaildir(rt::sim::Host& host, const std::string& user, std::map<std::string, uint64_t>* copies);
 

@@ -49,7 +49,7 @@ uint64_t CrashOnce(Run& run, const CrashPlan& plan, uint64_t crash_at) {
   // What was answered and delivered stays so: the power goes once more, when all is quiet.
   more = 0;
   victim.CrashAtFileOperation(kNever, plan.kind);
-  victim.Crash(plan.kind);
+  victim.Crash(CrashKind::kPowerLoss);
   world.simulation().RunFor(absl::Seconds(10));
   world.Settle();
   world.Judge(world.crashes() - 1);

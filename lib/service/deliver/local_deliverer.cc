@@ -96,13 +96,13 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
         maildirs.push_back(&delivery);
         break;
       case LocalTarget::Kind::kMbox:
-        delivery.outcome = AppendToMbox(delivery, world_.files(), world_.clock().WallNow());
+        delivery.outcome = AppendToMbox(delivery, world_.files(), world_.clock().WallNow(), &names_);
         break;
       case LocalTarget::Kind::kNowhere:
         break;
     }
   }
-  MaildirBatch batch(options_.host_name);
+  MaildirBatch batch(options_.host_name, &names_);
   batch.Deliver(maildirs);
   if (!options_.on_maildir_changed) return;
   std::set<std::string> changed;

@@ -45,6 +45,7 @@ class LocalDeliverer final : public schedule::Deliverer {
   store::Queue& queue_;
   TargetResolver& targets_;
   const LocalDelivererOptions options_;
+  rt::DurableNames names_;
 };
 
 }  // namespace postern::deliver

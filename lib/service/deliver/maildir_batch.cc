@@ -74,7 +74,10 @@ void MaildirBatch::Deliver(const std::vector<Delivery*>& deliveries) {
       (void)files.Unlink(item.temporary);
     }
   }
-  for (auto& [folder, entry] : folders) entry.second = entry.first->SyncDirectory(folder + "/new");
+  for (auto& [folder, entry] : folders) {
+    entry.second = entry.first->SyncDirectory(folder + "/new");
+    if (entry.second.ok()) entry.second = names_->Ensure(*entry.first, folder + "/new");
+  }
   for (Item& item : items) {
     Status& outcome = item.delivery->outcome;
     // A name whose folder could not be synced may be there or not after a crash: the next attempt looks for it.
@@ -113,7 +116,10 @@ Status MaildirBatch::Prepare(Item& item) {
     const StatusOr<std::string> earlier = FindEarlier(delivery);
     if (!earlier.ok()) return earlier.status();
     // It may have been renamed and not synced: its name is made durable before it is called delivered.
-    if (!earlier->empty()) return delivery.files->SyncDirectory(*earlier);
+    if (!earlier->empty()) {
+      POSTERN_RETURN_IF_ERROR(delivery.files->SyncDirectory(*earlier));
+      return names_->Ensure(*delivery.files, *earlier);
+    }
   }
   StatusOr<std::string> folder = ChooseFolder(delivery);
   if (!folder.ok()) return folder.status();
@@ -145,6 +151,7 @@ StatusOr<std::string> MaildirBatch::ChooseFolder(const Delivery& delivery) {
 
 Status MaildirBatch::MakeFolder(rt::Files& files, const std::string& folder) {
   for (const char* part : {"/tmp", "/new", "/cur"}) {
+    names_->Forget(folder + part);
     POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(files, folder + part, kDirectoryMode));
   }
   return OkStatus();

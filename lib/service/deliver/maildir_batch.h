@@ -2,8 +2,9 @@
 //
 // Each message is written to tmp/ under a name made of its queue id, so that no two attempts at one delivery can have different
 // names. Then, for all of them: the kernel is asked to begin writing, each file is synced (one commit of the file system's
-// journal serves them all), each is renamed into new/, and each new/ that changed is synced once. Only then does any of them
-// count as delivered; the queue has kept its copy so far.
+// journal serves them all), each is renamed into new/, and each new/ that changed is synced once; before the first delivery to a
+// folder, the names on the way to it as well, as whoever made it may not have come to that. Only then does any of them count as
+// delivered; the queue has kept its copy so far.
 //
 // An attempt that may not be the first looks for its name in every folder of the account, in new/ and cur/, where a mail program
 // may have moved it: what is found there was delivered before a crash and is not delivered again.
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "lib/core/base/status.h"
+#include "lib/rt/durable_names.h"
 #include "lib/rt/files.h"
 #include "lib/service/deliver/local_target.h"
 #include "lib/store/queue/queue.h"
@@ -40,7 +42,8 @@ bool IsSafeFolderName(std::string_view name);
 
 class MaildirBatch {
  public:
-  explicit MaildirBatch(std::string host_name) : host_name_(std::move(host_name)) {}
+  // `names` is what all batches of a process know in common; it outlives them.
+  MaildirBatch(std::string host_name, rt::DurableNames* names) : host_name_(std::move(host_name)), names_(names) {}
 
   // Deliver attempts each of `deliveries`, which are for Maildirs, and sets its outcome. Blocks.
   void Deliver(const std::vector<Delivery*>& deliveries);
@@ -64,6 +67,7 @@ class MaildirBatch {
   StatusOr<std::string> FindEarlier(const Delivery& delivery);
 
   const std::string host_name_;
+  rt::DurableNames* const names_;
   // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may not be the first.
   std::map<std::string, std::map<std::string, std::string>> earlier_;
 };

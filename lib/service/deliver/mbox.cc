@@ -126,7 +126,7 @@ Status MakeInSpool(rt::Files& own_files, const rt::Credentials& user, const std:
 
 }  // namespace
 
-Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now) {
+Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now, rt::DurableNames* names) {
   const std::string& path = delivery.target.path;
   const std::string mark = StrCat("X-Postern-Queue-Id: ", queue::EnvelopeIdText(delivery.envelope->id), "\n");
   const std::string headers = mark + DeliveryHeaders(*delivery.envelope);
@@ -142,8 +142,7 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
   rt::OpenOptions open;
   open.write = true;
   StatusOr<std::unique_ptr<rt::File>> opened = delivery.files->Open(path, open);
-  const bool is_new = opened.status().code() == StatusCode::kNotFound;
-  if (is_new) {
+  if (opened.status().code() == StatusCode::kNotFound) {
     open.create = open.exclusive = true;
     opened = delivery.files->Open(path, open);
   }
@@ -156,8 +155,8 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
   POSTERN_RETURN_IF_ERROR(file.TryLock());
 
   uint64_t end = info->size_bytes;
-  const size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  // An empty one may be new.
+  if (end == 0) names->Forget(path);
   if (!delivery.envelope->fresh && end > 0) {
     const StatusOr<std::optional<uint64_t>> found = FindText(file, 0, "\n" + mark);
     if (!found.ok()) return found.status();
@@ -174,7 +173,7 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
       if (!earlier.ok()) return earlier.status();
       if (*earlier == Earlier::kWhole) {
         POSTERN_RETURN_IF_ERROR(file.Sync());
-        return folder_files.SyncDirectory(directory);
+        return names->Ensure(folder_files, path);
       }
       POSTERN_RETURN_IF_ERROR(file.Truncate(begin));
       end = begin;
@@ -201,8 +200,7 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
     (void)file.Truncate(end);
     return status;
   }
-  // A name that held mail before needs no sync, and in a folder of somebody else's the user may not have the right to it.
-  return is_new || end == 0 ? folder_files.SyncDirectory(directory) : OkStatus();
+  return names->Ensure(folder_files, path);
 }
 
 }  // namespace postern::deliver

@@ -10,14 +10,15 @@
 
 #include "lib/core/base/status.h"
 #include "lib/core/base/time.h"
+#include "lib/rt/durable_names.h"
 #include "lib/rt/files.h"
 #include "lib/service/deliver/maildir_batch.h"
 
 namespace postern::deliver {
 
-// AppendToMbox delivers `delivery` to the file delivery.target.path. `own_files` is the file system with the server's own rights:
-// in the system's mail spool they make the mailbox and PATH.lock, elsewhere they are not used. `now` is wall time. kUnavailable
-// when somebody else has the lock. Blocks.
-Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now);
+// AppendToMbox delivers `delivery` to the file delivery.target.path. `own_files` is the file system with the server's own
+// rights: in the system's mail spool they make the mailbox and PATH.lock, elsewhere they are not used. `now` is wall time.
+// kUnavailable when somebody else has the lock. `names` is what all deliveries of a process know in common. Blocks.
+Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now, rt::DurableNames* names);
 
 }  // namespace postern::deliver

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/durable_names.h"
 #include "lib/store/queue/memory_body.h"
 #include "lib/store/queue/sqlite_queue.h"
 
@@ -27,7 +28,14 @@ Status QueueCore::Open() {
   StatusOr<std::unique_ptr<SpoolDatabase>> database = SpoolDatabase::Open(world_.files(), log_, spool_, options_);
   if (!database.ok()) return database.status();
   database_ = *std::move(database);
-  POSTERN_RETURN_IF_ERROR(ReclaimBodies());
+  // The folders may have been made by a start that died before it could sync their names.
+  POSTERN_RETURN_IF_ERROR(rt::DurableNames().Ensure(world_.files(), spool_ + "/bodies"));
+  // What an earlier process wrote last is seen here though it may not be on the disk: it died, the machine did not. A file must
+  // not go for the sake of a removal that a power cut could take back. With no room to settle that, the files stay until the
+  // next start.
+  const Status settled = database_->Settle();
+  if (!settled.ok() && settled.code() != StatusCode::kResourceExhausted) return settled;
+  if (settled.ok()) POSTERN_RETURN_IF_ERROR(ReclaimBodies());
   (void)CheckSpace();
   return OkStatus();
 }

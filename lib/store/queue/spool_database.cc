@@ -117,6 +117,8 @@ Status SpoolDatabase::OpenHandle() {
   return OkStatus();
 }
 
+Status SpoolDatabase::Settle() { return handle_->database->Checkpoint(); }
+
 // After a failed sync the kernel may have dropped pages of the log that it shows us as written, so nothing may be appended
 // behind them and trusted (fsyncgate). This connection still knows where the last good transaction ended: it moves everything
 // up to there into the database, syncs that, and empties the log. Then a new connection starts from what is known to be on disk.

@@ -29,6 +29,9 @@ class SpoolDatabase {
                                                        const QueueOptions& options);
   ~SpoolDatabase();
 
+  // Settle brings to the disk all that can be read here.
+  Status Settle();
+
   // Write stores messages and changes in one transaction and returns once it is synced. A failed Status means that nothing was
   // stored; a message whose id is taken fails alone, in its `outcome`. `*gone` gets the messages that lost their last envelope,
   // whose files the caller may remove.

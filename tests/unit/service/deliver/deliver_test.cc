@@ -49,13 +49,13 @@ class DeliverTest : public ::testing::Test {
     return delivery;
   }
   Status ToMaildir(Delivery& delivery) {
-    MaildirBatch batch("mx/example:org");
+    MaildirBatch batch("mx/example:org", &names_);
     batch.Deliver({&delivery});
     return delivery.outcome;
   }
   Status ToMbox(Delivery& delivery) {
     delivery.target.path = root_ + "/mbox";
-    return AppendToMbox(delivery, files_, absl::FromUnixSeconds(1700000100));
+    return AppendToMbox(delivery, files_, absl::FromUnixSeconds(1700000100), &names_);
   }
   // Names lists all regular files below the root, without it.
   std::vector<std::string> Names() {
@@ -68,6 +68,7 @@ class DeliverTest : public ::testing::Test {
   }
 
   rt::PosixFiles files_;
+  rt::DurableNames names_;
   std::string root_;
   queue::Envelope envelope_;
 };
@@ -154,7 +155,7 @@ TEST_F(DeliverTest, ABatchOfManyIsWholeAndOneBadMailboxHarmsOnlyItself) {
   }
   std::vector<Delivery*> pointers;
   for (Delivery& delivery : deliveries) pointers.push_back(&delivery);
-  MaildirBatch batch("h");
+  MaildirBatch batch("h", &names_);
   batch.Deliver(pointers);
   for (size_t i = 0; i < 50; ++i) EXPECT_EQ(deliveries[i].outcome.ok(), i != 7) << i << Text(deliveries[i].outcome);
   EXPECT_EQ(Names().size(), 50u);
@@ -269,11 +270,11 @@ TEST_F(DeliverTest, ALockedOrHardLinkedMboxIsLeftAlone) {
   std::ofstream(root_ + "/mbox.lock") << "";
   Delivery delivery = Make("b\r\n");
   delivery.target.path = root_ + "/mbox";
-  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now()).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now(), &names_).code(), StatusCode::kUnavailable);
   EXPECT_TRUE(fs::exists(root_ + "/mbox.lock"));
-  EXPECT_TRUE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1)).ok()) << "the lock is stale";
+  EXPECT_TRUE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1), &names_).ok()) << "the lock is stale";
   fs::create_hard_link(root_ + "/mbox", root_ + "/other");
-  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now()).code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now(), &names_).code(), StatusCode::kFailedPrecondition);
 }
 
 }  // namespace
