@@ -200,7 +200,7 @@ int main(int argc, char** argv) {
                        Faults("sync-fails", sync_fails, 60, 10),
                        Faults("anything-fails", anything_fails, 60, 20),
                        Faults("no-space", no_space, 40, 20),
-                       {.name = "full-disk", .run = FullDisk, .seeds = 200},
+                       {.name = "full-disk", .run = FullDisk, .seeds = 100},
                        {.name = "clock", .run = Clock, .seeds = 100, .replay_every = 0},
                        {.name = "everything", .run = Everything, .seeds = 200}});
 }

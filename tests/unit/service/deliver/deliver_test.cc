@@ -215,7 +215,7 @@ TEST_F(DeliverTest, AMailboxInTheSystemsFolderIsMadeForItsUser) {
     delivery.target.run_as = rt::Credentials{.uid = kUser, .gid = kUser + 1};
     delivery.target.in_mail_spool = true;
     delivery.target.path = path;
-    return AppendToMbox(delivery, files_, absl::Now());
+    return AppendToMbox(delivery, files_, absl::Now(), &names_);
   };
   const auto expect_theirs = [&] {
     struct stat info {};
@@ -260,7 +260,7 @@ TEST_F(DeliverTest, AFolderThatIsNotTheUsersGetsNoLock) {
   delivery.files = theirs.get();
   delivery.target.run_as = rt::Credentials{.uid = 12345, .gid = 12345};
   delivery.target.path = root_ + "/mbox";
-  EXPECT_FALSE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1)).ok());
+  EXPECT_FALSE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1), &names_).ok());
   EXPECT_TRUE(fs::exists(root_ + "/mbox.lock"));
   EXPECT_FALSE(fs::exists(root_ + "/mbox"));
 }
