@@ -43,7 +43,8 @@ class Processes {
   // Run starts the program and waits for its end.
   virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;
 
-  // FindAccount looks a system account up by name; kNotFound when there is none. Blocks: on the pool only.
+  // FindAccount looks a system account up by name; kNotFound when there is none. What it found two seconds ago is good enough
+  // for it (a look-up may go through many files, or over the network). Blocks: on the pool only.
   virtual StatusOr<Account> FindAccount(const std::string& name) = 0;
   // FindPasswordHash gives the crypt(3) hash of a system account (the shadow file); kPermissionDenied without privilege.
   // Blocks: on the pool only.

@@ -115,7 +115,8 @@ MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queu
       hooks_(hooks),
       log_(log),
       limits_(limits),
-      accounts_(&world->processes(), &world->files()) {}
+      accounts_(&world->processes(), &world->files()),
+      recent_accounts_(&world->clock(), &accounts_) {}
 
 std::optional<mail::Reply> MailGate::Greet(const SmtpSessionFacts& facts) {
   const std::string share = ShareOf(facts.remote);
@@ -169,9 +170,18 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   // RFC 5321 §4.1.1.3: "postmaster" may come without a domain; it is ours.
   if (address.domain.empty()) address.domain = ticket->runtime->server_name();
   const policy::EnvelopeContext context = ContextOf(facts, sender.address, address);
-  auto expand = loop.RunBlocking(
-      [&] { return policy::Expand(ticket->runtime->ruleset(), accounts_, context); });
-  ticket->expansion = co_await expand;
+  const policy::Ruleset& ruleset = ticket->runtime->ruleset();
+  // Most recipients need nothing but memory: the trip to the pool would cost more than the answer.
+  bool answered = false;
+  if (!ruleset.tables().Blocks()) {
+    store::RecentAccounts::FromMemory memory(&recent_accounts_);
+    ticket->expansion = policy::Expand(ruleset, memory, context);
+    answered = !memory.missed();
+  }
+  if (!answered) {
+    auto expand = loop.RunBlocking([&] { return policy::Expand(ruleset, recent_accounts_, context); });
+    ticket->expansion = co_await expand;
+  }
 
   service::RecipientVerdict verdict;
   verdict.refusal = ticket->expansion.refusal;

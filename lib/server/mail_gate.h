@@ -55,6 +55,7 @@ class MailGate final : public service::SmtpBackend {
   LogSink* log_;
   MailGateLimits limits_;
   store::SystemAccounts accounts_;
+  store::RecentAccounts recent_accounts_;
 
   std::mutex mutex_;
   size_t sessions_ = 0;

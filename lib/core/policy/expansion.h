@@ -36,7 +36,8 @@ struct ForwardFile {
   std::string text;
 };
 
-// AccountSource is what expansion asks of the machine. Its calls may block: expand on the pool.
+// AccountSource is what expansion asks of the machine. Its calls may block: expand on the pool, unless the source answers from
+// memory.
 class AccountSource {
  public:
   virtual ~AccountSource() = default;

@@ -298,6 +298,13 @@ std::optional<std::string> TableContents::At(uint64_t turn) const {
 std::string TableContents::SampleValue() const { return impl_->entries.empty() ? "" : impl_->entries.front().value; }
 size_t TableContents::size() const { return impl_->exact.size(); }
 
+bool TableSet::Blocks() const {
+  for (const std::shared_ptr<Table>& table : tables) {
+    if (table != nullptr && table->Blocks()) return true;
+  }
+  return false;
+}
+
 StatusOr<bool> Table::Match(Service service, std::string_view key) {
   StatusOr<std::optional<std::string>> found = Lookup(service, key);
   if (!found.ok()) return found.status();

@@ -33,6 +33,8 @@ class Table {
   virtual StatusOr<std::optional<std::string>> Fetch(Service service) = 0;
   // SampleValue returns the value of some entry, or "". The password check of an unknown login takes it as long as a known one.
   virtual std::string SampleValue() { return {}; }
+  // Blocks tells whether a call may have to wait (for a file, a program). One that says no may be asked on a loop.
+  virtual bool Blocks() const { return true; }
 };
 
 struct TableBuildOptions {
@@ -72,6 +74,7 @@ class StaticTable final : public Table {
   StatusOr<std::optional<std::string>> Lookup(Service service, std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(Service service) override;
   std::string SampleValue() override { return contents_->SampleValue(); }
+  bool Blocks() const override { return false; }
 
  private:
   std::shared_ptr<const TableContents> contents_;
@@ -83,6 +86,8 @@ struct TableSet {
   std::vector<std::shared_ptr<Table>> tables;
   // Get returns the table, or null for kNoIndex.
   Table* Get(TableId id) const { return id == kNoIndex ? nullptr : tables.at(static_cast<size_t>(id)).get(); }
+  // Blocks tells whether any of them may block.
+  bool Blocks() const;
 };
 
 // BuildOptionsFor collects what the uses of `declaration` ask of its contents.

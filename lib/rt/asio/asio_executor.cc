@@ -96,19 +96,16 @@ size_t AsioExecutor::RunOnce(Duration max_wait) {
   running_on_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   ReadClock();
   size_t ran = RunDueTimers();
-  ran += io_.poll();
-  if (ran == 0) {
-    ReadClock();
-    if (!timers_.empty()) max_wait = std::min(max_wait, timers_.begin()->first.first - now_);
-    if (max_wait > absl::ZeroDuration()) {
-      // A bounded wait also for "forever": the clock type of Asio would overflow.
-      const Duration bounded = std::min(max_wait, absl::Hours(24));
-      ran += io_.run_one_for(absl::ToChronoNanoseconds(bounded));
-    }
+  if (!timers_.empty()) max_wait = std::min(max_wait, timers_.begin()->first.first - now_);
+  if (ran == 0 && max_wait > absl::ZeroDuration()) {
+    // Straight into the wait, which ends at once when something is ready: to look first would be one more call of the system for
+    // each turn. A bounded wait also for "forever": the clock type of Asio would overflow.
+    const Duration bounded = std::min(max_wait, absl::Hours(24));
+    ran += io_.run_one_for(absl::ToChronoNanoseconds(bounded));
     ReadClock();
     ran += RunDueTimers();
-    ran += io_.poll();
   }
+  ran += io_.poll();
   running_on_.store(std::thread::id(), std::memory_order_relaxed);
   return ran;
 }

@@ -19,6 +19,8 @@ namespace {
 
 constexpr size_t kAccountBufferBytes = 64 * 1024;
 constexpr int kMaxGroups = 256;
+constexpr size_t kMaxKnownAccounts = 4096;
+constexpr Duration kAccountLifetime = absl::Seconds(2);
 
 Account AccountOf(const passwd& entry) {
   Account account;
@@ -81,11 +83,13 @@ struct Pipe {
   ::_exit(errno == ENOENT ? 69 : 71);  // EX_UNAVAILABLE, EX_OSERR
 }
 
-int64_t MonotonicMs() {
+Instant MonotonicNow() {
   timespec ts{};
   clock_gettime(CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec * int64_t{1000} + ts.tv_nsec / 1'000'000;
+  return Instant{ts.tv_sec * int64_t{1'000'000'000} + ts.tv_nsec};
 }
+
+int64_t MonotonicMs() { return MonotonicNow().ns / 1'000'000; }
 
 // Converse feeds `spec.input` and collects output until both ends are done or the time is up.
 void Converse(const ProcessSpec& spec, Pipe* in, Pipe* out, pid_t child, ProcessResult* result) {
@@ -173,13 +177,28 @@ Task<StatusOr<ProcessResult>> PosixProcesses::Run(Executor& loop, ProcessSpec sp
 }
 
 StatusOr<Account> PosixProcesses::FindAccount(const std::string& name) {
+  const Instant now = MonotonicNow();
+  const auto missing = [&name] { return NotFound(StrCat("no account ", Escape(name))); };
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto known = known_.find(name);
+    if (known != known_.end() && now < known->second.until) {
+      if (!known->second.account.has_value()) return missing();
+      return *known->second.account;
+    }
+  }
   passwd entry{};
   passwd* found = nullptr;
   std::vector<char> buffer(kAccountBufferBytes);
   const int error = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
   if (found == nullptr && error != 0 && error != ENOENT && error != ESRCH) return ErrnoError(error, "getpwnam");
-  if (found == nullptr) return NotFound(StrCat("no account ", Escape(name)));
-  return AccountOf(entry);
+  std::optional<Account> account;
+  if (found != nullptr) account = AccountOf(entry);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (known_.size() >= kMaxKnownAccounts) known_.clear();
+  known_.insert_or_assign(name, Known{account, now + kAccountLifetime});
+  if (!account.has_value()) return missing();
+  return *std::move(account);
 }
 
 StatusOr<std::string> PosixProcesses::FindPasswordHash(const std::string& name) {
@@ -195,16 +214,27 @@ StatusOr<std::string> PosixProcesses::FindPasswordHash(const std::string& name) 
 }
 
 Account PosixProcesses::Self() {
+  const uint32_t uid = ::geteuid();
+  const Instant now = MonotonicNow();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (self_.account.has_value() && self_.account->uid == uid && now < self_.until) return *self_.account;
+  }
   passwd entry{};
   passwd* found = nullptr;
   std::vector<char> buffer(kAccountBufferBytes);
-  ::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found);
-  if (found != nullptr) return AccountOf(entry);
+  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
   Account account;
-  account.name = StrCat(::geteuid());
-  account.uid = ::geteuid();
-  account.gid = ::getegid();
-  account.home = "/";
+  if (found != nullptr) {
+    account = AccountOf(entry);
+  } else {
+    account.name = StrCat(uid);
+    account.uid = uid;
+    account.gid = ::getegid();
+    account.home = "/";
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  self_ = Known{account, now + kAccountLifetime};
   return account;
 }
 

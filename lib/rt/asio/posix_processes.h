@@ -1,6 +1,9 @@
 // PosixProcesses: programs and accounts of this machine.
 #pragma once
 
+#include <map>
+#include <mutex>
+
 #include "lib/rt/processes.h"
 
 namespace postern::rt {
@@ -12,6 +15,17 @@ class PosixProcesses final : public Processes {
   StatusOr<Account> FindAccount(const std::string& name) override;
   StatusOr<std::string> FindPasswordHash(const std::string& name) override;
   Account Self() override;
+
+ private:
+  struct Known {
+    std::optional<Account> account;  // nullopt: there is none of that name
+    Instant until;
+  };
+  // A burst of deliveries asks for the same accounts again and again, and each look-up walks through every source of
+  // nsswitch.conf. Failures are not kept.
+  std::mutex mutex_;
+  std::map<std::string, Known> known_;
+  Known self_;
 };
 
 }  // namespace postern::rt

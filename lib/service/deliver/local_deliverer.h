@@ -18,6 +18,8 @@ struct LocalDelivererOptions {
   std::string host_name = "localhost";  // last part of the names of Maildir files
   size_t max_batch = 128;               // deliveries that are made durable together
   size_t max_batches = 2;               // at the same time: one writes while the other waits for the disk
+  // A stream of single messages is gathered for so long: one sync then serves a batch of them.
+  Duration batch_interval = absl::Milliseconds(20);
   Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
   // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle IMAP sessions hear of it.
   std::function<void(const std::string& path)> on_maildir_changed;
@@ -33,6 +35,7 @@ class LocalDeliverer final : public schedule::Deliverer {
     return {.max_batch = options_.max_batch, .same_message = false, .across_destinations = true};
   }
   size_t max_batches() const override { return options_.max_batches; }
+  Duration batch_interval() const override { return options_.batch_interval; }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) override;
   // Stop does nothing: a delivery waits for nobody but the disk.
   void Stop() override {}

@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint32_t kDirectoryMode = 0700;
 constexpr uint32_t kFileMode = 0600;
-constexpr size_t kFewFiles = 8;
+constexpr size_t kFewFiles = 3;
+constexpr size_t kFewFolders = 3;
 
 // QueuePart returns the "Q<16 digits>" of a file's name, or "".
 std::string_view QueuePart(std::string_view name) {
@@ -50,14 +51,14 @@ void MaildirBatch::Deliver(const std::vector<Delivery*>& deliveries) {
   std::vector<Item> items;
   items.reserve(deliveries.size());
   for (Delivery* delivery : deliveries) {
-    Item item{delivery, {}, {}, {}, nullptr};
+    Item item;
+    item.delivery = delivery;
     delivery->outcome = Prepare(item);
     // Prepare leaves no file for what an earlier attempt delivered.
     if (delivery->outcome.ok() && item.file != nullptr) items.push_back(std::move(item));
   }
   SyncFiles(items);
-  // One account's rights are needed to sync its folder, so each folder goes with the file system it was written through.
-  std::map<std::string, std::pair<rt::Files*, Status>> folders;
+  std::map<std::string, Folder> folders;
   for (Item& item : items) {
     Status& outcome = item.delivery->outcome;
     rt::Files& files = *item.delivery->files;
@@ -69,20 +70,18 @@ void MaildirBatch::Deliver(const std::vector<Delivery*>& deliveries) {
       }
     }
     if (outcome.ok()) {
-      folders.try_emplace(item.folder, &files, OkStatus());
+      folders.try_emplace(item.folder, Folder{&files, item.device, OkStatus()});
     } else {
       (void)files.Unlink(item.temporary);
     }
   }
-  for (auto& [folder, entry] : folders) {
-    entry.second = entry.first->SyncDirectory(folder + "/new");
-    if (entry.second.ok()) entry.second = names_->Ensure(*entry.first, folder + "/new");
-  }
+  SyncFolders(folders);
   for (Item& item : items) {
     Status& outcome = item.delivery->outcome;
     // A name whose folder could not be synced may be there or not after a crash: the next attempt looks for it.
-    if (outcome.ok()) outcome = folders.at(item.folder).second;
+    if (outcome.ok()) outcome = folders.at(item.folder).synced;
   }
+  witnesses_.clear();
 }
 
 // Each Sync waits for the disk's cache to be flushed, even when one commit of the journal served all the files. Beyond a few
@@ -94,6 +93,7 @@ void MaildirBatch::SyncFiles(std::vector<Item>& items) {
     item.file->StartWriteback();
     const StatusOr<rt::FileInfo> info = item.file->Stat();
     if (info.ok()) {
+      item.device = info->device;
       by_device[info->device].push_back(&item);
     } else {
       item.delivery->outcome = info.status();
@@ -107,7 +107,27 @@ void MaildirBatch::SyncFiles(std::vector<Item>& items) {
       item->delivery->outcome = Annotate(each ? item->file->Sync() : together, item->temporary);
     }
   }
+  for (auto& [device, group] : by_device) {
+    if (device != 0) witnesses_[device] = std::move(group.front()->file);
+  }
   for (Item& item : items) item.file.reset();
+}
+
+// The new names are made durable as the files were: by one sync of the file system where there are many folders, else each by its
+// own, with the rights of its account.
+void MaildirBatch::SyncFolders(std::map<std::string, Folder>& folders) {
+  std::map<uint64_t, std::vector<std::pair<const std::string*, Folder*>>> by_device;
+  for (auto& [path, folder] : folders) by_device[folder.device].emplace_back(&path, &folder);
+  for (auto& [device, group] : by_device) {
+    Status together = Unimplemented("too few");
+    const auto witness = witnesses_.find(device);
+    if (group.size() > kFewFolders && witness != witnesses_.end()) together = witness->second->SyncFileSystem();
+    for (auto& [path, folder] : group) {
+      const bool each = together.code() == StatusCode::kUnimplemented;
+      folder->synced = each ? folder->files->SyncDirectory(*path + "/new") : together;
+      if (folder->synced.ok()) folder->synced = names_->Ensure(*folder->files, *path + "/new");
+    }
+  }
 }
 
 Status MaildirBatch::Prepare(Item& item) {

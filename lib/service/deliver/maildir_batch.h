@@ -50,14 +50,22 @@ class MaildirBatch {
 
  private:
   struct Item {
-    Delivery* delivery;
+    Delivery* delivery = nullptr;
     std::string folder;     // the Maildir or one of its subfolders
     std::string temporary;  // full path in tmp/
     std::string final_path; // full path in new/
     std::unique_ptr<rt::File> file;
+    uint64_t device = 0;
+  };
+  // Folder is a Maildir that got a new name; its account's rights are needed to sync it.
+  struct Folder {
+    rt::Files* files = nullptr;
+    uint64_t device = 0;
+    Status synced;
   };
 
   void SyncFiles(std::vector<Item>& items);
+  void SyncFolders(std::map<std::string, Folder>& folders);
   Status Prepare(Item& item);
   Status Write(Item& item);
   Status OpenTemporary(Item& item, const std::string& name);
@@ -68,6 +76,8 @@ class MaildirBatch {
 
   const std::string host_name_;
   rt::DurableNames* const names_;
+  // By device, the first file of the batch: it is what SyncFileSystem is asked of.
+  std::map<uint64_t, std::unique_ptr<rt::File>> witnesses_;
   // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may not be the first.
   std::map<std::string, std::map<std::string, std::string>> earlier_;
 };

@@ -45,6 +45,9 @@ class Deliverer {
   virtual queue::ReadyQueue::BatchRule Batching() const = 0;
   // max_batches is how many calls of Deliver may run at the same time.
   virtual size_t max_batches() const = 0;
+  // batch_interval is how long a batch that is not full waits after the start of the one before: where a batch costs the disk as
+  // much as a single delivery, a stream of mail is better off in a few. The first of a stream never waits.
+  virtual Duration batch_interval() const { return absl::ZeroDuration(); }
 
   // Deliver attempts each envelope of `batch` once and returns one result for each, in any order; one that is missing counts as
   // temporary. Everything but kDelivered must leave nothing that a later attempt would repeat. It must end by itself: its waits

@@ -106,8 +106,8 @@ Instant Scheduler::NextWake() const {
   const Duration until_due = next_due_ - queue_.Now();
   // While a load runs its end wakes us.
   // With no room here there is nothing to ask the store for; the end of a delivery wakes us.
-  if (loading_ || !ready_.HasRoom()) return Instant::Never();
-  return loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep);
+  if (loading_ || !ready_.HasRoom()) return paced_until_;
+  return std::min(paced_until_, loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep));
 }
 
 void Scheduler::TakeCommitted() {
@@ -161,6 +161,7 @@ void Scheduler::EndRead() {
 }
 
 void Scheduler::Dispatch() {
+  paced_until_ = Instant::Never();
   DispatchKind(Envelope::Kind::kLocal);
   DispatchKind(Envelope::Kind::kRelay);
 }
@@ -169,9 +170,18 @@ void Scheduler::DispatchKind(Envelope::Kind kind) {
   Deliverer* const deliverer = DelivererFor(kind);
   if (deliverer == nullptr || stop_.is_set()) return;
   size_t& running = running_batches_[static_cast<size_t>(kind)];
+  const Duration interval = deliverer->batch_interval();
+  Instant& next = next_batch_[static_cast<size_t>(kind)];
+  const queue::ReadyQueue::BatchRule rule = deliverer->Batching();
   while (running < deliverer->max_batches()) {
-    std::vector<Envelope> batch = ready_.Next(kind, deliverer->Batching());
+    if (ready_.ready() == 0) return;
+    if (loop_.Now() < next && ready_.ready() < rule.max_batch) {
+      paced_until_ = std::min(paced_until_, next);
+      return;
+    }
+    std::vector<Envelope> batch = ready_.Next(kind, rule);
     if (batch.empty()) return;
+    if (interval > absl::ZeroDuration()) next = loop_.Now() + interval;
     ++running;
     tasks_.Spawn(RunBatch(kind, std::move(batch)));
   }

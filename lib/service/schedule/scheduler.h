@@ -121,6 +121,8 @@ class Scheduler {
   std::unordered_set<queue::EnvelopeId> finished_while_reading_;
   size_t reads_ = 0;
   std::array<size_t, 2> running_batches_ = {0, 0};
+  std::array<Instant, 2> next_batch_ = {};  // by batch_interval; when batches that are not full may begin
+  Instant paced_until_ = Instant::Never();  // when Dispatch wants to look again
   std::map<NoticeKey, std::vector<NoticeItem>> notices_;
   std::unordered_set<uint64_t> failing_destinations_;
   SchedulerCounters counters_;

@@ -65,6 +65,65 @@ StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path, const
   return ReadTextFile(*as_user, path, kMaxIncludeBytes);
 }
 
+std::optional<LocalAccount> RecentAccounts::RememberedAccount(const std::string& name) {
+  const Instant now = clock_->Now();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = accounts_.find(name);
+  if (found == accounts_.end() || found->second.until <= now) return std::nullopt;
+  return found->second.value;
+}
+
+std::optional<ForwardFile> RecentAccounts::RememberedForward(const LocalAccount& account) {
+  const Instant now = clock_->Now();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = forwards_.find(Key(account.name, account.home));
+  if (found == forwards_.end() || found->second.until <= now) return std::nullopt;
+  return found->second.value;
+}
+
+StatusOr<std::optional<LocalAccount>> RecentAccounts::FindAccount(const std::string& name) {
+  if (std::optional<LocalAccount> known = RememberedAccount(name)) return known;
+  StatusOr<std::optional<LocalAccount>> account = source_->FindAccount(name);
+  if (!account.ok() || !account->has_value()) return account;
+  const Instant until = clock_->Now() + options_.lifetime;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (accounts_.size() >= options_.max_accounts) accounts_.clear();
+  accounts_.insert_or_assign(name, Remembered<LocalAccount>{**account, until});
+  return account;
+}
+
+StatusOr<ForwardFile> RecentAccounts::ReadForward(const LocalAccount& account) {
+  if (std::optional<ForwardFile> known = RememberedForward(account)) return *std::move(known);
+  StatusOr<ForwardFile> forward = source_->ReadForward(account);
+  if (!forward.ok()) return forward;
+  const Instant until = clock_->Now() + options_.lifetime;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (forwards_.size() >= options_.max_accounts) forwards_.clear();
+  forwards_.insert_or_assign(Key(account.name, account.home), Remembered<ForwardFile>{*forward, until});
+  return forward;
+}
+
+StatusOr<std::string> RecentAccounts::ReadInclude(const std::string& path, const LocalAccount* reader) {
+  return source_->ReadInclude(path, reader);
+}
+
+Status RecentAccounts::FromMemory::Miss() {
+  missed_ = true;
+  return Unavailable("not remembered");
+}
+
+StatusOr<std::optional<LocalAccount>> RecentAccounts::FromMemory::FindAccount(const std::string& name) {
+  if (std::optional<LocalAccount> known = recent_->RememberedAccount(name)) return known;
+  return Miss();
+}
+
+StatusOr<ForwardFile> RecentAccounts::FromMemory::ReadForward(const LocalAccount& account) {
+  if (std::optional<ForwardFile> known = recent_->RememberedForward(account)) return *std::move(known);
+  return Miss();
+}
+
+StatusOr<std::string> RecentAccounts::FromMemory::ReadInclude(const std::string&, const LocalAccount*) { return Miss(); }
+
 StatusOr<std::optional<std::string>> SystemLogins::Lookup(policy::Service service, std::string_view key) {
   if (service != policy::Service::kCredentials) return FailedPrecondition("system accounts answer for credentials alone");
   StatusOr<std::string> hash = processes_->FindPasswordHash(std::string(key));

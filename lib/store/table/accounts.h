@@ -1,6 +1,7 @@
 // The accounts of this machine, as expansion and AUTH see them.
 #pragma once
 
+#include <map>
 #include <mutex>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "lib/core/policy/table.h"
 #include "lib/rt/files.h"
 #include "lib/rt/processes.h"
+#include "lib/rt/world.h"
 
 namespace postern::store {
 
@@ -24,6 +26,61 @@ class SystemAccounts final : public policy::AccountSource {
  private:
   rt::Processes* processes_;
   rt::Files* files_;
+};
+
+struct RecentAccountsOptions {
+  // lifetime is how long an answer is taken for true: an account or a .forward that changes is seen so much later.
+  Duration lifetime = absl::Seconds(2);
+  // max_accounts bounds how many are remembered; when they are too many, all are forgotten.
+  size_t max_accounts = 4096;
+};
+
+// RecentAccounts remembers for a moment what another source said of accounts and their .forward files, so that a burst of mail
+// asks the system once and not for each recipient. Failures and missing accounts are not remembered. Any thread.
+class RecentAccounts final : public policy::AccountSource {
+ public:
+  // `clock` and `source` outlive it.
+  RecentAccounts(rt::Clock* clock, policy::AccountSource* source, RecentAccountsOptions options = {})
+      : clock_(clock), source_(source), options_(options) {}
+
+  // These ask the source for what is not remembered; they block as it does.
+  StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
+  StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
+  StatusOr<std::string> ReadInclude(const std::string& path, const policy::LocalAccount* reader) override;
+
+  // FromMemory answers with what is remembered and never blocks. Anything else is an error, and `missed` is true from then on:
+  // what was made with its answers is to be dropped and made anew with the source itself, on the pool.
+  class FromMemory final : public policy::AccountSource {
+   public:
+    explicit FromMemory(RecentAccounts* recent) : recent_(recent) {}
+    StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
+    StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
+    StatusOr<std::string> ReadInclude(const std::string& path, const policy::LocalAccount* reader) override;
+    bool missed() const { return missed_; }
+
+   private:
+    Status Miss();
+    RecentAccounts* recent_;
+    bool missed_ = false;
+  };
+
+ private:
+  template <typename T>
+  struct Remembered {
+    T value;
+    Instant until;
+  };
+  // Key tells .forward files apart: two userbases may give one name two homes.
+  using Key = std::pair<std::string, std::string>;
+  std::optional<policy::LocalAccount> RememberedAccount(const std::string& name);
+  std::optional<policy::ForwardFile> RememberedForward(const policy::LocalAccount& account);
+
+  rt::Clock* clock_;
+  policy::AccountSource* source_;
+  const RecentAccountsOptions options_;
+  std::mutex mutex_;
+  std::map<std::string, Remembered<policy::LocalAccount>> accounts_;
+  std::map<Key, Remembered<policy::ForwardFile>> forwards_;
 };
 
 // SystemLogins is the table behind `auth` without one: the system's password hashes (service credentials). Blocks: pool only.

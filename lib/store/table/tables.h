@@ -35,6 +35,8 @@ class FileTable final : public policy::Table {
   StatusOr<std::optional<std::string>> Lookup(policy::Service service, std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(policy::Service service) override;
   std::string SampleValue() override;
+  // The contents are in memory; only Reload reads the file.
+  bool Blocks() const override { return false; }
   // size is the number of entries.
   size_t size();
 

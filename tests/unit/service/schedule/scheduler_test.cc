@@ -26,7 +26,9 @@ class Scripted final : public Deliverer {
   Scripted(rt::World& world, store::Queue& queue) : world_(world), queue_(queue) {}
   queue::ReadyQueue::BatchRule Batching() const override { return {.max_batch = 10, .across_destinations = true}; }
   size_t max_batches() const override { return 2; }
+  Duration batch_interval() const override { return interval; }
   rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<Envelope> batch) override {
+    ++batches;
     std::vector<DeliveryResult> results;
     for (const Envelope& envelope : batch) {
       const std::string who = envelope.destination.local_part;
@@ -55,6 +57,8 @@ class Scripted final : public Deliverer {
   }
   void Stop() override {}
   std::map<std::string, int> attempts;
+  int batches = 0;
+  Duration interval;
   std::vector<std::string> notices;
 
  private:
@@ -224,6 +228,28 @@ TEST(DeliveryLog, HasTheFormOfOpenSmtpd) {
   EXPECT_EQ(line,
             "00000000000000aa mta delivery evpid=0000000100000002 from=<a@x.org> to=<b@y.org> rcpt=<-> source=- "
             "relay=\"192.0.2.1 (mx.y.org)\" delay=16h2s result=TempFail stat=\"451 later\"");
+}
+
+// A stream of single messages is delivered in a few batches; the first of it does not wait, and a full batch does not either.
+TEST_F(SchedulerTest, GathersAStreamIntoBatches) {
+  deliverer_.interval = absl::Seconds(1);
+  simulation_.RunFor(absl::Milliseconds(10));
+  Send({To("ok-first")});
+  simulation_.RunFor(absl::Milliseconds(10));
+  EXPECT_EQ(deliverer_.attempts["ok-first"], 1);
+  for (int i = 0; i < 5; ++i) Send({To(StrCat("ok-next", i))});
+  simulation_.RunFor(absl::Milliseconds(500));
+  EXPECT_EQ(deliverer_.attempts["ok-next0"], 0);
+  EXPECT_EQ(deliverer_.batches, 1);
+  simulation_.RunFor(absl::Milliseconds(600));
+  EXPECT_EQ(deliverer_.attempts["ok-next4"], 1);
+  EXPECT_EQ(deliverer_.batches, 2);
+  std::vector<Envelope> many;
+  for (int i = 0; i < 10; ++i) many.push_back(To(StrCat("ok-many", i)));
+  Send(std::move(many));
+  simulation_.RunFor(absl::Milliseconds(100));
+  EXPECT_EQ(deliverer_.attempts["ok-many9"], 1);
+  EXPECT_EQ(Left(), 0u);
 }
 
 }  // namespace
