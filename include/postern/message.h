@@ -41,7 +41,7 @@ enum {
   POSTERN_MESSAGE_REFUSE = 2    /* the client gets `reply_code` and `reply_text` */
 };
 
-/* postern_message_verdict is filled in by the callback; it comes zeroed. */
+/* postern_message_verdict is filled in by the callback; it comes zeroed. An unknown action makes the client try again later (451). */
 typedef struct postern_message_verdict {
   size_t struct_size;
   int32_t action;         /* POSTERN_MESSAGE_* */

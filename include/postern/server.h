@@ -115,8 +115,7 @@ POSTERN_API void postern_server_free(postern_server *server);
 /* postern_server_endpoint_count returns how many addresses the started server listens on. Since 0.1. */
 POSTERN_API size_t postern_server_endpoint_count(const postern_server *server);
 
-/* postern_server_endpoint lends address `index` as text, such as "127.0.0.1:2525", with the port that was given when port 0 was
- * asked for; NULL when there is none of that index. It lives until the server is freed. Since 0.1. */
+/* postern_server_endpoint lends address `index` as text, such as "127.0.0.1:2525"; NULL when there is none of that index. It lives until the server is freed. Since 0.1. */
 POSTERN_API const char *postern_server_endpoint(const postern_server *server, size_t index);
 
 /* postern_submission is a message to send. */
@@ -136,7 +135,7 @@ typedef struct postern_submission {
  * Message-ID fields are added. It runs the server's loop until the queue has made the message durable. `out_id`, if not NULL,
  * receives the message id, NUL-terminated, in `out_id_size` octets (9 are enough). Returns POSTERN_ERR_INVALID_ARGUMENT for a
  * malformed address and POSTERN_ERR_PROTOCOL when a recipient is refused (the message holds the reply; nothing is queued then),
- * POSTERN_ERR_LIMIT when the disk is full. The thread that polls, between two polls; not from a callback. Since 0.1. */
+ * POSTERN_ERR_LIMIT when the disk is full, POSTERN_ERR_CALLBACK when on_message failed. The thread that polls, between two polls; not from a callback. Since 0.1. */
 POSTERN_API postern_status postern_server_submit(postern_server *server, char *out_id, size_t out_id_size,
                                                  const postern_submission *submission, postern_error **out_error);
 

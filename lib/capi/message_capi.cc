@@ -49,7 +49,12 @@ server::IncomingVerdict VerdictOf(postern_status returned, const postern_message
       }
       return result;
     }
+    case POSTERN_MESSAGE_CONTINUE:
+      return result;
     default:
+      // A verdict that means nothing: the message is neither lost nor taken for good.
+      result.action = server::IncomingVerdict::Action::kRefuse;
+      result.reply = mail::Reply(451, {4, 3, 5}, "Temporary failure, try again later");
       return result;
   }
 }

@@ -96,6 +96,7 @@ struct postern_server {
   std::unique_ptr<server::Server> server;
   rt::TaskGroup tasks;
   std::vector<std::string> endpoints;
+  std::atomic<postern_status> last_callback_status{POSTERN_OK};
   bool started = false;
   bool stopping = false;
   std::atomic<bool> stopped{false};
@@ -103,11 +104,13 @@ struct postern_server {
 
 namespace {
 
-server::IncomingVerdict CallOnMessage(const postern_message_callbacks& callbacks, const server::IncomingView& view) {
+server::IncomingVerdict CallOnMessage(postern_server* handle, const server::IncomingView& view) {
+  const postern_message_callbacks& callbacks = handle->message;
   const postern_message message = postern::capi::MessageOf(view);
   postern_message_verdict verdict{};
   verdict.struct_size = sizeof verdict;
   const postern_status returned = callbacks.on_message(&message, &verdict, callbacks.user_data);
+  handle->last_callback_status = returned;
   return postern::capi::VerdictOf(returned, verdict);
 }
 
@@ -182,8 +185,8 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   server_options.in_memory = options.in_memory != 0;
   handle->message = message;
   if (message.on_message != nullptr) {
-    server_options.hooks.on_message = [callbacks = message](const server::IncomingView& view) {
-      return CallOnMessage(callbacks, view);
+    server_options.hooks.on_message = [raw = handle.get()](const server::IncomingView& view) {
+      return CallOnMessage(raw, view);
     };
   }
   handle->log = std::make_unique<CallbackLogSink>(log);
@@ -193,6 +196,10 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if (options.workers != 0) world_options.workers = options.workers;
   handle->world = std::make_unique<rt::AsioWorld>(world_options);
 
+  if (options.config_path != nullptr) {
+    const postern::StatusOr<rt::FileInfo> present = handle->world->files().Stat(options.config_path);
+    if (!present.ok() && present.status().code() == StatusCode::kNotFound) return FailWith(out_error, present.status());
+  }
   server::LoadedConfig config = server::LoadConfig(*handle->world, server_options);
   if (config.runtime == nullptr) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
@@ -246,9 +253,15 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size, 
   if (options.content != nullptr) submission.content.assign(options.content, options.content_len);
   server::SubmissionResult result;
   bool done = false;
+  handle->last_callback_status = POSTERN_OK;
   handle->tasks.Spawn(SubmitTo(handle, std::move(submission), &result, &done));
   PollUntil(handle, done);
   if (!result.status.ok()) return FailWith(out_error, result.status);
+  if (!result.reply.IsPositive() && handle->last_callback_status != POSTERN_OK) {
+    Fail(out_error, POSTERN_ERR_CALLBACK, "callback", "on_message failed");
+    if (out_error != nullptr) (*out_error)->callback_status = handle->last_callback_status;
+    return POSTERN_ERR_CALLBACK;
+  }
   if (!result.reply.IsPositive()) {
     const bool full = result.reply.code == 452;
     return Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL, full ? "disk-full" : "refused",

@@ -61,6 +61,8 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runti
   options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
   options->max_recipients = static_cast<size_t>(config.smtp.max_recipients);
   options->max_messages = static_cast<size_t>(config.smtp.max_mails_per_session);
+  // A Maildir holds lines: octets that are none would not come out as they went in (RFC 3030 §3 promises that they do).
+  options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionBinaryMime);
   if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
 
   auto made = std::make_shared<service::SmtpListener>();
@@ -164,6 +166,13 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   if (parsed.config == nullptr) return loaded;
   for (policy::Diagnostic& each : policy::UnsupportedFeatures(*parsed.config)) loaded.diagnostics.push_back(std::move(each));
   std::string server_name = ServerName(world, parsed.config.get());
+  const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
+  for (const Listener& listener : parsed.config->listeners) {
+    if (listener.is_socket) continue;
+    const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
+    if (endpoints.ok()) continue;
+    loaded.diagnostics.push_back(policy::MakeError(listener.location, std::string(Message(endpoints.status()))));
+  }
   loaded.runtime = Runtime::Load(world, parsed.config, std::move(server_name), &loaded.diagnostics);
   return loaded;
 }

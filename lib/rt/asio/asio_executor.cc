@@ -47,7 +47,8 @@ class PosixFdWatch final : public FdWatch {
 
 AsioExecutor::AsioExecutor(ThreadPool* pool) : keep_open_(asio::make_work_guard(io_)), pool_(pool) { ReadClock(); }
 
-void AsioExecutor::ReadClock() {
+void AsioExecutor::ReadClock() const {
+  waited_ = false;
   timespec ts{};
   clock_gettime(CLOCK_MONOTONIC, &ts);
   now_ = Instant{ts.tv_sec * int64_t{1'000'000'000} + ts.tv_nsec};
@@ -101,6 +102,7 @@ size_t AsioExecutor::RunOnce(Duration max_wait) {
     // Straight into the wait, which ends at once when something is ready: to look first would be one more call of the system for
     // each turn. A bounded wait also for "forever": the clock type of Asio would overflow.
     const Duration bounded = std::min(max_wait, absl::Hours(24));
+    waited_ = true;
     ran += io_.run_one_for(absl::ToChronoNanoseconds(bounded));
     ReadClock();
     ran += RunDueTimers();

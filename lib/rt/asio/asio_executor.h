@@ -17,7 +17,10 @@ class AsioExecutor final : public Executor {
   // `pool` outlives the executor; null means blocking work runs on the loop itself.
   explicit AsioExecutor(ThreadPool* pool);
 
-  Instant Now() const override { return now_; }
+  Instant Now() const override {
+    if (waited_) ReadClock();
+    return now_;
+  }
   void Post(std::function<void()> fn) override;
   TimerId CallAt(Instant at, std::function<void()> fn) override;
   void CancelTimer(TimerId id) override;
@@ -35,7 +38,7 @@ class AsioExecutor final : public Executor {
   asio::io_context& io() { return io_; }
 
  private:
-  void ReadClock();
+  void ReadClock() const;
   size_t RunDueTimers();
 
   using TimerKey = std::pair<Instant, TimerId>;
@@ -43,7 +46,8 @@ class AsioExecutor final : public Executor {
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> keep_open_;
   ThreadPool* pool_;
-  Instant now_;
+  mutable Instant now_;
+  mutable bool waited_ = false;  // the loop has slept since now_ was read: the first callback after it reads anew
   std::map<TimerKey, std::function<void()>> timers_;
   std::map<TimerId, Instant> timer_times_;
   TimerId next_timer_ = 1;

@@ -287,7 +287,10 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   // The store keeps whole microseconds.
   envelope.next_attempt = absl::FromUnixMicros(absl::ToUnixMicros(envelope.next_attempt));
   next_due_ = std::min(next_due_, envelope.next_attempt);
-  if (envelope.kind == Envelope::Kind::kRelay && failing_destinations_.size() < kMaxFailingDestinations) {
+  // Only a server that could not be asked is worth another try when it answers again. One that said "later" to this recipient is
+  // not asked at once because another of its recipients was taken (RFC 5321 §4.5.4.1: the sender must delay).
+  const bool unreachable = item.result.reply.empty();
+  if (envelope.kind == Envelope::Kind::kRelay && unreachable && failing_destinations_.size() < kMaxFailingDestinations) {
     failing_destinations_.insert(queue::DestinationKey(envelope));
   }
   if (const std::optional<uint32_t> notices = queue::DelayNoticeDue(envelope, options_.warn_intervals)) {

@@ -187,6 +187,20 @@ TEST(AsioWorld, BlockingWorkRunsOnThePoolAndComesBack) {
   EXPECT_EQ(where, std::this_thread::get_id());
 }
 
+TEST(AsioWorld, TheFirstCallbackAfterASleepSeesTheTimeOfItsTurn) {
+  AsioWorld world;
+  world.Poll(absl::ZeroDuration());
+  const Instant before = world.clock().Now();
+  Instant seen;
+  std::thread waker([&world, &seen] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    world.main_loop().Post([&world, &seen] { seen = world.main_loop().Now(); });
+  });
+  world.Poll(absl::Seconds(5));
+  waker.join();
+  EXPECT_GE(seen - before, absl::Milliseconds(50));
+}
+
 Task<void> WaitsFor(Event* event, Instant deadline, bool* woken, bool* done) {
   *woken = co_await event->Wait(deadline);
   *done = true;
