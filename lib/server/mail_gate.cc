@@ -108,8 +108,7 @@ policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Add
 
 MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue, resolve::Resolver* resolver,
                    const Hooks* hooks, LogSink* log, MailGateLimits limits)
-    : world_(world),
-      runtimes_(runtimes),
+    : runtimes_(runtimes),
       queue_(queue),
       resolver_(resolver),
       hooks_(hooks),

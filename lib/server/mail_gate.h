@@ -47,7 +47,6 @@ class MailGate final : public service::SmtpBackend {
                                                                            const mail::ReversePath& sender) override;
 
  private:
-  rt::World* world_;
   RuntimeHolder* runtimes_;
   store::Queue* queue_;
   resolve::Resolver* resolver_;
