@@ -12,8 +12,8 @@ namespace postern::rt {
 
 // VfsAsCalls are the functions that SQLite calls. Each hands on to SQLite's own VFS.
 struct VfsAsCalls {
-  // SqliteFile stands before the file of SQLite's own VFS, in memory that SQLite gave.
-  struct alignas(16) SqliteFile {
+  // SqliteFile stands before the file of SQLite's own VFS, in memory that SQLite gave, which it aligns to 8 octets.
+  struct SqliteFile {
     sqlite3_file base;
     const SqliteVfsAs* vfs;
   };
