@@ -1,5 +1,6 @@
-// The queue and the delivery behind it, without network: messages of 4 KiB by so many sessions at once, committed (durable) and
-// delivered to a Maildir (durable). The figures are those of the disk under TMPDIR (default /tmp).
+// The queue and the delivery behind it, without network: messages of 4 KiB by so many sessions at
+// once, committed (durable) and delivered to a Maildir (durable). The figures are those of the disk
+// under TMPDIR (default /tmp).
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -31,7 +32,9 @@ class OneMaildir final : public deliver::TargetResolver {
 
 class Nobody final : public schedule::NoticeRouter {
  public:
-  rt::Task<StatusOr<std::vector<queue::Envelope>>> Route(mail::Address) override { co_return NotFound("nobody"); }
+  rt::Task<StatusOr<std::vector<queue::Envelope>>> Route(mail::Address) override {
+    co_return NotFound("nobody");
+  }
 };
 
 struct Load {
@@ -58,7 +61,8 @@ rt::Task<void> Session(Load* load) {
   if (--load->open == 0) load->world->Stop();
 }
 
-rt::Task<void> StopWhenDelivered(schedule::Scheduler* scheduler, rt::AsioWorld* world, uint64_t wanted) {
+rt::Task<void> StopWhenDelivered(schedule::Scheduler* scheduler, rt::AsioWorld* world,
+                                 uint64_t wanted) {
   rt::Event never(&world->main_loop());
   while (scheduler->counters().delivered < wanted) {
     const Instant soon = world->main_loop().Now() + absl::Milliseconds(1);
@@ -86,7 +90,8 @@ void Accept(benchmark::State& state, bool deliver_too) {
     OneMaildir targets(root);
     Nobody nobody;
     deliver::LocalDeliverer local(*world, *queue, targets);
-    auto scheduler = std::make_unique<schedule::Scheduler>(*world, *queue, log, nobody, &local, nullptr);
+    auto scheduler =
+        std::make_unique<schedule::Scheduler>(*world, *queue, log, nobody, &local, nullptr);
     rt::TaskGroup group;
     Load load{world.get(), queue.get(), messages, sessions};
     state.ResumeTiming();
@@ -97,15 +102,18 @@ void Accept(benchmark::State& state, bool deliver_too) {
     const Instant start = world->clock().Now();
     world->Run();
     const Instant accepted = world->clock().Now();
-    state.counters["accepted/s"] = static_cast<double>(messages) / absl::ToDoubleSeconds(accepted - start);
+    state.counters["accepted/s"] =
+        static_cast<double>(messages) / absl::ToDoubleSeconds(accepted - start);
     state.counters["per_sync"] =
         static_cast<double>(messages) / static_cast<double>(queue->statistics().transactions);
     if (deliver_too) {
       world->main_loop().Post([&] {
-        group.Spawn(StopWhenDelivered(scheduler.get(), world.get(), static_cast<uint64_t>(messages)));
+        group.Spawn(
+            StopWhenDelivered(scheduler.get(), world.get(), static_cast<uint64_t>(messages)));
       });
       world->Run();
-      state.counters["delivered/s"] = static_cast<double>(messages) / absl::ToDoubleSeconds(world->clock().Now() - start);
+      state.counters["delivered/s"] =
+          static_cast<double>(messages) / absl::ToDoubleSeconds(world->clock().Now() - start);
     }
     state.PauseTiming();
     if (deliver_too) {
@@ -123,7 +131,13 @@ void Accept(benchmark::State& state, bool deliver_too) {
 void BM_Accept(benchmark::State& state) { Accept(state, false); }
 void BM_AcceptAndDeliver(benchmark::State& state) { Accept(state, true); }
 BENCHMARK(BM_Accept)->Arg(1)->Arg(10)->Arg(100)->UseRealTime()->Iterations(1)->Repetitions(3);
-BENCHMARK(BM_AcceptAndDeliver)->Arg(1)->Arg(10)->Arg(100)->UseRealTime()->Iterations(1)->Repetitions(3);
+BENCHMARK(BM_AcceptAndDeliver)
+    ->Arg(1)
+    ->Arg(10)
+    ->Arg(100)
+    ->UseRealTime()
+    ->Iterations(1)
+    ->Repetitions(3);
 
 }  // namespace
 }  // namespace postern

@@ -1,4 +1,5 @@
-// The SMTP server session alone, without sockets: a message of 4 KiB on a session of its own, and many on one.
+// The SMTP server session alone, without sockets: a message of 4 KiB on a session of its own, and
+// many on one.
 #include <memory>
 #include <string>
 
@@ -19,7 +20,8 @@ size_t Talk(ServerSession& session, std::string_view in) {
       const ServerEvent event = session.NextEvent(Instant{1});
       if (event.kind == Kind::kBodyChunk) octets += event.text.size();
       if (event.WantsDecision()) session.Decide(Decision::Accept());
-      if (event.kind == Kind::kNeedInput || event.kind == Kind::kNeedOutput || event.kind == Kind::kClosed) {
+      if (event.kind == Kind::kNeedInput || event.kind == Kind::kNeedOutput ||
+          event.kind == Kind::kClosed) {
         session.Wrote(session.PendingOutput().size());
         if (event.kind != Kind::kNeedOutput) break;
       }
@@ -30,11 +32,13 @@ size_t Talk(ServerSession& session, std::string_view in) {
 
 std::string MakeText() {
   std::string text = "Subject: bench\r\n\r\n";
-  while (text.size() < 4096) text += "This is a line of text of about seventy-six characters, as mail often has it.\r\n";
+  while (text.size() < 4096)
+    text += "This is a line of text of about seventy-six characters, as mail often has it.\r\n";
   return text + ".\r\n";
 }
 
-constexpr char kEnvelope[] = "MAIL FROM:<alice@example.net> SIZE=4096\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n";
+constexpr char kEnvelope[] =
+    "MAIL FROM:<alice@example.net> SIZE=4096\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n";
 
 void BM_MessageOnItsOwnSession(benchmark::State& state) {
   const auto options = std::make_shared<ServerOptions>();

@@ -59,6 +59,8 @@ if(POSTERN_SANITIZE)
     # Its check of indirect calls puts data before each function, which clang 14 cannot do for the parts of a coroutine
     # ("Cannot represent a difference across sections").
     add_compile_options(-fno-sanitize=function)
+    # A program in C links the shared library, which needs the C++ half of the sanitizer's runtime.
+    add_link_options("$<$<LINK_LANGUAGE:C>:SHELL:-fsanitize-link-c++-runtime -lstdc++>")
   endif()
 endif()
 if(POSTERN_FUZZ)

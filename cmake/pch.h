@@ -1,4 +1,5 @@
-// The headers that nearly every file of ours includes; precompiled once. Files still include what they use.
+// The headers that nearly every file of ours includes; precompiled once. Files still include what
+// they use.
 #pragma once
 
 #include <algorithm>

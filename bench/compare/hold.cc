@@ -1,19 +1,18 @@
-// postern-hold opens idle SMTP sessions, measures what each costs the server in resident memory, and how long an honest client's
-// message takes meanwhile. One JSON object on standard output.
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <cstdio>
-
+// postern-hold opens idle SMTP sessions, measures what each costs the server in resident memory,
+// and how long an honest client's message takes meanwhile. One JSON object on standard output.
 #include "bench/compare/arguments.h"
 #include "bench/compare/process_memory.h"
 #include "bench/compare/smtp_client.h"
+#include <cstdio>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace postern::bench {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: postern-hold --server-pid PID [--port N] [--sessions N] [--starttls 0|1] [--at-once N] [--sources N]\n"
+    "usage: postern-hold --server-pid PID [--port N] [--sessions N] [--starttls 0|1] [--at-once N] "
+    "[--sources N]\n"
     "                    [--honest-messages N] [--users N] [--prefix bench] [--domain D]\n";
 
 int Main(int argc, char** argv) {
@@ -62,16 +61,23 @@ int Main(int argc, char** argv) {
   const size_t still = holder.StillHeld();
 
   const double divisor = held > 0 ? static_cast<double>(held) : 1;
-  const double grown = static_cast<double>(during.resident_kib) - static_cast<double>(before.resident_kib);
-  std::printf("{\"held\": %zu, \"still_held\": %zu, \"failed\": %llu, \"open_seconds\": %.2f, \"rss_before_kib\": %llu, "
-              "\"rss_during_kib\": %llu, \"kib_per_session\": %.2f, \"honest_accepted\": %llu, \"honest_failed\": %llu, "
-              "\"honest_p50_ms\": %.2f, \"honest_p99_ms\": %.2f, \"honest_max_ms\": %.2f, \"first_complaint\": \"%s\"}\n",
-              held, still, static_cast<unsigned long long>(opening.failed), open_seconds,
-              static_cast<unsigned long long>(before.resident_kib), static_cast<unsigned long long>(during.resident_kib),
-              grown / divisor, static_cast<unsigned long long>(served.accepted + warm.accepted),
-              static_cast<unsigned long long>(served.failed + warm.failed), Percentile(served.latencies_us, 0.5) / 1e3,
-              Percentile(served.latencies_us, 0.99) / 1e3, Percentile(served.latencies_us, 1) / 1e3,
-              opening.complaints.empty() ? "" : "see the server's log");
+  const double grown =
+      static_cast<double>(during.resident_kib) - static_cast<double>(before.resident_kib);
+  std::printf(
+      "{\"held\": %zu, \"still_held\": %zu, \"failed\": %llu, \"open_seconds\": %.2f, "
+      "\"rss_before_kib\": %llu, "
+      "\"rss_during_kib\": %llu, \"kib_per_session\": %.2f, \"honest_accepted\": %llu, "
+      "\"honest_failed\": %llu, "
+      "\"honest_p50_ms\": %.2f, \"honest_p99_ms\": %.2f, \"honest_max_ms\": %.2f, "
+      "\"first_complaint\": \"%s\"}\n",
+      held, still, static_cast<unsigned long long>(opening.failed), open_seconds,
+      static_cast<unsigned long long>(before.resident_kib),
+      static_cast<unsigned long long>(during.resident_kib), grown / divisor,
+      static_cast<unsigned long long>(served.accepted + warm.accepted),
+      static_cast<unsigned long long>(served.failed + warm.failed),
+      Percentile(served.latencies_us, 0.5) / 1e3, Percentile(served.latencies_us, 0.99) / 1e3,
+      Percentile(served.latencies_us, 1) / 1e3,
+      opening.complaints.empty() ? "" : "see the server's log");
   return 0;
 }
 

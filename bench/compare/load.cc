@@ -1,24 +1,24 @@
-// postern-load sends messages to an SMTP server on loopback, watches them arrive in Maildirs, and prints one JSON object:
-// messages accepted and delivered a second, latencies, failures.
-#include <dirent.h>
-#include <sys/inotify.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
+// postern-load sends messages to an SMTP server on loopback, watches them arrive in Maildirs, and
+// prints one JSON object: messages accepted and delivered a second, latencies, failures.
+#include "bench/compare/arguments.h"
+#include "bench/compare/smtp_client.h"
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <dirent.h>
 #include <poll.h>
-
-#include "bench/compare/arguments.h"
-#include "bench/compare/smtp_client.h"
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace postern::bench {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: postern-load [--port N] [--sessions N] [--messages N] [--size BYTES] [--starttls 0|1] [--per-connection N]\n"
-    "                    [--users N] [--prefix bench] [--domain D] [--sources N] [--patience SECONDS]\n"
+    "usage: postern-load [--port N] [--sessions N] [--messages N] [--size BYTES] [--starttls 0|1] "
+    "[--per-connection N]\n"
+    "                    [--users N] [--prefix bench] [--domain D] [--sources N] [--patience "
+    "SECONDS]\n"
     "                    [--new MAILDIR/new]... [--delivery-patience SECONDS]\n";
 
 size_t CountFiles(const std::string& path) {
@@ -30,8 +30,8 @@ size_t CountFiles(const std::string& path) {
   return count;
 }
 
-// Arrivals counts what appears in the new/ folders, as it appears, by inotify: listing them again and again would take the
-// server's time.
+// Arrivals counts what appears in the new/ folders, as it appears, by inotify: listing them again
+// and again would take the server's time.
 class Arrivals {
  public:
   explicit Arrivals(const std::vector<std::string>& folders) {
@@ -74,7 +74,8 @@ class Arrivals {
 };
 
 double PerSecond(uint64_t count, int64_t from_ns, int64_t to_ns) {
-  return to_ns > from_ns ? static_cast<double>(count) * 1e9 / static_cast<double>(to_ns - from_ns) : 0;
+  return to_ns > from_ns ? static_cast<double>(count) * 1e9 / static_cast<double>(to_ns - from_ns)
+                         : 0;
 }
 
 double OwnCpuSeconds() {
@@ -98,7 +99,8 @@ int Main(int argc, char** argv) {
   options.patience_ns = static_cast<int64_t>(arguments.Number("--patience", 30)) * 1'000'000'000;
   const size_t sessions = arguments.Number("--sessions", 1);
   const size_t messages = arguments.Number("--messages", 1000);
-  const int64_t delivery_patience_ns = static_cast<int64_t>(arguments.Number("--delivery-patience", 60)) * 1'000'000'000;
+  const int64_t delivery_patience_ns =
+      static_cast<int64_t>(arguments.Number("--delivery-patience", 60)) * 1'000'000'000;
   const std::vector<std::string> folders = arguments.Texts("--new");
   arguments.Check(kUsage);
 
@@ -110,7 +112,8 @@ int Main(int argc, char** argv) {
   const int64_t accepted_end = outcome.last_accept_ns;
   int64_t progress_ns = NowNs();
   uint64_t seen = arrivals.count();
-  while (!folders.empty() && arrivals.count() < outcome.accepted && NowNs() - progress_ns < delivery_patience_ns) {
+  while (!folders.empty() && arrivals.count() < outcome.accepted &&
+         NowNs() - progress_ns < delivery_patience_ns) {
     pollfd watched{.fd = arrivals.fd(), .events = POLLIN, .revents = 0};
     ::poll(&watched, 1, 200);
     arrivals.Take();
@@ -120,15 +123,19 @@ int Main(int argc, char** argv) {
   size_t delivered = 0;
   for (const std::string& folder : folders) delivered += CountFiles(folder);
   delivered -= before;
-  std::printf("{\"sessions\": %zu, \"accepted\": %llu, \"failed\": %llu, \"accepted_per_second\": %.1f, \"delivered\": %zu, "
-              "\"delivered_per_second\": %.1f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u, \"client_cpu_seconds\": %.3f, "
-              "\"seconds\": %.3f, \"complaints\": [",
-              sessions, static_cast<unsigned long long>(outcome.accepted), static_cast<unsigned long long>(outcome.failed),
-              PerSecond(outcome.accepted, outcome.start_ns, accepted_end), delivered,
-              folders.empty() ? 0 : PerSecond(arrivals.count(), outcome.start_ns, arrivals.last_ns()),
-              Percentile(outcome.latencies_us, 0.5), Percentile(outcome.latencies_us, 0.99),
-              Percentile(outcome.latencies_us, 1), OwnCpuSeconds(),
-              static_cast<double>(accepted_end - outcome.start_ns) / 1e9);
+  std::printf(
+      "{\"sessions\": %zu, \"accepted\": %llu, \"failed\": %llu, \"accepted_per_second\": %.1f, "
+      "\"delivered\": %zu, "
+      "\"delivered_per_second\": %.1f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u, "
+      "\"client_cpu_seconds\": %.3f, "
+      "\"seconds\": %.3f, \"complaints\": [",
+      sessions, static_cast<unsigned long long>(outcome.accepted),
+      static_cast<unsigned long long>(outcome.failed),
+      PerSecond(outcome.accepted, outcome.start_ns, accepted_end), delivered,
+      folders.empty() ? 0 : PerSecond(arrivals.count(), outcome.start_ns, arrivals.last_ns()),
+      Percentile(outcome.latencies_us, 0.5), Percentile(outcome.latencies_us, 0.99),
+      Percentile(outcome.latencies_us, 1), OwnCpuSeconds(),
+      static_cast<double>(accepted_end - outcome.start_ns) / 1e9);
   bool first = true;
   for (const std::string& complaint : outcome.complaints) {
     std::printf("%s\"", first ? "" : ", ");

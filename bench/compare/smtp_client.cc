@@ -1,18 +1,17 @@
 #include "bench/compare/smtp_client.h"
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lib/core/base/strings.h"
 
@@ -32,7 +31,8 @@ constexpr char kHello[] = "EHLO load.example.test\r\n";
 
 std::string MakeText(size_t bytes) {
   std::string text =
-      "From: Load <load@example.org>\r\nTo: Bench <bench@example.test>\r\nSubject: a message of a certain size\r\n"
+      "From: Load <load@example.org>\r\nTo: Bench <bench@example.test>\r\nSubject: a message of a "
+      "certain size\r\n"
       "Date: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <load@example.org>\r\n\r\n";
   while (text.size() < bytes) {
     const size_t room = std::min<size_t>(bytes - text.size(), 76);
@@ -57,10 +57,12 @@ uint32_t Percentile(const std::vector<uint32_t>& values, double fraction) {
   if (values.empty()) return 0;
   std::vector<uint32_t> sorted = values;
   std::sort(sorted.begin(), sorted.end());
-  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(fraction * static_cast<double>(sorted.size())))];
+  return sorted[std::min(sorted.size() - 1,
+                         static_cast<size_t>(fraction * static_cast<double>(sorted.size())))];
 }
 
-Driver::Driver(ClientOptions options) : options_(std::move(options)), text_(MakeText(options_.message_bytes)) {
+Driver::Driver(ClientOptions options)
+    : options_(std::move(options)), text_(MakeText(options_.message_bytes)) {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) Die("epoll_create1");
   if (options_.starttls) tls_ = *tls::ClientConfig::Make(tls::ClientOptions());
@@ -77,7 +79,9 @@ void Driver::Watch(Session& session, bool write) {
   epoll_event event{};
   event.events = wanted;
   event.data.ptr = &session;
-  if (::epoll_ctl(epoll_, session.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, session.fd, &event) != 0) Die("epoll_ctl");
+  if (::epoll_ctl(epoll_, session.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, session.fd,
+                  &event) != 0)
+    Die("epoll_ctl");
   session.interest = wanted;
 }
 
@@ -92,7 +96,8 @@ void Driver::Open(Session& session) {
     ::setsockopt(session.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     sockaddr_in from{};
     from.sin_family = AF_INET;
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + static_cast<uint32_t>(next_source_++ % options_.source_addresses));
+    from.sin_addr.s_addr =
+        htonl(INADDR_LOOPBACK + static_cast<uint32_t>(next_source_++ % options_.source_addresses));
     if (::bind(session.fd, reinterpret_cast<sockaddr*>(&from), sizeof from) != 0) Die("bind");
   }
   sockaddr_in to{};
@@ -116,7 +121,8 @@ void Driver::Close(Session& session) {
 }
 
 void Driver::Fail(Session& session, std::string_view why) {
-  // After its last message a session owes us nothing: a server may close before our QUIT is answered.
+  // After its last message a session owes us nothing: a server may close before our QUIT is
+  // answered.
   if (session.state == State::kHeld) {
     --held_;
   } else if (session.state != State::kQuit) {
@@ -129,7 +135,8 @@ void Driver::Fail(Session& session, std::string_view why) {
 
 void Driver::SayRaw(Session& session, std::string_view octets) {
   if (session.out.empty()) {
-    const ssize_t sent = ::send(session.fd, octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent =
+        ::send(session.fd, octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0) octets.remove_prefix(static_cast<size_t>(sent));
     if (octets.empty()) return;
   }
@@ -180,7 +187,8 @@ void Driver::OnReply(Session& session, int code, std::string_view line) {
       if (!wants(250)) return;
       session.state = State::kRcpt;
       const size_t user = next_user_++ % options_.users;
-      return Say(session, StrCat("RCPT TO:<", options_.recipient_prefix, user, "@", options_.recipient_domain, ">\r\n"));
+      return Say(session, StrCat("RCPT TO:<", options_.recipient_prefix, user, "@",
+                                 options_.recipient_domain, ">\r\n"));
     }
     case State::kRcpt:
       if (!wants(250)) return;
@@ -195,7 +203,8 @@ void Driver::OnReply(Session& session, int code, std::string_view line) {
       const int64_t now = NowNs();
       ++outcome_.accepted;
       outcome_.last_accept_ns = now;
-      outcome_.latencies_us.push_back(static_cast<uint32_t>((now - session.message_start_ns) / 1000));
+      outcome_.latencies_us.push_back(
+          static_cast<uint32_t>((now - session.message_start_ns) / 1000));
       if (--session.left_on_connection > 0 && to_start_ > 0) {
         --to_start_;
         session.message_start_ns = now;
@@ -204,10 +213,8 @@ void Driver::OnReply(Session& session, int code, std::string_view line) {
       session.state = State::kQuit;
       return Say(session, "QUIT\r\n");
     }
-    case State::kQuit:
-      return Close(session);
-    default:
-      return Fail(session, line);
+    case State::kQuit: return Close(session);
+    default: return Fail(session, line);
   }
   if (options_.only_greet) {
     session.state = State::kHeld;
@@ -284,7 +291,8 @@ void Driver::OnReady(Session& session, uint32_t events) {
     Watch(session, false);
   }
   if ((events & EPOLLOUT) != 0 && !session.out.empty()) {
-    const ssize_t sent = ::send(session.fd, session.out.data(), session.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent =
+        ::send(session.fd, session.out.data(), session.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0) session.out.erase(0, static_cast<size_t>(sent));
     if (session.out.empty()) Watch(session, false);
   }
@@ -293,7 +301,8 @@ void Driver::OnReady(Session& session, uint32_t events) {
 
 void Driver::Turn(int timeout_ms) {
   std::array<epoll_event, 256> events;
-  const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  const int count =
+      ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
   for (int i = 0; i < count; ++i) {
     if (events[static_cast<size_t>(i)].data.ptr == nullptr) {
       on_also_();
@@ -313,7 +322,8 @@ void Driver::DropImpatient() {
   }
 }
 
-Outcome Driver::Send(size_t sessions, size_t messages, int also_fd, const std::function<void()>& on_also) {
+Outcome Driver::Send(size_t sessions, size_t messages, int also_fd,
+                     const std::function<void()>& on_also) {
   outcome_ = Outcome();
   outcome_.latencies_us.reserve(messages);
   to_start_ = messages;

@@ -1,12 +1,12 @@
-// A lean SMTP client for measurements: many sessions on one thread over epoll, no allocation in the steady state, no pipelining
-// (each command waits for its reply, as the generators of other mail servers do), TLS by lib/core/tls.
+// A lean SMTP client for measurements: many sessions on one thread over epoll, no allocation in the
+// steady state, no pipelining (each command waits for its reply, as the generators of other mail
+// servers do), TLS by lib/core/tls.
 #pragma once
-
-#include <netinet/in.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <netinet/in.h>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,20 +21,20 @@ int64_t NowNs();
 struct ClientOptions {
   uint16_t port = 2525;
   bool starttls = false;
-  size_t message_bytes = 4096;     // of the whole message, header and body
+  size_t message_bytes = 4096;  // of the whole message, header and body
   size_t messages_per_connection = 1;
-  size_t users = 1;                // recipients are <prefix>0@domain, <prefix>1@domain, … in turn
+  size_t users = 1;  // recipients are <prefix>0@domain, <prefix>1@domain, … in turn
   std::string recipient_prefix = "bench";
   std::string recipient_domain = "example.test";
-  size_t source_addresses = 1;     // 127.0.0.1 onwards are connected from, in turn
+  size_t source_addresses = 1;           // 127.0.0.1 onwards are connected from, in turn
   int64_t patience_ns = 30'000'000'000;  // without any progress of a session: it failed
-  bool only_greet = false;         // say EHLO (and do the handshake) and then nothing: an idle session
+  bool only_greet = false;  // say EHLO (and do the handshake) and then nothing: an idle session
 };
 
 // Session is one connection at a time; its owner, Driver, moves it on.
 struct Session {
   enum class State : uint8_t {
-    kIdle,      // no connection
+    kIdle,  // no connection
     kConnect,
     kGreeting,
     kHello,
@@ -46,7 +46,7 @@ struct Session {
     kData,
     kText,
     kQuit,
-    kHeld,      // only_greet: open and quiet
+    kHeld,  // only_greet: open and quiet
   };
   State state = State::kIdle;
   int fd = -1;
@@ -54,8 +54,8 @@ struct Session {
   size_t left_on_connection = 0;
   int64_t message_start_ns = 0;
   int64_t progress_ns = 0;
-  std::string in;                  // an unfinished reply line
-  std::string out;                 // what the socket did not take
+  std::string in;   // an unfinished reply line
+  std::string out;  // what the socket did not take
   std::unique_ptr<tls::Engine> engine;
 };
 
@@ -64,7 +64,8 @@ struct Outcome {
   uint64_t failed = 0;
   int64_t start_ns = 0;
   int64_t last_accept_ns = 0;
-  std::vector<uint32_t> latencies_us;   // of accepted messages: from connect (or MAIL on an open connection) to the 250
+  std::vector<uint32_t> latencies_us;   // of accepted messages: from connect (or MAIL on an open
+                                        // connection) to the 250
   std::vector<std::string> complaints;  // the first few unexpected replies
 };
 
@@ -75,12 +76,13 @@ class Driver {
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
-  // Send sends `messages` by `sessions` at a time and returns once each was accepted or failed. `also_fd`, when not -1, is
-  // watched as well and `on_also` called when it is readable.
-  Outcome Send(size_t sessions, size_t messages, int also_fd = -1, const std::function<void()>& on_also = nullptr);
+  // Send sends `messages` by `sessions` at a time and returns once each was accepted or failed.
+  // `also_fd`, when not -1, is watched as well and `on_also` called when it is readable.
+  Outcome Send(size_t sessions, size_t messages, int also_fd = -1,
+               const std::function<void()>& on_also = nullptr);
 
-  // Hold opens `sessions` idle ones, at most `at_once` being opened at a time, and returns how many are held. They stay open
-  // until the Driver is destroyed.
+  // Hold opens `sessions` idle ones, at most `at_once` being opened at a time, and returns how many
+  // are held. They stay open until the Driver is destroyed.
   size_t Hold(size_t sessions, size_t at_once, Outcome* outcome);
   // StillHeld counts the held sessions that the server has not closed.
   size_t StillHeld();
@@ -103,10 +105,10 @@ class Driver {
 
   ClientOptions options_;
   int epoll_ = -1;
-  std::string text_;               // the message with its dot
+  std::string text_;  // the message with its dot
   std::shared_ptr<const tls::ClientConfig> tls_;
   std::vector<std::unique_ptr<Session>> sessions_;
-  size_t to_start_ = 0;            // messages that no session has taken yet
+  size_t to_start_ = 0;  // messages that no session has taken yet
   size_t opening_ = 0;
   size_t held_ = 0;
   size_t next_user_ = 0;

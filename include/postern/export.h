@@ -23,9 +23,10 @@
 
 POSTERN_BEGIN_DECLS
 
-/* postern_str lends octets: not ended by NUL, NULL with 0 when empty. The function that returns one says how long it lives. */
+/* postern_str lends octets: not ended by NUL, NULL with 0 when empty. The function that returns one
+ * says how long it lives. */
 typedef struct postern_str {
-  const char *data;
+  const char* data;
   size_t len;
 } postern_str;
 

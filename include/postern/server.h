@@ -6,7 +6,8 @@
 
 POSTERN_BEGIN_DECLS
 
-/* postern_server is a server made from one smtpd.conf. It holds no global state: a process may have several. */
+/* postern_server is a server made from one smtpd.conf. It holds no global state: a process may have
+ * several. */
 typedef struct postern_server postern_server;
 
 enum {
@@ -19,125 +20,150 @@ enum {
 /* postern_log_callbacks receive the log. */
 typedef struct postern_log_callbacks {
   size_t struct_size;
-  /* on_log gets one record as one line of printable text (`line`, NUL-terminated, dies when the call returns). It is called
-   * from any thread of the server, several at once; it must not block for long nor call into the server. */
-  void (*on_log)(int32_t level, const char *line, void *user_data);
-  /* destroy_user_data, if set, is called exactly once, when the server is freed or postern_server_new failed. */
-  void (*destroy_user_data)(void *user_data);
-  void *user_data;
+  /* on_log gets one record as one line of printable text (`line`, NUL-terminated, dies when the
+   * call returns). It is called from any thread of the server, several at once; it must not block
+   * for long nor call into the server. */
+  void (*on_log)(int32_t level, const char* line, void* user_data);
+  /* destroy_user_data, if set, is called exactly once, when the server is freed or
+   * postern_server_new failed. */
+  void (*destroy_user_data)(void* user_data);
+  void* user_data;
 } postern_log_callbacks;
 
-#define POSTERN_LOG_CALLBACKS_INIT {sizeof(postern_log_callbacks), NULL, NULL, NULL}
+#define POSTERN_LOG_CALLBACKS_INIT \
+  { sizeof(postern_log_callbacks), NULL, NULL, NULL }
 
-/* postern_message_callbacks see each message when all of it has come and before the client gets its reply. */
+/* postern_message_callbacks see each message when all of it has come and before the client gets its
+ * reply. */
 typedef struct postern_message_callbacks {
   size_t struct_size;
-  /* on_message decides about `message` by filling `*verdict` (it comes zeroed: CONTINUE). A status other than POSTERN_OK makes
-   * the client try again later (451). Called on the thread that runs the session's loop; while it runs, that loop stands
-   * still. From inside, only postern_message_* may be called. */
-  postern_status (*on_message)(const postern_message *message, postern_message_verdict *verdict, void *user_data);
-  /* destroy_user_data, if set, is called exactly once, when the server is freed or postern_server_new failed. */
-  void (*destroy_user_data)(void *user_data);
-  void *user_data;
+  /* on_message decides about `message` by filling `*verdict` (it comes zeroed: CONTINUE). A status
+   * other than POSTERN_OK makes the client try again later (451). Called on the thread that runs
+   * the session's loop; while it runs, that loop stands still. From inside, only postern_message_*
+   * may be called. */
+  postern_status (*on_message)(const postern_message* message, postern_message_verdict* verdict,
+                               void* user_data);
+  /* destroy_user_data, if set, is called exactly once, when the server is freed or
+   * postern_server_new failed. */
+  void (*destroy_user_data)(void* user_data);
+  void* user_data;
 } postern_message_callbacks;
 
-#define POSTERN_MESSAGE_CALLBACKS_INIT {sizeof(postern_message_callbacks), NULL, NULL, NULL}
+#define POSTERN_MESSAGE_CALLBACKS_INIT \
+  { sizeof(postern_message_callbacks), NULL, NULL, NULL }
 
 /* postern_server_options say what server it shall be. */
 typedef struct postern_server_options {
   size_t struct_size;
   /* The configuration: either a text in the language of smtpd.conf(5) … */
-  const char *config_text;
+  const char* config_text;
   size_t config_text_len;
   /* … or the path of a file that holds one (NUL-terminated). Exactly one of the two. */
-  const char *config_path;
-  /* Where the queue lives (NUL-terminated). NULL: what the configuration's `spool` says, then "/var/spool/postern". */
-  const char *spool_path;
-  /* 1: the queue lives in memory and is gone when the server is: for tests and for programs that take every message. */
+  const char* config_path;
+  /* Where the queue lives (NUL-terminated). NULL: what the configuration's `spool` says, then
+   * "/var/spool/postern". */
+  const char* spool_path;
+  /* 1: the queue lives in memory and is gone when the server is: for tests and for programs that
+   * take every message. */
   uint8_t in_memory;
-  /* 1: make no thread at all; everything runs inside postern_server_poll or postern_server_run. 0: disk work has a few threads
-   * of its own (pool_threads), made when there is work. */
+  /* 1: make no thread at all; everything runs inside postern_server_poll or postern_server_run. 0:
+   * disk work has a few threads of its own (pool_threads), made when there is work. */
   uint8_t no_threads;
   /* Most threads for blocking work. 0: 4. */
   uint16_t pool_threads;
-  /* Event loops. Loop 0 runs on the thread that calls postern_server_run, the others on threads of their own. 0: 1. With
-   * postern_server_poll only 1 is allowed. */
+  /* Event loops. Loop 0 runs on the thread that calls postern_server_run, the others on threads of
+   * their own. 0: 1. With postern_server_poll only 1 is allowed. */
   uint16_t workers;
-  const postern_log_callbacks *log;         /* NULL: no log */
-  const postern_message_callbacks *message; /* NULL: every message goes on */
+  const postern_log_callbacks* log;         /* NULL: no log */
+  const postern_message_callbacks* message; /* NULL: every message goes on */
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT \
   { sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL }
 
-/* postern_server_options_init fills `*options` with defaults for a caller whose header says it is `struct_size` octets.
- * Since 0.1. */
-POSTERN_API void postern_server_options_init(postern_server_options *options, size_t struct_size);
+/* postern_server_options_init fills `*options` with defaults for a caller whose header says it is
+ * `struct_size` octets. Since 0.1. */
+POSTERN_API void postern_server_options_init(postern_server_options* options, size_t struct_size);
 
-/* postern_server_new reads the configuration and sets `*out` to a server that has not started: no port is open, no file is
- * written. Returns POSTERN_OK; POSTERN_ERR_INVALID_ARGUMENT when options or configuration are wrong (the message lists every
- * mistake with file, line and column); POSTERN_ERR_NOT_FOUND when the file is missing; POSTERN_ERR_VERSION; POSTERN_ERR_IO;
+/* postern_server_new reads the configuration and sets `*out` to a server that has not started: no
+ * port is open, no file is written. Returns POSTERN_OK; POSTERN_ERR_INVALID_ARGUMENT when options
+ * or configuration are wrong (the message lists every mistake with file, line and column);
+ * POSTERN_ERR_NOT_FOUND when the file is missing; POSTERN_ERR_VERSION; POSTERN_ERR_IO;
  * POSTERN_ERR_NO_MEMORY. Any thread. Since 0.1. */
-POSTERN_API postern_status postern_server_new(postern_server **out, const postern_server_options *options,
-                                              postern_error **out_error);
+POSTERN_API postern_status postern_server_new(postern_server** out,
+                                              const postern_server_options* options,
+                                              postern_error** out_error);
 
-/* postern_server_start opens the queue and all listeners, or none: when one fails (POSTERN_ERR_EXISTS for a port in use,
- * POSTERN_ERR_AUTH without privilege, POSTERN_ERR_IO for the spool) nothing is left open. Mail is served once
- * postern_server_poll or postern_server_run is called. Returns POSTERN_ERR_BUSY when it was started before. The thread that will
- * poll or run. Since 0.1. */
-POSTERN_API postern_status postern_server_start(postern_server *server, postern_error **out_error);
-
-/* postern_server_poll runs what is ready on the calling thread and returns when nothing is, after waiting at most `timeout_ms`
- * milliseconds (0: not at all, negative: no limit) for the first of it. `*out_ran`, if not NULL, is how many callbacks ran.
- * POSTERN_DONE once the server has stopped. One thread, always the same. Since 0.1. */
-POSTERN_API postern_status postern_server_poll(postern_server *server, size_t *out_ran, int64_t timeout_ms,
-                                               postern_error **out_error);
-
-/* postern_server_run serves on the calling thread until the server has stopped, then returns POSTERN_OK. Since 0.1. */
-POSTERN_API postern_status postern_server_run(postern_server *server, postern_error **out_error);
-
-/* postern_server_stop asks the server to stop: no new connections, messages in flight are finished, and after `grace_ms`
- * milliseconds (0: 5000) the rest is cut. It returns at once; run returns, or poll returns POSTERN_DONE, when it is done. Any
- * thread; not from a signal handler. Since 0.1. */
-POSTERN_API void postern_server_stop(postern_server *server, int64_t grace_ms);
-
-/* postern_server_reload reads the configuration anew from the text or file the server was made with. Certificates, tables, rules
- * and actions of the new one are in force from then on; what is begun ends under the old one, no session is dropped. When it is
- * wrong (POSTERN_ERR_INVALID_ARGUMENT, every mistake in the message) or its listeners differ (POSTERN_ERR_BUSY: restart), the old
- * one stays in force. Blocks for as long as the files take to read. Any thread, one at a time. Since 0.1. */
-POSTERN_API postern_status postern_server_reload(postern_server *server, postern_error **out_error);
-
-/* postern_server_free frees the server; NULL is allowed. One that runs must have stopped (run returned, or poll returned
- * POSTERN_DONE); otherwise connections are cut and it waits for work in progress on the disk. Accepted mail stays in the queue.
+/* postern_server_start opens the queue and all listeners, or none: when one fails
+ * (POSTERN_ERR_EXISTS for a port in use, POSTERN_ERR_AUTH without privilege, POSTERN_ERR_IO for the
+ * spool) nothing is left open. Mail is served once postern_server_poll or postern_server_run is
+ * called. Returns POSTERN_ERR_BUSY when it was started before. The thread that will poll or run.
  * Since 0.1. */
-POSTERN_API void postern_server_free(postern_server *server);
+POSTERN_API postern_status postern_server_start(postern_server* server, postern_error** out_error);
 
-/* postern_server_endpoint_count returns how many addresses the started server listens on. Since 0.1. */
-POSTERN_API size_t postern_server_endpoint_count(const postern_server *server);
+/* postern_server_poll runs what is ready on the calling thread and returns when nothing is, after
+ * waiting at most `timeout_ms` milliseconds (0: not at all, negative: no limit) for the first of
+ * it. `*out_ran`, if not NULL, is how many callbacks ran. POSTERN_DONE once the server has stopped.
+ * One thread, always the same. Since 0.1. */
+POSTERN_API postern_status postern_server_poll(postern_server* server, size_t* out_ran,
+                                               int64_t timeout_ms, postern_error** out_error);
 
-/* postern_server_endpoint lends address `index` as text, such as "127.0.0.1:2525"; NULL when there is none of that index. It lives until the server is freed. Since 0.1. */
-POSTERN_API const char *postern_server_endpoint(const postern_server *server, size_t index);
+/* postern_server_run serves on the calling thread until the server has stopped, then returns
+ * POSTERN_OK. Since 0.1. */
+POSTERN_API postern_status postern_server_run(postern_server* server, postern_error** out_error);
+
+/* postern_server_stop asks the server to stop: no new connections, messages in flight are finished,
+ * and after `grace_ms` milliseconds (0: 5000) the rest is cut. It returns at once; run returns, or
+ * poll returns POSTERN_DONE, when it is done. Any thread; not from a signal handler. Since 0.1. */
+POSTERN_API void postern_server_stop(postern_server* server, int64_t grace_ms);
+
+/* postern_server_reload reads the configuration anew from the text or file the server was made
+ * with. Certificates, tables, rules and actions of the new one are in force from then on; what is
+ * begun ends under the old one, no session is dropped. When it is wrong
+ * (POSTERN_ERR_INVALID_ARGUMENT, every mistake in the message) or its listeners differ
+ * (POSTERN_ERR_BUSY: restart), the old one stays in force. Blocks for as long as the files take to
+ * read. Any thread, one at a time. Since 0.1. */
+POSTERN_API postern_status postern_server_reload(postern_server* server, postern_error** out_error);
+
+/* postern_server_free frees the server; NULL is allowed. One that runs must have stopped (run
+ * returned, or poll returned POSTERN_DONE); otherwise connections are cut and it waits for work in
+ * progress on the disk. Accepted mail stays in the queue. Since 0.1. */
+POSTERN_API void postern_server_free(postern_server* server);
+
+/* postern_server_endpoint_count returns how many addresses the started server listens on. Since
+ * 0.1. */
+POSTERN_API size_t postern_server_endpoint_count(const postern_server* server);
+
+/* postern_server_endpoint lends address `index` as text, such as "127.0.0.1:2525"; NULL when there
+ * is none of that index. It lives until the server is freed. Since 0.1. */
+POSTERN_API const char* postern_server_endpoint(const postern_server* server, size_t index);
 
 /* postern_submission is a message to send. */
 typedef struct postern_submission {
   size_t struct_size;
-  const char *reverse_path;        /* "local@domain", NUL-terminated; NULL or "" is the null reverse-path */
-  const char *const *recipients;   /* NUL-terminated addresses */
+  const char*
+      reverse_path; /* "local@domain", NUL-terminated; NULL or "" is the null reverse-path */
+  const char* const* recipients; /* NUL-terminated addresses */
   size_t recipient_count;
-  const char *content;             /* header, empty line, body; lines may end in LF or CRLF */
+  const char* content; /* header, empty line, body; lines may end in LF or CRLF */
   size_t content_len;
 } postern_submission;
 
 #define POSTERN_SUBMISSION_INIT \
   { sizeof(postern_submission), NULL, NULL, 0, NULL, 0 }
 
-/* postern_server_submit queues a message as if it came over the local socket: the rules apply as `from local`, missing Date and
- * Message-ID fields are added. It runs the server's loop until the queue has made the message durable. `out_id`, if not NULL,
- * receives the message id, NUL-terminated, in `out_id_size` octets (9 are enough). Returns POSTERN_ERR_INVALID_ARGUMENT for a
- * malformed address and POSTERN_ERR_PROTOCOL when a recipient is refused (the message holds the reply; nothing is queued then),
- * POSTERN_ERR_LIMIT when the disk is full, POSTERN_ERR_CALLBACK when on_message failed. The thread that polls, between two polls; not from a callback. Since 0.1. */
-POSTERN_API postern_status postern_server_submit(postern_server *server, char *out_id, size_t out_id_size,
-                                                 const postern_submission *submission, postern_error **out_error);
+/* postern_server_submit queues a message as if it came over the local socket: the rules apply as
+ * `from local`, missing Date and Message-ID fields are added. It runs the server's loop until the
+ * queue has made the message durable. `out_id`, if not NULL, receives the message id,
+ * NUL-terminated, in `out_id_size` octets (9 are enough). Returns POSTERN_ERR_INVALID_ARGUMENT for
+ * a malformed address and POSTERN_ERR_PROTOCOL when a recipient is refused (the message holds the
+ * reply; nothing is queued then), POSTERN_ERR_LIMIT when the disk is full, POSTERN_ERR_CALLBACK
+ * when on_message failed. The thread that polls, between two polls; not from a callback. Since 0.1.
+ */
+POSTERN_API postern_status postern_server_submit(postern_server* server, char* out_id,
+                                                 size_t out_id_size,
+                                                 const postern_submission* submission,
+                                                 postern_error** out_error);
 
 POSTERN_END_DECLS
 

@@ -54,7 +54,8 @@ postern_status StatusCodeOf(const Status& status) {
   return mapping == nullptr ? POSTERN_ERR_INTERNAL : mapping->status;
 }
 
-postern_status Fail(postern_error** out_error, postern_status status, std::string reason, std::string message) {
+postern_status Fail(postern_error** out_error, postern_status status, std::string reason,
+                    std::string message) {
   if (out_error == nullptr) return status;
   auto* error = new postern_error;
   error->status = status;
@@ -67,7 +68,8 @@ postern_status Fail(postern_error** out_error, postern_status status, std::strin
 postern_status FailWith(postern_error** out_error, const Status& status) {
   const Mapping* mapping = FindMapping(status.code());
   const postern_status code =
-      Fail(out_error, StatusCodeOf(status), mapping == nullptr ? "internal" : mapping->reason, std::string(Message(status)));
+      Fail(out_error, StatusCodeOf(status), mapping == nullptr ? "internal" : mapping->reason,
+           std::string(Message(status)));
   if (out_error != nullptr) (*out_error)->os_errno = ErrnoOf(status);
   return code;
 }
@@ -81,10 +83,18 @@ postern_status FailNoMemory(postern_error** out_error) noexcept {
 
 extern "C" {
 
-postern_status postern_error_status(const postern_error* error) { return error == nullptr ? POSTERN_OK : error->status; }
-const char* postern_error_message(const postern_error* error) { return error == nullptr ? "" : error->message.c_str(); }
-const char* postern_error_reason(const postern_error* error) { return error == nullptr ? "" : error->reason.c_str(); }
-int postern_error_os_errno(const postern_error* error) { return error == nullptr ? 0 : error->os_errno; }
+postern_status postern_error_status(const postern_error* error) {
+  return error == nullptr ? POSTERN_OK : error->status;
+}
+const char* postern_error_message(const postern_error* error) {
+  return error == nullptr ? "" : error->message.c_str();
+}
+const char* postern_error_reason(const postern_error* error) {
+  return error == nullptr ? "" : error->reason.c_str();
+}
+int postern_error_os_errno(const postern_error* error) {
+  return error == nullptr ? 0 : error->os_errno;
+}
 postern_status postern_error_callback_status(const postern_error* error) {
   return error == nullptr ? 0 : error->callback_status;
 }

@@ -1,11 +1,11 @@
 // How the C API tells what went wrong.
 #pragma once
 
+#include "postern/error.h"
 #include <new>
 #include <string>
 
 #include "lib/core/base/status.h"
-#include "postern/error.h"
 
 struct postern_error {
   postern_status status = POSTERN_OK;
@@ -22,7 +22,8 @@ namespace postern::capi {
 postern_status StatusCodeOf(const Status& status);
 
 // Fail sets `*out_error`, when there is one, and returns `status`.
-postern_status Fail(postern_error** out_error, postern_status status, std::string reason, std::string message);
+postern_status Fail(postern_error** out_error, postern_status status, std::string reason,
+                    std::string message);
 // FailWith does so from a Status.
 postern_status FailWith(postern_error** out_error, const Status& status);
 // FailNoMemory gives the error that needs no memory.

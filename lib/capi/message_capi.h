@@ -1,11 +1,11 @@
 // A message as a callback of the C API sees it.
 #pragma once
 
+#include "postern/message.h"
 #include <string>
 #include <vector>
 
 #include "lib/server/hooks.h"
-#include "postern/message.h"
 
 struct postern_message {
   std::string reverse_path;

@@ -1,3 +1,4 @@
+#include "postern/server.h"
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -7,7 +8,6 @@
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
 #include "lib/server/server.h"
-#include "postern/server.h"
 
 namespace {
 
@@ -29,7 +29,8 @@ class OnFree {
  public:
   OnFree() = default;
   OnFree(void (*destroy)(void*), void* user_data) : destroy_(destroy), user_data_(user_data) {}
-  OnFree(OnFree&& other) noexcept : destroy_(std::exchange(other.destroy_, nullptr)), user_data_(other.user_data_) {}
+  OnFree(OnFree&& other) noexcept
+      : destroy_(std::exchange(other.destroy_, nullptr)), user_data_(other.user_data_) {}
   OnFree& operator=(OnFree&& other) noexcept {
     std::swap(destroy_, other.destroy_);
     std::swap(user_data_, other.user_data_);
@@ -57,8 +58,8 @@ class CallbackLogSink final : public postern::LogSink {
   postern_log_callbacks callbacks_;
 };
 
-// TakeStruct copies an option struct of the caller's size over defaults. A larger one of a newer header is fine as long as what
-// we do not know is zero.
+// TakeStruct copies an option struct of the caller's size over defaults. A larger one of a newer
+// header is fine as long as what we do not know is zero.
 template <typename Options>
 bool TakeStruct(Options* into, const Options& defaults, const Options* given) {
   *into = defaults;
@@ -130,8 +131,8 @@ rt::Task<void> StopServer(postern_server* handle, Duration grace) {
   handle->world->Stop();
 }
 
-rt::Task<void> SubmitTo(postern_server* handle, server::Submission submission, server::SubmissionResult* result,
-                        bool* done) {
+rt::Task<void> SubmitTo(postern_server* handle, server::Submission submission,
+                        server::SubmissionResult* result, bool* done) {
   *result = co_await handle->server->Submit(std::move(submission));
   *done = true;
 }
@@ -144,16 +145,19 @@ void BeginStop(postern_server* handle, Duration grace) {
 
 void LogDiagnostics(postern_server* handle, const postern::policy::Diagnostics& diagnostics) {
   for (const postern::policy::Diagnostic& each : diagnostics) {
-    handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kWarning,
-                                          .subsystem = "config",
-                                          .session = "",
-                                          .event = each.severity == postern::policy::Severity::kError ? "error" : "warning",
-                                          .fields = {{"text", each.ToString()}}});
+    handle->log->Write(postern::LogRecord{
+        .level = postern::LogLevel::kWarning,
+        .subsystem = "config",
+        .session = "",
+        .event = each.severity == postern::policy::Severity::kError ? "error" : "warning",
+        .fields = {{"text", each.ToString()}}});
   }
 }
 
-postern_status NewServer(postern_server** out, const postern_server_options* given, postern_error** out_error) {
-  if (out == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "out is NULL");
+postern_status NewServer(postern_server** out, const postern_server_options* given,
+                         postern_error** out_error) {
+  if (out == nullptr)
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "out is NULL");
   *out = nullptr;
   auto handle = std::make_unique<postern_server>();
   postern_server_options defaults = POSTERN_SERVER_OPTIONS_INIT;
@@ -161,18 +165,21 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   const bool known = TakeStruct(&options, defaults, given);
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_message_callbacks message = POSTERN_MESSAGE_CALLBACKS_INIT;
-  const bool log_known = TakeStruct(&log, postern_log_callbacks POSTERN_LOG_CALLBACKS_INIT, options.log);
-  const bool message_known =
-      TakeStruct(&message, postern_message_callbacks POSTERN_MESSAGE_CALLBACKS_INIT, options.message);
+  const bool log_known =
+      TakeStruct(&log, postern_log_callbacks POSTERN_LOG_CALLBACKS_INIT, options.log);
+  const bool message_known = TakeStruct(
+      &message, postern_message_callbacks POSTERN_MESSAGE_CALLBACKS_INIT, options.message);
   // From here on the user data is ours to free, whatever happens.
   handle->free_log_data = OnFree(log.destroy_user_data, log.user_data);
   handle->free_message_data = OnFree(message.destroy_user_data, message.user_data);
   if (!known || !log_known || !message_known) {
     return Fail(out_error, POSTERN_ERR_VERSION, "version",
-                "an option struct has a size of 0, or sets a field that this version of the library does not know");
+                "an option struct has a size of 0, or sets a field that this version of the "
+                "library does not know");
   }
   if ((options.config_text == nullptr) == (options.config_path == nullptr)) {
-    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "give exactly one of config_text and config_path");
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
+                "give exactly one of config_text and config_path");
   }
 
   server::ServerOptions server_options;
@@ -197,29 +204,33 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   handle->world = std::make_unique<rt::AsioWorld>(world_options);
 
   if (options.config_path != nullptr) {
-    const postern::StatusOr<rt::FileInfo> present = handle->world->files().Stat(options.config_path);
-    if (!present.ok() && present.status().code() == StatusCode::kNotFound) return FailWith(out_error, present.status());
+    const postern::StatusOr<rt::FileInfo> present =
+        handle->world->files().Stat(options.config_path);
+    if (!present.ok() && present.status().code() == StatusCode::kNotFound)
+      return FailWith(out_error, present.status());
   }
   server::LoadedConfig config = server::LoadConfig(*handle->world, server_options);
   if (config.runtime == nullptr) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
   }
   LogDiagnostics(handle.get(), config.diagnostics);
-  handle->server =
-      server::Server::Create(handle->world.get(), std::move(server_options), std::move(config), handle->log.get());
+  handle->server = server::Server::Create(handle->world.get(), std::move(server_options),
+                                          std::move(config), handle->log.get());
   *out = handle.release();
   return POSTERN_OK;
 }
 
 postern_status Start(postern_server* handle, postern_error** out_error) {
-  if (handle->started) return Fail(out_error, POSTERN_ERR_BUSY, "started", "the server was started before");
+  if (handle->started)
+    return Fail(out_error, POSTERN_ERR_BUSY, "started", "the server was started before");
   Status result;
   bool done = false;
   handle->tasks.Spawn(StartServer(handle, &result, &done));
   PollUntil(handle, done);
   if (!result.ok()) return FailWith(out_error, result);
   handle->started = true;
-  for (const postern::Endpoint& endpoint : handle->server->endpoints()) handle->endpoints.push_back(endpoint.ToString());
+  for (const postern::Endpoint& endpoint : handle->server->endpoints())
+    handle->endpoints.push_back(endpoint.ToString());
   return POSTERN_OK;
 }
 
@@ -233,11 +244,13 @@ postern_status Reload(postern_server* handle, postern_error** out_error) {
   return reloaded.ok() ? POSTERN_OK : FailWith(out_error, reloaded);
 }
 
-postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size, const postern_submission* given,
-                      postern_error** out_error) {
+postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size,
+                      const postern_submission* given, postern_error** out_error) {
   postern_submission options;
-  if (given == nullptr || !TakeStruct(&options, postern_submission POSTERN_SUBMISSION_INIT, given)) {
-    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "submission is NULL or of an unknown size");
+  if (given == nullptr ||
+      !TakeStruct(&options, postern_submission POSTERN_SUBMISSION_INIT, given)) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
+                "submission is NULL or of an unknown size");
   }
   if (!handle->started || handle->stopping) {
     return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server is not running");
@@ -246,7 +259,8 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size, 
   if (options.reverse_path != nullptr) submission.reverse_path = options.reverse_path;
   for (size_t i = 0; i < options.recipient_count; ++i) {
     if (options.recipients[i] == nullptr) {
-      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", StrCat("recipient ", i, " is NULL"));
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
+                  StrCat("recipient ", i, " is NULL"));
     }
     submission.recipients.push_back(options.recipients[i]);
   }
@@ -264,8 +278,8 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size, 
   }
   if (!result.reply.IsPositive()) {
     const bool full = result.reply.code == 452;
-    return Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL, full ? "disk-full" : "refused",
-                result.reply.ToString());
+    return Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL,
+                full ? "disk-full" : "refused", result.reply.ToString());
   }
   if (out_id != nullptr && out_id_size > 0) {
     const size_t length = std::min(out_id_size - 1, result.message_id.size());
@@ -285,27 +299,34 @@ void postern_server_options_init(postern_server_options* options, size_t struct_
   options->struct_size = struct_size;
 }
 
-postern_status postern_server_new(postern_server** out, const postern_server_options* options, postern_error** out_error) {
+postern_status postern_server_new(postern_server** out, const postern_server_options* options,
+                                  postern_error** out_error) {
   return Guard(out_error, [&] { return NewServer(out, options, out_error); });
 }
 
 postern_status postern_server_start(postern_server* handle, postern_error** out_error) {
   return Guard(out_error, [&] {
-    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (handle == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
     return Start(handle, out_error);
   });
 }
 
-postern_status postern_server_poll(postern_server* handle, size_t* out_ran, int64_t timeout_ms, postern_error** out_error) {
+postern_status postern_server_poll(postern_server* handle, size_t* out_ran, int64_t timeout_ms,
+                                   postern_error** out_error) {
   return Guard(out_error, [&]() -> postern_status {
     if (out_ran != nullptr) *out_ran = 0;
-    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
-    if (!handle->started) return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
+    if (handle == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (!handle->started)
+      return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
     if (handle->world->worker_count() != 1) {
-      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "a server with several workers is run, not polled");
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
+                  "a server with several workers is run, not polled");
     }
     if (handle->stopped) return POSTERN_DONE;
-    const Duration wait = timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
+    const Duration wait =
+        timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
     const size_t ran = handle->world->Poll(wait);
     if (out_ran != nullptr) *out_ran = ran;
     return handle->stopped ? POSTERN_DONE : POSTERN_OK;
@@ -314,8 +335,10 @@ postern_status postern_server_poll(postern_server* handle, size_t* out_ran, int6
 
 postern_status postern_server_run(postern_server* handle, postern_error** out_error) {
   return Guard(out_error, [&]() -> postern_status {
-    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
-    if (!handle->started) return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
+    if (handle == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (!handle->started)
+      return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
     if (!handle->stopped) handle->world->Run();
     return POSTERN_OK;
   });
@@ -344,12 +367,15 @@ void postern_server_free(postern_server* handle) {
 
 postern_status postern_server_reload(postern_server* handle, postern_error** out_error) {
   return Guard(out_error, [&] {
-    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (handle == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
     return Reload(handle, out_error);
   });
 }
 
-size_t postern_server_endpoint_count(const postern_server* handle) { return handle == nullptr ? 0 : handle->endpoints.size(); }
+size_t postern_server_endpoint_count(const postern_server* handle) {
+  return handle == nullptr ? 0 : handle->endpoints.size();
+}
 
 const char* postern_server_endpoint(const postern_server* handle, size_t index) {
   if (handle == nullptr || index >= handle->endpoints.size()) return nullptr;
@@ -357,9 +383,11 @@ const char* postern_server_endpoint(const postern_server* handle, size_t index) 
 }
 
 postern_status postern_server_submit(postern_server* handle, char* out_id, size_t out_id_size,
-                                     const postern_submission* submission, postern_error** out_error) {
+                                     const postern_submission* submission,
+                                     postern_error** out_error) {
   return Guard(out_error, [&] {
-    if (handle == nullptr) return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (handle == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
     return Submit(handle, out_id, out_id_size, submission, out_error);
   });
 }

@@ -12,7 +12,9 @@ Status DurableNames::Ensure(Files& files, const std::string& path) {
       if (known_.contains(at)) break;
     }
     const size_t slash = at.rfind('/');
-    const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : at.substr(0, slash);
+    const std::string parent = slash == std::string::npos ? "."
+                               : slash == 0               ? "/"
+                                                          : at.substr(0, slash);
     const Status synced = files.SyncDirectory(parent);
     if (!synced.ok() && synced.code() != StatusCode::kPermissionDenied) return synced;
     made.push_back(at);
@@ -26,7 +28,8 @@ Status DurableNames::Ensure(Files& files, const std::string& path) {
 
 void DurableNames::Forget(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (size_t length = path.size(); length != std::string::npos && length > 0; length = path.rfind('/', length - 1)) {
+  for (size_t length = path.size(); length != std::string::npos && length > 0;
+       length = path.rfind('/', length - 1)) {
     known_.erase(path.substr(0, length));
   }
 }

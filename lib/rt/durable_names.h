@@ -1,8 +1,9 @@
-// DurableNames: directories and files of which it is known that a power cut does not take their names away.
+// DurableNames: directories and files of which it is known that a power cut does not take their
+// names away.
 //
-// That a directory is there says nothing about its name being on the disk: whoever made it may have died, or failed, before the
-// sync of the directory above. So before a file in it counts as safe, the names on the way to it are synced, once in the life of
-// the process.
+// That a directory is there says nothing about its name being on the disk: whoever made it may have
+// died, or failed, before the sync of the directory above. So before a file in it counts as safe,
+// the names on the way to it are synced, once in the life of the process.
 #pragma once
 
 #include <mutex>
@@ -20,8 +21,8 @@ class DurableNames {
   // At most `limit` names are remembered; beyond, all are forgotten and synced again as they come.
   explicit DurableNames(size_t limit = 10'000) : limit_(limit) {}
 
-  // Ensure makes the name `path`, and those of all directories above it, durable. A directory above that
-  // `files` may not open is passed over: nothing was made in it with these rights. Blocks.
+  // Ensure makes the name `path`, and those of all directories above it, durable. A directory above
+  // that `files` may not open is passed over: nothing was made in it with these rights. Blocks.
   Status Ensure(Files& files, const std::string& path);
 
   // Forget takes `path` and all above it from what is known: before it is made anew.

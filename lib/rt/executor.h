@@ -15,7 +15,8 @@
 
 namespace postern::rt {
 
-// FdWatch keeps a descriptor watched for as long as it lives. It does not own the descriptor. Loop only.
+// FdWatch keeps a descriptor watched for as long as it lives. It does not own the descriptor. Loop
+// only.
 class FdWatch {
  public:
   virtual ~FdWatch() = default;
@@ -38,19 +39,22 @@ class Executor {
   // Post queues `fn` to run on the loop, in order, never inside the call. Any thread.
   virtual void Post(std::function<void()> fn) = 0;
 
-  // CallAt runs `fn` on the loop once `at` has come, unless CancelTimer(id) comes first (cancelling a timer that has run or is
-  // unknown does nothing). Ids are not 0. Loop only.
+  // CallAt runs `fn` on the loop once `at` has come, unless CancelTimer(id) comes first (cancelling
+  // a timer that has run or is unknown does nothing). Ids are not 0. Loop only.
   virtual TimerId CallAt(Instant at, std::function<void()> fn) = 0;
   virtual void CancelTimer(TimerId id) = 0;
 
-  // PostBlocking runs `work` on the pool, where it may block (disk, SQLite, password hashes), then posts `done` to this loop.
-  // Any thread. With a pool of no threads (an embedder's poll loop) `work` runs on the loop itself, in a later turn.
+  // PostBlocking runs `work` on the pool, where it may block (disk, SQLite, password hashes), then
+  // posts `done` to this loop. Any thread. With a pool of no threads (an embedder's poll loop)
+  // `work` runs on the loop itself, in a later turn.
   virtual void PostBlocking(std::function<void()> work, std::function<void()> done) = 0;
 
-  // WatchFd calls `on_ready` on the loop each time `fd` is ready for what `interest` asks, until the result is destroyed
-  // (which `on_ready` may do). It is for libraries that own sockets of their own, such as a DNS resolver. Null where there
-  // are no descriptors (the simulation). Loop only.
-  virtual std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest, std::function<void(FdInterest)> on_ready) {
+  // WatchFd calls `on_ready` on the loop each time `fd` is ready for what `interest` asks, until
+  // the result is destroyed (which `on_ready` may do). It is for libraries that own sockets of
+  // their own, such as a DNS resolver. Null where there are no descriptors (the simulation). Loop
+  // only.
+  virtual std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest,
+                                           std::function<void(FdInterest)> on_ready) {
     (void)fd, (void)interest, (void)on_ready;
     return nullptr;
   }
@@ -58,8 +62,9 @@ class Executor {
   // IsCurrent tells whether the caller runs on this loop.
   virtual bool IsCurrent() const = 0;
 
-  // RunBlocking is PostBlocking as an awaitable: `co_await executor.RunBlocking([&] { return store.Read(id); })`. What `work`
-  // refers to must live until it returns: the awaiting coroutine's own frame does. An exception of `work` is rethrown.
+  // RunBlocking is PostBlocking as an awaitable: `co_await executor.RunBlocking([&] { return
+  // store.Read(id); })`. What `work` refers to must live until it returns: the awaiting coroutine's
+  // own frame does. An exception of `work` is rethrown.
   template <typename Fn>
   auto RunBlocking(Fn work);
 
@@ -120,8 +125,8 @@ auto Executor::RunBlocking(Fn work) {
 }
 inline auto Executor::Yield() { return executor_internal::YieldAwaiter{this}; }
 
-// Event is a flag that coroutines of one loop can wait for. It is also how one sleeps: wait for an Event that nobody sets, or
-// for the one that is set on stop, until a deadline.
+// Event is a flag that coroutines of one loop can wait for. It is also how one sleeps: wait for an
+// Event that nobody sets, or for the one that is set on stop, until a deadline.
 class Event {
  public:
   explicit Event(Executor* executor) : executor_(executor) {}
@@ -129,7 +134,8 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { POSTERN_CHECK(waiters_.empty()); }
 
-  // Set wakes all who wait and lets later waiters pass until Reset. Loop only; from another thread, Post it.
+  // Set wakes all who wait and lets later waiters pass until Reset. Loop only; from another thread,
+  // Post it.
   void Set() {
     set_ = true;
     WakeAll();
@@ -184,8 +190,9 @@ class Event {
   std::list<Awaiter*> waiters_;
 };
 
-// Completion<T> carries one result from any thread to one coroutine: a group commit to the session that waits for it.
-// Complete may be called before or after Wait, once. The object must outlive both.
+// Completion<T> carries one result from any thread to one coroutine: a group commit to the session
+// that waits for it. Complete may be called before or after Wait, once. The object must outlive
+// both.
 template <typename T>
 class Completion {
  public:
@@ -206,7 +213,9 @@ class Completion {
     struct Awaiter {
       Completion* completion;
       bool await_ready() const noexcept { return completion->value_.has_value(); }
-      void await_suspend(std::coroutine_handle<> waiter) const noexcept { completion->waiter_ = waiter; }
+      void await_suspend(std::coroutine_handle<> waiter) const noexcept {
+        completion->waiter_ = waiter;
+      }
       T await_resume() const { return std::move(*completion->value_); }
     };
     return Awaiter{this};

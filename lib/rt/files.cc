@@ -38,7 +38,8 @@ StatusOr<std::string> ReadFile(Files& files, const std::string& path, uint64_t l
   const StatusOr<FileInfo> info = (*file)->Stat();
   if (!info.ok()) return info.status();
   if (info->size_bytes > limit_bytes) {
-    return ResourceExhausted(StrCat(path, ": ", info->size_bytes, " bytes, at most ", limit_bytes, " are read"));
+    return ResourceExhausted(
+        StrCat(path, ": ", info->size_bytes, " bytes, at most ", limit_bytes, " are read"));
   }
   std::string data(info->size_bytes, '\0');
   const StatusOr<size_t> got = (*file)->ReadAt(0, std::span<char>(data.data(), data.size()));
@@ -47,7 +48,8 @@ StatusOr<std::string> ReadFile(Files& files, const std::string& path, uint64_t l
   return data;
 }
 
-Status WriteFileDurably(Files& files, const std::string& path, std::string_view data, uint32_t mode) {
+Status WriteFileDurably(Files& files, const std::string& path, std::string_view data,
+                        uint32_t mode) {
   const std::string temporary = path + ".new";
   Status status = OkStatus();
   {

@@ -24,13 +24,14 @@ struct ProcessSpec {
   std::vector<std::string> environment;  // "NAME=value", the whole of it
   std::string directory;                 // working directory
   std::optional<Credentials> run_as;
-  std::string input;                     // given on standard input
+  std::string input;  // given on standard input
   Duration time_limit = absl::Seconds(300);
-  size_t output_limit_bytes = 64 * 1024; // of standard output and error together; the rest is dropped
+  size_t output_limit_bytes =
+      64 * 1024;  // of standard output and error together; the rest is dropped
 };
 
 struct ProcessResult {
-  int exit_code = 0;   // when signal is 0
+  int exit_code = 0;  // when signal is 0
   int signal = 0;
   bool timed_out = false;
   bool read_all_input = true;
@@ -43,11 +44,12 @@ class Processes {
   // Run starts the program and waits for its end.
   virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;
 
-  // FindAccount looks a system account up by name; kNotFound when there is none. What it found two seconds ago is good enough
-  // for it (a look-up may go through many files, or over the network). Blocks: on the pool only.
-  virtual StatusOr<Account> FindAccount(const std::string& name) = 0;
-  // FindPasswordHash gives the crypt(3) hash of a system account (the shadow file); kPermissionDenied without privilege.
+  // FindAccount looks a system account up by name; kNotFound when there is none. What it found two
+  // seconds ago is good enough for it (a look-up may go through many files, or over the network).
   // Blocks: on the pool only.
+  virtual StatusOr<Account> FindAccount(const std::string& name) = 0;
+  // FindPasswordHash gives the crypt(3) hash of a system account (the shadow file);
+  // kPermissionDenied without privilege. Blocks: on the pool only.
   virtual StatusOr<std::string> FindPasswordHash(const std::string& name) = 0;
   // Self is the account this process runs as.
   virtual Account Self() = 0;

@@ -10,7 +10,8 @@ namespace postern::rt {
 class Random {
  public:
   virtual ~Random() = default;
-  // Fill writes unpredictable octets (from the kernel in the real world, from the seed in the simulated one).
+  // Fill writes unpredictable octets (from the kernel in the real world, from the seed in the
+  // simulated one).
   virtual void Fill(std::span<uint8_t> octets) = 0;
 
   uint64_t Next() {

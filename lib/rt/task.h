@@ -1,8 +1,10 @@
-// Task<T>: a coroutine that somebody waits for. It starts when it is awaited, belongs to whoever awaits it, and runs on the
-// loop of its awaiter: nothing here is thread-safe, and nothing needs to be.
+// Task<T>: a coroutine that somebody waits for. It starts when it is awaited, belongs to whoever
+// awaits it, and runs on the loop of its awaiter: nothing here is thread-safe, and nothing needs to
+// be.
 //
-// A child that ends without having to wait lets its parent go on in the same turn without a new stack frame, so a loop over
-// ready data neither recurses nor depends on the compiler's tail calls (GCC 12 has none under sanitizers).
+// A child that ends without having to wait lets its parent go on in the same turn without a new
+// stack frame, so a loop over ready data neither recurses nor depends on the compiler's tail calls
+// (GCC 12 has none under sanitizers).
 #pragma once
 
 #include <coroutine>
@@ -73,8 +75,9 @@ class Promise<void> : public PromiseBase {
 
 }  // namespace task_internal
 
-// Task is move-only. Awaiting it (`co_await std::move(task)`, or `co_await F()`) runs it to its end and gives its result; a
-// Task that is never awaited never runs. Parameters of a coroutine are by value, or owned by something that outlives it.
+// Task is move-only. Awaiting it (`co_await std::move(task)`, or `co_await F()`) runs it to its end
+// and gives its result; a Task that is never awaited never runs. Parameters of a coroutine are by
+// value, or owned by something that outlives it.
 template <typename T = void>
 class [[nodiscard]] Task {
  public:
@@ -119,12 +122,13 @@ inline Task<void> task_internal::Promise<void>::get_return_object() {
   return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
 }
 
-// TaskGroup owns tasks that nobody awaits one by one: the sessions of a listener, the parts of a server. It is used on one
-// loop. Whoever owns it must await Join (after telling the tasks to end: closing their streams, setting their events) before
-// it goes away.
+// TaskGroup owns tasks that nobody awaits one by one: the sessions of a listener, the parts of a
+// server. It is used on one loop. Whoever owns it must await Join (after telling the tasks to end:
+// closing their streams, setting their events) before it goes away.
 class TaskGroup {
  public:
-  // `on_failure`, if given, is told of each exception that leaves a task (a failed POSTERN_CHECK, out of memory).
+  // `on_failure`, if given, is told of each exception that leaves a task (a failed POSTERN_CHECK,
+  // out of memory).
   explicit TaskGroup(std::function<void(std::exception_ptr)> on_failure = nullptr)
       : on_failure_(std::move(on_failure)) {}
   TaskGroup(const TaskGroup&) = delete;

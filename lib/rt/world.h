@@ -1,4 +1,5 @@
-// World: everything outside Postern, handed down at construction. rt/asio has the real one, rt/sim the simulated one.
+// World: everything outside Postern, handed down at construction. rt/asio has the real one, rt/sim
+// the simulated one.
 #pragma once
 
 #include "lib/rt/executor.h"
@@ -27,7 +28,8 @@ class World {
   virtual Network& network() = 0;
   virtual Processes& processes() = 0;
 
-  // worker(0) is the main loop: listeners, the scheduler and shared services live there. Connections are spread over all.
+  // worker(0) is the main loop: listeners, the scheduler and shared services live there.
+  // Connections are spread over all.
   virtual size_t worker_count() const = 0;
   virtual Executor& worker(size_t index) = 0;
   Executor& main_loop() { return worker(0); }

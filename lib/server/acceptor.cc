@@ -5,12 +5,14 @@
 namespace postern::server {
 namespace {
 
-// How long to wait when the system has nothing left for another connection, so that a full table costs no spinning.
+// How long to wait when the system has nothing left for another connection, so that a full table
+// costs no spinning.
 constexpr Duration kPauseWithoutResources = absl::Milliseconds(100);
 
 }  // namespace
 
-Acceptor::Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, Handler handler, LogSink* log)
+Acceptor::Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, Handler handler,
+                   LogSink* log)
     : world_(world),
       listener_(std::move(listener)),
       handler_(std::move(handler)),
@@ -32,7 +34,8 @@ rt::Task<void> Acceptor::Accept() {
                             .subsystem = "server",
                             .session = "",
                             .event = "accept-failed",
-                            .fields = {{"listener", local().ToString()}, {"error", std::string(Message(stream.status()))}}});
+                            .fields = {{"listener", local().ToString()},
+                                       {"error", std::string(Message(stream.status()))}}});
       (void)co_await stop_.Wait(main.Now() + kPauseWithoutResources);
       continue;
     }

@@ -6,8 +6,8 @@
 
 namespace postern::server {
 
-// CredentialsOf is whom a delivery for `account` runs as, with the account's groups where the machine knows it by name.
-// Blocks: on the pool only.
+// CredentialsOf is whom a delivery for `account` runs as, with the account's groups where the
+// machine knows it by name. Blocks: on the pool only.
 rt::Credentials CredentialsOf(rt::World& world, const policy::LocalAccount& account);
 
 }  // namespace postern::server

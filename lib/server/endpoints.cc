@@ -16,8 +16,8 @@ bool IsOfFamily(const IpAddress& address, AddressFamily family) {
   return true;
 }
 
-// BelongsTo tells whether the address is the interface's or the group's that `target` names. OpenBSD calls the loopback
-// interface lo0 and Linux lo: files of either run here.
+// BelongsTo tells whether the address is the interface's or the group's that `target` names.
+// OpenBSD calls the loopback interface lo0 and Linux lo: files of either run here.
 bool BelongsTo(const InterfaceAddress& address, std::string_view target) {
   if (target == "all") return true;
   if (target == "egress") return address.has_default_route;
@@ -37,11 +37,13 @@ StatusOr<std::vector<Endpoint>> ResolveListener(const policy::Listener& listener
                                                 const std::vector<InterfaceAddress>& interfaces) {
   std::vector<Endpoint> endpoints;
   std::string_view literal = listener.target;
-  if (literal.size() > 2 && literal.front() == '[' && literal.back() == ']') literal = literal.substr(1, literal.size() - 2);
+  if (literal.size() > 2 && literal.front() == '[' && literal.back() == ']')
+    literal = literal.substr(1, literal.size() - 2);
   if (const std::optional<IpAddress> address = IpAddress::Parse(literal)) {
     if (!IsOfFamily(*address, listener.family)) {
       return InvalidArgument(StrCat(listener.target, " is not an ",
-                                    listener.family == AddressFamily::kInet4 ? "inet4" : "inet6", " address"));
+                                    listener.family == AddressFamily::kInet4 ? "inet4" : "inet6",
+                                    " address"));
     }
     endpoints.push_back(Endpoint{*address, listener.port, ""});
     return endpoints;
@@ -51,13 +53,17 @@ StatusOr<std::vector<Endpoint>> ResolveListener(const policy::Listener& listener
     if (!IsOfFamily(each.address, listener.family)) continue;
     if (!(by_name ? each.address.IsLoopback() : BelongsTo(each, listener.target))) continue;
     const Endpoint endpoint{each.address, listener.port, ""};
-    if (std::find(endpoints.begin(), endpoints.end(), endpoint) == endpoints.end()) endpoints.push_back(endpoint);
+    if (std::find(endpoints.begin(), endpoints.end(), endpoint) == endpoints.end())
+      endpoints.push_back(endpoint);
   }
   if (!endpoints.empty()) return endpoints;
   if (listener.target == "egress") {
-    return NotFound("no interface of this machine has a default route: name an interface or an address instead of egress");
+    return NotFound(
+        "no interface of this machine has a default route: name an interface or an address instead "
+        "of egress");
   }
-  return NotFound(StrCat("\"", listener.target, "\" is no interface, group or address of this machine (interfaces: ",
+  return NotFound(StrCat("\"", listener.target,
+                         "\" is no interface, group or address of this machine (interfaces: ",
                          KnownInterfaces(interfaces), "; groups: all, egress, lo0)"));
 }
 

@@ -26,7 +26,8 @@ struct IncomingVerdict {
 };
 
 struct Hooks {
-  // on_message decides about each message before its client gets a reply; unset: all go on. Called on the session's loop.
+  // on_message decides about each message before its client gets a reply; unset: all go on. Called
+  // on the session's loop.
   std::function<IncomingVerdict(const IncomingView&)> on_message;
 };
 

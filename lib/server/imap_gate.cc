@@ -14,7 +14,8 @@ struct OpenedStore {
   std::unique_ptr<mailbox::MailStore> store;
 };
 
-// LocalContext is how the rules see mail for a login's own address: handed in on this machine by that login.
+// LocalContext is how the rules see mail for a login's own address: handed in on this machine by
+// that login.
 policy::EnvelopeContext LocalContext(const std::string& user, mail::Address address) {
   policy::EnvelopeContext context;
   context.is_local_socket = true;
@@ -28,8 +29,8 @@ policy::EnvelopeContext LocalContext(const std::string& user, mail::Address addr
 
 }  // namespace
 
-StatusOr<std::shared_ptr<mailbox::MailStore>> MailStores::Open(const std::string& root,
-                                                               const std::optional<rt::Credentials>& run_as) {
+StatusOr<std::shared_ptr<mailbox::MailStore>> MailStores::Open(
+    const std::string& root, const std::optional<rt::Credentials>& run_as) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::weak_ptr<mailbox::MailStore>& known = stores_[root];
   if (std::shared_ptr<mailbox::MailStore> store = known.lock()) return store;
@@ -48,12 +49,13 @@ StatusOr<std::shared_ptr<mailbox::MailStore>> MailStores::Open(const std::string
   return shared;
 }
 
-StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::AccountSource& accounts, LocalTargets& targets,
-                                           const std::string& user) {
+StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::AccountSource& accounts,
+                                           LocalTargets& targets, const std::string& user) {
   mail::AddressOptions options;
   options.allow_no_domain = true;
   StatusOr<mail::Address> address = mail::ParseAddress(user, options);
-  if (!address.ok()) return NotFound(StrCat("the login is no mail address: ", Message(address.status())));
+  if (!address.ok())
+    return NotFound(StrCat("the login is no mail address: ", Message(address.status())));
   if (address->domain.empty()) address->domain = runtime.server_name();
 
   const policy::EnvelopeContext context = LocalContext(user, *address);
@@ -64,8 +66,11 @@ StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::Accou
   facts.listener = std::move(listener);
   mail::ForwardPath recipient;
   recipient.address = *address;
-  for (const queue::Envelope& envelope : EnvelopesFor(runtime, facts, mail::ReversePath(), recipient, expansion)) {
-    if (envelope.kind != queue::Envelope::Kind::kLocal || envelope.local_kind != queue::Envelope::LocalKind::kAction) continue;
+  for (const queue::Envelope& envelope :
+       EnvelopesFor(runtime, facts, mail::ReversePath(), recipient, expansion)) {
+    if (envelope.kind != queue::Envelope::Kind::kLocal ||
+        envelope.local_kind != queue::Envelope::LocalKind::kAction)
+      continue;
     StatusOr<deliver::LocalTarget> target = targets.ResolveTarget(envelope);
     if (!target.ok()) return target.status();
     if (target->kind != deliver::LocalTarget::Kind::kMaildir) {
@@ -77,7 +82,8 @@ StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::Accou
                          expansion.reason.empty() ? "" : ": ", expansion.reason));
 }
 
-ImapGate::ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes, LocalTargets* targets, MailStores* stores)
+ImapGate::ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes,
+                   LocalTargets* targets, MailStores* stores)
     : world_(world),
       loop_(loop),
       runtimes_(runtimes),
@@ -85,8 +91,8 @@ ImapGate::ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes
       stores_(stores),
       accounts_(&world->processes(), &world->files()) {}
 
-rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessionFacts& facts, std::string user,
-                                                       std::string password) {
+rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessionFacts& facts,
+                                                       std::string user, std::string password) {
   const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
   const policy::TableId table = runtime->AuthTable(facts.listener->config_index);
   auto work = [&]() -> StatusOr<service::ImapLogin> {
@@ -95,7 +101,8 @@ rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessio
     if (!*right) return service::ImapLogin();
     const StatusOr<deliver::LocalTarget> target = FindMailbox(*runtime, accounts_, *targets_, user);
     if (!target.ok()) return target.status();
-    StatusOr<std::shared_ptr<mailbox::MailStore>> store = stores_->Open(target->path, target->run_as);
+    StatusOr<std::shared_ptr<mailbox::MailStore>> store =
+        stores_->Open(target->path, target->run_as);
     if (!store.ok()) return store.status();
     return service::ImapLogin{.store = std::move(*store), .user = user};
   };

@@ -1,4 +1,5 @@
-// ImapGate answers the IMAP service of one loop from the configuration in force: who may log in, and which Maildir is theirs.
+// ImapGate answers the IMAP service of one loop from the configuration in force: who may log in,
+// and which Maildir is theirs.
 #pragma once
 
 #include <map>
@@ -13,12 +14,15 @@
 
 namespace postern::server {
 
-// MailStores keeps one opened store for each Maildir in use, so that all sessions of an account share it. Any thread.
+// MailStores keeps one opened store for each Maildir in use, so that all sessions of an account
+// share it. Any thread.
 class MailStores {
  public:
   MailStores(rt::World* world, mailbox::ChangeHub* hub) : world_(world), hub_(hub) {}
-  // Open gives the store of the Maildir at `root`, used with the rights of `run_as` (unset: our own). Blocks.
-  StatusOr<std::shared_ptr<mailbox::MailStore>> Open(const std::string& root, const std::optional<rt::Credentials>& run_as);
+  // Open gives the store of the Maildir at `root`, used with the rights of `run_as` (unset: our
+  // own). Blocks.
+  StatusOr<std::shared_ptr<mailbox::MailStore>> Open(const std::string& root,
+                                                     const std::optional<rt::Credentials>& run_as);
 
  private:
   rt::World* world_;
@@ -30,10 +34,11 @@ class MailStores {
 class ImapGate final : public service::ImapBackend {
  public:
   // Everything given outlives the gate.
-  ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes, LocalTargets* targets, MailStores* stores);
+  ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes, LocalTargets* targets,
+           MailStores* stores);
 
-  rt::Task<StatusOr<service::ImapLogin>> Login(const service::ImapSessionFacts& facts, std::string user,
-                                               std::string password) override;
+  rt::Task<StatusOr<service::ImapLogin>> Login(const service::ImapSessionFacts& facts,
+                                               std::string user, std::string password) override;
 
  private:
   rt::World* world_;
@@ -44,10 +49,10 @@ class ImapGate final : public service::ImapBackend {
   store::SystemAccounts accounts_;
 };
 
-// FindMailbox tells which Maildir holds the mail of `user`: where the rules would deliver mail for that address (a login without
-// a domain is a user of this server). kNotFound when they deliver it nowhere here, kUnimplemented when not into a Maildir.
-// Blocks.
-StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::AccountSource& accounts, LocalTargets& targets,
-                                           const std::string& user);
+// FindMailbox tells which Maildir holds the mail of `user`: where the rules would deliver mail for
+// that address (a login without a domain is a user of this server). kNotFound when they deliver it
+// nowhere here, kUnimplemented when not into a Maildir. Blocks.
+StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::AccountSource& accounts,
+                                           LocalTargets& targets, const std::string& user);
 
 }  // namespace postern::server

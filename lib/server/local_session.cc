@@ -23,7 +23,8 @@ std::string CrlfLines(std::string_view text) {
   return out;
 }
 
-service::MessageIntakeOptions IntakeOptions(rt::World& world, const service::SmtpSessionFacts& facts,
+service::MessageIntakeOptions IntakeOptions(rt::World& world,
+                                            const service::SmtpSessionFacts& facts,
                                             const std::string& message_id) {
   std::array<uint8_t, 16> octets;
   world.random().Fill(octets);
@@ -33,7 +34,8 @@ service::MessageIntakeOptions IntakeOptions(rt::World& world, const service::Smt
   options.complete = true;
   options.date = mail::FormatDate(now, 0);
   options.message_id = mail::MakeMessageId(
-      std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()), facts.listener->options->hostname);
+      std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()),
+      facts.listener->options->hostname);
   return options;
 }
 
@@ -57,8 +59,8 @@ service::SmtpSessionFacts LocalFacts(const Runtime& runtime, std::string session
   return facts;
 }
 
-rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const Runtime> runtime, MailGate* gate,
-                                         Submission submission) {
+rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const Runtime> runtime,
+                                         MailGate* gate, Submission submission) {
   rt::Executor& loop = world->main_loop();
   const service::SmtpSessionFacts facts = LocalFacts(*runtime, Hex(world->random().Next(), 16));
   SubmissionResult result;
@@ -90,7 +92,8 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
     }
     service::AcceptedRecipient recipient;
     recipient.path.address = std::move(*address);
-    service::RecipientVerdict verdict = co_await gate->CheckRecipient(loop, facts, sender, recipient.path);
+    service::RecipientVerdict verdict =
+        co_await gate->CheckRecipient(loop, facts, sender, recipient.path);
     if (verdict.refusal.has_value()) {
       result.reply = std::move(*verdict.refusal);
       co_return result;
@@ -98,7 +101,8 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
     recipient.ticket = std::move(verdict.ticket);
     recipients.push_back(std::move(recipient));
   }
-  StatusOr<std::unique_ptr<service::IncomingMessage>> message = co_await gate->NewMessage(loop, facts, sender);
+  StatusOr<std::unique_ptr<service::IncomingMessage>> message =
+      co_await gate->NewMessage(loop, facts, sender);
   if (!message.ok()) {
     result.status = message.status();
     co_return result;
@@ -125,8 +129,8 @@ rt::Task<StatusOr<std::vector<queue::Envelope>>> NoticeRoutes::Route(mail::Addre
   context.authenticated = true;
   context.helo = "localhost";
   context.recipient = recipient;
-  auto expand =
-      world_->main_loop().RunBlocking([&] { return policy::Expand(runtime->ruleset(), accounts_, context); });
+  auto expand = world_->main_loop().RunBlocking(
+      [&] { return policy::Expand(runtime->ruleset(), accounts_, context); });
   const policy::Expansion expansion = co_await expand;
   if (expansion.refusal.has_value()) {
     if (expansion.refusal->IsTransient()) co_return Unavailable(expansion.refusal->ToString());

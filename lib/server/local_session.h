@@ -1,5 +1,5 @@
-// Mail that this process itself hands in: submissions of the embedding program, and notices of the queue. To the rules it comes
-// by the local socket.
+// Mail that this process itself hands in: submissions of the embedding program, and notices of the
+// queue. To the rules it comes by the local socket.
 #pragma once
 
 #include "lib/rt/world.h"
@@ -13,8 +13,8 @@ namespace postern::server {
 service::SmtpSessionFacts LocalFacts(const Runtime& runtime, std::string session_id);
 
 // SubmitLocally queues `submission`, or says why not. On the main loop.
-rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const Runtime> runtime, MailGate* gate,
-                                         Submission submission);
+rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const Runtime> runtime,
+                                         MailGate* gate, Submission submission);
 
 // NoticeRoutes applies the rules to the address that a notice goes to.
 class NoticeRoutes final : public schedule::NoticeRouter {

@@ -29,31 +29,37 @@ std::optional<rt::Credentials> RunAs(rt::World& world, const policy::LocalAccoun
 
 }  // namespace
 
-StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runtime& runtime, const policy::Action& action,
+StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runtime& runtime,
+                                                    const policy::Action& action,
                                                     const std::string& user) {
   if (action.userbase != policy::kNoIndex) {
     const StatusOr<std::optional<std::string>> value =
         runtime.tables().Get(action.userbase)->Lookup(policy::Service::kUserinfo, user);
     if (!value.ok()) return value.status();
-    if (!value->has_value()) return NotFound(StrCat("no account ", Escape(user), " in the userbase"));
+    if (!value->has_value())
+      return NotFound(StrCat("no account ", Escape(user), " in the userbase"));
     const StatusOr<policy::TableUserinfo> info = policy::ParseUserinfo(**value);
     if (!info.ok()) return info.status();
-    return policy::LocalAccount{.name = user, .uid = info->uid, .gid = info->gid, .home = info->home};
+    return policy::LocalAccount{
+        .name = user, .uid = info->uid, .gid = info->gid, .home = info->home};
   }
   const StatusOr<rt::Account> account = world.processes().FindAccount(user);
   if (!account.ok()) return account.status();
-  return policy::LocalAccount{.name = account->name, .uid = account->uid, .gid = account->gid, .home = account->home};
+  return policy::LocalAccount{
+      .name = account->name, .uid = account->uid, .gid = account->gid, .home = account->home};
 }
 
 StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope& envelope) {
   const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
   const int index = runtime->config().FindAction(envelope.action);
   if (index == policy::kNoIndex) {
-    // The operator took the action away while mail waited for it: it waits until there is one of that name again, or expires.
+    // The operator took the action away while mail waited for it: it waits until there is one of
+    // that name again, or expires.
     return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
   }
   const policy::Action& action = runtime->config().actions[static_cast<size_t>(index)];
-  const StatusOr<policy::LocalAccount> recipient = FindRecipientAccount(*world_, *runtime, action, envelope.user);
+  const StatusOr<policy::LocalAccount> recipient =
+      FindRecipientAccount(*world_, *runtime, action, envelope.user);
   if (!recipient.ok() && action.user.empty()) return recipient.status();
   StatusOr<policy::LocalAccount> run_as = recipient;
   if (!action.user.empty()) {
@@ -79,7 +85,8 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
   switch (action.kind) {
     case policy::ActionKind::kMaildir: {
       StatusOr<std::string> path =
-          policy::ExpandFormat(action.maildir_path, FormatContextOf(*runtime, envelope, account), policy::FormatUse::kPath);
+          policy::ExpandFormat(action.maildir_path, FormatContextOf(*runtime, envelope, account),
+                               policy::FormatUse::kPath);
       if (!path.ok()) return path.status();
       target.kind = deliver::LocalTarget::Kind::kMaildir;
       target.path = std::move(*path);
@@ -96,8 +103,7 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
     case policy::ActionKind::kMda:
     case policy::ActionKind::kForwardOnly:
     case policy::ActionKind::kExpandOnly:
-    case policy::ActionKind::kRelay:
-      break;
+    case policy::ActionKind::kRelay: break;
   }
   return Unimplemented(StrCat("action \"", envelope.action, "\" does not deliver to a mailbox"));
 }

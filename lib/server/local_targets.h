@@ -18,9 +18,10 @@ class LocalTargets final : public deliver::TargetResolver {
   RuntimeHolder* runtimes_;
 };
 
-// FindRecipientAccount looks up the account that `user` names for `action`: in its userbase, or the system's. kNotFound when
-// there is none. Blocks.
-StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runtime& runtime, const policy::Action& action,
+// FindRecipientAccount looks up the account that `user` names for `action`: in its userbase, or the
+// system's. kNotFound when there is none. Blocks.
+StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runtime& runtime,
+                                                    const policy::Action& action,
                                                     const std::string& user);
 
 }  // namespace postern::server

@@ -8,14 +8,18 @@ namespace {
 
 std::string SystemUser(const Runtime& runtime, const std::string& user) {
   const size_t at = user.rfind('@');
-  if (at == std::string::npos || !EqualsIgnoreCase(std::string_view(user).substr(at + 1), runtime.server_name())) return user;
+  if (at == std::string::npos ||
+      !EqualsIgnoreCase(std::string_view(user).substr(at + 1), runtime.server_name()))
+    return user;
   return user.substr(0, at);
 }
 
 }  // namespace
 
-StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const std::string& user, const std::string& password) {
-  if (table != policy::kNoIndex) return policy::CheckLogin(*runtime.tables().Get(table), user, password);
+StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const std::string& user,
+                          const std::string& password) {
+  if (table != policy::kNoIndex)
+    return policy::CheckLogin(*runtime.tables().Get(table), user, password);
   return policy::CheckLogin(runtime.system_logins(), SystemUser(runtime, user), password);
 }
 

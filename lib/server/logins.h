@@ -5,9 +5,11 @@
 
 namespace postern::server {
 
-// CheckLogin tells whether `password` is `user`'s: in `table`, or, when that is kNoIndex, as a system account by crypt(3)
-// against the shadow file (then "user@this.server" is "user"). Unknown and known users take the same time. An error is a
-// temporary failure. Blocks, for as long as the hash asks: on the pool only.
-StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const std::string& user, const std::string& password);
+// CheckLogin tells whether `password` is `user`'s: in `table`, or, when that is kNoIndex, as a
+// system account by crypt(3) against the shadow file (then "user@this.server" is "user"). Unknown
+// and known users take the same time. An error is a temporary failure. Blocks, for as long as the
+// hash asks: on the pool only.
+StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const std::string& user,
+                          const std::string& password);
 
 }  // namespace postern::server

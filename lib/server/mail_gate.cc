@@ -24,12 +24,15 @@ mail::Reply ReplyForQueueFailure(const Status& failure) {
   return mail::Reply(451, {4, 3, 0}, "Temporary failure, try again later");
 }
 
-// QueuedMessage is a message on its way into the queue. With a hook its content is kept in memory, bounded by the listener's
-// max-message-size, until the hook has decided.
+// QueuedMessage is a message on its way into the queue. With a hook its content is kept in memory,
+// bounded by the listener's max-message-size, until the hook has decided.
 class QueuedMessage final : public service::IncomingMessage {
  public:
   QueuedMessage(std::unique_ptr<store::MessageWriter> writer, const Hooks* hooks, LogSink* log)
-      : writer_(std::move(writer)), hooks_(hooks), log_(log), id_(queue::MessageIdText(writer_->message_id())) {}
+      : writer_(std::move(writer)),
+        hooks_(hooks),
+        log_(log),
+        id_(queue::MessageIdText(writer_->message_id())) {}
 
   const std::string& id() const override { return id_; }
 
@@ -45,8 +48,8 @@ class QueuedMessage final : public service::IncomingMessage {
   rt::Task<mail::Reply> Finish(const SmtpSessionFacts& facts, const mail::ReversePath& sender,
                                const std::vector<service::AcceptedRecipient>& recipients) override {
     if (hooks_->on_message) {
-      const IncomingVerdict verdict = hooks_->on_message(
-          IncomingView{.facts = &facts, .sender = &sender, .recipients = &recipients, .content = content_});
+      const IncomingVerdict verdict = hooks_->on_message(IncomingView{
+          .facts = &facts, .sender = &sender, .recipients = &recipients, .content = content_});
       if (verdict.action == IncomingVerdict::Action::kRefuse) co_return verdict.reply;
       if (verdict.action == IncomingVerdict::Action::kTake) {
         co_return mail::Reply(250, {2, 0, 0}, StrCat(id_, " Message accepted"));
@@ -63,11 +66,12 @@ class QueuedMessage final : public service::IncomingMessage {
     }
     StatusOr<queue::MessageId> committed = co_await writer_->Commit(std::move(envelopes));
     if (!committed.ok()) {
-      log_->Write(LogRecord{.level = LogLevel::kError,
-                            .subsystem = "queue",
-                            .session = facts.id,
-                            .event = "commit-failed",
-                            .fields = {{"msgid", id_}, {"error", std::string(Message(committed.status()))}}});
+      log_->Write(LogRecord{
+          .level = LogLevel::kError,
+          .subsystem = "queue",
+          .session = facts.id,
+          .event = "commit-failed",
+          .fields = {{"msgid", id_}, {"error", std::string(Message(committed.status()))}}});
       co_return ReplyForQueueFailure(committed.status());
     }
     co_return mail::Reply(250, {2, 0, 0}, StrCat(id_, " Message accepted for delivery"));
@@ -81,11 +85,13 @@ class QueuedMessage final : public service::IncomingMessage {
   std::string content_;
 };
 
-// ShareOf names the client whose share a session counts in: an IPv4 address, or the /64 of an IPv6 one, which is the least that
-// one customer gets (RFC 6177 §2) and holds more addresses than could be counted.
+// ShareOf names the client whose share a session counts in: an IPv4 address, or the /64 of an IPv6
+// one, which is the least that one customer gets (RFC 6177 §2) and holds more addresses than could
+// be counted.
 std::string ShareOf(const Endpoint& remote) {
   if (remote.is_unix()) return "";
-  return std::string(remote.address.is_v6() ? remote.address.bytes().substr(0, 8) : remote.address.bytes());
+  return std::string(remote.address.is_v6() ? remote.address.bytes().substr(0, 8)
+                                            : remote.address.bytes());
 }
 
 policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Address& sender,
@@ -106,8 +112,9 @@ policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Add
 
 }  // namespace
 
-MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue, resolve::Resolver* resolver,
-                   const Hooks* hooks, LogSink* log, MailGateLimits limits)
+MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
+                   resolve::Resolver* resolver, const Hooks* hooks, LogSink* log,
+                   MailGateLimits limits)
     : runtimes_(runtimes),
       queue_(queue),
       resolver_(resolver),
@@ -119,9 +126,11 @@ MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queu
 
 std::optional<mail::Reply> MailGate::Greet(const SmtpSessionFacts& facts) {
   const std::string share = ShareOf(facts.remote);
-  const bool exempt = facts.listener->is_local_socket || runtimes_->Get()->IsOwnAddress(facts.remote.address);
+  const bool exempt =
+      facts.listener->is_local_socket || runtimes_->Get()->IsOwnAddress(facts.remote.address);
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (sessions_ >= limits_.max_sessions) return mail::Reply(421, {4, 3, 2}, "Too many connections, try again later");
+  if (sessions_ >= limits_.max_sessions)
+    return mail::Reply(421, {4, 3, 2}, "Too many connections, try again later");
   size_t& of_share = sessions_by_share_[share];
   if (!exempt && of_share >= limits_.max_sessions_per_address) {
     return mail::Reply(421, {4, 7, 0}, "Too many connections from your address, try again later");
@@ -145,8 +154,10 @@ rt::Task<std::string> MailGate::ReverseName(rt::Executor& loop, IpAddress addres
   co_return name;
 }
 
-rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Executor& loop, const SmtpSessionFacts& facts,
-                                                                      std::string user, std::string password) {
+rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Executor& loop,
+                                                                      const SmtpSessionFacts& facts,
+                                                                      std::string user,
+                                                                      std::string password) {
   const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
   const policy::TableId table = runtime->AuthTable(facts.listener->config_index);
   auto check = loop.RunBlocking([&] { return CheckLogin(*runtime, table, user, password); });
@@ -156,11 +167,13 @@ rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Execut
   co_return std::optional<std::string>(std::move(user));
 }
 
-rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(const SmtpSessionFacts&, const mail::ReversePath&) {
+rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(const SmtpSessionFacts&,
+                                                           const mail::ReversePath&) {
   co_return std::optional<mail::Reply>();
 }
 
-rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop, const SmtpSessionFacts& facts,
+rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
+                                                             const SmtpSessionFacts& facts,
                                                              const mail::ReversePath& sender,
                                                              const mail::ForwardPath& recipient) {
   auto ticket = std::make_shared<Ticket>();
@@ -178,7 +191,8 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
     answered = !memory.missed();
   }
   if (!answered) {
-    auto expand = loop.RunBlocking([&] { return policy::Expand(ruleset, recent_accounts_, context); });
+    auto expand =
+        loop.RunBlocking([&] { return policy::Expand(ruleset, recent_accounts_, context); });
     ticket->expansion = co_await expand;
   }
 
@@ -189,9 +203,8 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   co_return verdict;
 }
 
-rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> MailGate::NewMessage(rt::Executor& loop,
-                                                                                   const SmtpSessionFacts&,
-                                                                                   const mail::ReversePath&) {
+rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> MailGate::NewMessage(
+    rt::Executor& loop, const SmtpSessionFacts&, const mail::ReversePath&) {
   StatusOr<std::unique_ptr<store::MessageWriter>> writer = queue_->NewMessage(loop);
   if (!writer.ok()) co_return writer.status();
   std::unique_ptr<service::IncomingMessage> message =
@@ -200,11 +213,13 @@ rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> MailGate::NewMessa
 }
 
 std::vector<queue::Envelope> EnvelopesFor(const Runtime& runtime, const SmtpSessionFacts& facts,
-                                          const mail::ReversePath& sender, const mail::ForwardPath& recipient,
+                                          const mail::ReversePath& sender,
+                                          const mail::ForwardPath& recipient,
                                           const policy::Expansion& expansion) {
   std::vector<queue::Envelope> envelopes;
   for (const Destination& destination : expansion.destinations) {
-    const policy::Action& action = runtime.config().actions[static_cast<size_t>(destination.action)];
+    const policy::Action& action =
+        runtime.config().actions[static_cast<size_t>(destination.action)];
     queue::Envelope envelope;
     envelope.sender = sender;
     envelope.recipient = destination.recipient;
@@ -214,8 +229,10 @@ std::vector<queue::Envelope> EnvelopesFor(const Runtime& runtime, const SmtpSess
     envelope.action = action.name;
     envelope.kind = destination.kind == Destination::Kind::kRelay ? queue::Envelope::Kind::kRelay
                                                                   : queue::Envelope::Kind::kLocal;
-    if (destination.kind == Destination::Kind::kFile) envelope.local_kind = queue::Envelope::LocalKind::kFile;
-    if (destination.kind == Destination::Kind::kCommand) envelope.local_kind = queue::Envelope::LocalKind::kCommand;
+    if (destination.kind == Destination::Kind::kFile)
+      envelope.local_kind = queue::Envelope::LocalKind::kFile;
+    if (destination.kind == Destination::Kind::kCommand)
+      envelope.local_kind = queue::Envelope::LocalKind::kCommand;
     envelope.user = destination.user;
     envelope.sub_address = destination.sub_address;
     envelope.path_or_command = destination.path_or_command;

@@ -1,5 +1,5 @@
-// MailGate answers the SMTP service from the configuration in force: who may connect and log in, which recipients are taken and
-// where they go, and how a message is made safe.
+// MailGate answers the SMTP service from the configuration in force: who may connect and log in,
+// which recipients are taken and where they go, and how a message is made safe.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,8 @@ namespace postern::server {
 struct MailGateLimits {
   // Sessions at a time: more are told 421 before the greeting.
   size_t max_sessions = 20'000;
-  // … of one IPv4 address or one IPv6 network (/64); this machine's own addresses are exempt. A net of bots may fill its share, not the server.
+  // … of one IPv4 address or one IPv6 network (/64); this machine's own addresses are exempt. A net
+  // of bots may fill its share, not the server.
   size_t max_sessions_per_address = 100;
   // How long the client's name is looked for.
   Duration reverse_name_timeout = absl::Seconds(3);
@@ -28,23 +29,26 @@ struct MailGateLimits {
 
 class MailGate final : public service::SmtpBackend {
  public:
-  // Everything given outlives the gate. `runtimes` gives the configuration in force. One gate serves all loops.
-  MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue, resolve::Resolver* resolver, const Hooks* hooks,
-           LogSink* log, MailGateLimits limits);
+  // Everything given outlives the gate. `runtimes` gives the configuration in force. One gate
+  // serves all loops.
+  MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
+           resolve::Resolver* resolver, const Hooks* hooks, LogSink* log, MailGateLimits limits);
 
   std::optional<mail::Reply> Greet(const service::SmtpSessionFacts& facts) override;
   void Left(const service::SmtpSessionFacts& facts) override;
   rt::Task<std::string> ReverseName(rt::Executor& loop, IpAddress address) override;
-  rt::Task<StatusOr<std::optional<std::string>>> Authenticate(rt::Executor& loop, const service::SmtpSessionFacts& facts,
-                                                              std::string user, std::string password) override;
+  rt::Task<StatusOr<std::optional<std::string>>> Authenticate(
+      rt::Executor& loop, const service::SmtpSessionFacts& facts, std::string user,
+      std::string password) override;
   rt::Task<std::optional<mail::Reply>> CheckSender(const service::SmtpSessionFacts& facts,
                                                    const mail::ReversePath& sender) override;
-  rt::Task<service::RecipientVerdict> CheckRecipient(rt::Executor& loop, const service::SmtpSessionFacts& facts,
+  rt::Task<service::RecipientVerdict> CheckRecipient(rt::Executor& loop,
+                                                     const service::SmtpSessionFacts& facts,
                                                      const mail::ReversePath& sender,
                                                      const mail::ForwardPath& recipient) override;
-  rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> NewMessage(rt::Executor& loop,
-                                                                           const service::SmtpSessionFacts& facts,
-                                                                           const mail::ReversePath& sender) override;
+  rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> NewMessage(
+      rt::Executor& loop, const service::SmtpSessionFacts& facts,
+      const mail::ReversePath& sender) override;
 
  private:
   RuntimeHolder* runtimes_;
@@ -62,8 +66,10 @@ class MailGate final : public service::SmtpBackend {
 };
 
 // EnvelopesFor makes the queue's envelopes of what expansion found for one recipient.
-std::vector<queue::Envelope> EnvelopesFor(const Runtime& runtime, const service::SmtpSessionFacts& facts,
-                                          const mail::ReversePath& sender, const mail::ForwardPath& recipient,
+std::vector<queue::Envelope> EnvelopesFor(const Runtime& runtime,
+                                          const service::SmtpSessionFacts& facts,
+                                          const mail::ReversePath& sender,
+                                          const mail::ForwardPath& recipient,
                                           const policy::Expansion& expansion);
 
 }  // namespace postern::server

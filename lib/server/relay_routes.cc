@@ -22,23 +22,19 @@ struct SchemeMeaning {
 
 SchemeMeaning MeaningOf(RelayScheme scheme) {
   switch (scheme) {
-    case RelayScheme::kSmtp:
-      return {queue::RelayTls::kOpportunistic, false, false};
-    case RelayScheme::kSmtpTls:
-      return {queue::RelayTls::kRequired, true, false};
-    case RelayScheme::kSmtpNoTls:
-      return {queue::RelayTls::kNever, false, false};
-    case RelayScheme::kSmtps:
-      return {queue::RelayTls::kImplicit, true, false};
-    case RelayScheme::kLmtp:
-      return {queue::RelayTls::kNever, false, true};
+    case RelayScheme::kSmtp: return {queue::RelayTls::kOpportunistic, false, false};
+    case RelayScheme::kSmtpTls: return {queue::RelayTls::kRequired, true, false};
+    case RelayScheme::kSmtpNoTls: return {queue::RelayTls::kNever, false, false};
+    case RelayScheme::kSmtps: return {queue::RelayTls::kImplicit, true, false};
+    case RelayScheme::kLmtp: return {queue::RelayTls::kNever, false, true};
   }
   return {queue::RelayTls::kOpportunistic, false, false};
 }
 
 StatusOr<queue::RelayRoute> RouteOfUrl(const std::string& text, RelayUrl* url) {
   const StatusOr<RelayUrl> parsed = policy::ParseRelayUrl(text);
-  if (!parsed.ok()) return Unavailable(StrCat("Cannot parse smarthost: ", Message(parsed.status())));
+  if (!parsed.ok())
+    return Unavailable(StrCat("Cannot parse smarthost: ", Message(parsed.status())));
   *url = *parsed;
   const SchemeMeaning meaning = MeaningOf(url->scheme);
   queue::RelayRoute route;
@@ -53,7 +49,8 @@ StatusOr<queue::RelayRoute> RouteOfUrl(const std::string& text, RelayUrl* url) {
 }
 
 // FetchOne takes the next entry of a list table.
-StatusOr<std::string> FetchOne(const Runtime& runtime, policy::TableId table, policy::Service service, const char* missing) {
+StatusOr<std::string> FetchOne(const Runtime& runtime, policy::TableId table,
+                               policy::Service service, const char* missing) {
   const StatusOr<std::optional<std::string>> entry = runtime.tables().Get(table)->Fetch(service);
   if (!entry.ok()) return Unavailable(std::string(Message(entry.status())));
   if (!entry->has_value()) return Unavailable(missing);
@@ -88,7 +85,8 @@ StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(bool v
     const StatusOr<std::string> authorities =
         store::ReadTextFile(world_->files(), kSystemAuthorities, kMaxAuthoritiesBytes);
     if (!authorities.ok()) {
-      return Unavailable(StrCat("no certificate authorities to verify with: ", Message(authorities.status())));
+      return Unavailable(
+          StrCat("no certificate authorities to verify with: ", Message(authorities.status())));
     }
     options.ca_pem = *authorities;
   }
@@ -101,7 +99,8 @@ StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(bool v
 StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& envelope) {
   const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
   const int index = runtime->config().FindAction(envelope.action);
-  if (index == policy::kNoIndex) return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
+  if (index == policy::kNoIndex)
+    return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
   const policy::Action& action = runtime->config().actions[static_cast<size_t>(index)];
   if (action.kind != policy::ActionKind::kRelay) {
     return Unavailable(StrCat("action \"", envelope.action, "\" does not relay any more"));
@@ -126,20 +125,24 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
     settings.route.address = envelope.destination.DomainLiteral();
     settings.route.by_mx = !settings.route.address.has_value();
     if (asked.backup) {
-      settings.own_names.push_back(asked.backup_mx.empty() ? runtime->server_name() : AsciiLower(asked.backup_mx));
+      settings.own_names.push_back(asked.backup_mx.empty() ? runtime->server_name()
+                                                           : AsciiLower(asked.backup_mx));
     }
   }
   if (asked.tls != policy::RelayTls::kDefault) {
-    if (settings.route.tls == queue::RelayTls::kNever) return Unavailable("TLS required for relaying");
-    if (settings.route.tls == queue::RelayTls::kOpportunistic) settings.route.tls = queue::RelayTls::kRequired;
+    if (settings.route.tls == queue::RelayTls::kNever)
+      return Unavailable("TLS required for relaying");
+    if (settings.route.tls == queue::RelayTls::kOpportunistic)
+      settings.route.tls = queue::RelayTls::kRequired;
     settings.route.verify = asked.tls == policy::RelayTls::kRequired;
   }
   if (asked.source != policy::kNoIndex) {
-    const StatusOr<std::string> source =
-        FetchOne(*runtime, asked.source, policy::Service::kSource, "Could not retrieve source address");
+    const StatusOr<std::string> source = FetchOne(*runtime, asked.source, policy::Service::kSource,
+                                                  "Could not retrieve source address");
     if (!source.ok()) return source.status();
     settings.source = IpAddress::Parse(*source);
-    if (!settings.source.has_value()) return Unavailable(StrCat("source ", *source, " is no address"));
+    if (!settings.source.has_value())
+      return Unavailable(StrCat("source ", *source, " is no address"));
   }
   if (settings.route.tls != queue::RelayTls::kNever) {
     StatusOr<std::shared_ptr<const tls::ClientConfig>> config = ClientTls(settings.route.verify);
@@ -156,8 +159,10 @@ relay::RelayOptions RelayOptionsOf(const Runtime& runtime) {
   options.max_conn_per_domain = static_cast<size_t>(limits.max_conn_per_domain);
   options.session_mail_max = static_cast<size_t>(limits.session_mail_max);
   options.session_keepalive = absl::Seconds(limits.session_keepalive);
-  if (limits.family == policy::AddressFamily::kInet4) options.family = relay::RelayOptions::Family::kV4;
-  if (limits.family == policy::AddressFamily::kInet6) options.family = relay::RelayOptions::Family::kV6;
+  if (limits.family == policy::AddressFamily::kInet4)
+    options.family = relay::RelayOptions::Family::kV4;
+  if (limits.family == policy::AddressFamily::kInet6)
+    options.family = relay::RelayOptions::Family::kV6;
   return options;
 }
 

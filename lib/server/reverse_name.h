@@ -8,8 +8,9 @@
 
 namespace postern::server {
 
-// FindReverseName gives the first PTR name of `address` (without the final dot, lower case), or "" when there is none by
-// `deadline`. Whether the name points back is not asked here.
-rt::Task<std::string> FindReverseName(resolve::Resolver* resolver, rt::Executor* loop, IpAddress address, Instant deadline);
+// FindReverseName gives the first PTR name of `address` (without the final dot, lower case), or ""
+// when there is none by `deadline`. Whether the name points back is not asked here.
+rt::Task<std::string> FindReverseName(resolve::Resolver* resolver, rt::Executor* loop,
+                                      IpAddress address, Instant deadline);
 
 }  // namespace postern::server

@@ -31,29 +31,33 @@ LoadedPki LoadPki(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
       store::ReadTextFile(world.files(), pki.certificate_path, kMaxPemFileBytes);
   if (!certificate.ok()) {
     diagnostics->push_back(policy::MakeError(
-        pki.certificate_location, StrCat("certificate of pki \"", pki.name, "\": ", Message(certificate.status()))));
+        pki.certificate_location,
+        StrCat("certificate of pki \"", pki.name, "\": ", Message(certificate.status()))));
   }
-  const StatusOr<std::string> key = store::ReadTextFile(world.files(), pki.key_path, kMaxPemFileBytes);
+  const StatusOr<std::string> key =
+      store::ReadTextFile(world.files(), pki.key_path, kMaxPemFileBytes);
   if (!key.ok()) {
-    diagnostics->push_back(
-        policy::MakeError(pki.key_location, StrCat("key of pki \"", pki.name, "\": ", Message(key.status()))));
+    diagnostics->push_back(policy::MakeError(
+        pki.key_location, StrCat("key of pki \"", pki.name, "\": ", Message(key.status()))));
   }
   if (!certificate.ok() || !key.ok()) return loaded;
   const StatusOr<std::vector<tls::CertificateInfo>> chain = tls::ReadCertificates(*certificate);
   if (!chain.ok()) {
-    diagnostics->push_back(policy::MakeError(pki.certificate_location,
-                                             StrCat(pki.certificate_path, ": ", Message(chain.status()))));
+    diagnostics->push_back(policy::MakeError(
+        pki.certificate_location, StrCat(pki.certificate_path, ": ", Message(chain.status()))));
     return loaded;
   }
   const Status fits = tls::CheckKeyPair(*certificate, *key);
   if (!fits.ok()) {
-    diagnostics->push_back(policy::MakeError(
-        pki.key_location, StrCat("pki \"", pki.name, "\" (", pki.certificate_path, ", ", pki.key_path, "): ", Message(fits))));
+    diagnostics->push_back(
+        policy::MakeError(pki.key_location, StrCat("pki \"", pki.name, "\" (", pki.certificate_path,
+                                                   ", ", pki.key_path, "): ", Message(fits))));
     return loaded;
   }
   const Status valid = tls::CheckValidity(chain->front(), world.clock().WallNow());
   if (!valid.ok()) {
-    diagnostics->push_back(policy::MakeWarning(pki.certificate_location, StrCat(pki.certificate_path, ": ", Message(valid))));
+    diagnostics->push_back(policy::MakeWarning(pki.certificate_location,
+                                               StrCat(pki.certificate_path, ": ", Message(valid))));
   }
   loaded.pair.certificate_pem = *certificate;
   loaded.pair.key_pem = *key;
@@ -61,14 +65,16 @@ LoadedPki LoadPki(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
   return loaded;
 }
 
-// PkisOf lists the certificates of a listener, the default first: those it names; else all that there are, beginning with the
-// one named like the server, else with "*".
-std::vector<int> PkisOf(const Config& config, const Listener& listener, const std::string& server_name) {
+// PkisOf lists the certificates of a listener, the default first: those it names; else all that
+// there are, beginning with the one named like the server, else with "*".
+std::vector<int> PkisOf(const Config& config, const Listener& listener,
+                        const std::string& server_name) {
   if (!listener.pkis.empty()) return listener.pkis;
   std::vector<int> order;
   const std::string& name = listener.hostname.empty() ? server_name : listener.hostname;
   for (const int first : {config.FindPki(name), config.FindPki("*")}) {
-    if (first != policy::kNoIndex && std::find(order.begin(), order.end(), first) == order.end()) order.push_back(first);
+    if (first != policy::kNoIndex && std::find(order.begin(), order.end(), first) == order.end())
+      order.push_back(first);
   }
   for (int i = 0; i < static_cast<int>(config.pkis.size()); ++i) {
     if (std::find(order.begin(), order.end(), i) == order.end()) order.push_back(i);
@@ -85,7 +91,8 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
   runtime->server_name_ = std::move(server_name);
   const Config& parsed = *runtime->config_;
 
-  runtime->tables_ = store::ConfigTables::Load(runtime->config_, &world.files(), store::TableLoadOptions(), diagnostics);
+  runtime->tables_ = store::ConfigTables::Load(runtime->config_, &world.files(),
+                                               store::TableLoadOptions(), diagnostics);
   runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
 
   std::vector<LoadedPki> pkis;
@@ -103,21 +110,24 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
     // What is wrong with the files was told above, at their lines.
     if (!usable || options.key_pairs.empty()) continue;
     options.ciphers = parsed.smtp.ciphers;
-    // A client that asks for another protocol (a browser made to talk to us, ALPACA) is refused in the handshake.
+    // A client that asks for another protocol (a browser made to talk to us, ALPACA) is refused in
+    // the handshake.
     options.alpn = {listener.protocol == policy::ListenerProtocol::kImap ? "imap" : "smtp"};
     StatusOr<std::shared_ptr<const tls::ServerConfig>> made = tls::ServerConfig::Make(options);
     if (!made.ok()) {
-      diagnostics->push_back(policy::MakeError(listener.location, std::string(Message(made.status()))));
+      diagnostics->push_back(
+          policy::MakeError(listener.location, std::string(Message(made.status()))));
       continue;
     }
     runtime->listener_tls_.back() = std::move(*made);
   }
 
-  for (const rt::InterfaceAddress& each : world.network().Interfaces()) runtime->local_.addresses.push_back(each.address);
+  for (const rt::InterfaceAddress& each : world.network().Interfaces())
+    runtime->local_.addresses.push_back(each.address);
   runtime->local_.server_name = runtime->server_name_;
   if (runtime->tables_ == nullptr || policy::HasErrors(*diagnostics)) return nullptr;
-  runtime->ruleset_ =
-      std::make_unique<const policy::Ruleset>(runtime->config_.get(), &runtime->tables_->set(), runtime->local_);
+  runtime->ruleset_ = std::make_unique<const policy::Ruleset>(
+      runtime->config_.get(), &runtime->tables_->set(), runtime->local_);
   return runtime;
 }
 
@@ -132,8 +142,8 @@ policy::TableId Runtime::AuthTable(int index) const {
 }
 
 bool Runtime::IsOwnAddress(const IpAddress& address) const {
-  return address.IsLoopback() ||
-         std::find(local_.addresses.begin(), local_.addresses.end(), address) != local_.addresses.end();
+  return address.IsLoopback() || std::find(local_.addresses.begin(), local_.addresses.end(),
+                                           address) != local_.addresses.end();
 }
 
 std::string ServerName(rt::World& world, const Config* config) {

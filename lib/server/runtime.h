@@ -1,5 +1,5 @@
-// Runtime: a configuration with everything it points to loaded: tables, certificates, names. It never changes; a reload makes a
-// new one, and what was begun under the old one ends under it.
+// Runtime: a configuration with everything it points to loaded: tables, certificates, names. It
+// never changes; a reload makes a new one, and what was begun under the old one ends under it.
 #pragma once
 
 #include <memory>
@@ -18,10 +18,12 @@ namespace postern::server {
 
 class Runtime {
  public:
-  // Load reads the tables and certificates of `config` and checks them; what is wrong is added to `*diagnostics`, and the result
-  // is null when any of it is an error. Blocks.
-  static std::shared_ptr<const Runtime> Load(rt::World& world, std::shared_ptr<const policy::Config> config,
-                                             std::string server_name, policy::Diagnostics* diagnostics);
+  // Load reads the tables and certificates of `config` and checks them; what is wrong is added to
+  // `*diagnostics`, and the result is null when any of it is an error. Blocks.
+  static std::shared_ptr<const Runtime> Load(rt::World& world,
+                                             std::shared_ptr<const policy::Config> config,
+                                             std::string server_name,
+                                             policy::Diagnostics* diagnostics);
 
   const policy::Config& config() const { return *config_; }
   const policy::TableSet& tables() const { return tables_->set(); }
@@ -33,10 +35,11 @@ class Runtime {
 
   // ListenerTls gives the certificates of listener `index`; null without TLS.
   std::shared_ptr<const tls::ServerConfig> ListenerTls(int index) const;
-  // AuthTable gives the table that listener `index` checks logins in; kNoIndex: the system's accounts.
+  // AuthTable gives the table that listener `index` checks logins in; kNoIndex: the system's
+  // accounts.
   policy::TableId AuthTable(int index) const;
-  // UpdateTable reloads one table by name; false, with the old contents in force, when something is wrong. Blocks: on the pool
-  // only; one caller at a time.
+  // UpdateTable reloads one table by name; false, with the old contents in force, when something is
+  // wrong. Blocks: on the pool only; one caller at a time.
   bool UpdateTable(std::string_view name, policy::Diagnostics* diagnostics) const {
     return tables_->Update(name, diagnostics);
   }
@@ -73,8 +76,8 @@ class RuntimeHolder {
   std::shared_ptr<const Runtime> runtime_;
 };
 
-// ServerName decides what the server is called: the configuration's `mailname`, the first line of /etc/mail/mailname, the
-// host's full name. Blocks.
+// ServerName decides what the server is called: the configuration's `mailname`, the first line of
+// /etc/mail/mailname, the host's full name. Blocks.
 std::string ServerName(rt::World& world, const policy::Config* config);
 
 }  // namespace postern::server

@@ -7,8 +7,8 @@
 #include "lib/server/acceptor.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/imap_gate.h"
-#include "lib/server/mail_gate.h"
 #include "lib/server/local_session.h"
+#include "lib/server/mail_gate.h"
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
 #include "lib/service/deliver/local_deliverer.h"
@@ -30,12 +30,15 @@ constexpr char kDefaultSpool[] = "/var/spool/postern";
 constexpr uint16_t kSubmissionPort = 587;  // RFC 6409 §3.1
 
 // TlsOf gives the certificates in force for listener `index`, at each call.
-std::function<std::shared_ptr<const tls::ServerConfig>()> TlsOf(RuntimeHolder* runtimes, int index) {
+std::function<std::shared_ptr<const tls::ServerConfig>()> TlsOf(RuntimeHolder* runtimes,
+                                                                int index) {
   return [runtimes, index] { return runtimes->Get()->ListenerTls(index); };
 }
 
-rt::Task<StatusOr<std::unique_ptr<rt::Stream>>> AcceptTls(rt::World* world, RuntimeHolder* runtimes, int index,
-                                                          std::unique_ptr<rt::Stream> stream, Instant deadline) {
+rt::Task<StatusOr<std::unique_ptr<rt::Stream>>> AcceptTls(rt::World* world, RuntimeHolder* runtimes,
+                                                          int index,
+                                                          std::unique_ptr<rt::Stream> stream,
+                                                          Instant deadline) {
   const WallTime now = world->clock().WallNow();
   std::shared_ptr<const tls::ServerConfig> config = runtimes->Get()->ListenerTls(index);
   StatusOr<std::unique_ptr<rt::Stream>> secured =
@@ -47,21 +50,24 @@ const std::string& HostNameOf(const Listener& listener, const Runtime& runtime) 
   return listener.hostname.empty() ? runtime.server_name() : listener.hostname;
 }
 
-std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runtime, int index, RuntimeHolder* runtimes,
+std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runtime, int index,
+                                                            RuntimeHolder* runtimes,
                                                             const Endpoint& endpoint) {
   const Config& config = runtime.config();
   const Listener& listener = config.listeners[static_cast<size_t>(index)];
   auto options = std::make_shared<smtp::ServerOptions>();
   options->hostname = HostNameOf(listener, runtime);
   options->qualify_domain = runtime.server_name();
-  options->tls_available = listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
+  options->tls_available =
+      listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
   options->tls_required = listener.tls == ListenerTls::kRequired;
   options->auth_available = listener.auth != ListenerAuth::kNone;
   options->auth_required = listener.auth == ListenerAuth::kRequired;
   options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
   options->max_recipients = static_cast<size_t>(config.smtp.max_recipients);
   options->max_messages = static_cast<size_t>(config.smtp.max_mails_per_session);
-  // A Maildir holds lines: octets that are none would not come out as they went in (RFC 3030 §3 promises that they do).
+  // A Maildir holds lines: octets that are none would not come out as they went in (RFC 3030 §3
+  // promises that they do).
   options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionBinaryMime);
   if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
 
@@ -82,18 +88,22 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runti
   return made;
 }
 
-std::shared_ptr<const service::ImapListener> ImapListenerOf(const Runtime& runtime, int index, rt::World* world,
-                                                            RuntimeHolder* runtimes, const Endpoint& endpoint) {
+std::shared_ptr<const service::ImapListener> ImapListenerOf(const Runtime& runtime, int index,
+                                                            rt::World* world,
+                                                            RuntimeHolder* runtimes,
+                                                            const Endpoint& endpoint) {
   const Config& config = runtime.config();
   const Listener& listener = config.listeners[static_cast<size_t>(index)];
   auto options = std::make_shared<imap::ServerOptions>();
   options->host_name = HostNameOf(listener, runtime);
-  options->offer_starttls = listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
+  options->offer_starttls =
+      listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
   options->append_limit_bytes = static_cast<size_t>(config.smtp.max_message_bytes);
   auto made = std::make_shared<service::ImapListener>();
   made->options = std::move(options);
   if (listener.tls != ListenerTls::kNone) {
-    made->accept_tls = [world, runtimes, index](std::unique_ptr<rt::Stream> stream, Instant deadline) {
+    made->accept_tls = [world, runtimes, index](std::unique_ptr<rt::Stream> stream,
+                                                Instant deadline) {
       return AcceptTls(world, runtimes, index, std::move(stream), deadline);
     };
   }
@@ -110,14 +120,16 @@ struct Worker {
   std::unique_ptr<service::ImapService> imap;
 };
 
-// SameListeners tells whether two configurations listen alike, so that one can take the other's place without closing a port.
+// SameListeners tells whether two configurations listen alike, so that one can take the other's
+// place without closing a port.
 bool SameListeners(const Config& a, const Config& b) {
   if (a.listeners.size() != b.listeners.size()) return false;
   for (size_t i = 0; i < a.listeners.size(); ++i) {
     const Listener& x = a.listeners[i];
     const Listener& y = b.listeners[i];
-    if (x.target != y.target || x.port != y.port || x.family != y.family || x.protocol != y.protocol || x.tls != y.tls ||
-        x.auth != y.auth || x.tag != y.tag || x.hostname != y.hostname || x.mask_src != y.mask_src) {
+    if (x.target != y.target || x.port != y.port || x.family != y.family ||
+        x.protocol != y.protocol || x.tls != y.tls || x.auth != y.auth || x.tag != y.tag ||
+        x.hostname != y.hostname || x.mask_src != y.mask_src) {
       return false;
     }
   }
@@ -164,20 +176,23 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   }
   loaded.diagnostics = std::move(parsed.diagnostics);
   if (parsed.config == nullptr) return loaded;
-  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*parsed.config)) loaded.diagnostics.push_back(std::move(each));
+  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*parsed.config))
+    loaded.diagnostics.push_back(std::move(each));
   std::string server_name = ServerName(world, parsed.config.get());
   const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
   for (const Listener& listener : parsed.config->listeners) {
     if (listener.is_socket) continue;
     const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
     if (endpoints.ok()) continue;
-    loaded.diagnostics.push_back(policy::MakeError(listener.location, std::string(Message(endpoints.status()))));
+    loaded.diagnostics.push_back(
+        policy::MakeError(listener.location, std::string(Message(endpoints.status()))));
   }
   loaded.runtime = Runtime::Load(world, parsed.config, std::move(server_name), &loaded.diagnostics);
   return loaded;
 }
 
-std::unique_ptr<Server> Server::Create(rt::World* world, ServerOptions options, LoadedConfig config, LogSink* log) {
+std::unique_ptr<Server> Server::Create(rt::World* world, ServerOptions options, LoadedConfig config,
+                                       LogSink* log) {
   auto parts = std::make_unique<Parts>();
   parts->world = world;
   parts->log = log;
@@ -206,12 +221,14 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
   for (size_t i = 0; i < config.listeners.size(); ++i) {
     const Listener& listener = config.listeners[i];
     const auto at = [&listener](const Status& status) {
-      return Error(status.code(), policy::MakeError(listener.location, std::string(Message(status))).ToString());
+      return Error(status.code(),
+                   policy::MakeError(listener.location, std::string(Message(status))).ToString());
     };
     const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
     if (!endpoints.ok()) return at(endpoints.status());
     for (const Endpoint& endpoint : *endpoints) {
-      StatusOr<std::unique_ptr<rt::Listener>> made = world.network().Listen(world.main_loop(), endpoint, rt::ListenOptions());
+      StatusOr<std::unique_ptr<rt::Listener>> made =
+          world.network().Listen(world.main_loop(), endpoint, rt::ListenOptions());
       if (!made.ok()) return at(made.status());
       bound.push_back(BoundListener{std::move(*made), static_cast<int>(i)});
     }
@@ -221,14 +238,18 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
 
 // ReadZone makes the resolver that `resolver zone` asks for. Blocks.
 StatusOr<std::unique_ptr<resolve::Resolver>> ReadZone(rt::World& world, const Config& config) {
-  const StatusOr<std::string> text = store::ReadTextFile(world.files(), config.resolver_zone, 64 << 20);
+  const StatusOr<std::string> text =
+      store::ReadTextFile(world.files(), config.resolver_zone, 64 << 20);
   if (!text.ok()) return text.status();
   StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(*text);
   if (!zone.ok()) {
     return InvalidArgument(
-        policy::MakeError(config.resolver_location, StrCat(config.resolver_zone, ": ", Message(zone.status()))).ToString());
+        policy::MakeError(config.resolver_location,
+                          StrCat(config.resolver_zone, ": ", Message(zone.status())))
+            .ToString());
   }
-  return std::unique_ptr<resolve::Resolver>(std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
+  return std::unique_ptr<resolve::Resolver>(
+      std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
 }
 
 schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
@@ -288,54 +309,64 @@ rt::Task<Status> Server::Start() {
   parts.stores = std::make_unique<MailStores>(&world, &parts.changes);
   deliver::LocalDelivererOptions local_options;
   local_options.host_name = runtime->server_name();
-  local_options.on_maildir_changed = [&parts](const std::string& path) { parts.changes.Publish(path, "INBOX"); };
-  parts.local = std::make_unique<deliver::LocalDeliverer>(world, *parts.queue, *parts.targets, local_options);
+  local_options.on_maildir_changed = [&parts](const std::string& path) {
+    parts.changes.Publish(path, "INBOX");
+  };
+  parts.local =
+      std::make_unique<deliver::LocalDeliverer>(world, *parts.queue, *parts.targets, local_options);
   parts.relay_routes = std::make_unique<RelayRoutes>(&world, parts.runtimes.get());
-  parts.relay = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver, *parts.relay_routes, *parts.log,
+  parts.relay = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver,
+                                                        *parts.relay_routes, *parts.log,
                                                         RelayOptionsOf(*runtime));
   parts.notices = std::make_unique<NoticeRoutes>(&world, parts.runtimes.get());
-  parts.scheduler = std::make_unique<schedule::Scheduler>(world, *parts.queue, *parts.log, *parts.notices,
-                                                          parts.local.get(), parts.relay.get(), SchedulerOptionsOf(*runtime));
-  parts.mail_gate = std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(), parts.resolver,
-                                               &parts.options.hooks, parts.log, MailGateLimits());
+  parts.scheduler = std::make_unique<schedule::Scheduler>(
+      world, *parts.queue, *parts.log, *parts.notices, parts.local.get(), parts.relay.get(),
+      SchedulerOptionsOf(*runtime));
+  parts.mail_gate =
+      std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(), parts.resolver,
+                                 &parts.options.hooks, parts.log, MailGateLimits());
   for (size_t i = 0; i < world.worker_count(); ++i) {
     rt::Executor* loop = &world.worker(i);
     Worker worker;
-    worker.imap_gate =
-        std::make_unique<ImapGate>(&world, loop, parts.runtimes.get(), parts.targets.get(), parts.stores.get());
-    worker.smtp = std::make_unique<service::SmtpService>(&world, loop, parts.mail_gate.get(), parts.log,
-                                                         service::SmtpServiceOptions());
-    worker.imap = std::make_unique<service::ImapService>(&world, loop, worker.imap_gate.get(), parts.log,
-                                                         service::ImapServiceOptions());
+    worker.imap_gate = std::make_unique<ImapGate>(&world, loop, parts.runtimes.get(),
+                                                  parts.targets.get(), parts.stores.get());
+    worker.smtp = std::make_unique<service::SmtpService>(&world, loop, parts.mail_gate.get(),
+                                                         parts.log, service::SmtpServiceOptions());
+    worker.imap = std::make_unique<service::ImapService>(&world, loop, worker.imap_gate.get(),
+                                                         parts.log, service::ImapServiceOptions());
     parts.workers.push_back(std::move(worker));
   }
   parts.tasks.Spawn(parts.scheduler->Run());
 
   for (BoundListener& each : *bound) {
     const Endpoint endpoint = each.listener->local();
-    const bool is_imap =
-        config.listeners[static_cast<size_t>(each.index)].protocol == policy::ListenerProtocol::kImap;
+    const bool is_imap = config.listeners[static_cast<size_t>(each.index)].protocol ==
+                         policy::ListenerProtocol::kImap;
     Acceptor::Handler handler;
     if (is_imap) {
-      handler = [&parts, settings = ImapListenerOf(*runtime, each.index, &world, parts.runtimes.get(), endpoint)](
+      handler = [&parts, settings = ImapListenerOf(*runtime, each.index, &world,
+                                                   parts.runtimes.get(), endpoint)](
                     size_t worker, std::unique_ptr<rt::Stream> stream) {
         parts.workers[worker].imap->Serve(std::move(stream), settings);
       };
     } else {
-      handler = [&parts, settings = SmtpListenerOf(*runtime, each.index, parts.runtimes.get(), endpoint)](
+      handler = [&parts,
+                 settings = SmtpListenerOf(*runtime, each.index, parts.runtimes.get(), endpoint)](
                     size_t worker, std::unique_ptr<rt::Stream> stream) {
         parts.workers[worker].smtp->Serve(std::move(stream), settings);
       };
     }
     parts.endpoints.push_back(endpoint);
-    parts.acceptors.push_back(std::make_unique<Acceptor>(&world, std::move(each.listener), std::move(handler), parts.log));
+    parts.acceptors.push_back(std::make_unique<Acceptor>(&world, std::move(each.listener),
+                                                         std::move(handler), parts.log));
   }
   for (const std::unique_ptr<Acceptor>& acceptor : parts.acceptors) acceptor->Start();
-  parts.log->Write(LogRecord{.level = LogLevel::kInfo,
-                             .subsystem = "server",
-                             .session = "",
-                             .event = "started",
-                             .fields = {{"name", runtime->server_name()}, {"listeners", StrCat(parts.endpoints.size())}}});
+  parts.log->Write(LogRecord{
+      .level = LogLevel::kInfo,
+      .subsystem = "server",
+      .session = "",
+      .event = "started",
+      .fields = {{"name", runtime->server_name()}, {"listeners", StrCat(parts.endpoints.size())}}});
   co_return OkStatus();
 }
 
@@ -360,10 +391,12 @@ rt::Task<void> Server::Stop(Duration grace) {
     for (const bool imap : {false, true}) {
       groups.push_back(std::make_unique<rt::TaskGroup>());
       stopped.push_back(std::make_unique<rt::Completion<bool>>(&main));
-      parts.world->worker(i).Post([&parts, i, imap, grace, group = groups.back().get(), done = stopped.back().get()] {
-        rt::Task<void> stop = imap ? parts.workers[i].imap->Stop(grace) : parts.workers[i].smtp->Stop(grace);
-        group->Spawn(RunAndReport(std::move(stop), done));
-      });
+      parts.world->worker(i).Post(
+          [&parts, i, imap, grace, group = groups.back().get(), done = stopped.back().get()] {
+            rt::Task<void> stop =
+                imap ? parts.workers[i].imap->Stop(grace) : parts.workers[i].smtp->Stop(grace);
+            group->Spawn(RunAndReport(std::move(stop), done));
+          });
     }
   }
   for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();
@@ -378,23 +411,27 @@ rt::Task<void> Server::Stop(Duration grace) {
                              .subsystem = "server",
                              .session = "",
                              .event = "stopped",
-                             .fields = closed.ok() ? std::vector<LogField>() : std::vector<LogField>{{"queue", Text(closed)}}});
+                             .fields = closed.ok()
+                                           ? std::vector<LogField>()
+                                           : std::vector<LogField>{{"queue", Text(closed)}}});
 }
 
 Status Server::Reload(policy::Diagnostics* diagnostics) {
   LoadedConfig config = LoadConfig(*parts_->world, parts_->options);
   *diagnostics = std::move(config.diagnostics);
-  if (config.runtime == nullptr) return InvalidArgument("the configuration is wrong; the old one stays in force");
+  if (config.runtime == nullptr)
+    return InvalidArgument("the configuration is wrong; the old one stays in force");
   if (!SameListeners(config.runtime->config(), parts_->runtimes->Get()->config())) {
-    return FailedPrecondition("the listeners changed, which takes a restart; the old configuration stays in force");
+    return FailedPrecondition(
+        "the listeners changed, which takes a restart; the old configuration stays in force");
   }
   parts_->runtimes->Set(std::move(config.runtime));
   return OkStatus();
 }
 
 rt::Task<SubmissionResult> Server::Submit(Submission submission) {
-  SubmissionResult result = co_await SubmitLocally(parts_->world, parts_->runtimes->Get(), parts_->mail_gate.get(),
-                                                   std::move(submission));
+  SubmissionResult result = co_await SubmitLocally(parts_->world, parts_->runtimes->Get(),
+                                                   parts_->mail_gate.get(), std::move(submission));
   co_return result;
 }
 

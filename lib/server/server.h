@@ -1,5 +1,5 @@
-// Server: a mail server made from one configuration, on a World. It assembles the parts and knows their order of birth and
-// death; what they do is theirs.
+// Server: a mail server made from one configuration, on a World. It assembles the parts and knows
+// their order of birth and death; what they do is theirs.
 #pragma once
 
 #include <memory>
@@ -17,17 +17,20 @@
 namespace postern::server {
 
 struct ServerOptions {
-  // The configuration: `config_text` when it is set (`config_name` then names it in errors), else the file `config_path`.
+  // The configuration: `config_text` when it is set (`config_name` then names it in errors), else
+  // the file `config_path`.
   std::optional<std::string> config_text;
   std::string config_name = "<text>";
   std::string config_path;
   std::vector<std::pair<std::string, std::string>> macros;  // -D
-  std::string spool_path;      // wins over the configuration's `spool`
-  bool in_memory = false;      // the queue is kept in memory
+  std::string spool_path;                                   // wins over the configuration's `spool`
+  bool in_memory = false;                                   // the queue is kept in memory
   Hooks hooks;
   store::QueueOptions queue;
-  Duration farewell = absl::Seconds(5);  // how long sessions may take to leave when a start fails half-way
-  // resolver answers DNS questions in place of the configuration's; it outlives the server. Null: as the configuration says.
+  Duration farewell =
+      absl::Seconds(5);  // how long sessions may take to leave when a start fails half-way
+  // resolver answers DNS questions in place of the configuration's; it outlives the server. Null:
+  // as the configuration says.
   resolve::Resolver* resolver = nullptr;
 };
 
@@ -39,8 +42,9 @@ struct Submission {
 };
 
 struct SubmissionResult {
-  Status status;        // of the submission as such: kInvalidArgument, a malformed address
-  mail::Reply reply;    // what an SMTP client would have been told: of the first refused recipient, or of the message
+  Status status;      // of the submission as such: kInvalidArgument, a malformed address
+  mail::Reply reply;  // what an SMTP client would have been told: of the first refused recipient,
+                      // or of the message
   std::string message_id;
 };
 
@@ -52,30 +56,34 @@ struct LoadedConfig {
   policy::Diagnostics diagnostics;  // warnings, too
 };
 
-// LoadConfig reads the configuration and everything it points to, changes nothing and opens no port: what `postern check` and a
-// start have in common. `runtime` is null when something is wrong. Blocks.
+// LoadConfig reads the configuration and everything it points to, changes nothing and opens no
+// port: what `postern check` and a start have in common. `runtime` is null when something is wrong.
+// Blocks.
 LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options);
 
 // Server is used on the main loop of its World, except where said otherwise.
 class Server {
  public:
-  // Create takes a configuration that LoadConfig found good. `world` and `log` outlive the server. Nothing is opened yet.
-  static std::unique_ptr<Server> Create(rt::World* world, ServerOptions options, LoadedConfig config, LogSink* log);
+  // Create takes a configuration that LoadConfig found good. `world` and `log` outlive the server.
+  // Nothing is opened yet.
+  static std::unique_ptr<Server> Create(rt::World* world, ServerOptions options,
+                                        LoadedConfig config, LogSink* log);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Start opens the queue and every listener, or nothing: after an error all that was opened is closed again. An error about a
-  // listener names the configuration's line.
+  // Start opens the queue and every listener, or nothing: after an error all that was opened is
+  // closed again. An error about a listener names the configuration's line.
   rt::Task<Status> Start();
 
-  // Stop closes the listeners, lets sessions and deliveries in flight finish for at most `grace`, and closes the queue. Await it
-  // before the server goes away, if Start succeeded.
+  // Stop closes the listeners, lets sessions and deliveries in flight finish for at most `grace`,
+  // and closes the queue. Await it before the server goes away, if Start succeeded.
   rt::Task<void> Stop(Duration grace);
 
-  // Reload reads the configuration anew from where it came and takes it for certificates, tables, rules and actions; what is begun
-  // ends under the old one. `*diagnostics` says what is wrong with it. kInvalidArgument, and kFailedPrecondition when the
-  // listeners are not the same (they need a restart), leave the old one in force. Any thread; blocks.
+  // Reload reads the configuration anew from where it came and takes it for certificates, tables,
+  // rules and actions; what is begun ends under the old one. `*diagnostics` says what is wrong with
+  // it. kInvalidArgument, and kFailedPrecondition when the listeners are not the same (they need a
+  // restart), leave the old one in force. Any thread; blocks.
   Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.

@@ -1,22 +1,24 @@
 // The address suites: SMTP mailboxes, header lists, IDNA.
-#include <gtest/gtest.h>
+#include "lib/core/mail/address.h"
 
+#include "tests/conformance/json.h"
+#include "tests/conformance/suite.h"
 #include <fstream>
 #include <iterator>
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
-#include "lib/core/mail/address.h"
 #include "lib/core/mail/utf8.h"
 #include "lib/core/message/address_list.h"
-#include "tests/conformance/json.h"
-#include "tests/conformance/suite.h"
 
 namespace postern::conformance {
 namespace {
 
 std::string Outcome(const StatusOr<mail::Address>& address) {
-  return address.ok() ? "accepted as " + address->ToString() : "refused: " + std::string(Message(address.status()));
+  return address.ok() ? "accepted as " + address->ToString()
+                      : "refused: " + std::string(Message(address.status()));
 }
 
 // isemail: VALID, DNSWARN and RFC5321 are what SMTP takes (README of the suite).
@@ -24,10 +26,12 @@ void IsEmail(const std::string& text_of_suite, Tally& tally) {
   const Json tests = Json::Parse(text_of_suite);
   for (const Json& test : tests.Array()) {
     const std::string& category = test["category"].String();
-    const bool accept = category == "ISEMAIL_VALID_CATEGORY" || category == "ISEMAIL_DNSWARN" || category == "ISEMAIL_RFC5321";
+    const bool accept = category == "ISEMAIL_VALID_CATEGORY" || category == "ISEMAIL_DNSWARN" ||
+                        category == "ISEMAIL_RFC5321";
     const StatusOr<mail::Address> address = mail::ParseAddress(test["address"].String());
     tally.Count(test["id"].String(), address.ok() == accept,
-               StrCat(test["diagnosis"].String(), " \"", Escape(test["address"].String()), "\" ", Outcome(address)));
+                StrCat(test["diagnosis"].String(), " \"", Escape(test["address"].String()), "\" ",
+                       Outcome(address)));
   }
 }
 
@@ -48,15 +52,21 @@ void EmailValidatorValid(const std::string& text_of_suite, Tally& tally) {
     const StatusOr<mail::Address> address = mail::ParseAddress(text);
     bool good = address.ok() && name == expect["display_name"].String();
     if (good) {
-      const StatusOr<std::string> ascii = address->DomainLiteral() ? StatusOr<std::string>(address->domain) : mail::DomainToAscii(address->domain);
-      good = address->ToString() == expect["normalized"].String() && address->IsInternational() == (expect["smtputf8"].Bool() || !IsAscii(address->domain)) &&
-             ascii.ok() && EqualsIgnoreCase(*ascii, expect["ascii_domain"].String());
+      const StatusOr<std::string> ascii = address->DomainLiteral()
+                                              ? StatusOr<std::string>(address->domain)
+                                              : mail::DomainToAscii(address->domain);
+      good =
+          address->ToString() == expect["normalized"].String() &&
+          address->IsInternational() == (expect["smtputf8"].Bool() || !IsAscii(address->domain)) &&
+          ascii.ok() && EqualsIgnoreCase(*ascii, expect["ascii_domain"].String());
     }
-    tally.Count(id, good, input + " " + Outcome(address) + ", expected " + expect["normalized"].String());
+    tally.Count(id, good,
+                input + " " + Outcome(address) + ", expected " + expect["normalized"].String());
   }
 }
 
-// Functions whose name has "invalid" or "unsafe" want a refusal; the others are about names that must stay quoted.
+// Functions whose name has "invalid" or "unsafe" want a refusal; the others are about names that
+// must stay quoted.
 void EmailValidatorOther(const std::string& text_of_suite, Tally& tally) {
   int number = 0;
   const Json tests = Json::Parse(text_of_suite);
@@ -64,26 +74,32 @@ void EmailValidatorOther(const std::string& text_of_suite, Tally& tally) {
     const std::string& kind = test["test"].String();
     const std::string id = StrCat(kind, "#", number++);
     const StatusOr<mail::Address> address = mail::ParseAddress(test["input"].String());
-    const std::string detail = StrCat("\"", Escape(test["input"].String()), "\" ", Outcome(address));
+    const std::string detail =
+        StrCat("\"", Escape(test["input"].String()), "\" ", Outcome(address));
     if (kind == "test_email_valid_only_if_quoted_local_part") {
       tally.Count(id, address.ok(), detail);
     } else if (kind == "test_email_invalid_syntax") {
-      tally.Count(id, !address.ok(), StrCat(detail, ", expected: ", test["args"].Array().empty() ? "" : test["args"].Array()[0].String()));
+      tally.Count(id, !address.ok(),
+                  StrCat(detail, ", expected: ",
+                         test["args"].Array().empty() ? "" : test["args"].Array()[0].String()));
     }
-    // The rest is about reserved names, DNS and what upstream calls unsafe, none of it syntax of RFC 5321; the isemail cases
-    // stand in isemail's own file.
+    // The rest is about reserved names, DNS and what upstream calls unsafe, none of it syntax of
+    // RFC 5321; the isemail cases stand in isemail's own file.
   }
 }
 
-// Flanker reads header mailboxes, so what stands in brackets or beside a comment is looked for in our header list too.
+// Flanker reads header mailboxes, so what stands in brackets or beside a comment is looked for in
+// our header list too.
 void Mailboxes(const std::string& text_of_suite, Tally& tally, bool local_part, bool valid) {
   const Json tests = Json::Parse(text_of_suite);
   int number = 0;
   for (const Json& test : tests.Array()) {
     const std::string& text = test.String();
     const std::string id = StrCat("#", number++);
-    if (text.empty() || text.front() == ' ' || text.front() == '#') continue;  // comments of the upstream file
-    const StatusOr<mail::Address> address = mail::ParseAddress(local_part ? text + "@example.com" : text);
+    if (text.empty() || text.front() == ' ' || text.front() == '#')
+      continue;  // comments of the upstream file
+    const StatusOr<mail::Address> address =
+        mail::ParseAddress(local_part ? text + "@example.com" : text);
     bool accepted = address.ok();
     if (valid && !accepted) {
       const std::vector<message::Mailbox> list = message::ParseAddressList(text);
@@ -93,24 +109,37 @@ void Mailboxes(const std::string& text_of_suite, Tally& tally, bool local_part, 
   }
 }
 
-void FlankerValid(const std::string& text_of_suite, Tally& tally) { Mailboxes(text_of_suite, tally, false, true); }
-void FlankerInvalid(const std::string& text_of_suite, Tally& tally) { Mailboxes(text_of_suite, tally, false, false); }
-void FlankerLocalValid(const std::string& text_of_suite, Tally& tally) { Mailboxes(text_of_suite, tally, true, true); }
-void FlankerLocalInvalid(const std::string& text_of_suite, Tally& tally) { Mailboxes(text_of_suite, tally, true, false); }
+void FlankerValid(const std::string& text_of_suite, Tally& tally) {
+  Mailboxes(text_of_suite, tally, false, true);
+}
+void FlankerInvalid(const std::string& text_of_suite, Tally& tally) {
+  Mailboxes(text_of_suite, tally, false, false);
+}
+void FlankerLocalValid(const std::string& text_of_suite, Tally& tally) {
+  Mailboxes(text_of_suite, tally, true, true);
+}
+void FlankerLocalInvalid(const std::string& text_of_suite, Tally& tally) {
+  Mailboxes(text_of_suite, tally, true, false);
+}
 
 void Mox(const std::string& text_of_suite, Tally& tally, bool local_part) {
   const Json tests = Json::Parse(text_of_suite);
   int number = 0;
   for (const Json& test : tests.Array()) {
     const std::string& text = test["input"].String();
-    const StatusOr<mail::Address> address = mail::ParseAddress(local_part ? text + "@example.com" : text);
-    tally.Count(StrCat("#", number++), address.ok() == test["valid"].Bool(), Escape(text) + " " + Outcome(address));
+    const StatusOr<mail::Address> address =
+        mail::ParseAddress(local_part ? text + "@example.com" : text);
+    tally.Count(StrCat("#", number++), address.ok() == test["valid"].Bool(),
+                Escape(text) + " " + Outcome(address));
   }
 }
-void MoxAddress(const std::string& text_of_suite, Tally& tally) { Mox(text_of_suite, tally, false); }
+void MoxAddress(const std::string& text_of_suite, Tally& tally) {
+  Mox(text_of_suite, tally, false);
+}
 void MoxLocal(const std::string& text_of_suite, Tally& tally) { Mox(text_of_suite, tally, true); }
 
-// Unescape resolves \uXXXX and \x{X…} of IdnaTestV2.txt; false for an unpaired surrogate, which UTF-8 cannot hold.
+// Unescape resolves \uXXXX and \x{X…} of IdnaTestV2.txt; false for an unpaired surrogate, which
+// UTF-8 cannot hold.
 bool Unescape(std::string_view text, std::string& out) {
   out.clear();
   for (size_t i = 0; i < text.size(); ++i) {
@@ -121,7 +150,8 @@ bool Unescape(std::string_view text, std::string& out) {
     const bool braces = text.substr(i, 3) == "\\x{";
     const size_t start = braces ? i + 3 : i + 2;
     const size_t end = braces ? text.find('}', start) : start + 4;
-    uint32_t value = static_cast<uint32_t>(std::stoul(std::string(text.substr(start, end - start)), nullptr, 16));
+    uint32_t value = static_cast<uint32_t>(
+        std::stoul(std::string(text.substr(start, end - start)), nullptr, 16));
     if (value >= 0xD800 && value < 0xE000) return false;
     mail::AppendUtf8(value, out);
     i = braces ? end : end - 1;
@@ -129,9 +159,10 @@ bool Unescape(std::string_view text, std::string& out) {
   return true;
 }
 
-// toASCII, non-transitional, with every check on. Mail wants a name besides: what comes out must be letters, digits and hyphens. Lines
-// whose source is ASCII are left out: such a name is one of the DNS already, and DomainToAscii takes it by RFC 5321 §2.3.5 without asking
-// whether its xn-- labels mean anything.
+// toASCII, non-transitional, with every check on. Mail wants a name besides: what comes out must be
+// letters, digits and hyphens. Lines whose source is ASCII are left out: such a name is one of the
+// DNS already, and DomainToAscii takes it by RFC 5321 §2.3.5 without asking whether its xn-- labels
+// mean anything.
 void Idna(const std::string& text_of_suite, Tally& tally) {
   const std::string file = text_of_suite;
   int number = 0;
@@ -145,13 +176,15 @@ void Idna(const std::string& text_of_suite, Tally& tally) {
     std::string source, unicode, ascii;
     if (!Unescape(column(0) == "\"\"" ? "" : column(0), source) || IsAscii(source)) continue;
     if (!Unescape(column(1).empty() ? column(0) : column(1), unicode)) continue;
-    if (!Unescape(column(3).empty() ? (column(1).empty() ? column(0) : column(1)) : column(3), ascii)) continue;
+    if (!Unescape(column(3).empty() ? (column(1).empty() ? column(0) : column(1)) : column(3),
+                  ascii))
+      continue;
     const std::string_view status = column(4).empty() ? column(2) : column(4);
     const bool error = !status.empty() && status != "[]";
     const StatusOr<std::string> result = mail::DomainToAscii(source);
     tally.Count(StrCat("line-", number), error ? !result.ok() : result.ok() && *result == ascii,
-               StrCat("\"", source, "\" ", status, " expected ", error ? "an error" : ascii, ", got ",
-                      result.ok() ? *result : std::string(Message(result.status()))));
+                StrCat("\"", source, "\" ", status, " expected ", error ? "an error" : ascii,
+                       ", got ", result.ok() ? *result : std::string(Message(result.status()))));
   }
 }
 
@@ -165,7 +198,7 @@ void Punycode(const std::string& text_of_suite, Tally& tally) {
     if (decoded.empty() || IsAscii(decoded)) continue;
     const StatusOr<std::string> ascii = mail::DomainToAscii(decoded);
     tally.Count(id, ascii.ok() && *ascii == "xn--" + test["encoded"].String(),
-               StrCat(decoded, " ", ascii.ok() ? *ascii : std::string(Message(ascii.status()))));
+                StrCat(decoded, " ", ascii.ok() ? *ascii : std::string(Message(ascii.status()))));
   }
 }
 
@@ -192,8 +225,10 @@ void Jakarta(const std::string& text_of_suite, Tally& tally) {
         if (mailbox.kind == message::Mailbox::Kind::kAddress) expected.push_back(mailbox.Address());
       }
     }
-    tally.Count(id, got == expected,
-               StrCat(Escape(test["value"].String()), "\n    got      ", Escape(StrJoin(got, " | ")), "\n    expected ", Escape(StrJoin(expected, " | "))));
+    tally.Count(
+        id, got == expected,
+        StrCat(Escape(test["value"].String()), "\n    got      ", Escape(StrJoin(got, " | ")),
+               "\n    expected ", Escape(StrJoin(expected, " | "))));
   }
 }
 
@@ -209,12 +244,20 @@ void RunFile(const char* file, void (*run)(const std::string&, Tally&)) {
 }
 
 TEST(Address, IsEmail) { RunFile("isemail-tests.json", IsEmail); }
-TEST(Address, EmailValidatorValid) { RunFile("python-email-validator-valid.json", EmailValidatorValid); }
-TEST(Address, EmailValidatorOther) { RunFile("python-email-validator-other.json", EmailValidatorOther); }
+TEST(Address, EmailValidatorValid) {
+  RunFile("python-email-validator-valid.json", EmailValidatorValid);
+}
+TEST(Address, EmailValidatorOther) {
+  RunFile("python-email-validator-other.json", EmailValidatorOther);
+}
 TEST(Address, FlankerValid) { RunFile("flanker-mailbox_valid.json", FlankerValid); }
 TEST(Address, FlankerInvalid) { RunFile("flanker-mailbox_invalid.json", FlankerInvalid); }
-TEST(Address, FlankerLocalValid) { RunFile("flanker-abridged_localpart_valid.json", FlankerLocalValid); }
-TEST(Address, FlankerLocalInvalid) { RunFile("flanker-abridged_localpart_invalid.json", FlankerLocalInvalid); }
+TEST(Address, FlankerLocalValid) {
+  RunFile("flanker-abridged_localpart_valid.json", FlankerLocalValid);
+}
+TEST(Address, FlankerLocalInvalid) {
+  RunFile("flanker-abridged_localpart_invalid.json", FlankerLocalInvalid);
+}
 TEST(Address, Mox) { RunFile("mox-address.json", MoxAddress); }
 TEST(Address, MoxLocal) { RunFile("mox-localpart.json", MoxLocal); }
 TEST(Address, Idna) { RunFile("IdnaTestV2.txt", Idna); }

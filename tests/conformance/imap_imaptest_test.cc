@@ -1,6 +1,7 @@
-// ImapTest's scripted tests (their format is described in the suites' README), against the whole service over memory stores.
-#include <gtest/gtest.h>
-
+// ImapTest's scripted tests (their format is described in the suites' README), against the whole
+// service over memory stores.
+#include "tests/conformance/suite.h"
+#include "tests/dialog/imap_server_harness.h"
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -12,10 +13,10 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/imap/capability.h"
-#include "tests/conformance/suite.h"
-#include "tests/dialog/imap_server_harness.h"
 
 namespace postern::service {
 namespace {
@@ -29,8 +30,8 @@ struct Node {
   std::vector<Node> children;
 };
 
-// Reader turns a response, or what is expected of one, into nodes. Literals of responses are "{n}" CRLF and octets, those of
-// expectations "{{{" to "}}}".
+// Reader turns a response, or what is expected of one, into nodes. Literals of responses are "{n}"
+// CRLF and octets, those of expectations "{{{" to "}}}".
 class Reader {
  public:
   explicit Reader(std::string_view text) : text_(text) {}
@@ -73,7 +74,8 @@ class Reader {
     }
     if (text_[at_] == '{') {
       const size_t end = text_.find('}', at_);
-      const size_t size = static_cast<size_t>(ParseUint(text_.substr(at_ + 1, end - at_ - 1)).value_or(0));
+      const size_t size =
+          static_cast<size_t>(ParseUint(text_.substr(at_ + 1, end - at_ - 1)).value_or(0));
       node.text = std::string(text_.substr(end + 3, size));
       at_ = end + 3 + size;
       return node;
@@ -117,7 +119,8 @@ std::string ReadFile(const std::filesystem::path& path) {
 
 bool TakeStatus(std::string* line, std::string* status) {
   for (const std::string_view word : {"ok", "no", "bad", "\"\""}) {
-    if (line->rfind(word, 0) != 0 || (line->size() > word.size() && (*line)[word.size()] != ' ')) continue;
+    if (line->rfind(word, 0) != 0 || (line->size() > word.size() && (*line)[word.size()] != ' '))
+      continue;
     *status = word == "\"\"" ? "" : std::string(word);
     line->erase(0, std::min(line->size(), word.size() + 1));
     return true;
@@ -200,7 +203,8 @@ std::vector<std::string> ReadMbox(const std::string& text) {
   }
   // The empty line before "From " belongs to the format, not to the message.
   for (std::string& message : messages) {
-    if (message.size() > 4 && message.substr(message.size() - 4) == "\r\n\r\n") message.resize(message.size() - 2);
+    if (message.size() > 4 && message.substr(message.size() - 4) == "\r\n\r\n")
+      message.resize(message.size() - 2);
   }
   return messages;
 }
@@ -226,13 +230,16 @@ class Runner {
     if (script_.state == "created" || script_.state == "selected") Raw(0, "CREATE imaptest");
     if (script_.state == "selected") {
       const size_t count = script_.messages == "all" ? messages_.size()
-                           : script_.messages.empty() ? 0 : static_cast<size_t>(std::stoi(script_.messages));
+                           : script_.messages.empty()
+                               ? 0
+                               : static_cast<size_t>(std::stoi(script_.messages));
       for (size_t i = 0; i < count; ++i) Raw(0, AppendCommand("append imaptest"));
       for (size_t i = 0; i < script_.connections; ++i) Raw(i, "SELECT imaptest");
     }
     for (const Script::Block& block : script_.blocks) {
       const std::string wrong = RunBlock(block);
-      if (!wrong.empty()) return StrCat("line ", block.line, " (", block.command.substr(0, 60), "): ", wrong);
+      if (!wrong.empty())
+        return StrCat("line ", block.line, " (", block.command.substr(0, 60), "): ", wrong);
     }
     return "";
   }
@@ -302,7 +309,8 @@ class Runner {
       current.append(line);
       const size_t open = line.rfind('{');
       if (!line.empty() && line.back() == '}' && open != std::string_view::npos) {
-        const size_t size = static_cast<size_t>(ParseUint(line.substr(open + 1, line.size() - open - 2)).value_or(0));
+        const size_t size = static_cast<size_t>(
+            ParseUint(line.substr(open + 1, line.size() - open - 2)).value_or(0));
         current.append("\r\n").append(received.substr(0, size));
         received.remove_prefix(std::min(received.size(), size));
         continue;
@@ -312,8 +320,8 @@ class Runner {
     return responses;
   }
 
-  // RunTagged is for commands that a script sends under a tag of its own, without waiting, and for the lines that name such a tag
-  // with the reply that it must have got.
+  // RunTagged is for commands that a script sends under a tag of its own, without waiting, and for
+  // the lines that name such a tag with the reply that it must have got.
   std::string RunTagged(const Script::Block& block, const std::string& command) {
     const size_t blank = command.find(' ');
     const std::string tag = command.substr(0, blank);
@@ -328,10 +336,12 @@ class Runner {
     received += harness_.Take(block.connection);
     std::vector<Response> responses;
     for (const std::string& raw : Cut(received)) {
-      if (raw.rfind("* ", 0) == 0) responses.push_back({raw, Reader(std::string_view(raw).substr(2)).All(), 0, false});
+      if (raw.rfind("* ", 0) == 0)
+        responses.push_back({raw, Reader(std::string_view(raw).substr(2)).All(), 0, false});
     }
     for (const std::string& expected : block.expected) {
-      if (!FindResponse(expected, &responses)) return StrCat("wanted * ", expected, ", received:\n", received);
+      if (!FindResponse(expected, &responses))
+        return StrCat("wanted * ", expected, ", received:\n", received);
     }
     return "";
   }
@@ -339,7 +349,8 @@ class Runner {
   std::string RunBlock(const Script::Block& block) {
     std::string command = Expand(block.command);
     if (command.rfind("tag", 0) == 0) return RunTagged(block, command);
-    if (EqualsIgnoreCase(command.substr(0, 6), "append") && command.find('{') == std::string::npos) {
+    if (EqualsIgnoreCase(command.substr(0, 6), "append") &&
+        command.find('{') == std::string::npos) {
       command = AppendCommand(command);
     }
     // Message numbers as they are now, for "$3".
@@ -371,11 +382,13 @@ class Runner {
     if (!block.status.empty() && !StartsWithIgnoreCase(status, StrCat(block.status, " "))) {
       return StrCat("wanted ", block.status, ", received ", status);
     }
-    if (!block.status_code.empty() && !MatchText(block.status_code, status.substr(status.find(' ') + 1))) {
+    if (!block.status_code.empty() &&
+        !MatchText(block.status_code, status.substr(status.find(' ') + 1))) {
       return StrCat("wanted ", block.status_code, ", received ", status);
     }
     for (const std::string& expected : block.expected) {
-      if (!FindResponse(expected, &responses)) return StrCat("wanted * ", expected, ", received:\n", received.substr(0, 1500));
+      if (!FindResponse(expected, &responses))
+        return StrCat("wanted * ", expected, ", received:\n", received.substr(0, 1500));
     }
     for (const std::string& banned : block.banned) {
       std::vector<Response> copy = responses;
@@ -389,7 +402,9 @@ class Runner {
     const auto inner = [](std::string s) {
       const size_t open = s.find('[');
       const size_t close = s.rfind(']');
-      return open == std::string::npos || close == std::string::npos ? std::string() : s.substr(open + 1, close - open - 1);
+      return open == std::string::npos || close == std::string::npos
+                 ? std::string()
+                 : s.substr(open + 1, close - open - 1);
     };
     const std::vector<Node> wanted = Reader(inner(expected)).All();
     const std::string text = inner(received);
@@ -425,12 +440,14 @@ class Runner {
     const std::string keyword = AsciiLower(wanted[0].text);
     if (keyword == "search" && wanted.size() != got.size()) return false;
     for (size_t i = 0; i < wanted.size(); ++i) {
-      if (i == 0 && wanted[0].text.size() > 1 && wanted[0].text[0] == '$' && IsAsciiDigit(wanted[0].text[1])) {
+      if (i == 0 && wanted[0].text.size() > 1 && wanted[0].text[0] == '$' &&
+          IsAsciiDigit(wanted[0].text[1])) {
         if (StrCat("$", response.original) != wanted[0].text) return false;
         continue;
       }
       if (i > 0 && wanted[i].list && got[i].list) {
-        const bool pairs = keyword == "status" || (wanted.size() > 1 && EqualsIgnoreCase(wanted[1].text, "fetch"));
+        const bool pairs =
+            keyword == "status" || (wanted.size() > 1 && EqualsIgnoreCase(wanted[1].text, "fetch"));
         if (pairs && !MatchPairs(wanted[i], got[i])) return false;
         if (keyword == "list" && i == 1 && !MatchSubset(wanted[i], got[i])) return false;
         if (!pairs && keyword != "list" && !Match(wanted[i], got[i])) return false;
@@ -441,7 +458,8 @@ class Runner {
     return true;
   }
 
-  // MatchPairs compares names and values, whatever their order; what was not asked for may be there.
+  // MatchPairs compares names and values, whatever their order; what was not asked for may be
+  // there.
   bool MatchPairs(const Node& wanted, const Node& got) {
     for (size_t i = 0; i + 1 < wanted.children.size(); i += 2) {
       bool found = false;
@@ -463,8 +481,9 @@ class Runner {
       std::string name = flag.text;
       ban = name.rfind("$!ban=", 0) == 0;
       if (ban) name = name.substr(6);
-      const bool there = std::any_of(got.children.begin(), got.children.end(),
-                                     [&](const Node& other) { return EqualsIgnoreCase(other.text, name); });
+      const bool there =
+          std::any_of(got.children.begin(), got.children.end(),
+                      [&](const Node& other) { return EqualsIgnoreCase(other.text, name); });
       if (there == ban) return false;
     }
     return true;
@@ -490,7 +509,8 @@ class Runner {
       return true;
     }
     const std::string expanded = Expand(wanted.text);
-    if (expanded.size() > 1 && expanded[0] == '$' && expanded.find_first_of("{:,") == std::string::npos) {
+    if (expanded.size() > 1 && expanded[0] == '$' &&
+        expanded.find_first_of("{:,") == std::string::npos) {
       variables_[expanded.substr(1)] = got.text;
       return true;
     }
@@ -522,7 +542,8 @@ TEST(Imap, ImapTestScripts) {
     const Script script = ParseScript(ReadFile(file));
     std::string missing;
     for (const std::string& capability : script.capabilities) {
-      if (offered.find(StrCat(" ", AsciiUpper(capability), " ")) == std::string::npos) missing = capability;
+      if (offered.find(StrCat(" ", AsciiUpper(capability), " ")) == std::string::npos)
+        missing = capability;
     }
     const std::string name = file.filename().string();
     if (!missing.empty()) {

@@ -1,8 +1,9 @@
-// The IMAP scripts of Apache James (their format is described in the suites' README), against the whole service over memory
-// stores. Replies are compared by tag and condition, responses as the scripts' expressions say, whatever their order; what
-// belongs to James (texts, response codes of extensions, the order of flags and of STATUS items) does not count.
-#include <gtest/gtest.h>
-
+// The IMAP scripts of Apache James (their format is described in the suites' README), against the
+// whole service over memory stores. Replies are compared by tag and condition, responses as the
+// scripts' expressions say, whatever their order; what belongs to James (texts, response codes of
+// extensions, the order of flags and of STATUS items) does not count.
+#include "tests/conformance/suite.h"
+#include "tests/dialog/imap_server_harness.h"
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -12,9 +13,9 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
-#include "tests/conformance/suite.h"
-#include "tests/dialog/imap_server_harness.h"
 
 namespace postern::service {
 namespace {
@@ -43,7 +44,8 @@ std::vector<Exchange> ParseScript(const std::filesystem::path& path) {
     const bool sent = line.rfind("C:", 0) == 0;
     if (!sent && line.rfind("S:", 0) != 0) continue;
     std::string text = line.size() > 3 ? line.substr(3) : "";
-    if (exchanges.empty() || exchanges.back().session != session || reinit || (sent && !exchanges.back().expected.empty())) {
+    if (exchanges.empty() || exchanges.back().session != session || reinit ||
+        (sent && !exchanges.back().expected.empty())) {
       exchanges.push_back({number, session, reinit, {}, {}});
       reinit = false;
     }
@@ -64,7 +66,8 @@ std::string Normal(std::string line) {
     std::erase(words, "\\Recent");
     std::sort(words.begin(), words.end());
     // "\*" comes last in their PERMANENTFLAGS.
-    std::stable_partition(words.begin(), words.end(), [](std::string_view word) { return word != "\\*"; });
+    std::stable_partition(words.begin(), words.end(),
+                          [](std::string_view word) { return word != "\\*"; });
     line.replace(start, end - start, StrJoin(words, " "));
   }
   if (line.rfind("* STATUS ", 0) == 0 && line.find('(') != std::string::npos) {
@@ -72,9 +75,11 @@ std::string Normal(std::string line) {
     std::string inner = line.substr(start, line.size() - start - 1);
     const std::vector<std::string_view> words = SplitWords(inner);
     std::map<std::string, std::string> items;
-    for (size_t i = 0; i + 1 < words.size(); i += 2) items[std::string(words[i])] = std::string(words[i + 1]);
+    for (size_t i = 0; i + 1 < words.size(); i += 2)
+      items[std::string(words[i])] = std::string(words[i + 1]);
     std::string sorted;
-    for (const auto& [name, value] : items) StrAppend(sorted, sorted.empty() ? "" : " ", name, " ", value);
+    for (const auto& [name, value] : items)
+      StrAppend(sorted, sorted.empty() ? "" : " ", name, " ", value);
     line.replace(start, inner.size(), sorted);
   }
   return line;
@@ -83,13 +88,14 @@ std::string Normal(std::string line) {
 // WithoutRecent takes \Recent out of an expression.
 std::string WithoutRecent(std::string expected) {
   for (const std::string_view recent : {R"(\\Recent )", R"( \\Recent)", R"(\\Recent)"}) {
-    for (size_t at; (at = expected.find(recent)) != std::string::npos;) expected.erase(at, recent.size());
+    for (size_t at; (at = expected.find(recent)) != std::string::npos;)
+      expected.erase(at, recent.size());
   }
   return expected;
 }
 
-// Expunged reads EXPUNGE lines as the messages that went, by the numbers they had before the first: servers are free to begin
-// at either end.
+// Expunged reads EXPUNGE lines as the messages that went, by the numbers they had before the first:
+// servers are free to begin at either end.
 std::vector<uint64_t> Expunged(const std::vector<std::string>& lines, bool expressions) {
   static const std::regex plain(R"(\* (\d+) EXPUNGE)");
   static const std::regex expression(R"(\\\* (\d+) EXPUNGE)");
@@ -111,7 +117,8 @@ std::vector<uint64_t> Expunged(const std::vector<std::string>& lines, bool expre
 bool IsOptional(const std::string& expected) {
   for (const std::string_view name : {"MAILBOXID", "HIGHESTMODSEQ", "RECENT", "UNSEEN"}) {
     if (StartsWithIgnoreCase(expected, "\\*") && expected.find(name) != std::string::npos &&
-        expected.find("STATUS") == std::string::npos && expected.find("FETCH") == std::string::npos) {
+        expected.find("STATUS") == std::string::npos &&
+        expected.find("FETCH") == std::string::npos) {
       return true;
     }
   }
@@ -203,7 +210,8 @@ class Runner {
         if (used[i]) continue;
         if (tagged) {
           found = lines[i].rfind(head, 0) == 0;
-        } else if (StartsWithIgnoreCase(expected, "\\* OK \\[") && expected.rfind("\\]") != std::string::npos) {
+        } else if (StartsWithIgnoreCase(expected, "\\* OK \\[") &&
+                   expected.rfind("\\]") != std::string::npos) {
           const std::string code = expected.substr(0, expected.rfind("\\]") + 2);
           found = std::regex_search(lines[i], std::regex("^" + code));
         } else if (StartsWithIgnoreCase(expected, "\\* BYE")) {
@@ -215,17 +223,20 @@ class Runner {
         } else {
           // Types and encodings of MIME have no case.
           const std::regex expression(expected, std::regex::icase);
-          found = std::regex_match(lines[i], expression) || std::regex_match(as_received[i], expression);
+          found = std::regex_match(lines[i], expression) ||
+                  std::regex_match(as_received[i], expression);
         }
         if (found) used[i] = true;
       }
       if (!found && !IsOptional(expected)) {
-        return StrCat("line ", exchange.line, ": wanted ", expected, ", received:\n", received.substr(0, 1500));
+        return StrCat("line ", exchange.line, ": wanted ", expected, ", received:\n",
+                      received.substr(0, 1500));
       }
     }
     for (size_t i = 0; i < lines.size(); ++i) {
       if (!used[i] && !IsExtra(lines[i])) {
-        return StrCat("line ", exchange.line, ": not expected: ", lines[i], ", received:\n", received.substr(0, 1500));
+        return StrCat("line ", exchange.line, ": not expected: ", lines[i], ", received:\n",
+                      received.substr(0, 1500));
       }
     }
     return "";
@@ -241,21 +252,26 @@ bool StartsLoggedOut(const std::vector<Exchange>& exchanges) {
   for (const Exchange& exchange : exchanges) {
     if (exchange.sent.empty()) return true;  // it waits for the greeting
     const std::vector<std::string_view> words = SplitWords(exchange.sent[0]);
-    return words.size() > 1 && (EqualsIgnoreCase(words[1], "LOGIN") || EqualsIgnoreCase(words[1], "AUTHENTICATE"));
+    return words.size() > 1 &&
+           (EqualsIgnoreCase(words[1], "LOGIN") || EqualsIgnoreCase(words[1], "AUTHENTICATE"));
   }
   return false;
 }
 
-// NeedsSelected tells whether a script begins with a command that works on a mailbox before it has selected one.
+// NeedsSelected tells whether a script begins with a command that works on a mailbox before it has
+// selected one.
 bool NeedsSelected(const std::vector<Exchange>& exchanges) {
   for (const Exchange& exchange : exchanges) {
     for (const std::string& line : exchange.sent) {
       const std::vector<std::string_view> words = SplitWords(line);
       if (words.size() < 2) continue;
-      const std::string name = AsciiUpper(words[1] == "UID" || words[1] == "uid" ? words[2] : words[1]);
+      const std::string name =
+          AsciiUpper(words[1] == "UID" || words[1] == "uid" ? words[2] : words[1]);
       if (name == "SELECT" || name == "EXAMINE") return false;
-      if (name == "FETCH" || name == "STORE" || name == "COPY" || name == "MOVE" || name == "EXPUNGE") {
-        return !exchange.expected.empty() && exchange.expected.back().find("not valid in this state") == std::string::npos;
+      if (name == "FETCH" || name == "STORE" || name == "COPY" || name == "MOVE" ||
+          name == "EXPUNGE") {
+        return !exchange.expected.empty() &&
+               exchange.expected.back().find("not valid in this state") == std::string::npos;
       }
     }
   }
@@ -269,7 +285,8 @@ TEST(Imap, JamesScripts) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(*folder)) {
     const std::string stem = entry.path().stem().string();
-    if (entry.path().extension() == ".test" && stem != "SelectedStateSetup" && stem != "SelectedStateCleanup") {
+    if (entry.path().extension() == ".test" && stem != "SelectedStateSetup" &&
+        stem != "SelectedStateCleanup") {
       files.push_back(entry.path());
     }
   }
@@ -279,7 +296,8 @@ TEST(Imap, JamesScripts) {
     Runner runner;
     std::string wrong;
     if (NeedsSelected(exchanges)) {
-      wrong = runner.Run(ParseScript(std::filesystem::path(*folder) / "SelectedStateSetup.test"), true);
+      wrong =
+          runner.Run(ParseScript(std::filesystem::path(*folder) / "SelectedStateSetup.test"), true);
       if (!wrong.empty()) wrong = "setup: " + wrong;
     }
     if (wrong.empty()) wrong = runner.Run(exchanges, !StartsLoggedOut(exchanges));

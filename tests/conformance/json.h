@@ -10,7 +10,8 @@
 
 namespace postern::conformance {
 
-// Json is one value. Members keep their order. Asking a value for what it is not gives the empty value of that kind.
+// Json is one value. Members keep their order. Asking a value for what it is not gives the empty
+// value of that kind.
 class Json {
  public:
   enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };

@@ -1,12 +1,13 @@
 // The passwords suite: crypt(3) known answers. A hash must take its password and no other.
 
+#include "tests/conformance/suite.h"
 #include <fstream>
 #include <sstream>
 
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/password.h"
-#include "tests/conformance/suite.h"
 
 namespace postern::policy {
 namespace {
@@ -24,9 +25,10 @@ TEST(PasswordsSuite, CryptKnownAnswers) {
   const std::optional<std::string> folder = conformance::Folder("passwords");
   if (!folder) GTEST_SKIP() << conformance::kSkipped;
   conformance::Tally tally("passwords/crypt");
-  for (const char* file : {"crypt-bcrypt.json", "crypt-bcrypt_a.json", "crypt-bcrypt_y.json", "crypt-sha256crypt.json",
-                           "crypt-sha512crypt.json", "crypt-yescrypt.json", "bcrypt-pyca_test_vectors.json",
-                           "bcrypt-pyca_2y_test_vectors.json"}) {
+  for (const char* file :
+       {"crypt-bcrypt.json", "crypt-bcrypt_a.json", "crypt-bcrypt_y.json", "crypt-sha256crypt.json",
+        "crypt-sha512crypt.json", "crypt-yescrypt.json", "bcrypt-pyca_test_vectors.json",
+        "bcrypt-pyca_2y_test_vectors.json"}) {
     std::ifstream in(StrCat(*folder, "/", file));
     std::string hash;
     std::string password_hex;
@@ -39,7 +41,8 @@ TEST(PasswordsSuite, CryptKnownAnswers) {
       ++number;
       const bool takes = password && VerifyPassword(hash, *password);
       // Every eighth also against a password that differs; each check costs what the hash asks for.
-      const bool refuses = number % 8 != 0 || !VerifyPassword(hash, StrCat("x", password.value_or("")));
+      const bool refuses =
+          number % 8 != 0 || !VerifyPassword(hash, StrCat("x", password.value_or("")));
       tally.Count(StrCat(file, ":", number), takes && refuses, StrCat(hash, " ", password_hex));
       hash.clear();
       password_hex.clear();

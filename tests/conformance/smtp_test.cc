@@ -1,7 +1,8 @@
-// The smtp suite: dialogues of two other servers, the sequences that must not end a text, commands injected behind STARTTLS, and
-// what odd servers do to a client that wants TLS. Replies are compared by code: texts and enhanced codes are each server's own.
-#include <gtest/gtest.h>
-
+// The smtp suite: dialogues of two other servers, the sequences that must not end a text, commands
+// injected behind STARTTLS, and what odd servers do to a client that wants TLS. Replies are
+// compared by code: texts and enhanced codes are each server's own.
+#include "tests/conformance/suite.h"
+#include "tests/dialog/smtp_server_harness.h"
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -12,10 +13,10 @@
 #include <string_view>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/smtp/client_session.h"
-#include "tests/conformance/suite.h"
-#include "tests/dialog/smtp_server_harness.h"
 
 namespace postern::smtp {
 namespace {
@@ -27,16 +28,19 @@ std::string ReadFile(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
 }
 
-std::vector<std::filesystem::path> FilesUnder(const std::string& folder, const std::string& extension) {
+std::vector<std::filesystem::path> FilesUnder(const std::string& folder,
+                                              const std::string& extension) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().extension() == extension) files.push_back(entry.path());
+    if (entry.is_regular_file() && entry.path().extension() == extension)
+      files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;
 }
 
-// JsonObjects reads a flat array of objects of strings and words, which is all that these suites use.
+// JsonObjects reads a flat array of objects of strings and words, which is all that these suites
+// use.
 std::vector<std::map<std::string, std::string>> JsonObjects(const std::string& text) {
   std::vector<std::map<std::string, std::string>> objects;
   const std::regex pair(R"re("([a-z_]+)": (?:"((?:[^"\\]|\\.)*)"|([a-z]+)))re");
@@ -47,7 +51,8 @@ std::vector<std::map<std::string, std::string>> JsonObjects(const std::string& t
     auto& fields = objects.emplace_back();
     for (std::sregex_iterator it(object.begin(), object.end(), pair), last; it != last; ++it) {
       std::string value = (*it)[2].matched ? (*it)[2].str() : (*it)[3].str();
-      value = std::regex_replace(std::regex_replace(value, std::regex(R"(\\r)"), "\r"), std::regex(R"(\\n)"), "\n");
+      value = std::regex_replace(std::regex_replace(value, std::regex(R"(\\r)"), "\r"),
+                                 std::regex(R"(\\n)"), "\n");
       fields[(*it)[1].str()] = value;
     }
     at = end;
@@ -56,7 +61,8 @@ std::vector<std::map<std::string, std::string>> JsonObjects(const std::string& t
 }
 
 bool Contains(const std::vector<std::string>& lines, std::string_view part) {
-  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(part) != std::string::npos; });
+  return std::any_of(lines.begin(), lines.end(),
+                     [&](const std::string& line) { return line.find(part) != std::string::npos; });
 }
 
 TEST(Smtp, EndOfDataSequences) {
@@ -71,9 +77,11 @@ TEST(Smtp, EndOfDataSequences) {
         ServerHarness harness(options);
         harness.Run();
         harness.Send("EHLO c\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-        harness.SendInPieces(
-            StrCat("text", HexDecode(test["bytes_hex"]).value(), "MAIL FROM:<smuggled@example.net>\r\nQUIT\r\n"), piece_bytes);
-        const bool ended = Contains(harness.log(), "message-end") || Contains(harness.log(), "smuggled") || harness.closed();
+        harness.SendInPieces(StrCat("text", HexDecode(test["bytes_hex"]).value(),
+                                    "MAIL FROM:<smuggled@example.net>\r\nQUIT\r\n"),
+                             piece_bytes);
+        const bool ended = Contains(harness.log(), "message-end") ||
+                           Contains(harness.log(), "smuggled") || harness.closed();
         harness.SendInPieces("\r\n.\r\n", piece_bytes);
         // With the refusal off, the look-alike is content of the one message.
         const bool kept = refuse || (harness.messages().size() == 1 &&
@@ -106,16 +114,20 @@ TEST(Smtp, StartTlsCommandInjection) {
     harness.EstablishTls();
     harness.Run();
     const bool quiet = harness.TakeReplies().empty() && !harness.closed();
-    const bool unheard = std::none_of(harness.log().begin() + static_cast<std::ptrdiff_t>(logged), harness.log().end(),
-                                      [](const std::string& line) { return line.substr(0, 5) == "hello"; });
-    tally.Count(StrCat(number), clear.size() == 1 && quiet && unheard, "what was injected was answered in TLS");
+    const bool unheard = std::none_of(
+        harness.log().begin() + static_cast<std::ptrdiff_t>(logged), harness.log().end(),
+        [](const std::string& line) { return line.substr(0, 5) == "hello"; });
+    tally.Count(StrCat(number), clear.size() == 1 && quiet && unheard,
+                "what was injected was answered in TLS");
   }
   tally.Finish();
 }
 
-// --- chasquid's dialogues ---------------------------------------------------------------------------------------------
+// --- chasquid's dialogues
+// ---------------------------------------------------------------------------------------------
 
-// Evaluate reads the Python expressions of "~>" lines: string literals, "+", "*" by a number, parentheses.
+// Evaluate reads the Python expressions of "~>" lines: string literals, "+", "*" by a number,
+// parentheses.
 class Expression {
  public:
   explicit Expression(std::string_view text) : text_(text) {}
@@ -138,7 +150,8 @@ class Expression {
     while (Skip('*')) {
       while (text_[at_] == ' ') ++at_;
       size_t count = 0;
-      while (at_ < text_.size() && IsAsciiDigit(text_[at_])) count = count * 10 + static_cast<size_t>(text_[at_++] - '0');
+      while (at_ < text_.size() && IsAsciiDigit(text_[at_]))
+        count = count * 10 + static_cast<size_t>(text_[at_++] - '0');
       std::string repeated;
       for (size_t i = 0; i < count; ++i) repeated += value;
       value = repeated;
@@ -199,25 +212,28 @@ TEST(Smtp, ChasquidDialogs) {
       } else if (verb == "<-" || verb == "<~" || verb == "<...") {
         for (std::string& reply : harness->TakeReplyLines()) lines.push_back(std::move(reply));
         if (verb == "<...") {
-          while (!lines.empty() && lines.front().substr(0, text.size()) != text) lines.erase(lines.begin());
+          while (!lines.empty() && lines.front().substr(0, text.size()) != text)
+            lines.erase(lines.begin());
         }
         const std::string got = lines.empty() ? "" : lines.front();
         if (!lines.empty()) lines.erase(lines.begin());
-        tally.Count(StrCat(path.stem().string(), ":", number), got.substr(0, 3) == text.substr(0, 3),
-                    StrCat("wanted ", text, ", got ", got));
+        tally.Count(StrCat(path.stem().string(), ":", number),
+                    got.substr(0, 3) == text.substr(0, 3), StrCat("wanted ", text, ", got ", got));
       }
     }
   }
   tally.Finish();
 }
 
-// --- James's scripts ----------------------------------------------------------------------------------------------------
+// --- James's scripts
+// ----------------------------------------------------------------------------------------------------
 
 std::string Collapse(const std::vector<std::string>& lines) {
   std::string codes;
   for (const std::string& line : lines) {
     const std::string code = line.substr(0, 3);
-    if (codes.size() < 3 || codes.substr(codes.size() - 3) != code) StrAppend(codes, codes.empty() ? "" : " ", code);
+    if (codes.size() < 3 || codes.substr(codes.size() - 3) != code)
+      StrAppend(codes, codes.empty() ? "" : " ", code);
   }
   return codes;
 }
@@ -229,14 +245,16 @@ TEST(Smtp, JamesScripts) {
   for (const std::filesystem::path& path : FilesUnder(*folder, ".test")) {
     const std::string name = path.stem().string();
     ServerOptions options;
-    options.tls_available = options.auth_available = options.auth_without_tls = name.find("starttls") != std::string::npos;
+    options.tls_available = options.auth_available = options.auth_without_tls =
+        name.find("starttls") != std::string::npos;
     ServerHarness harness(options);
     harness.Run();
     std::vector<std::string> wanted;
     std::ifstream stream(path);
     std::string line;
     while (std::getline(stream, line)) {
-      if (line.substr(0, 2) == "C:") harness.Send(StrCat(line.size() > 3 ? line.substr(3) : "", "\r\n"));
+      if (line.substr(0, 2) == "C:")
+        harness.Send(StrCat(line.size() > 3 ? line.substr(3) : "", "\r\n"));
       if (line.substr(0, 3) == "S: ") wanted.push_back(line.substr(3));
     }
     const std::string got = Collapse(harness.TakeReplyLines());
@@ -245,7 +263,8 @@ TEST(Smtp, JamesScripts) {
   tally.Finish();
 }
 
-// --- odd servers and STARTTLS -------------------------------------------------------------------------------------------
+// --- odd servers and STARTTLS
+// -------------------------------------------------------------------------------------------
 
 // OddServer answers a client as a scenario says.
 struct OddServer {
@@ -265,9 +284,12 @@ struct OddServer {
     }
     if (!in_tls) clear_commands.push_back(verb);
     // Overrides are about the clear part: inside TLS the server is a good one.
-    if (const auto found = overrides.find(verb); found != overrides.end() && !in_tls) return found->second;
-    if (verb == "EHLO") return in_tls ? "250-example.org\r\n250 AUTH PLAIN\r\n"
-                                      : StrCat("250-example.org\r\n", offers_tls ? "250-STARTTLS\r\n" : "", "250 AUTH PLAIN\r\n");
+    if (const auto found = overrides.find(verb); found != overrides.end() && !in_tls)
+      return found->second;
+    if (verb == "EHLO")
+      return in_tls ? "250-example.org\r\n250 AUTH PLAIN\r\n"
+                    : StrCat("250-example.org\r\n", offers_tls ? "250-STARTTLS\r\n" : "",
+                             "250 AUTH PLAIN\r\n");
     if (verb == "STARTTLS") return "220 Go ahead\r\n";
     if (verb == "DATA") {
       in_text = true;
@@ -311,9 +333,7 @@ ClientRun RunClient(OddServer& server) {
       }
     };
     switch (event.kind) {
-      case Kind::kNeedOutput:
-        flush();
-        break;
+      case Kind::kNeedOutput: flush(); break;
       case Kind::kNeedInput:
         if (session.PendingOutput().empty()) {
           session.FeedEnd();
@@ -353,11 +373,8 @@ ClientRun RunClient(OddServer& server) {
         run.delivered = event.results->at(0).accepted();
         run.delivered_in_tls = session.in_tls();
         break;
-      case Kind::kClosed:
-        run.finished = true;
-        return run;
-      default:
-        break;
+      case Kind::kClosed: run.finished = true; return run;
+      default: break;
     }
   }
   return run;
@@ -368,7 +385,8 @@ TEST(Smtp, StartTlsClientScenarios) {
   if (!folder.has_value()) GTEST_SKIP() << conformance::kSkipped;
   Tally tally("smtp/starttls-client-scenarios");
   const auto unescape = [](std::string text) {
-    return std::regex_replace(std::regex_replace(text, std::regex(R"(\\r)"), "\r"), std::regex(R"(\\n)"), "\n");
+    return std::regex_replace(std::regex_replace(text, std::regex(R"(\\r)"), "\r"),
+                              std::regex(R"(\\n)"), "\n");
   };
   for (const std::filesystem::path& path : FilesUnder(*folder, ".ron")) {
     const std::string text = ReadFile(path);
@@ -376,7 +394,8 @@ TEST(Smtp, StartTlsClientScenarios) {
     std::smatch match;
     const std::string capabilities = text.substr(0, text.find("capabilities_tls"));
     server.offers_tls = capabilities.find("StartTLS") != std::string::npos;
-    if (std::regex_search(text, match, std::regex(R"re(greeting: "([^"]*)")re"))) server.greeting = unescape(match[1]);
+    if (std::regex_search(text, match, std::regex(R"re(greeting: "([^"]*)")re")))
+      server.greeting = unescape(match[1]);
     // The second step of B_1 stands in a comment: replies glued behind the 220.
     if (std::regex_search(text, match, std::regex(R"re(stls_response: "([^"]*)")re"))) {
       server.overrides["STARTTLS"] = unescape(match[1]);
@@ -396,7 +415,8 @@ TEST(Smtp, StartTlsClientScenarios) {
     });
     const bool good = run.finished && !leaked && (!run.delivered || run.delivered_in_tls);
     tally.Count(path.lexically_relative(*folder).string(), good,
-                StrCat("finished ", run.finished ? 1 : 0, ", leaked ", leaked ? 1 : 0, ", delivered ", run.delivered ? 1 : 0));
+                StrCat("finished ", run.finished ? 1 : 0, ", leaked ", leaked ? 1 : 0,
+                       ", delivered ", run.delivered ? 1 : 0));
   }
   tally.Finish();
 }

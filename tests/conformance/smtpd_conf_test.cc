@@ -1,8 +1,7 @@
-// The smtpd.conf suite: every configuration of it loads, every one of its rejects/ is refused at the line and for the reason
-// that it names.
+// The smtpd.conf suite: every configuration of it loads, every one of its rejects/ is refused at
+// the line and for the reason that it names.
 
-#include <unistd.h>
-
+#include "tests/conformance/suite.h"
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -10,14 +9,15 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <unistd.h>
 
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
 #include "lib/rt/asio/posix_files.h"
 #include "lib/store/table/source_loader.h"
 #include "lib/store/table/tables.h"
-#include "tests/conformance/suite.h"
 
 namespace postern::policy {
 namespace {
@@ -37,13 +37,17 @@ void Spill(const fs::path& path, const std::string& text) {
 }
 
 void ReplaceAll(std::string* text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text->find(from, at)) != std::string::npos; at += to.size()) text->replace(at, from.size(), to);
+  for (size_t at = 0; (at = text->find(from, at)) != std::string::npos; at += to.size())
+    text->replace(at, from.size(), to);
 }
 
 // Which folder of tables a configuration goes with, by the front of its name (the suite's README).
 std::string TableSetOf(const std::string& name) {
-  const std::pair<const char*, const char*> sets[] = {{"athome-", "athome"},   {"hypno-", "hypno-cat"}, {"openbsd69-", "openbsd69"},
-                                                      {"ircnow-", "ircnow"},   {"openbsd-default", "openbsd"}};
+  const std::pair<const char*, const char*> sets[] = {{"athome-", "athome"},
+                                                      {"hypno-", "hypno-cat"},
+                                                      {"openbsd69-", "openbsd69"},
+                                                      {"ircnow-", "ircnow"},
+                                                      {"openbsd-default", "openbsd"}};
   for (const auto& [front, set] : sets) {
     if (name.rfind(front, 0) == 0) return set;
   }
@@ -53,19 +57,24 @@ std::string TableSetOf(const std::string& name) {
 // Scratch is a folder in which the suite's paths are laid out.
 class Scratch {
  public:
-  Scratch() : root_(fs::temp_directory_path() / StrCat("postern-smtpd-conf-", getpid())) { fs::create_directories(root_); }
+  Scratch() : root_(fs::temp_directory_path() / StrCat("postern-smtpd-conf-", getpid())) {
+    fs::create_directories(root_);
+  }
   ~Scratch() { fs::remove_all(root_); }
   const fs::path& root() const { return root_; }
 
-  // Rewrite moves the paths of `text` into the folder and makes an empty file for each certificate and key that is named.
+  // Rewrite moves the paths of `text` into the folder and makes an empty file for each certificate
+  // and key that is named.
   std::string Rewrite(std::string text) const {
-    for (const char* prefix : {"/etc/mail", "/etc/ssl", "/etc/dkim"}) ReplaceAll(&text, prefix, root_.string() + prefix);
+    for (const char* prefix : {"/etc/mail", "/etc/ssl", "/etc/dkim"})
+      ReplaceAll(&text, prefix, root_.string() + prefix);
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       if (line.rfind("pki ", 0) != 0) continue;
       // The last quoted word is the file; the name of the pki may be quoted, too.
       const size_t close = line.rfind('"');
-      if (close == std::string::npos || close == 0 || line.find("missing") != std::string::npos) continue;
+      if (close == std::string::npos || close == 0 || line.find("missing") != std::string::npos)
+        continue;
       const size_t open = line.rfind('"', close - 1);
       if (open == std::string::npos) continue;
       Spill(line.substr(open + 1, close - open - 1), "certificate\n");
@@ -112,7 +121,8 @@ TEST(SmtpdConfSuite, Accepts) {
     if (entry.path().extension() != ".conf") continue;
     const std::string name = entry.path().filename().string();
     const Scratch scratch;
-    for (const fs::directory_entry& table : fs::directory_iterator(fs::path(*folder) / "tables" / TableSetOf(name))) {
+    for (const fs::directory_entry& table :
+         fs::directory_iterator(fs::path(*folder) / "tables" / TableSetOf(name))) {
       Spill(scratch.root() / "etc/mail" / table.path().filename(), Slurp(table.path()));
     }
     const std::string mailname = std::string(Trim(Slurp(scratch.root() / "etc/mail/mailname")));
@@ -132,7 +142,8 @@ TEST(SmtpdConfSuite, Runs) {
   for (const char* name : {"openbsd-default.conf", "athome-quick.conf", "athome-virtual.conf"}) {
     MemoryLoader loader(name, Slurp(fs::path(*folder) / name));
     const ParseResult result = Parse(name, loader, {});
-    tally.Count(name, result.config != nullptr && UnsupportedFeatures(*result.config).empty(), Listing(result.diagnostics));
+    tally.Count(name, result.config != nullptr && UnsupportedFeatures(*result.config).empty(),
+                Listing(result.diagnostics));
   }
   tally.Finish();
 }
@@ -141,7 +152,8 @@ TEST(SmtpdConfSuite, WarnsOfOpenRelays) {
   const std::optional<std::string> folder = conformance::Folder("smtpd.conf");
   if (!folder) GTEST_SKIP() << conformance::kSkipped;
   conformance::Tally tally("smtpd.conf/open-relay");
-  const std::map<std::string, int> lines = {{"athome-smarthost-asprinted.conf", 15}, {"openbsd69-basic.conf", 27}};
+  const std::map<std::string, int> lines = {{"athome-smarthost-asprinted.conf", 15},
+                                            {"openbsd69-basic.conf", 27}};
   for (const fs::directory_entry& entry : fs::directory_iterator(*folder)) {
     if (entry.path().extension() != ".conf") continue;
     const std::string name = entry.path().filename().string();
@@ -152,7 +164,8 @@ TEST(SmtpdConfSuite, WarnsOfOpenRelays) {
     for (const Diagnostic& d : result.diagnostics) {
       if (d.message.rfind("open relay", 0) == 0) warned = d.location.line;
     }
-    tally.Count(name, warned == (expected == lines.end() ? 0 : expected->second), Listing(result.diagnostics));
+    tally.Count(name, warned == (expected == lines.end() ? 0 : expected->second),
+                Listing(result.diagnostics));
   }
   tally.Finish();
 }
@@ -174,10 +187,12 @@ Expected ReadExpected(const fs::path& path) {
     const std::string value = line.substr(colon + 2);
     if (field == "file") expected.file = value;
     if (field == "line") {
-      for (const std::string_view choice : Split(value, '|')) expected.lines.emplace_back(Trim(choice));
+      for (const std::string_view choice : Split(value, '|'))
+        expected.lines.emplace_back(Trim(choice));
     }
     if (field == "keywords") {
-      for (const std::string_view word : Split(value, ',')) expected.keywords.emplace_back(Trim(word));
+      for (const std::string_view word : Split(value, ','))
+        expected.keywords.emplace_back(Trim(word));
     }
   }
   return expected;
@@ -185,7 +200,8 @@ Expected ReadExpected(const fs::path& path) {
 
 std::string Mismatch(const Expected& expected, const Diagnostic* error) {
   if (error == nullptr) return "accepted";
-  if (fs::path(error->location.file).filename() != expected.file) return StrCat("told of ", error->location.file);
+  if (fs::path(error->location.file).filename() != expected.file)
+    return StrCat("told of ", error->location.file);
   bool line_fits = false;
   for (const std::string& line : expected.lines) {
     line_fits = line_fits || line == "0" || line == std::to_string(error->location.line);
@@ -194,7 +210,8 @@ std::string Mismatch(const Expected& expected, const Diagnostic* error) {
   for (const std::string& keyword : expected.keywords) {
     bool found = false;
     for (const std::string_view choice : Split(keyword, '|')) {
-      found = found || AsciiLower(error->message).find(AsciiLower(Trim(choice))) != std::string::npos;
+      found =
+          found || AsciiLower(error->message).find(AsciiLower(Trim(choice))) != std::string::npos;
     }
     if (!found) return StrCat("does not say \"", keyword, "\"");
   }
@@ -212,12 +229,14 @@ TEST(SmtpdConfSuite, Rejects) {
     const Scratch scratch;
     for (const fs::directory_entry& other : fs::directory_iterator(rejects)) {
       const std::string other_name = other.path().filename().string();
-      if (other_name.rfind("inc-", 0) == 0) Spill(scratch.root() / "etc/mail" / other_name, Slurp(other.path()));
+      if (other_name.rfind("inc-", 0) == 0)
+        Spill(scratch.root() / "etc/mail" / other_name, Slurp(other.path()));
     }
     const fs::path file = scratch.root() / name;
     Spill(file, scratch.Rewrite(Slurp(entry.path())));
     const Diagnostics diagnostics = Load(file, "mail.example.org");
-    const Expected expected = ReadExpected(rejects / (entry.path().stem().string() + ".expected.txt"));
+    const Expected expected =
+        ReadExpected(rejects / (entry.path().stem().string() + ".expected.txt"));
     const std::string mismatch = Mismatch(expected, FirstError(diagnostics));
     tally.Count(name, mismatch.empty(), StrCat(mismatch, "\n", Listing(diagnostics)));
   }

@@ -1,16 +1,17 @@
-// The dialogs of tests/dialog/imap, each played line by line, octet by octet and in random cuts against the whole service over
-// memory stores. The format: "C: " and "S: " lines; "2C: " and "2S: " are another connection. Received lines are compared as
-// they are, except that "<n>" in an expected line stands for any number.
-#include <gtest/gtest.h>
-
+// The dialogs of tests/dialog/imap, each played line by line, octet by octet and in random cuts
+// against the whole service over memory stores. The format: "C: " and "S: " lines; "2C: " and "2S:
+// " are another connection. Received lines are compared as they are, except that "<n>" in an
+// expected line stands for any number.
+#include "tests/dialog/imap_server_harness.h"
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <regex>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
-#include "tests/dialog/imap_server_harness.h"
 
 namespace postern::service {
 namespace {
@@ -44,7 +45,8 @@ bool Fits(const std::string& expected, const std::string& got) {
   if (expected.find("<n>") == std::string::npos) return expected == got;
   static const std::regex special(R"([.^$|()\[\]{}*+?\\])");
   std::string pattern = std::regex_replace(expected, special, R"(\$&)");
-  for (size_t at; (at = pattern.find("<n>")) != std::string::npos;) pattern.replace(at, 3, "[0-9]+");
+  for (size_t at; (at = pattern.find("<n>")) != std::string::npos;)
+    pattern.replace(at, 3, "[0-9]+");
   return std::regex_match(got, std::regex(pattern));
 }
 
@@ -83,11 +85,13 @@ void Play(const std::filesystem::path& path, uint64_t seed, size_t most) {
     const size_t end = rest.find("\r\n");
     const std::string line = end == std::string::npos ? rest : rest.substr(0, end);
     rest.erase(0, end == std::string::npos ? rest.size() : end + 2);
-    ASSERT_TRUE(Fits(step.text, line)) << "line " << step.line << "\n expected: " << step.text << "\n received: " << line
-                                       << "\n behind it: " << rest << harness.Take(step.client);
+    ASSERT_TRUE(Fits(step.text, line))
+        << "line " << step.line << "\n expected: " << step.text << "\n received: " << line
+        << "\n behind it: " << rest << harness.Take(step.client);
   }
   for (size_t i = 0; i < received.size(); ++i) {
-    EXPECT_EQ(received[i] + harness.Take(i), "") << "said without being expected, to client " << i + 1;
+    EXPECT_EQ(received[i] + harness.Take(i), "")
+        << "said without being expected, to client " << i + 1;
   }
 }
 
@@ -105,11 +109,13 @@ TEST(ImapServer, Dialogs) {
 
 std::string Message(size_t size_bytes) {
   std::string message = "From: a@example.org\r\nSubject: big\r\n\r\n";
-  while (message.size() < size_bytes) message += "0123456789012345678901234567890123456789012345678901234567890\r\n";
+  while (message.size() < size_bytes)
+    message += "0123456789012345678901234567890123456789012345678901234567890\r\n";
   return message;
 }
 
-// A client that does not read keeps one chunk of the answer in the server's memory, not the message.
+// A client that does not read keeps one chunk of the answer in the server's memory, not the
+// message.
 TEST(ImapServer, LargeMessagesPassThrough) {
   ImapServerHarness::Options options;
   ImapServerHarness harness(options);
@@ -137,7 +143,8 @@ TEST(ImapServer, LargeMessagesComeIn) {
   EXPECT_EQ(store.GetStatus("INBOX")->size_bytes, message.size());
 }
 
-// A store that is full refuses a message with OVERQUOTA at its end, keeps nothing of it, and takes others when there is room.
+// A store that is full refuses a message with OVERQUOTA at its end, keeps nothing of it, and takes
+// others when there is room.
 TEST(ImapServer, FullStoreRefusesAndRecovers) {
   ImapServerHarness harness({});
   mailbox::MemoryStoreOptions small;
@@ -155,7 +162,8 @@ TEST(ImapServer, FullStoreRefusesAndRecovers) {
   EXPECT_TRUE(StartsWithIgnoreCase(harness.Take(client), "c OK [APPENDUID "));
 }
 
-// An idle client hears of a delivery in this process at once, and of other changes at the next look.
+// An idle client hears of a delivery in this process at once, and of other changes at the next
+// look.
 TEST(ImapServer, IdleTellsAtOnce) {
   ImapServerHarness harness({});
   mailbox::MailStore& store = harness.AddUser("joe", "secret");
@@ -194,7 +202,8 @@ TEST(ImapServer, SilentClientsAreSentAway) {
 }
 
 TEST(ImapServer, ClientsThatVanishLeaveNothing) {
-  for (const std::string_view last : {"c IDLE\r\n", "c APPEND INBOX {10}\r\nabc", "c FETCH 1", "c LOGOUT\r\n"}) {
+  for (const std::string_view last :
+       {"c IDLE\r\n", "c APPEND INBOX {10}\r\nabc", "c FETCH 1", "c LOGOUT\r\n"}) {
     ImapServerHarness harness({});
     mailbox::MailStore& store = harness.AddUser("joe", "secret");
     const size_t client = harness.Connect();

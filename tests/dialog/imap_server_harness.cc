@@ -6,22 +6,27 @@ namespace {
 
 constexpr uint16_t kPort = 143;
 
-rt::Task<StatusOr<std::unique_ptr<rt::Stream>>> NoHandshake(std::unique_ptr<rt::Stream> stream, Instant) {
+rt::Task<StatusOr<std::unique_ptr<rt::Stream>>> NoHandshake(std::unique_ptr<rt::Stream> stream,
+                                                            Instant) {
   co_return std::move(stream);
 }
 
 }  // namespace
 
 ImapServerHarness::ImapServerHarness(Options options) : simulation_(options.seed) {
-  server_ = &simulation_.AddHost({.name = "imap.example.org", .addresses = {*IpAddress::Parse("192.0.2.2")}});
-  client_host_ = &simulation_.AddHost({.name = "client.example.org", .addresses = {*IpAddress::Parse("192.0.2.1")}});
+  server_ = &simulation_.AddHost(
+      {.name = "imap.example.org", .addresses = {*IpAddress::Parse("192.0.2.2")}});
+  client_host_ = &simulation_.AddHost(
+      {.name = "client.example.org", .addresses = {*IpAddress::Parse("192.0.2.1")}});
   listener_ = std::make_shared<ImapListener>();
   listener_->options = std::make_shared<imap::ServerOptions>(options.session);
   listener_->accept_tls = NoHandshake;
   listener_->tls_from_start = options.tls;
   listener_->name = "192.0.2.2:143";
-  service_ = std::make_unique<ImapService>(&server_->world(), &server_->main_loop(), this, &log_, options.service);
-  port_ = std::move(*server_->world().network().Listen(server_->main_loop(), {*IpAddress::Parse("192.0.2.2"), kPort, ""}, {}));
+  service_ = std::make_unique<ImapService>(&server_->world(), &server_->main_loop(), this, &log_,
+                                           options.service);
+  port_ = std::move(*server_->world().network().Listen(
+      server_->main_loop(), {*IpAddress::Parse("192.0.2.2"), kPort, ""}, {}));
   tasks_ = std::make_unique<rt::TaskGroup>();
 }
 
@@ -48,7 +53,8 @@ mailbox::MailStore& ImapServerHarness::AddUser(const std::string& user, const st
   return *accounts_[user].store;
 }
 
-rt::Task<StatusOr<ImapLogin>> ImapServerHarness::Login(const ImapSessionFacts&, std::string user, std::string password) {
+rt::Task<StatusOr<ImapLogin>> ImapServerHarness::Login(const ImapSessionFacts&, std::string user,
+                                                       std::string password) {
   ImapLogin login;
   const auto at = accounts_.find(user);
   if (at != accounts_.end() && at->second.password == password) {
@@ -62,8 +68,9 @@ size_t ImapServerHarness::Connect() {
   rt::Executor& loop = client_host_->main_loop();
   auto client = std::make_unique<Client>();
   StatusOr<std::unique_ptr<rt::Stream>> opened = simulation_.Await(
-      loop, client_host_->world().network().Connect(loop, {*IpAddress::Parse("192.0.2.2"), kPort, ""}, {},
-                                                    simulation_.now() + absl::Seconds(5)));
+      loop,
+      client_host_->world().network().Connect(loop, {*IpAddress::Parse("192.0.2.2"), kPort, ""}, {},
+                                              simulation_.now() + absl::Seconds(5)));
   POSTERN_CHECK(opened.ok());
   client->stream = std::move(*opened);
   StatusOr<std::unique_ptr<rt::Stream>> accepted =
@@ -107,7 +114,9 @@ void ImapServerHarness::Send(size_t client, std::string_view octets) {
   } while (raw->received.size() != before);
 }
 
-std::string ImapServerHarness::Take(size_t client) { return std::exchange(clients_[client]->received, std::string()); }
+std::string ImapServerHarness::Take(size_t client) {
+  return std::exchange(clients_[client]->received, std::string());
+}
 
 void ImapServerHarness::Disconnect(size_t client) {
   Client* raw = clients_[client].get();

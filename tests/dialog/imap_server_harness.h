@@ -1,4 +1,5 @@
-// ImapServerHarness: an IMAP service over memory stores in a simulated world, and clients that talk to it as they like.
+// ImapServerHarness: an IMAP service over memory stores in a simulated world, and clients that talk
+// to it as they like.
 #pragma once
 
 #include <map>
@@ -20,7 +21,8 @@ class ImapServerHarness final : public ImapBackend {
     uint64_t seed = 1;
     imap::ServerOptions session;
     ImapServiceOptions service;
-    bool tls = true;  // the connection counts as TLS from the start; false: STARTTLS is offered (and the handshake is nothing)
+    bool tls = true;  // the connection counts as TLS from the start; false: STARTTLS is offered
+                      // (and the handshake is nothing)
   };
   explicit ImapServerHarness(Options options);
   ~ImapServerHarness() override;
@@ -59,7 +61,8 @@ class ImapServerHarness final : public ImapBackend {
     std::vector<std::string> lines;
   };
 
-  rt::Task<StatusOr<ImapLogin>> Login(const ImapSessionFacts& facts, std::string user, std::string password) override;
+  rt::Task<StatusOr<ImapLogin>> Login(const ImapSessionFacts& facts, std::string user,
+                                      std::string password) override;
   static rt::Task<void> ReadAll(Client* client);
   static rt::Task<void> WriteAll(Client* client, std::string octets);
 

@@ -15,7 +15,8 @@ void ClientHarness::Server(std::string_view octets) {
     octets.remove_prefix(taken);
     Run();
     if (taken == 0 && !octets.empty()) {
-      if (!closed_ && !awaiting_tls_) fault_ = "Feed takes nothing although the session waits for input";
+      if (!closed_ && !awaiting_tls_)
+        fault_ = "Feed takes nothing although the session waits for input";
       return;
     }
   } while (!octets.empty());
@@ -42,7 +43,8 @@ bool ClientHarness::Message(const std::vector<std::string>& recipients) {
   OutgoingMessage message;
   message.reverse_path.address = {"a", "example.net"};
   message.reverse_path.declared_size_bytes = body_.size();
-  for (const std::string& recipient : recipients) message.recipients.emplace_back().address = {recipient, "example.org"};
+  for (const std::string& recipient : recipients)
+    message.recipients.emplace_back().address = {recipient, "example.org"};
   body_at_ = 0;
   const bool begun = session_.SendMessage(std::move(message));
   in_message_ = begun;
@@ -67,9 +69,7 @@ void ClientHarness::Run() {
         if (session_.PendingOutput().empty()) fault_ = "kNeedOutput without output";
         Flush();
         break;
-      case Kind::kNeedInput:
-        Flush();
-        return;
+      case Kind::kNeedInput: Flush(); return;
       case Kind::kReady:
         Flush();
         if (in_message_) fault_ = "ready inside a message";
@@ -96,7 +96,8 @@ void ClientHarness::Run() {
         results_ = *event.results;
         if (results_.size() != recipients_) fault_ = "a wrong number of results";
         for (const RecipientResult& result : results_) {
-          if (result.reply.code < 200 || result.reply.code > 599 || result.reply.code / 100 == 3) fault_ = "a recipient without a fate";
+          if (result.reply.code < 200 || result.reply.code > 599 || result.reply.code / 100 == 3)
+            fault_ = "a recipient without a fate";
         }
         log_.push_back("message-done");
         break;
@@ -113,8 +114,8 @@ void ClientHarness::Run() {
         Flush();
         if (in_message_) fault_ = "closed inside a message";
         if (!closed_) {
-          log_.push_back(StrCat("closed ", ClientCloseReasonName(event.close_reason), " at ", ClientStageName(event.stage), ": ",
-                                event.reply->ToString()));
+          log_.push_back(StrCat("closed ", ClientCloseReasonName(event.close_reason), " at ",
+                                ClientStageName(event.stage), ": ", event.reply->ToString()));
         }
         closed_ = true;
         return;

@@ -1,6 +1,6 @@
-// Runs the transcripts of tests/dialog/smtp against the server's core: each whole, byte by byte, and cut at random.
-#include <gtest/gtest.h>
-
+// Runs the transcripts of tests/dialog/smtp against the server's core: each whole, byte by byte,
+// and cut at random.
+#include "tests/dialog/smtp_server_harness.h"
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -12,8 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
-#include "tests/dialog/smtp_server_harness.h"
 
 namespace postern::smtp {
 namespace {
@@ -59,7 +60,8 @@ std::string Unescape(std::string_view text) {
       const size_t star = text.find('*', i);
       const size_t close = text.find('}', star);
       const std::string piece = Unescape(text.substr(i + 1, star - i - 1));
-      for (uint64_t n = ParseUint(text.substr(star + 1, close - star - 1)).value(); n > 0; --n) out.append(piece);
+      for (uint64_t n = ParseUint(text.substr(star + 1, close - star - 1)).value(); n > 0; --n)
+        out.append(piece);
       i = close;
     }
   }
@@ -91,13 +93,18 @@ bool SetOption(ServerOptions& options, const std::string& name, const std::strin
       {"max_auth_failures", &options.max_auth_failures},
       {"max_idle_commands", &options.max_idle_commands},
   };
-  if (const auto flag = flags.find(name); flag != flags.end()) return *flag->second = value == "1", true;
-  if (const auto number = numbers.find(name); number != numbers.end()) return *number->second = *ParseUint(value), true;
+  if (const auto flag = flags.find(name); flag != flags.end())
+    return *flag->second = value == "1", true;
+  if (const auto number = numbers.find(name); number != numbers.end())
+    return *number->second = *ParseUint(value), true;
   if (name == "hostname") return options.hostname = value, true;
   if (name == "qualify_domain") return options.qualify_domain = value, true;
   if (name == "without") {
     const std::map<std::string, Extension> bits = {
-        {"SIZE", kExtensionSize}, {"CHUNKING", kExtensionChunking}, {"DSN", kExtensionDsn}, {"SMTPUTF8", kExtensionSmtpUtf8},
+        {"SIZE", kExtensionSize},
+        {"CHUNKING", kExtensionChunking},
+        {"DSN", kExtensionDsn},
+        {"SMTPUTF8", kExtensionSmtpUtf8},
         {"ENHANCEDSTATUSCODES", kExtensionEnhancedCodes}};
     return options.extensions &= ~static_cast<uint32_t>(bits.at(value)), true;
   }
@@ -117,7 +124,8 @@ class Runner {
  public:
   using Cutter = std::function<size_t()>;
 
-  Runner(std::vector<Step> steps, Cutter cutter) : steps_(std::move(steps)), cutter_(std::move(cutter)) {}
+  Runner(std::vector<Step> steps, Cutter cutter)
+      : steps_(std::move(steps)), cutter_(std::move(cutter)) {}
 
   void Run() {
     ServerOptions options;
@@ -127,13 +135,17 @@ class Runner {
       const std::vector<std::string_view> words = SplitWords(step.text);
       if (step.kind != "@" || words.empty()) continue;
       if (words[0] == "option") {
-        ASSERT_TRUE(SetOption(options, std::string(words[1]), std::string(words[2]))) << "line " << step.line_number;
+        ASSERT_TRUE(SetOption(options, std::string(words[1]), std::string(words[2])))
+            << "line " << step.line_number;
       } else if (words[0] == "in-tls") {
         tls = true;
       } else if (words[0] == "refuse" || words[0] == "disconnect" || words[0] == "accept") {
-        const size_t reply_at = static_cast<size_t>(words[2].data() + words[2].size() - step.text.data());
-        const mail::Reply reply = *mail::Reply::FromText(std::string_view(step.text).substr(reply_at), true);
-        Decision decision = words[0] == "accept" ? Decision::Accept(reply) : Decision::Refuse(reply);
+        const size_t reply_at =
+            static_cast<size_t>(words[2].data() + words[2].size() - step.text.data());
+        const mail::Reply reply =
+            *mail::Reply::FromText(std::string_view(step.text).substr(reply_at), true);
+        Decision decision =
+            words[0] == "accept" ? Decision::Accept(reply) : Decision::Refuse(reply);
         if (words[0] == "disconnect") decision = Decision::Disconnect(reply);
         decisions_.emplace(StrCat(words[1], " ", words[2]), decision);
       }
@@ -185,7 +197,8 @@ class Runner {
       if (step.kind == "S~") {
         ASSERT_TRUE(std::regex_match(line, std::regex(step.text))) << line;
       } else if (step.text.size() >= 3 && step.text.substr(step.text.size() - 3) == "...") {
-        ASSERT_EQ(line.substr(0, step.text.size() - 3), step.text.substr(0, step.text.size() - 3)) << line;
+        ASSERT_EQ(line.substr(0, step.text.size() - 3), step.text.substr(0, step.text.size() - 3))
+            << line;
       } else {
         ASSERT_EQ(line, step.text);
       }
@@ -242,9 +255,13 @@ std::vector<std::filesystem::path> Dialogs() {
 
 class SmtpServerDialog : public ::testing::TestWithParam<std::filesystem::path> {};
 
-TEST_P(SmtpServerDialog, Whole) { Runner(ReadDialog(GetParam()), [] { return size_t{1} << 30; }).Run(); }
+TEST_P(SmtpServerDialog, Whole) {
+  Runner(ReadDialog(GetParam()), [] { return size_t{1} << 30; }).Run();
+}
 
-TEST_P(SmtpServerDialog, ByteByByte) { Runner(ReadDialog(GetParam()), [] { return size_t{1}; }).Run(); }
+TEST_P(SmtpServerDialog, ByteByByte) {
+  Runner(ReadDialog(GetParam()), [] { return size_t{1}; }).Run();
+}
 
 TEST_P(SmtpServerDialog, RandomCuts) {
   for (unsigned seed = 1; seed <= 10; ++seed) {
@@ -255,11 +272,12 @@ TEST_P(SmtpServerDialog, RandomCuts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SmtpServerDialog, ::testing::ValuesIn(Dialogs()), [](const auto& param) {
-  std::string name = param.param.stem().string();
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, SmtpServerDialog, ::testing::ValuesIn(Dialogs()),
+                         [](const auto& param) {
+                           std::string name = param.param.stem().string();
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace postern::smtp

@@ -11,20 +11,22 @@ std::string Describe(const ServerEvent& event) {
   using Kind = ServerEvent::Kind;
   std::string out(EventKindName(event.kind));
   switch (event.kind) {
-    case Kind::kHello:
-      StrAppend(out, event.extended ? " ehlo " : " helo ", event.text);
-      break;
+    case Kind::kHello: StrAppend(out, event.extended ? " ehlo " : " helo ", event.text); break;
     case Kind::kAuthenticate:
-      StrAppend(out, " ", sasl::MechanismName(event.mechanism), " authzid=", event.credentials->authorization_id,
-                " authcid=", event.credentials->authentication_id, " password=", event.credentials->password);
+      StrAppend(out, " ", sasl::MechanismName(event.mechanism),
+                " authzid=", event.credentials->authorization_id,
+                " authcid=", event.credentials->authentication_id,
+                " password=", event.credentials->password);
       break;
     case Kind::kMailFrom: {
       const mail::ReversePath& path = *event.reverse_path;
       StrAppend(out, " <", path.address.ToString(), ">");
       if (path.declared_size_bytes.has_value()) StrAppend(out, " size=", *path.declared_size_bytes);
-      if (path.body != mail::BodyType::k7Bit) out += path.body == mail::BodyType::k8BitMime ? " 8bit" : " binary";
+      if (path.body != mail::BodyType::k7Bit)
+        out += path.body == mail::BodyType::k8BitMime ? " 8bit" : " binary";
       if (path.smtputf8) out += " smtputf8";
-      if (path.dsn_return != mail::DsnReturn::kUnset) out += path.dsn_return == mail::DsnReturn::kFull ? " full" : " headers";
+      if (path.dsn_return != mail::DsnReturn::kUnset)
+        out += path.dsn_return == mail::DsnReturn::kFull ? " full" : " headers";
       if (!path.dsn_envelope_id.empty()) StrAppend(out, " envid=", path.dsn_envelope_id);
       if (!path.auth.empty()) StrAppend(out, " auth=", path.auth);
       break;
@@ -32,28 +34,21 @@ std::string Describe(const ServerEvent& event) {
     case Kind::kRcptTo: {
       const mail::ForwardPath& path = *event.forward_path;
       StrAppend(out, " <", path.address.ToString(), ">");
-      if (path.dsn_notify != mail::kNotifyUnset) StrAppend(out, " notify=", static_cast<int>(path.dsn_notify));
-      if (!path.dsn_original_recipient.empty()) StrAppend(out, " orcpt=", path.dsn_original_recipient);
+      if (path.dsn_notify != mail::kNotifyUnset)
+        StrAppend(out, " notify=", static_cast<int>(path.dsn_notify));
+      if (!path.dsn_original_recipient.empty())
+        StrAppend(out, " orcpt=", path.dsn_original_recipient);
       break;
     }
-    case Kind::kDataBegin:
-      out += event.chunking ? " bdat" : " data";
-      break;
+    case Kind::kDataBegin: out += event.chunking ? " bdat" : " data"; break;
     case Kind::kMessageEnd:
       StrAppend(out, " ", event.size);
       if (event.defects != 0) StrAppend(out, " defects=", static_cast<int>(event.defects));
       break;
-    case Kind::kTransactionReset:
-      StrAppend(out, " ", ResetReasonName(event.reset_reason));
-      break;
-    case Kind::kProtocolError:
-      StrAppend(out, " ", event.code, " ", event.text);
-      break;
-    case Kind::kClosed:
-      StrAppend(out, " ", CloseReasonName(event.close_reason));
-      break;
-    default:
-      break;
+    case Kind::kTransactionReset: StrAppend(out, " ", ResetReasonName(event.reset_reason)); break;
+    case Kind::kProtocolError: StrAppend(out, " ", event.code, " ", event.text); break;
+    case Kind::kClosed: StrAppend(out, " ", CloseReasonName(event.close_reason)); break;
+    default: break;
   }
   return out;
 }
@@ -61,7 +56,8 @@ std::string Describe(const ServerEvent& event) {
 }  // namespace
 
 ServerHarness::ServerHarness(ServerOptions options, bool tls, std::string peer_text)
-    : session_(std::make_shared<const ServerOptions>(std::move(options)), std::move(peer_text), tls, now_) {}
+    : session_(std::make_shared<const ServerOptions>(std::move(options)), std::move(peer_text), tls,
+               now_) {}
 
 void ServerHarness::Send(std::string_view octets) {
   do {
@@ -115,12 +111,8 @@ void ServerHarness::Run() {
         Flush();
         continue;
       case Kind::kNeedInput:
-      case Kind::kAwaitingTls:
-        Flush();
-        return;
-      case Kind::kAwaitingDecision:
-        fault_ = "a decision is wanted again";
-        return;
+      case Kind::kAwaitingTls: Flush(); return;
+      case Kind::kAwaitingDecision: fault_ = "a decision is wanted again"; return;
       case Kind::kStartTls:
         log_.push_back(Describe(event));
         Flush();
@@ -136,8 +128,7 @@ void ServerHarness::Run() {
         CheckTransaction(event, nullptr);
         body_.append(event.text);
         continue;
-      default:
-        break;
+      default: break;
     }
     log_.push_back(Describe(event));
     if (!event.WantsDecision()) {
@@ -150,7 +141,8 @@ void ServerHarness::Run() {
   }
 }
 
-// The promise of the header: a transaction begins with an accepted MailFrom and ends with one MessageEnd or TransactionReset.
+// The promise of the header: a transaction begins with an accepted MailFrom and ends with one
+// MessageEnd or TransactionReset.
 void ServerHarness::CheckTransaction(const ServerEvent& event, const Decision* decision) {
   using Kind = ServerEvent::Kind;
   const bool accepted = decision != nullptr && decision->kind == Decision::Kind::kAccept;
@@ -177,8 +169,7 @@ void ServerHarness::CheckTransaction(const ServerEvent& event, const Decision* d
       in_transaction_ = false;
       body_.clear();
       break;
-    default:
-      break;
+    default: break;
   }
 }
 

@@ -1,4 +1,5 @@
-// Drives a smtp::ServerSession the way a driver would, without a network: for dialogues, conformance and fuzzing.
+// Drives a smtp::ServerSession the way a driver would, without a network: for dialogues,
+// conformance and fuzzing.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,8 @@ class ServerHarness {
   // Decider answers an event that wants a decision; the default accepts all.
   using Decider = std::function<Decision(const ServerEvent&)>;
 
-  explicit ServerHarness(ServerOptions options, bool tls = false, std::string peer_text = "[192.0.2.1]");
+  explicit ServerHarness(ServerOptions options, bool tls = false,
+                         std::string peer_text = "[192.0.2.1]");
 
   void set_decider(Decider decider) { decider_ = std::move(decider); }
 
@@ -36,7 +38,8 @@ class ServerHarness {
   // TakeReplyLines is the same, cut into lines without CRLF.
   std::vector<std::string> TakeReplyLines();
 
-  // log has one line for each event but the quiet ones: "mail-from <a@b>", "message-end 12", "closed quit", …
+  // log has one line for each event but the quiet ones: "mail-from <a@b>", "message-end 12",
+  // "closed quit", …
   const std::vector<std::string>& log() const { return log_; }
   // messages has the text of each accepted message.
   const std::vector<std::string>& messages() const { return messages_; }

@@ -13,8 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (message.ok() && !message->questions.empty()) {
     dns::AnswerFrom(*message, message->questions[0].name, message->questions[0].type);
   }
-  for (const dns::Type type : {dns::Type::kA, dns::Type::kNs, dns::Type::kSoa, dns::Type::kMx, dns::Type::kTxt, dns::Type::kAaaa,
-                               dns::Type::kSrv, dns::Type::kTlsa}) {
+  for (const dns::Type type :
+       {dns::Type::kA, dns::Type::kNs, dns::Type::kSoa, dns::Type::kMx, dns::Type::kTxt,
+        dns::Type::kAaaa, dns::Type::kSrv, dns::Type::kTlsa}) {
     const std::optional<dns::Data> parsed = dns::ParseRdata(type, octets, 0, size);
     if (!parsed) continue;
     // What was read and written again reads as the same.

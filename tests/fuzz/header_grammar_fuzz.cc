@@ -1,4 +1,5 @@
-// Any octets as a header value: encoded words, address lists, types with parameters; what we write of it reads back.
+// Any octets as a header value: encoded words, address lists, types with parameters; what we write
+// of it reads back.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -44,7 +45,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const ContentType type = ParseContentType(value);
   Require(type.parameters.list.size() <= kMaxParameters);
-  for (const Parameter& parameter : type.parameters.list) Require(postern::mail::IsValidUtf8(parameter.value));
+  for (const Parameter& parameter : type.parameters.list)
+    Require(postern::mail::IsValidUtf8(parameter.value));
   ParseContentDisposition(value);
   const postern::StatusOr<SectionSpec> section = ParseSection(value);
   if (section.ok()) Require(ParseSection(section->ToString()).ok());

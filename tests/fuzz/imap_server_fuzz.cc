@@ -1,5 +1,6 @@
-// Feeds a ServerSession anything at all, cut anywhere, with a driver that agrees to everything: it must neither crash, nor hang,
-// nor keep more than its bounds. The first octet chooses the state and the size of the pieces.
+// Feeds a ServerSession anything at all, cut anywhere, with a driver that agrees to everything: it
+// must neither crash, nor hang, nor keep more than its bounds. The first octet chooses the state
+// and the size of the pieces.
 #include <cstdint>
 #include <string_view>
 
@@ -15,25 +16,27 @@ constexpr Instant kNow{1};
 void Answer(ServerSession& session, const Event& event) {
   switch (event.kind) {
     case Event::Kind::kCredentials:
-      session.Decide(event.credentials->password == "no" ? AuthDecision::kReject : AuthDecision::kAccept, kNow);
+      session.Decide(
+          event.credentials->password == "no" ? AuthDecision::kReject : AuthDecision::kAccept,
+          kNow);
       break;
     case Event::Kind::kCommand:
       if (event.command->kind == CommandKind::kIdle) break;
       if (event.command->kind == CommandKind::kFetch) {
-        for (const FetchItem& item : std::get<FetchArguments>(event.command->arguments).items) item.ResponseName();
+        for (const FetchItem& item : std::get<FetchArguments>(event.command->arguments).items)
+          item.ResponseName();
       }
       if (event.command->kind == CommandKind::kSearch) {
         SearchContext context;
         context.largest_number = 7;
         context.largest_uid = 70;
-        (void)ParseSearchCriteria(std::get<SearchArguments>(event.command->arguments).criteria, context);
+        (void)ParseSearchCriteria(std::get<SearchArguments>(event.command->arguments).criteria,
+                                  context);
       }
       session.Finish(Completion::Ok("done"));
       break;
     case Event::Kind::kIdleDone:
-    case Event::Kind::kAppendEnd:
-      session.Finish(Completion::Ok("done"));
-      break;
+    case Event::Kind::kAppendEnd: session.Finish(Completion::Ok("done")); break;
     case Event::Kind::kAppend: {
       AppendDecision decision;
       decision.accept = event.append_size_bytes % 2 == 0;
@@ -41,11 +44,8 @@ void Answer(ServerSession& session, const Event& event) {
       session.Decide(decision);
       break;
     }
-    case Event::Kind::kStartTls:
-      session.TlsStarted(kNow);
-      break;
-    default:
-      break;
+    case Event::Kind::kStartTls: session.TlsStarted(kNow); break;
+    default: break;
   }
 }
 

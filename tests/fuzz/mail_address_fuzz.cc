@@ -1,4 +1,5 @@
-// Any octets as an SMTP address or path: what is taken prints as something that reads back the same.
+// Any octets as an SMTP address or path: what is taken prints as something that reads back the
+// same.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -1,4 +1,5 @@
-// Any octets through the codecs: coding reads back, decoding stays inside its bounds, strict and lenient agree.
+// Any octets through the codecs: coding reads back, decoding stays inside its bounds, strict and
+// lenient agree.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -32,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   out.clear();
   mail::Base64DecodeLenient(octets, out);
   out.clear();
-  Require(mail::QuotedPrintableDecode(mail::QuotedPrintableEncode(octets, true), out) && out == octets);
+  Require(mail::QuotedPrintableDecode(mail::QuotedPrintableEncode(octets, true), out) &&
+          out == octets);
   out.clear();
   mail::QuotedPrintableDecode(octets, out);
   Require(out.size() <= size);

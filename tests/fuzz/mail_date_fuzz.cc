@@ -15,7 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const postern::WallTime low = absl::FromUnixSeconds(-2'200'000'000);
   const postern::WallTime high = absl::FromUnixSeconds(250'000'000'000);
   if (date->time < low || date->time > high) return 0;
-  const postern::StatusOr<mail::MailDate> again = mail::ParseDate(mail::FormatDate(date->time, date->offset_minutes));
-  if (!again.ok() || again->time != date->time || again->offset_minutes != date->offset_minutes) std::abort();
+  const postern::StatusOr<mail::MailDate> again =
+      mail::ParseDate(mail::FormatDate(date->time, date->offset_minutes));
+  if (!again.ok() || again->time != date->time || again->offset_minutes != date->offset_minutes)
+    std::abort();
   return 0;
 }

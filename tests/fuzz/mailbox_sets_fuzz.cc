@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto set = ParseUidSet(text, 100)) {
     // What is printed reads back as the same set, and the algebra keeps its laws.
     if (!set->empty() && ParseUidSet(set->ToString(), 1) != *set) std::abort();
-    if (!set->Subtract(*set).empty() || set->Union(*set) != *set || set->Intersect(*set) != *set) std::abort();
+    if (!set->Subtract(*set).empty() || set->Union(*set) != *set || set->Intersect(*set) != *set)
+      std::abort();
   }
   FlagList flags;
   (void)flags.Add(text);

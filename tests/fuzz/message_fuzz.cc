@@ -1,4 +1,5 @@
-// Any octets as a message: the tree holds together, every view lies inside the octets, and all that is made of it ends.
+// Any octets as a message: the tree holds together, every view lies inside the octets, and all that
+// is made of it ends.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -26,7 +27,8 @@ void CheckTree(const MessageView& view, const ParseOptions& options) {
   size_t children = 0;
   for (size_t i = 0; i < view.parts().size(); ++i) {
     const Part& part = view.part(i);
-    Require(part.header_offset <= part.header_end_offset && part.header_end_offset <= part.body_offset);
+    Require(part.header_offset <= part.header_end_offset &&
+            part.header_end_offset <= part.body_offset);
     Require(part.body_offset <= part.end_offset && part.end_offset <= size);
     Require(part.depth <= options.max_depth);
     Require((i == 0) == (part.parent == kNoPart));
@@ -38,7 +40,8 @@ void CheckTree(const MessageView& view, const ParseOptions& options) {
       Require(above.body_offset <= part.header_offset && part.end_offset <= above.end_offset);
     }
     uint32_t count = 0;
-    for (uint32_t child = part.first_child; child != kNoPart; child = view.part(child).next_sibling) {
+    for (uint32_t child = part.first_child; child != kNoPart;
+         child = view.part(child).next_sibling) {
       Require(view.part(child).parent == i);
       ++count;
     }
@@ -74,7 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       BodyStructureText(view, true, utf8);
     }
     DecodedText(view);
-    for (const std::string_view text : {"", "HEADER", "TEXT", "1", "1.MIME", "2.HEADER", "1.1.TEXT", "HEADER.FIELDS (FROM)", "HEADER.FIELDS.NOT (FROM)"}) {
+    for (const std::string_view text : {"", "HEADER", "TEXT", "1", "1.MIME", "2.HEADER", "1.1.TEXT",
+                                        "HEADER.FIELDS (FROM)", "HEADER.FIELDS.NOT (FROM)"}) {
       const postern::StatusOr<SectionSpec> spec = ParseSection(text);
       Require(spec.ok() && spec->ToString() == text);
       const postern::StatusOr<SectionRange> range = FindSection(view, *spec);

@@ -1,5 +1,5 @@
-// Runs a fuzz target over files, without a fuzzing engine: each file as it is, and a few hundred small changes of it that are the
-// same in every run.
+// Runs a fuzz target over files, without a fuzzing engine: each file as it is, and a few hundred
+// small changes of it that are the same in every run.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -17,7 +17,8 @@ namespace {
 constexpr int kChangesPerFile = 200;
 
 void Run(const std::string& input) {
-  // A copy of exactly the right size on the heap, so that a sanitizer sees every read behind its end.
+  // A copy of exactly the right size on the heap, so that a sanitizer sees every read behind its
+  // end.
   const std::vector<uint8_t> octets(input.begin(), input.end());
   LLVMFuzzerTestOneInput(octets.data(), octets.size());
 }
@@ -31,25 +32,18 @@ uint64_t Next(uint64_t& state) {
 }
 
 std::string Change(std::string input, uint64_t& state) {
-  static constexpr char kInteresting[] = {'\r', '\n', '\0', '.', ' ', '<', '>', '"', '\\', '=', '(', ')', '{', '}', '\x80', '\xff'};
+  static constexpr char kInteresting[] = {'\r', '\n', '\0', '.', ' ', '<', '>',    '"',
+                                          '\\', '=',  '(',  ')', '{', '}', '\x80', '\xff'};
   for (uint64_t edits = 1 + Next(state) % 3; edits > 0; --edits) {
     const size_t at = input.empty() ? 0 : Next(state) % input.size();
     switch (Next(state) % 5) {
-      case 0:
-        input.resize(at);
-        break;
+      case 0: input.resize(at); break;
       case 1:
         if (!input.empty()) input[at] = static_cast<char>(Next(state));
         break;
-      case 2:
-        input.insert(at, 1, kInteresting[Next(state) % sizeof kInteresting]);
-        break;
-      case 3:
-        input.erase(at, 1 + Next(state) % 8);
-        break;
-      default:
-        input.insert(at, input.substr(at, Next(state) % 64));
-        break;
+      case 2: input.insert(at, 1, kInteresting[Next(state) % sizeof kInteresting]); break;
+      case 3: input.erase(at, 1 + Next(state) % 8); break;
+      default: input.insert(at, input.substr(at, Next(state) % 64)); break;
     }
   }
   return input;
@@ -86,7 +80,8 @@ int main(int argc, char** argv) {
   uint64_t state = 1;
   for (const std::filesystem::path& file : files) {
     std::ifstream stream(file, std::ios::binary);
-    const std::string input((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+    const std::string input((std::istreambuf_iterator<char>(stream)),
+                            std::istreambuf_iterator<char>());
     Run(input);
     for (int i = 0; i < kChangesPerFile; ++i) Run(Change(input, state));
   }

@@ -1,12 +1,12 @@
-// A server that says anything. The client keeps its promises (the harness checks them), each recipient gets one fate, and what
-// the client sends has no line of a text's making: outside a text only commands that it knows.
+// A server that says anything. The client keeps its promises (the harness checks them), each
+// recipient gets one fate, and what the client sends has no line of a text's making: outside a text
+// only commands that it knows.
+#include "tests/dialog/smtp_client_harness.h"
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
-
-#include "tests/dialog/smtp_client_harness.h"
 
 using postern::smtp::ClientHarness;
 using postern::smtp::ClientOptions;
@@ -64,7 +64,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // The text above, whatever its line ends were, must never leave with a bare CR or LF.
   const std::string sent = harness.Sent();
   for (size_t i = 0; i < sent.size(); ++i) {
-    const bool bare = (sent[i] == '\n' && (i == 0 || sent[i - 1] != '\r')) || (sent[i] == '\r' && i + 1 < sent.size() && sent[i + 1] != '\n');
+    const bool bare = (sent[i] == '\n' && (i == 0 || sent[i - 1] != '\r')) ||
+                      (sent[i] == '\r' && i + 1 < sent.size() && sent[i + 1] != '\n');
     if (bare) {
       std::fprintf(stderr, "a bare line end was sent\n");
       std::abort();

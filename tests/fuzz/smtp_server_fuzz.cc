@@ -1,5 +1,6 @@
-// A client that says anything. Whatever it says and however the network cuts it, the session keeps its promises (the harness
-// checks them), and the replies and messages are the same.
+// A client that says anything. Whatever it says and however the network cuts it, the session keeps
+// its promises (the harness checks them), and the replies and messages are the same.
+#include "tests/dialog/smtp_server_harness.h"
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -7,7 +8,6 @@
 #include <string_view>
 
 #include "lib/core/base/strings.h"
-#include "tests/dialog/smtp_server_harness.h"
 
 namespace {
 
@@ -75,8 +75,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // What stands behind STARTTLS in one piece is dropped, so there the cuts matter.
   if ((flags & 1) != 0) return 0;
   const Outcome whole = RunSession(flags, input, input.size() + 1);
-  if (whole.messages != pieces.messages || whole.replies != pieces.replies || whole.log != pieces.log) {
-    std::fprintf(stderr, "the cuts matter:\n%s\n---\n%s\n", postern::Escape(whole.replies, 4000).c_str(),
+  if (whole.messages != pieces.messages || whole.replies != pieces.replies ||
+      whole.log != pieces.log) {
+    std::fprintf(stderr, "the cuts matter:\n%s\n---\n%s\n",
+                 postern::Escape(whole.replies, 4000).c_str(),
                  postern::Escape(pieces.replies, 4000).c_str());
     std::abort();
   }

@@ -1,5 +1,5 @@
-// A configuration of any octets: it is parsed or refused with a place and a printable sentence, and what is accepted can be
-// looked through.
+// A configuration of any octets: it is parsed or refused with a place and a printable sentence, and
+// what is accepted can be looked through.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

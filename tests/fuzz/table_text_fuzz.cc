@@ -15,15 +15,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view key = text.substr(0, text.find('\n'));
   TableTextOptions options;
   options.max_entries = 1000;
-  constexpr Service kServices[] = {Service::kAlias,    Service::kDomain,   Service::kNetaddr,   Service::kMailaddr,
-                                   Service::kAddrname, Service::kUserinfo, Service::kRelayhost, Service::kRegex};
+  constexpr Service kServices[] = {Service::kAlias,     Service::kDomain,   Service::kNetaddr,
+                                   Service::kMailaddr,  Service::kAddrname, Service::kUserinfo,
+                                   Service::kRelayhost, Service::kRegex};
   const Service service = kServices[data[0] % std::size(kServices)];
   Diagnostics diagnostics;
   TableText table = ParseTableText(text, "f", options, &diagnostics);
   for (const TableEntry& entry : table.entries) {
     if (entry.key.empty() || (table.form == TableForm::kMapping && entry.value.empty())) abort();
   }
-  ParsePasswdText(text, "f", (data[0] & 0x80) != 0 ? PasswdUse::kCredentials : PasswdUse::kUserinfo, options, &diagnostics);
+  ParsePasswdText(text, "f", (data[0] & 0x80) != 0 ? PasswdUse::kCredentials : PasswdUse::kUserinfo,
+                  options, &diagnostics);
   TableBuildOptions build;
   build.services = {service};
   build.max_regexes = 20;

@@ -1,11 +1,12 @@
-// Two hosts echo under latency, partitions, resets and crashes: the smallest world, and what to copy for a larger one.
+// Two hosts echo under latency, partitions, resets and crashes: the smallest world, and what to
+// copy for a larger one.
 
+#include "tests/sim/world.h"
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "lib/core/base/strings.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -27,7 +28,8 @@ Endpoint EchoEndpoint() { return {IpAddress::V4(192, 0, 2, 7), kPort, ""}; }
 class EchoServer : public Program {
  public:
   explicit EchoServer(World& world) : world_(world) {
-    StatusOr<std::unique_ptr<Listener>> made = world.network().Listen(world.main_loop(), EchoEndpoint(), {});
+    StatusOr<std::unique_ptr<Listener>> made =
+        world.network().Listen(world.main_loop(), EchoEndpoint(), {});
     POSTERN_CHECK(made.ok());
     listener_ = std::move(*made);
     world.main_loop().Post([this] { tasks_.Spawn(Serve()); });
@@ -67,7 +69,8 @@ class EchoServer : public Program {
   TaskGroup tasks_;
 };
 
-// EchoClient sends `rounds` texts and wants each back, trying again on a new connection whenever one fails.
+// EchoClient sends `rounds` texts and wants each back, trying again on a new connection whenever
+// one fails.
 class EchoClient {
  public:
   EchoClient(World& world, uint64_t rounds) : world_(world), rounds_(rounds) {}
@@ -97,7 +100,8 @@ class EchoClient {
   Task<bool> Once(std::string text) {
     Executor& loop = world_.main_loop();
     const Instant deadline = loop.Now() + absl::Seconds(20);
-    StatusOr<std::unique_ptr<Stream>> opened = co_await world_.network().Connect(loop, EchoEndpoint(), {}, deadline);
+    StatusOr<std::unique_ptr<Stream>> opened =
+        co_await world_.network().Connect(loop, EchoEndpoint(), {}, deadline);
     if (!opened.ok()) co_return false;
     std::unique_ptr<Stream> stream = std::move(*opened);
     const Status written = co_await stream->Write(text, deadline);
@@ -126,8 +130,10 @@ struct Trouble {
 void Echo(Run& run, const Trouble& trouble) {
   rt::sim::Simulation& simulation = run.simulation();
   simulation.network().options().reset_chance = trouble.reset_chance;
-  Host& server = simulation.AddHost({.name = "echo.example", .addresses = {EchoEndpoint().address}});
-  Host& client = simulation.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
+  Host& server =
+      simulation.AddHost({.name = "echo.example", .addresses = {EchoEndpoint().address}});
+  Host& client =
+      simulation.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
 
   const Instant start = simulation.now();
   const Instant calm = start + absl::Minutes(5);
@@ -140,7 +146,9 @@ void Echo(Run& run, const Trouble& trouble) {
                        [&] { simulation.network().Heal(server, client); });
     }
     if (trouble.crashes) {
-      simulation.After(when, nullptr, [&server, power] { server.Crash(power ? CrashKind::kPowerLoss : CrashKind::kKill); });
+      simulation.After(when, nullptr, [&server, power] {
+        server.Crash(power ? CrashKind::kPowerLoss : CrashKind::kKill);
+      });
     }
   }
   Keeper keeper(&server, [](World& world) { return std::make_unique<EchoServer>(world); }, {});
@@ -168,8 +176,9 @@ Scenario Of(const char* name, const Trouble& trouble, uint64_t seeds) {
 
 int main(int argc, char** argv) {
   using namespace postern::sim_test;
-  return RunScenarios(argc, argv,
-                      {Of("calm", {}, 200), Of("partitions", {.partitions = true}, 300), Of("resets", {.reset_chance = 0.02}, 200),
-                       Of("crashes", {.crashes = true}, 300),
-                       Of("everything", {.partitions = true, .crashes = true, .reset_chance = 0.01}, 500)});
+  return RunScenarios(
+      argc, argv,
+      {Of("calm", {}, 200), Of("partitions", {.partitions = true}, 300),
+       Of("resets", {.reset_chance = 0.02}, 200), Of("crashes", {.crashes = true}, 300),
+       Of("everything", {.partitions = true, .crashes = true, .reset_chance = 0.01}, 500)});
 }

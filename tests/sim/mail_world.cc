@@ -1,11 +1,11 @@
 #include "tests/sim/mail_world.h"
 
+#include "tests/unit/core/tls/make_certificate.h"
 #include <algorithm>
 #include <set>
 #include <utility>
 
 #include "lib/core/base/strings.h"
-#include "tests/unit/core/tls/make_certificate.h"
 
 namespace postern::sim_test {
 namespace {
@@ -30,8 +30,8 @@ constexpr size_t kMaxMailBytes = 4 << 20;
 
 // --- MailServer ---
 
-MailServer::MailServer(Host& host, const std::string& config, const store::QueueOptions& queue, LogSink* log,
-                       std::string* health)
+MailServer::MailServer(Host& host, const std::string& config, const store::QueueOptions& queue,
+                       LogSink* log, std::string* health)
     : host_(host), world_(host.world()), log_(log), health_(health) {
   server::ServerOptions options;
   options.config_text = config;
@@ -39,7 +39,8 @@ MailServer::MailServer(Host& host, const std::string& config, const store::Queue
   server::LoadedConfig loaded = server::LoadConfig(world_, options);
   if (loaded.runtime == nullptr) {
     *health_ = "the configuration is refused";
-    for (const policy::Diagnostic& each : loaded.diagnostics) StrAppend(*health_, "; ", each.ToString());
+    for (const policy::Diagnostic& each : loaded.diagnostics)
+      StrAppend(*health_, "; ", each.ToString());
     return;
   }
   server_ = server::Server::Create(&world_, options, std::move(loaded), log_);
@@ -54,7 +55,8 @@ Task<void> MailServer::Start() {
   const Status status = co_await server_->Start();
   started_ = status.ok();
   serving_ = started_;
-  if (!started_ && host_.up() && health_->empty()) *health_ = StrCat(host_.name(), " does not start: ", Text(status));
+  if (!started_ && host_.up() && health_->empty())
+    *health_ = StrCat(host_.name(), " does not start: ", Text(status));
 }
 
 Task<void> MailServer::Stop() {
@@ -70,7 +72,8 @@ std::string Transmission::Text(std::string_view eol) const {
   std::string text = StrCat("Subject: ", Name(), eol, "From: <sender@a.test>", eol, eol);
   // As many lines whatever ends them.
   for (size_t line = 0; line * 60 < body_bytes; ++line) {
-    StrAppend(text, "line ", 1000000 + line, " of the long and quite tiresome message ", Name(), eol);
+    StrAppend(text, "line ", 1000000 + line, " of the long and quite tiresome message ", Name(),
+              eol);
   }
   return StrCat(text, "end of ", Name(), eol);
 }
@@ -194,9 +197,11 @@ Task<void> MailWorld::SendMany(uint64_t session) {
     if (kind >= 2) recipients.push_back("bob@a.test");
     if (kind == 1 || kind == 3) recipients.push_back("carol@b.test");
     if (options_.bounces && number % 2 == 0) recipients.push_back(kNobody);
-    const size_t body_bytes = number % options_.large_every == 0 ? options_.large_body_bytes : random.Below(1500);
+    const size_t body_bytes =
+        number % options_.large_every == 0 ? options_.large_body_bytes : random.Below(1500);
     for (uint64_t attempt = 1; !give_up_; ++attempt) {
-      Transmission* const mail = transmissions_.emplace_back(std::make_unique<Transmission>()).get();
+      Transmission* const mail =
+          transmissions_.emplace_back(std::make_unique<Transmission>()).get();
       mail->message = number;
       mail->attempt = attempt;
       mail->recipients = recipients;
@@ -204,7 +209,8 @@ Task<void> MailWorld::SendMany(uint64_t session) {
       co_await caller.Deliver(mail);
       if (mail->fate == Transmission::Fate::kAccepted) break;
       rt::Event never(&loop);
-      const Instant later = loop.Now() + absl::Milliseconds(static_cast<int64_t>(200 + random.Below(3000)));
+      const Instant later =
+          loop.Now() + absl::Milliseconds(static_cast<int64_t>(200 + random.Below(3000)));
       co_await never.Wait(later);
     }
     if (random.Chance(0.5)) caller.Hang();
@@ -219,7 +225,8 @@ Task<void> MailWorld::SendMany(uint64_t session) {
 // Sink counts failed deliveries, and shows the log of a server to a person who follows a seed.
 class MailWorld::Sink : public LogSink {
  public:
-  Sink(rt::sim::Simulation& simulation, std::string who) : simulation_(simulation), who_(std::move(who)) {}
+  Sink(rt::sim::Simulation& simulation, std::string who)
+      : simulation_(simulation), who_(std::move(who)) {}
   void Write(const LogRecord& record) override {
     if (simulation_.tracing()) simulation_.Tell(StrCat(who_, " log: ", FormatLogRecord(record)));
     if (record.event != "delivery" || record.level != LogLevel::kWarning) return;
@@ -247,7 +254,8 @@ MailWorld::MailWorld(Run& run, const MailWorldOptions& options) : run_(run), opt
   host.name = "mx-b.test";
   host.addresses = {*IpAddress::Parse(kAddressB)};
   b_ = &simulation.AddHost(host);
-  client_ = &simulation.AddHost({.name = "client.test", .addresses = {*IpAddress::Parse("192.0.2.9")}});
+  client_ =
+      &simulation.AddHost({.name = "client.test", .addresses = {*IpAddress::Parse("192.0.2.9")}});
   log_a_ = std::make_unique<Sink>(simulation, "a");
   log_b_ = std::make_unique<Sink>(simulation, "b");
   Furnish(*a_);
@@ -259,7 +267,8 @@ MailWorld::~MailWorld() {
   give_up_ = true;
   if (keeper_a_) keeper_a_->Shutdown();
   if (keeper_b_) keeper_b_->Shutdown();
-  run_.simulation().RunUntil([this] { return sending_.running() == 0; }, run_.simulation().now() + absl::Hours(2));
+  run_.simulation().RunUntil([this] { return sending_.running() == 0; },
+                             run_.simulation().now() + absl::Hours(2));
   POSTERN_CHECK(sending_.running() == 0);
 }
 
@@ -269,7 +278,8 @@ void MailWorld::Furnish(Host& host) {
   POSTERN_CHECK(rt::MakeDirectories(files, "/home", 0755).ok());
   POSTERN_CHECK(rt::MakeDirectories(files, "/var/spool", 0755).ok());
   if (options_.tls) {
-    const tls_test::Made made = tls_test::MakeCertificate({.common_name = host.name(), .dns_names = {host.name()}});
+    const tls_test::Made made =
+        tls_test::MakeCertificate({.common_name = host.name(), .dns_names = {host.name()}});
     POSTERN_CHECK(rt::WriteFileDurably(files, "/certificate", made.certificate_pem, 0644).ok());
     POSTERN_CHECK(rt::WriteFileDurably(files, "/key", made.key_pem, 0600).ok());
   }
@@ -281,17 +291,22 @@ std::string MailWorld::ConfigOf(const std::string& domain, const std::string& ad
   std::string config = StrCat("resolver zone \"/zone\"\n",  //
                               "mailname \"mx-", domain, "\"\n");
   if (is_a) {
-    StrAppend(config, "table addresses { \"sender@a.test\" = sender, \"ann@a.test\" = ann, \"bob@a.test\" = bob }\n");
+    StrAppend(config,
+              "table addresses { \"sender@a.test\" = sender, \"ann@a.test\" = ann, \"bob@a.test\" "
+              "= bob }\n");
   } else {
     StrAppend(config, "table addresses { \"carol@b.test\" = carol }\n");
   }
-  StrAppend(config, "table accounts { sender = \"0:0:/home/sender\", ann = \"0:0:/home/ann\", bob = \"0:0:/home/bob\", ",
-            "carol = \"0:0:/home/carol\" }\n",                                          //
-            options_.tls ? "pki \"mx\" cert \"/certificate\"\npki \"mx\" key \"/key\"\n" : "",      //
-            "listen on ", address, " port 25", options_.tls ? " tls pki \"mx\"\n" : "\n",     //
-            "action keep maildir \"/home/%{user.username}/Maildir\" virtual <addresses> userbase <accounts>\n",
-            "action away relay\n",                                                      //
-            "match from any for domain \"", domain, "\" action keep\n",                 //
+  StrAppend(config,
+            "table accounts { sender = \"0:0:/home/sender\", ann = \"0:0:/home/ann\", bob = "
+            "\"0:0:/home/bob\", ",
+            "carol = \"0:0:/home/carol\" }\n",                                                  //
+            options_.tls ? "pki \"mx\" cert \"/certificate\"\npki \"mx\" key \"/key\"\n" : "",  //
+            "listen on ", address, " port 25", options_.tls ? " tls pki \"mx\"\n" : "\n",       //
+            "action keep maildir \"/home/%{user.username}/Maildir\" virtual <addresses> userbase "
+            "<accounts>\n",
+            "action away relay\n",                                       //
+            "match from any for domain \"", domain, "\" action keep\n",  //
             "match from any for domain \"", is_a ? "b.test" : "a.test", "\" action away\n");
   return config;
 }
@@ -304,16 +319,25 @@ void MailWorld::Boot() {
     if (!std::exchange(first, false) && options_.before_restart) options_.before_restart(host);
   };
   keeper_a_ = std::make_unique<Keeper>(
-      a_, [this](rt::World&) { return std::make_unique<MailServer>(*a_, ConfigOf("a.test", kAddressA), options_.queue, log_a_.get(), &broken_); },
+      a_,
+      [this](rt::World&) {
+        return std::make_unique<MailServer>(*a_, ConfigOf("a.test", kAddressA), options_.queue,
+                                            log_a_.get(), &broken_);
+      },
       keeping);
   keeper_b_ = std::make_unique<Keeper>(
-      b_, [this](rt::World&) { return std::make_unique<MailServer>(*b_, ConfigOf("b.test", kAddressB), options_.queue, log_b_.get(), &broken_); },
+      b_,
+      [this](rt::World&) {
+        return std::make_unique<MailServer>(*b_, ConfigOf("b.test", kAddressB), options_.queue,
+                                            log_b_.get(), &broken_);
+      },
       keeping);
 }
 
 void MailWorld::AwaitService() {
-  simulation().RunUntil([this] { return server_a() && server_a()->serving() && server_b() && server_b()->serving(); },
-                        simulation().now() + absl::Minutes(1));
+  simulation().RunUntil(
+      [this] { return server_a() && server_a()->serving() && server_b() && server_b()->serving(); },
+      simulation().now() + absl::Minutes(1));
   run_.Require(broken_.empty(), broken_);
 }
 
@@ -325,11 +349,13 @@ void MailWorld::Send() {
 }
 
 std::string MailWorld::QueueLeft(Host& host, MailServer* server) {
-  if (server == nullptr || !server->serving() || !host.up()) return StrCat(host.name(), " does not serve");
+  if (server == nullptr || !server->serving() || !host.up())
+    return StrCat(host.name(), " does not serve");
   const StatusOr<store::QueueCounts> counts =
       simulation().Await(host.main_loop(), server->queue()->Counts(host.main_loop()));
   if (!counts.ok()) return StrCat(host.name(), ": ", Text(counts.status()));
-  if (counts->parked != 0) return StrCat(host.name(), " has parked ", counts->parked, " messages as damaged");
+  if (counts->parked != 0)
+    return StrCat(host.name(), " has parked ", counts->parked, " messages as damaged");
   if (counts->envelopes + counts->messages == 0) return {};
   return StrCat(counts->messages, " messages are left at ", host.name());
 }
@@ -366,40 +392,52 @@ void MailWorld::Judge(uint64_t extra_copies) {
   for (const std::unique_ptr<Transmission>& each : transmissions_) {
     const std::string name = each->Name();
     const auto has = [&each](const char* who) {
-      return std::find(each->recipients.begin(), each->recipients.end(), who) != each->recipients.end();
+      return std::find(each->recipients.begin(), each->recipients.end(), who) !=
+             each->recipients.end();
     };
     if (!has("ann@a.test") || !has("carol@b.test")) continue;
-    run_.Require((ann[name] > 0) == (carol[name] > 0), StrCat(name, " went to one recipient and not to the other"));
+    run_.Require((ann[name] > 0) == (carol[name] > 0),
+                 StrCat(name, " went to one recipient and not to the other"));
   }
 }
 
-void MailWorld::JudgeHost(Host& host, const std::vector<std::string>& users, uint64_t extra_copies) {
+void MailWorld::JudgeHost(Host& host, const std::vector<std::string>& users,
+                          uint64_t extra_copies) {
   for (const std::string& user : users) {
     std::map<std::string, uint64_t> copies;
     ReadMaildir(host, user, &copies);
     for (const std::unique_ptr<Transmission>& each : transmissions_) {
-      const bool meant = std::any_of(each->recipients.begin(), each->recipients.end(),
-                                     [&](const std::string& to) { return to.starts_with(StrCat(user, "@")); });
+      const bool meant =
+          std::any_of(each->recipients.begin(), each->recipients.end(),
+                      [&](const std::string& to) { return to.starts_with(StrCat(user, "@")); });
       const uint64_t least = meant && each->fate == Transmission::Fate::kAccepted ? 1 : 0;
-      const uint64_t most = !meant || each->fate == Transmission::Fate::kNothing ? 0 : 1 + extra_copies;
+      const uint64_t most =
+          !meant || each->fate == Transmission::Fate::kNothing ? 0 : 1 + extra_copies;
       const uint64_t found = copies[each->Name()];
-      run_.Require(found >= least, StrCat(each->Name(), " got its 250 and ", user, " does not have it"));
-      run_.Require(found <= most, StrCat(user, " has ", found, " copies of ", each->Name(), ", of at most ", most));
+      run_.Require(found >= least,
+                   StrCat(each->Name(), " got its 250 and ", user, " does not have it"));
+      run_.Require(found <= most, StrCat(user, " has ", found, " copies of ", each->Name(),
+                                         ", of at most ", most));
     }
   }
   rt::Files& files = host.disk().view();
   const StatusOr<std::vector<rt::DirectoryEntry>> homes = files.List("/home");
   run_.Require(homes.ok(), "the folder of homes is gone");
   for (const rt::DirectoryEntry& home : *homes) {
-    const StatusOr<std::vector<rt::DirectoryEntry>> left = files.List(StrCat("/home/", home.name, "/Maildir/tmp"));
-    if (left.ok()) run_.Require(left->empty(), StrCat(left->size(), " files are left in tmp of ", home.name));
+    const StatusOr<std::vector<rt::DirectoryEntry>> left =
+        files.List(StrCat("/home/", home.name, "/Maildir/tmp"));
+    if (left.ok())
+      run_.Require(left->empty(), StrCat(left->size(), " files are left in tmp of ", home.name));
     if (std::find(users.begin(), users.end(), home.name) != users.end()) continue;
-    const StatusOr<std::vector<rt::DirectoryEntry>> strange = files.List(StrCat("/home/", home.name, "/Maildir/new"));
+    const StatusOr<std::vector<rt::DirectoryEntry>> strange =
+        files.List(StrCat("/home/", home.name, "/Maildir/new"));
     const bool notices_expected = home.name == "sender" && options_.bounces;
-    run_.Require(!strange.ok() || strange->empty() || notices_expected, StrCat(home.name, " got a notice of nothing"));
+    run_.Require(!strange.ok() || strange->empty() || notices_expected,
+                 StrCat(home.name, " got a notice of nothing"));
   }
   const StatusOr<std::vector<rt::DirectoryEntry>> bodies = files.List(StrCat(kSpool, "/bodies"));
-  run_.Require(!bodies.ok() || bodies->empty(), StrCat("files of messages that are gone are left at ", host.name()));
+  run_.Require(!bodies.ok() || bodies->empty(),
+               StrCat("files of messages that are gone are left at ", host.name()));
 }
 
 void MailWorld::JudgeNotices() {
@@ -408,25 +446,31 @@ void MailWorld::JudgeNotices() {
   const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List("/home/sender/Maildir/new");
   if (entries.ok()) {
     for (const rt::DirectoryEntry& entry : *entries) {
-      const StatusOr<std::string> text = rt::ReadFile(files, StrCat("/home/sender/Maildir/new/", entry.name), kMaxMailBytes);
-      run_.Require(text.ok() && text->find(kNobody) != std::string::npos, StrCat(entry.name, " is a wrong or torn notice"));
+      const StatusOr<std::string> text =
+          rt::ReadFile(files, StrCat("/home/sender/Maildir/new/", entry.name), kMaxMailBytes);
+      run_.Require(text.ok() && text->find(kNobody) != std::string::npos,
+                   StrCat(entry.name, " is a wrong or torn notice"));
       const size_t at = text->find("\nSubject: m");
       run_.Require(at != std::string::npos, StrCat(entry.name, " does not say what came back"));
       ++notices[text->substr(at + 10, text->find('\n', at + 1) - at - 10)];
     }
   }
   for (const std::unique_ptr<Transmission>& each : transmissions_) {
-    const bool returns = std::find(each->recipients.begin(), each->recipients.end(), kNobody) != each->recipients.end();
+    const bool returns = std::find(each->recipients.begin(), each->recipients.end(), kNobody) !=
+                         each->recipients.end();
     const uint64_t found = notices[each->Name()];
     const uint64_t least = returns && each->fate == Transmission::Fate::kAccepted ? 1 : 0;
     const uint64_t most = returns && each->fate != Transmission::Fate::kNothing ? 1 : 0;
-    run_.Require(found >= least && found <= most, StrCat(found, " notices of ", each->Name(), ", of ", least, " to ", most));
+    run_.Require(found >= least && found <= most,
+                 StrCat(found, " notices of ", each->Name(), ", of ", least, " to ", most));
   }
 }
 
-void MailWorld::ReadMaildir(Host& host, const std::string& user, std::map<std::string, uint64_t>* copies) {
+void MailWorld::ReadMaildir(Host& host, const std::string& user,
+                            std::map<std::string, uint64_t>* copies) {
   std::map<std::string, std::string> texts;
-  for (const std::unique_ptr<Transmission>& each : transmissions_) texts[each->Name()] = each->Text("\n");
+  for (const std::unique_ptr<Transmission>& each : transmissions_)
+    texts[each->Name()] = each->Text("\n");
   rt::Files& files = host.disk().view();
   std::set<std::string> ids;
   for (const char* part : {"new", "cur"}) {
@@ -435,12 +479,16 @@ void MailWorld::ReadMaildir(Host& host, const std::string& user, std::map<std::s
     if (!entries.ok()) continue;
     for (const rt::DirectoryEntry& entry : *entries) {
       const size_t id = entry.name.find(".Q");
-      run_.Require(id != std::string::npos, StrCat(user, " has a file without a queue id: ", entry.name));
-      run_.Require(ids.insert(entry.name.substr(id, 18)).second, StrCat(user, " has one envelope twice: ", entry.name));
-      const StatusOr<std::string> text = rt::ReadFile(files, StrCat(folder, "/", entry.name), kMaxMailBytes);
+      run_.Require(id != std::string::npos,
+                   StrCat(user, " has a file without a queue id: ", entry.name));
+      run_.Require(ids.insert(entry.name.substr(id, 18)).second,
+                   StrCat(user, " has one envelope twice: ", entry.name));
+      const StatusOr<std::string> text =
+          rt::ReadFile(files, StrCat(folder, "/", entry.name), kMaxMailBytes);
       run_.Require(text.ok(), StrCat(entry.name, ": ", postern::Text(text.status())));
       const size_t subject = text->find("Subject: m");
-      run_.Require(subject != std::string::npos, StrCat(entry.name, " of ", user, " is torn or no mail of ours"));
+      run_.Require(subject != std::string::npos,
+                   StrCat(entry.name, " of ", user, " is torn or no mail of ours"));
       const size_t name_at = subject + 9;
       const std::string name = text->substr(name_at, text->find('\n', name_at) - name_at);
       const auto wanted = texts.find(name);

@@ -1,14 +1,19 @@
-// A world of mail: a client, our server mx-a.test, our second server mx-b.test as its next hop, and a zone for their names. The
-// client keeps book of what it was promised, and afterwards the mailboxes are read from outside and compared with the book.
+// A world of mail: a client, our server mx-a.test, our second server mx-b.test as its next hop, and
+// a zone for their names. The client keeps book of what it was promised, and afterwards the
+// mailboxes are read from outside and compared with the book.
 //
-// Each time the client sends a message it is another *transmission*, with a text of its own. So it is known of each one what it
-// may have become:
-//  - its end was answered with 250: every recipient at mx-a.test has it exactly once, every one at mx-b.test at least once;
-//  - its end was sent and nothing came back: the same, or nobody has it. The client sends the message again;
+// Each time the client sends a message it is another *transmission*, with a text of its own. So it
+// is known of each one what it may have become:
+//  - its end was answered with 250: every recipient at mx-a.test has it exactly once, every one at
+//  mx-b.test at least once;
+//  - its end was sent and nothing came back: the same, or nobody has it. The client sends the
+//  message again;
 //  - anything else: nobody has it.
-// Of what is for nobody at mx-b.test, the sender gets one notice in place of the copy, and no other notice.
+// Of what is for nobody at mx-b.test, the sender gets one notice in place of the copy, and no other
+// notice.
 #pragma once
 
+#include "tests/sim/world.h"
 #include <map>
 #include <memory>
 #include <string>
@@ -17,7 +22,6 @@
 
 #include "lib/core/base/log.h"
 #include "lib/server/server.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 
@@ -25,8 +29,8 @@ namespace postern::sim_test {
 class MailServer : public Program {
  public:
   // `health` outlives the program: what went wrong that no fault explains.
-  MailServer(rt::sim::Host& host, const std::string& config, const store::QueueOptions& queue, LogSink* log,
-             std::string* health);
+  MailServer(rt::sim::Host& host, const std::string& config, const store::QueueOptions& queue,
+             LogSink* log, std::string* health);
   ~MailServer() override;
   rt::Task<void> Stop() override;
   // serving is true from the end of a good start to the stop.
@@ -62,13 +66,15 @@ struct Transmission {
 };
 
 struct MailWorldOptions {
-  uint64_t sessions = 2;             // clients at the same time
+  uint64_t sessions = 2;  // clients at the same time
   uint64_t messages_per_session = 2;
   size_t large_body_bytes = 40'000;  // of one message in `large_every`
   uint64_t large_every = 4;
-  bool tls = false;                  // mail between the servers is encrypted
-  bool bounces = false;              // some mail is for nobody at b.test: it comes back as a notice to its sender
-  store::QueueOptions queue = {.wal_autocheckpoint_pages = 40};  // so that a short life has checkpoints
+  bool tls = false;  // mail between the servers is encrypted
+  bool bounces =
+      false;  // some mail is for nobody at b.test: it comes back as a notice to its sender
+  store::QueueOptions queue = {.wal_autocheckpoint_pages =
+                                   40};         // so that a short life has checkpoints
   Duration pause_max = absl::Milliseconds(20);  // between two messages of a session
   rt::sim::NameLoss name_loss = rt::sim::NameLoss::kPrefix;
   // Called before each start of a server but the first: to arm the next crash.
@@ -93,10 +99,11 @@ class MailWorld {
   void Send();
   // all_sent is true when each message got its 250.
   bool all_sent() const { return sending_.running() == 0; }
-  // Settle runs until all is sent and both queues are empty; a failure when that takes more than `patience`.
+  // Settle runs until all is sent and both queues are empty; a failure when that takes more than
+  // `patience`.
   void Settle(Duration patience = absl::Hours(12));
-  // Judge stops the servers in good order and compares mailboxes and spools with the client's book. A relayed message may be
-  // there `extra_copies` times more than once.
+  // Judge stops the servers in good order and compares mailboxes and spools with the client's book.
+  // A relayed message may be there `extra_copies` times more than once.
   void Judge(uint64_t extra_copies);
 
   // failed_attempts is how often the delivery of one envelope was put off, at most.
@@ -106,8 +113,12 @@ class MailWorld {
   const std::vector<std::unique_ptr<Transmission>>& transmissions() const { return transmissions_; }
   // crashes is how often both servers went down together.
   uint64_t crashes() const { return a_->crashes() + b_->crashes(); }
-  MailServer* server_a() { return keeper_a_ ? static_cast<MailServer*>(keeper_a_->program()) : nullptr; }
-  MailServer* server_b() { return keeper_b_ ? static_cast<MailServer*>(keeper_b_->program()) : nullptr; }
+  MailServer* server_a() {
+    return keeper_a_ ? static_cast<MailServer*>(keeper_a_->program()) : nullptr;
+  }
+  MailServer* server_b() {
+    return keeper_b_ ? static_cast<MailServer*>(keeper_b_->program()) : nullptr;
+  }
 
  private:
   class Sink;
@@ -119,7 +130,8 @@ class MailWorld {
   std::string QueueLeft(rt::sim::Host& host, MailServer* server);
   void JudgeNotices();
   void JudgeHost(rt::sim::Host& host, const std::vector<std::string>& users, uint64_t extra_copies);
-  void ReadMaildir(rt::sim::Host& host, const std::string& user, std::map<std::string, uint64_t>* copies);
+  void ReadMaildir(rt::sim::Host& host, const std::string& user,
+                   std::map<std::string, uint64_t>* copies);
 
   Run& run_;
   MailWorldOptions options_;

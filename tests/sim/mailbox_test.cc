@@ -1,6 +1,7 @@
-// The Maildir store under power cuts: what APPEND, COPY and MOVE acknowledged is there, under the UID that was given out; a UID
-// never names two messages; what was expunged stays away.
+// The Maildir store under power cuts: what APPEND, COPY and MOVE acknowledged is there, under the
+// UID that was given out; a UID never names two messages; what was expunged stays away.
 
+#include "tests/sim/world.h"
 #include <map>
 #include <memory>
 #include <set>
@@ -8,7 +9,6 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/store/mailbox/maildir_store.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -30,7 +30,8 @@ class Clients {
 
   StatusOr<std::unique_ptr<mailbox::MailStore>> Open(Host& host) {
     rt::World& world = host.world();
-    return mailbox::OpenMaildirStore(world.files(), world.clock(), world.random(), "/home/anna/Maildir");
+    return mailbox::OpenMaildirStore(world.files(), world.clock(), world.random(),
+                                     "/home/anna/Maildir");
   }
 
   void Note(const std::string& name, uint32_t uid, const std::string& body) {
@@ -87,7 +88,8 @@ class Clients {
       const bool was_promised = known.promised.contains(uid);
       if (move) known.promised.erase(uid);
       if (move && was_promised) moving_.insert(body);
-      const StatusOr<mailbox::CopyResult> copied = move ? inbox.Move(uids, "Other") : inbox.Copy(uids, "Other");
+      const StatusOr<mailbox::CopyResult> copied =
+          move ? inbox.Move(uids, "Other") : inbox.Copy(uids, "Other");
       if (!copied.ok() || copied->target.empty()) return;
       if (move) known.removed.insert(uid);
       Note("Other", copied->target[0], body);
@@ -104,7 +106,8 @@ class Clients {
     std::set<uint32_t> present;
     const std::vector<mailbox::MessageInfo> messages(box.messages().begin(), box.messages().end());
     for (const mailbox::MessageInfo& message : messages) {
-      const StatusOr<std::unique_ptr<mailbox::MessageContent>> content = box.OpenContent(message.uid);
+      const StatusOr<std::unique_ptr<mailbox::MessageContent>> content =
+          box.OpenContent(message.uid);
       if (!content.ok()) {
         run_.Require(!up_, StrCat(box.name(), " UID ", message.uid, ": ", Text(content.status())));
         return bodies;  // the crash came
@@ -117,10 +120,12 @@ class Clients {
       present.insert(message.uid);
     }
     for (const uint32_t uid : known.promised) {
-      run_.Require(present.contains(uid), StrCat(box.name(), " UID ", uid, " was acknowledged and is not there"));
+      run_.Require(present.contains(uid),
+                   StrCat(box.name(), " UID ", uid, " was acknowledged and is not there"));
     }
     for (const uint32_t uid : known.removed) {
-      run_.Require(!present.contains(uid), StrCat(box.name(), " UID ", uid, " was expunged and is back"));
+      run_.Require(!present.contains(uid),
+                   StrCat(box.name(), " UID ", uid, " was expunged and is back"));
     }
     return bodies;
   }
@@ -139,7 +144,8 @@ class Clients {
       all.merge(Look(**box));
     }
     up_ = false;
-    for (const std::string& body : moving_) run_.Require(all.contains(body), StrCat("lost in a move: ", body));
+    for (const std::string& body : moving_)
+      run_.Require(all.contains(body), StrCat("lost in a move: ", body));
   }
 
  private:
@@ -169,7 +175,9 @@ void MailUnderCrashes(Run& run, CrashKind kind, rt::sim::NameLoss names) {
 }
 
 Scenario Of(const char* name, CrashKind kind, rt::sim::NameLoss names, uint64_t seeds) {
-  return {.name = name, .run = [kind, names](Run& run) { MailUnderCrashes(run, kind, names); }, .seeds = seeds};
+  return {.name = name,
+          .run = [kind, names](Run& run) { MailUnderCrashes(run, kind, names); },
+          .seeds = seeds};
 }
 
 }  // namespace
@@ -178,8 +186,9 @@ Scenario Of(const char* name, CrashKind kind, rt::sim::NameLoss names, uint64_t 
 int main(int argc, char** argv) {
   using namespace postern::sim_test;
   using postern::rt::sim::NameLoss;
-  return RunScenarios(argc, argv,
-                      {Of("mailbox-power", CrashKind::kPowerLoss, NameLoss::kPrefix, 300),
-                       Of("mailbox-power-any-names", CrashKind::kPowerLoss, NameLoss::kAnySubset, 300),
-                       Of("mailbox-kill", CrashKind::kKill, NameLoss::kPrefix, 200)});
+  return RunScenarios(
+      argc, argv,
+      {Of("mailbox-power", CrashKind::kPowerLoss, NameLoss::kPrefix, 300),
+       Of("mailbox-power-any-names", CrashKind::kPowerLoss, NameLoss::kAnySubset, 300),
+       Of("mailbox-kill", CrashKind::kKill, NameLoss::kPrefix, 200)});
 }

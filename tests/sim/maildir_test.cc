@@ -1,10 +1,10 @@
-// A file is written to tmp, synced, renamed into new and the directory synced: nothing less keeps it. Each omission is a
-// scenario that must be found out, at some file operation, by some seed.
+// A file is written to tmp, synced, renamed into new and the directory synced: nothing less keeps
+// it. Each omission is a scenario that must be found out, at some file operation, by some seed.
 
+#include "tests/sim/world.h"
 #include <string>
 
 #include "lib/core/base/strings.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -22,7 +22,9 @@ struct Care {
 
 constexpr uint64_t kMessages = 4;
 
-std::string Content(uint64_t id) { return StrCat("message ", id, "\n", std::string(600 * id, 'm')); }
+std::string Content(uint64_t id) {
+  return StrCat("message ", id, "\n", std::string(600 * id, 'm'));
+}
 
 Status Deliver(Files& files, uint64_t id, const Care& care) {
   const std::string temporary = StrCat("/mail/tmp/", id);
@@ -54,7 +56,8 @@ uint64_t DeliverAndCrash(Run& run, const Care& care, uint64_t crash_at) {
   host.Crash(CrashKind::kPowerLoss);
   host.Restart();
   for (uint64_t id = 1; id <= kMessages; ++id) {
-    const StatusOr<std::string> kept = ReadFile(host.world().files(), StrCat("/mail/new/", id), 1 << 20);
+    const StatusOr<std::string> kept =
+        ReadFile(host.world().files(), StrCat("/mail/new/", id), 1 << 20);
     run.Require(id > delivered || kept.ok(), StrCat("message ", id, " was delivered and is gone"));
     run.Require(!kept.ok() || *kept == Content(id), StrCat("message ", id, " is in new and torn"));
   }
@@ -62,7 +65,9 @@ uint64_t DeliverAndCrash(Run& run, const Care& care, uint64_t crash_at) {
 }
 
 Scenario Of(const char* name, const Care& care, bool must_find) {
-  const auto world = [care](Run& inner, uint64_t crash_at) { return DeliverAndCrash(inner, care, crash_at); };
+  const auto world = [care](Run& inner, uint64_t crash_at) {
+    return DeliverAndCrash(inner, care, crash_at);
+  };
   return {.name = name,
           .run = [world](Run& run) { CrashAtOperations(run, 1, world); },
           .seeds = 500,
@@ -74,7 +79,8 @@ Scenario Of(const char* name, const Care& care, bool must_find) {
 
 int main(int argc, char** argv) {
   using namespace postern::sim_test;
-  return RunScenarios(argc, argv,
-                      {Of("careful", {}, false), Of("planted-file-not-synced", {.sync_file = false}, true),
-                       Of("planted-directory-not-synced", {.sync_directory = false}, true)});
+  return RunScenarios(
+      argc, argv,
+      {Of("careful", {}, false), Of("planted-file-not-synced", {.sync_file = false}, true),
+       Of("planted-directory-not-synced", {.sync_directory = false}, true)});
 }

@@ -1,6 +1,9 @@
-// Queue, scheduler and local delivery under crashes at file operations: what was acknowledged is delivered exactly once to a
-// mailbox, and at least once to a relay.
+// Queue, scheduler and local delivery under crashes at file operations: what was acknowledged is
+// delivered exactly once to a mailbox, and at least once to a relay.
 
+#include "lib/store/queue/queue.h"
+
+#include "tests/sim/world.h"
 #include <map>
 #include <memory>
 #include <string>
@@ -9,8 +12,6 @@
 #include "lib/core/base/strings.h"
 #include "lib/service/deliver/local_deliverer.h"
 #include "lib/service/schedule/scheduler.h"
-#include "lib/store/queue/queue.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -24,9 +25,10 @@ using schedule::DeliveryResult;
 // Ledger is what the outside world saw: it survives every crash.
 struct Ledger {
   uint64_t submitted = 0;
-  std::map<uint64_t, bool> acknowledged;   // by message number; true: it goes to a mailbox, false: to the relay
-  std::map<std::string, int> relayed;      // by body
-  std::string broken;                      // a failure that no crash explains
+  std::map<uint64_t, bool>
+      acknowledged;  // by message number; true: it goes to a mailbox, false: to the relay
+  std::map<std::string, int> relayed;  // by body
+  std::string broken;                  // a failure that no crash explains
   bool submit = true;
 };
 
@@ -48,14 +50,19 @@ class Targets : public deliver::TargetResolver {
 
 class NoNotices : public schedule::NoticeRouter {
  public:
-  rt::Task<StatusOr<std::vector<Envelope>>> Route(mail::Address) override { co_return NotFound("nobody"); }
+  rt::Task<StatusOr<std::vector<Envelope>>> Route(mail::Address) override {
+    co_return NotFound("nobody");
+  }
 };
 
 // Peer is the next hop: it takes what it gets, now and then after a refusal.
 class Peer : public schedule::Deliverer {
  public:
-  Peer(World& world, store::Queue& queue, Ledger& ledger) : world_(world), queue_(queue), ledger_(ledger) {}
-  queue::ReadyQueue::BatchRule Batching() const override { return {.max_batch = 10, .same_message = true}; }
+  Peer(World& world, store::Queue& queue, Ledger& ledger)
+      : world_(world), queue_(queue), ledger_(ledger) {}
+  queue::ReadyQueue::BatchRule Batching() const override {
+    return {.max_batch = 10, .same_message = true};
+  }
   size_t max_batches() const override { return 4; }
   rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<Envelope> batch) override {
     std::vector<DeliveryResult> results;
@@ -90,7 +97,8 @@ class MailProgram : public Program {
   MailProgram(World& world, Host& host, Ledger& ledger) : world_(world), ledger_(ledger) {
     store::QueueOptions options;
     options.wal_autocheckpoint_pages = 60;  // so that checkpoints happen within a short life
-    StatusOr<std::unique_ptr<store::Queue>> opened = store::OpenSqliteQueue(world, log_, "/var/spool/postern", options);
+    StatusOr<std::unique_ptr<store::Queue>> opened =
+        store::OpenSqliteQueue(world, log_, "/var/spool/postern", options);
     if (!opened.ok()) {
       if (host.up()) ledger.broken = StrCat("the queue does not open: ", Text(opened.status()));
       return;
@@ -100,7 +108,8 @@ class MailProgram : public Program {
     peer_ = std::make_unique<Peer>(world, *queue_, ledger);
     schedule::SchedulerOptions scheduling;
     scheduling.retry.relay_base = absl::Seconds(5);
-    scheduler_ = std::make_unique<schedule::Scheduler>(world, *queue_, log_, notices_, local_.get(), peer_.get(), scheduling);
+    scheduler_ = std::make_unique<schedule::Scheduler>(world, *queue_, log_, notices_, local_.get(),
+                                                       peer_.get(), scheduling);
     world.main_loop().Post([this] {
       tasks_.Spawn(scheduler_->Run());
       for (int i = 0; i < 4; ++i) tasks_.Spawn(Submit());
@@ -144,7 +153,8 @@ class MailProgram : public Program {
       if (!id.ok()) co_return;
       ledger_.acknowledged[number] = local;
       rt::Event pause(&loop);
-      const Instant until = loop.Now() + absl::Milliseconds(static_cast<int64_t>(world_.random().Below(20)));
+      const Instant until =
+          loop.Now() + absl::Milliseconds(static_cast<int64_t>(world_.random().Below(20)));
       co_await pause.Wait(until);
     }
   }
@@ -162,25 +172,29 @@ class MailProgram : public Program {
   bool stopping_ = false;
 };
 
-// Delivered counts the copies of each message in both mailboxes, by number; "" when every file is whole.
+// Delivered counts the copies of each message in both mailboxes, by number; "" when every file is
+// whole.
 std::string Delivered(rt::Files& files, std::map<uint64_t, int>* copies) {
   for (const char* user : {"u0", "u1"}) {
     const std::string folder = StrCat("/home/", user, "/Maildir/new");
     const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(folder);
     if (!entries.ok()) continue;
     for (const rt::DirectoryEntry& entry : *entries) {
-      const StatusOr<std::string> text = rt::ReadFile(files, StrCat(folder, "/", entry.name), 1 << 20);
+      const StatusOr<std::string> text =
+          rt::ReadFile(files, StrCat(folder, "/", entry.name), 1 << 20);
       if (!text.ok()) return StrCat(entry.name, ": ", Text(text.status()));
       const size_t subject = text->find("Subject: m");
       if (subject == std::string::npos) return StrCat(entry.name, ": no message in it");
       const size_t end = text->find('\n', subject);
-      const std::optional<uint64_t> number = ParseUint(text->substr(subject + 10, end - subject - 10));
+      const std::optional<uint64_t> number =
+          ParseUint(text->substr(subject + 10, end - subject - 10));
       if (!number) return StrCat(entry.name, ": no number in it");
       std::string wanted;
       for (const char c : BodyOf(*number)) {
         if (c != '\r') wanted.push_back(c);
       }
-      if (text->substr(subject) != wanted) return StrCat(entry.name, ": the text is not that of message ", *number);
+      if (text->substr(subject) != wanted)
+        return StrCat(entry.name, ": the text is not that of message ", *number);
       ++(*copies)[*number];
     }
   }
@@ -200,17 +214,24 @@ void CrashAndDeliver(Run& run, CrashKind kind, bool any_names) {
     if (crashes_left-- > 0) restarted.CrashAtFileOperation(1 + run.random().Below(300), kind);
   };
   host.CrashAtFileOperation(1 + run.random().Below(300), kind);
-  Keeper keeper(&host, [&](World& world) { return std::make_unique<MailProgram>(world, host, ledger); }, keeping);
-  simulation.RunUntil([&] { return crashes_left < 0 || !ledger.broken.empty(); }, simulation.now() + absl::Minutes(10));
+  Keeper keeper(
+      &host, [&](World& world) { return std::make_unique<MailProgram>(world, host, ledger); },
+      keeping);
+  simulation.RunUntil([&] { return crashes_left < 0 || !ledger.broken.empty(); },
+                      simulation.now() + absl::Minutes(10));
   simulation.RunFor(absl::Seconds(1));
   ledger.submit = false;
   // Calm: everything that was acknowledged gets where it goes.
   simulation.RunFor(absl::Minutes(30));
   std::string left = "the server is not up";
-  if (keeper.program() != nullptr && static_cast<MailProgram*>(keeper.program())->queue() != nullptr) {
+  if (keeper.program() != nullptr &&
+      static_cast<MailProgram*>(keeper.program())->queue() != nullptr) {
     store::Queue* queue = static_cast<MailProgram*>(keeper.program())->queue();
-    const StatusOr<store::QueueCounts> counts = simulation.Await(host.main_loop(), queue->Counts(host.main_loop()));
-    left = !counts.ok() ? Text(counts.status()) : counts->messages == 0 ? "" : StrCat(counts->messages, " messages are left");
+    const StatusOr<store::QueueCounts> counts =
+        simulation.Await(host.main_loop(), queue->Counts(host.main_loop()));
+    left = !counts.ok()            ? Text(counts.status())
+           : counts->messages == 0 ? ""
+                                   : StrCat(counts->messages, " messages are left");
   }
   keeper.Shutdown();
   run.Require(ledger.broken.empty(), ledger.broken);
@@ -221,26 +242,36 @@ void CrashAndDeliver(Run& run, CrashKind kind, bool any_names) {
   const std::string problem = Delivered(host.disk().view(), &copies);
   run.Require(problem.empty(), problem);
   for (const auto& [number, local] : ledger.acknowledged) {
-    if (local) run.Require(copies[number] == 1, StrCat("message ", number, " was delivered ", copies[number], " times"));
-    if (!local) run.Require(ledger.relayed[BodyOf(number)] >= 1, StrCat("message ", number, " was not relayed"));
+    if (local)
+      run.Require(copies[number] == 1,
+                  StrCat("message ", number, " was delivered ", copies[number], " times"));
+    if (!local)
+      run.Require(ledger.relayed[BodyOf(number)] >= 1,
+                  StrCat("message ", number, " was not relayed"));
   }
-  for (const auto& [number, count] : copies) run.Require(count == 1, StrCat("message ", number, " has ", count, " copies"));
+  for (const auto& [number, count] : copies)
+    run.Require(count == 1, StrCat("message ", number, " has ", count, " copies"));
   int extra = 0;
   for (const auto& [body, count] : ledger.relayed) extra += std::max(0, count - 1);
-  run.Require(extra <= 4 * 7, StrCat(extra, " messages were relayed again, of at most 4 in flight at 7 crashes"));
-  const StatusOr<std::vector<rt::DirectoryEntry>> bodies = host.disk().view().List("/var/spool/postern/bodies");
+  run.Require(extra <= 4 * 7,
+              StrCat(extra, " messages were relayed again, of at most 4 in flight at 7 crashes"));
+  const StatusOr<std::vector<rt::DirectoryEntry>> bodies =
+      host.disk().view().List("/var/spool/postern/bodies");
   run.Require(bodies.ok() && bodies->empty(), "files of messages that are gone are left");
 }
 
-// Faults: writes and syncs fail now and then; nothing that was acknowledged is lost, and nothing is acknowledged in vain.
+// Faults: writes and syncs fail now and then; nothing that was acknowledged is lost, and nothing is
+// acknowledged in vain.
 void FaultsAndDeliver(Run& run) {
   rt::sim::Simulation& simulation = run.simulation();
   Host& host = simulation.AddHost({.name = "mx.example"});
   Ledger ledger;
-  Keeper keeper(&host, [&](World& world) { return std::make_unique<MailProgram>(world, host, ledger); }, {});
+  Keeper keeper(
+      &host, [&](World& world) { return std::make_unique<MailProgram>(world, host, ledger); }, {});
   for (int i = 0; i < 8; ++i) {
     rt::sim::FileFault fault;
-    fault.operation = run.random().Chance(0.5) ? rt::sim::FileOperation::kSync : rt::sim::FileOperation::kWrite;
+    fault.operation =
+        run.random().Chance(0.5) ? rt::sim::FileOperation::kSync : rt::sim::FileOperation::kWrite;
     fault.skip = run.random().Below(300);
     fault.error_number = run.random().Chance(0.5) ? 5 : 28;
     host.disk().Inject(fault);
@@ -258,8 +289,12 @@ void FaultsAndDeliver(Run& run) {
   const std::string problem = Delivered(host.disk().view(), &copies);
   run.Require(problem.empty(), problem);
   for (const auto& [number, local] : ledger.acknowledged) {
-    if (local) run.Require(copies[number] == 1, StrCat("message ", number, " was delivered ", copies[number], " times"));
-    if (!local) run.Require(ledger.relayed[BodyOf(number)] >= 1, StrCat("message ", number, " was not relayed"));
+    if (local)
+      run.Require(copies[number] == 1,
+                  StrCat("message ", number, " was delivered ", copies[number], " times"));
+    if (!local)
+      run.Require(ledger.relayed[BodyOf(number)] >= 1,
+                  StrCat("message ", number, " was not relayed"));
   }
 }
 
@@ -269,10 +304,15 @@ void FaultsAndDeliver(Run& run) {
 int main(int argc, char** argv) {
   using namespace postern::sim_test;
   using postern::rt::sim::CrashKind;
-  return RunScenarios(
-      argc, argv,
-      {{.name = "kill", .run = [](Run& run) { CrashAndDeliver(run, CrashKind::kKill, false); }, .seeds = 300},
-       {.name = "power", .run = [](Run& run) { CrashAndDeliver(run, CrashKind::kPowerLoss, false); }, .seeds = 400},
-       {.name = "power-any-names", .run = [](Run& run) { CrashAndDeliver(run, CrashKind::kPowerLoss, true); }, .seeds = 300},
-       {.name = "faults", .run = FaultsAndDeliver, .seeds = 200}});
+  return RunScenarios(argc, argv,
+                      {{.name = "kill",
+                        .run = [](Run& run) { CrashAndDeliver(run, CrashKind::kKill, false); },
+                        .seeds = 300},
+                       {.name = "power",
+                        .run = [](Run& run) { CrashAndDeliver(run, CrashKind::kPowerLoss, false); },
+                        .seeds = 400},
+                       {.name = "power-any-names",
+                        .run = [](Run& run) { CrashAndDeliver(run, CrashKind::kPowerLoss, true); },
+                        .seeds = 300},
+                       {.name = "faults", .run = FaultsAndDeliver, .seeds = 200}});
 }

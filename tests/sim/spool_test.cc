@@ -1,6 +1,7 @@
-// The queue on a machine that crashes at every one of its file operations: what Commit has answered is there afterwards, whole;
-// what a Flush has taken out stays out.
+// The queue on a machine that crashes at every one of its file operations: what Commit has answered
+// is there afterwards, whole; what a Flush has taken out stays out.
 
+#include "tests/sim/world.h"
 #include <map>
 #include <memory>
 #include <set>
@@ -9,7 +10,6 @@
 #include "lib/core/base/log.h"
 #include "lib/core/base/strings.h"
 #include "lib/store/queue/queue.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -101,15 +101,18 @@ Task<void> Verify(Run& run, World& world, Queue& spool, const Ledger& ledger) {
     if (promised == ledger.promised.end()) continue;
     std::string octets((*body)->size_bytes(), '\0');
     const std::span<char> into(octets.data(), octets.size());
-    StatusOr<size_t> got = co_await loop.RunBlocking([&body, into] { return (*body)->ReadAt(0, into); });
+    StatusOr<size_t> got =
+        co_await loop.RunBlocking([&body, into] { return (*body)->ReadAt(0, into); });
     run.Require(got.ok() && octets == promised->second, "a message is altered");
   }
   for (const auto& [id, content] : ledger.promised) {
-    run.Require(present.contains(id), StrCat("message ", queue::MessageIdText(id), " got its 250 and is lost"));
+    run.Require(present.contains(id),
+                StrCat("message ", queue::MessageIdText(id), " got its 250 and is lost"));
   }
 }
 
-uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_sync, uint64_t crash_at) {
+uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_sync,
+                        uint64_t crash_at) {
   rt::sim::Simulation& simulation = run.simulation();
   Host& host = simulation.AddHost({.name = "mx"});
   if (!missing_sync.empty()) host.disk().LieAbout(missing_sync);
@@ -124,9 +127,12 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
       Queue& spool = **opened;
       TaskGroup sessions;
       for (uint64_t session = 0; session < kSessions; ++session) {
-        world.main_loop().Post([&, session] { sessions.Spawn(Session(world, spool, session, &ledger)); });
+        world.main_loop().Post(
+            [&, session] { sessions.Spawn(Session(world, spool, session, &ledger)); });
       }
-      const auto over = [&] { return sessions.running() == 0 && ledger.promised.size() + ledger.refused > 0; };
+      const auto over = [&] {
+        return sessions.running() == 0 && ledger.promised.size() + ledger.refused > 0;
+      };
       simulation.RunFor(absl::Seconds(1));
       simulation.RunUntil(over, simulation.now() + absl::Minutes(10));
       run.Require(over(), "a session hangs");
@@ -139,8 +145,10 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
   const uint64_t operations = host.disk().operations();
   host.Crash(kind);
   if (kind == CrashKind::kKill) {
-    // What the process had not synced is still there for the next one, which must not build on it: then the power goes.
-    StatusOr<std::unique_ptr<Queue>> next = store::OpenSqliteQueue(host.Restart(), log, "/spool", {});
+    // What the process had not synced is still there for the next one, which must not build on it:
+    // then the power goes.
+    StatusOr<std::unique_ptr<Queue>> next =
+        store::OpenSqliteQueue(host.Restart(), log, "/spool", {});
     run.Require(next.ok(), StrCat("open after the kill: ", Text(next.status())));
     host.Crash(CrashKind::kPowerLoss);
     (void)simulation.Await(host.main_loop(), (*next)->Close(host.main_loop()));
@@ -156,7 +164,8 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
   return operations;
 }
 
-Scenario Of(const char* name, CrashKind kind, uint64_t seeds, const std::string& missing_sync = std::string()) {
+Scenario Of(const char* name, CrashKind kind, uint64_t seeds,
+            const std::string& missing_sync = std::string()) {
   const auto world = [kind, missing_sync](Run& inner, uint64_t crash_at) {
     return CommitAndCrash(inner, kind, missing_sync, crash_at);
   };

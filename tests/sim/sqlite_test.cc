@@ -1,5 +1,7 @@
-// SQLite on the simulated disk: what was committed is there after any crash, and the planted bug (no syncs) is found.
+// SQLite on the simulated disk: what was committed is there after any crash, and the planted bug
+// (no syncs) is found.
 
+#include "tests/sim/world.h"
 #include <cerrno>
 #include <set>
 #include <string>
@@ -7,7 +9,6 @@
 #include <sqlite3.h>
 
 #include "lib/core/base/strings.h"
-#include "tests/sim/world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -41,7 +42,8 @@ class Database {
   std::string Text(const std::string& sql) {
     sqlite3_stmt* statement = nullptr;
     std::string result = "(error)";
-    if (db_ != nullptr && sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr) == SQLITE_OK &&
+    if (db_ != nullptr &&
+        sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW) {
       const unsigned char* const text = sqlite3_column_text(statement, 0);
       result = text == nullptr ? "(null)" : reinterpret_cast<const char*>(text);
@@ -60,14 +62,16 @@ class Database {
   sqlite3* db_ = nullptr;
 };
 
-// Transaction `id` writes one to five rows whose content follows from the id, so that each can be judged alone.
+// Transaction `id` writes one to five rows whose content follows from the id, so that each can be
+// judged alone.
 uint64_t RowsOf(uint64_t id) { return 1 + id * 7 % 5; }
 uint64_t BytesOf(uint64_t id) { return 10 + id * 131 % 3000; }
 
 bool Commit(Database& db, uint64_t id, bool with_delete) {
   if (!db.Do("BEGIN IMMEDIATE")) return false;
   for (uint64_t row = 0; row < RowsOf(id); ++row) {
-    const std::string sql = StrCat("INSERT INTO t VALUES(", id, ",", row, ",printf('%.", BytesOf(id), "c','x'))");
+    const std::string sql =
+        StrCat("INSERT INTO t VALUES(", id, ",", row, ",printf('%.", BytesOf(id), "c','x'))");
     if (!db.Do(sql)) return false;
   }
   // Rows of old transactions shrink, so that pages in the middle of the file change too.
@@ -110,7 +114,8 @@ void CommitAndCrash(Run& run, const Mode& mode) {
         if (Commit(db, attempted, run.random().Chance(0.5))) {
           acknowledged.insert(attempted);
         } else if (mode.faults()) {
-          // A failed commit may or may not have happened; a handle that saw a failed sync is not used again.
+          // A failed commit may or may not have happened; a handle that saw a failed sync is not
+          // used again.
           break;
         } else {
           run.Require(!host.up(), StrCat("commit ", attempted, " failed on a machine that is up"));
@@ -129,15 +134,20 @@ void CommitAndCrash(Run& run, const Mode& mode) {
     for (uint64_t id = 1; id <= attempted; ++id) {
       const std::string rows = db.Text(StrCat("SELECT count(*) FROM t WHERE id=", id));
       const bool whole = rows == std::to_string(RowsOf(id));
-      run.Require(!acknowledged.contains(id) || whole, StrCat("transaction ", id, " was acknowledged and has ", rows, " rows"));
-      run.Require(whole || rows == "0", StrCat("transaction ", id, " is there in part: ", rows, " rows"));
+      run.Require(!acknowledged.contains(id) || whole,
+                  StrCat("transaction ", id, " was acknowledged and has ", rows, " rows"));
+      run.Require(whole || rows == "0",
+                  StrCat("transaction ", id, " is there in part: ", rows, " rows"));
     }
     // The one in flight at the crash may have made it; its number is not used again.
   }
 }
 
 Scenario Of(const char* name, const Mode& mode, uint64_t seeds, bool must_find = false) {
-  return {.name = name, .run = [mode](Run& run) { CommitAndCrash(run, mode); }, .seeds = seeds, .must_find_failure = must_find};
+  return {.name = name,
+          .run = [mode](Run& run) { CommitAndCrash(run, mode); },
+          .seeds = seeds,
+          .must_find_failure = must_find};
 }
 
 }  // namespace
@@ -148,19 +158,23 @@ int main(int argc, char** argv) {
   const CrashKind power = CrashKind::kPowerLoss;
   const CrashKind kill = CrashKind::kKill;
   const postern::rt::sim::NameLoss names = postern::rt::sim::NameLoss::kPrefix;
-  return RunScenarios(argc, argv,
-                      {Of("wal-full-power", {"WAL", "FULL", power}, 3000),
-                       Of("wal-full-power-any-names", {"WAL", "FULL", power, postern::rt::sim::NameLoss::kAnySubset}, 1000),
-                       Of("wal-full-write-faults-power", {"WAL", "FULL", power, names, true}, 1000),
-                       Of("wal-full-sync-faults-kill", {"WAL", "FULL", kill, names, true, true}, 1000),
-                       // After a failed sync the kernel calls the pages clean; recovery reads frames from its cache that are
-                       // not on the disk, and a power cut then loses what stands behind them. SQLite cannot know: whoever
-                       // sees a sync fail must stop acknowledging until the database was written anew.
-                       Of("planted-wal-sync-faults-power", {"WAL", "FULL", power, names, true, true}, 1000, true),
-                       // With a rollback journal FULL does not sync the removal of the journal, which is the commit; EXTRA does.
-                       Of("delete-extra-power", {"DELETE", "EXTRA", power}, 1000),
-                       Of("planted-delete-full-power", {"DELETE", "FULL", power}, 500, true),
-                       Of("wal-off-kill", {"WAL", "OFF", kill}, 500),
-                       Of("planted-wal-off-power", {"WAL", "OFF", power}, 500, true),
-                       Of("planted-wal-normal-power", {"WAL", "NORMAL", power}, 500, true)});
+  return RunScenarios(
+      argc, argv,
+      {Of("wal-full-power", {"WAL", "FULL", power}, 3000),
+       Of("wal-full-power-any-names",
+          {"WAL", "FULL", power, postern::rt::sim::NameLoss::kAnySubset}, 1000),
+       Of("wal-full-write-faults-power", {"WAL", "FULL", power, names, true}, 1000),
+       Of("wal-full-sync-faults-kill", {"WAL", "FULL", kill, names, true, true}, 1000),
+       // After a failed sync the kernel calls the pages clean; recovery reads frames from its cache
+       // that are not on the disk, and a power cut then loses what stands behind them. SQLite
+       // cannot know: whoever sees a sync fail must stop acknowledging until the database was
+       // written anew.
+       Of("planted-wal-sync-faults-power", {"WAL", "FULL", power, names, true, true}, 1000, true),
+       // With a rollback journal FULL does not sync the removal of the journal, which is the
+       // commit; EXTRA does.
+       Of("delete-extra-power", {"DELETE", "EXTRA", power}, 1000),
+       Of("planted-delete-full-power", {"DELETE", "FULL", power}, 500, true),
+       Of("wal-off-kill", {"WAL", "OFF", kill}, 500),
+       Of("planted-wal-off-power", {"WAL", "OFF", power}, 500, true),
+       Of("planted-wal-normal-power", {"WAL", "NORMAL", power}, 500, true)});
 }

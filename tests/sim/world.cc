@@ -1,10 +1,5 @@
 #include "tests/sim/world.h"
 
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -15,6 +10,10 @@
 #include <new>
 #include <optional>
 #include <string_view>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/core/base/strings.h"
 
@@ -53,7 +52,10 @@ struct Board {
 };
 
 [[noreturn]] void Usage(const char* program, const std::vector<Scenario>& scenarios) {
-  std::fprintf(stderr, "usage: %s [--scenario NAME] [--seeds A..B | --seed N [--operation N] [--trace]] [--jobs N]\nscenarios:\n", program);
+  std::fprintf(stderr,
+               "usage: %s [--scenario NAME] [--seeds A..B | --seed N [--operation N] [--trace]] "
+               "[--jobs N]\nscenarios:\n",
+               program);
   for (const Scenario& scenario : scenarios) std::fprintf(stderr, "  %s\n", scenario.name.c_str());
   std::exit(2);
 }
@@ -80,7 +82,8 @@ Flags Parse(int argc, char** argv, const std::vector<Scenario>& scenarios) {
       if (dots == std::string_view::npos) Usage(argv[0], scenarios);
       flags.first = ParseUint(value.substr(0, dots));
       const std::optional<uint64_t> last = ParseUint(value.substr(dots + 2));
-      if (!flags.first.has_value() || !last.has_value() || *last < *flags.first) Usage(argv[0], scenarios);
+      if (!flags.first.has_value() || !last.has_value() || *last < *flags.first)
+        Usage(argv[0], scenarios);
       flags.last = *last;
     } else if (flag == "--operation") {
       flags.operation = ParseUint(value);
@@ -96,7 +99,8 @@ Flags Parse(int argc, char** argv, const std::vector<Scenario>& scenarios) {
 void PrintLine(const std::string& line) { std::printf("%s\n", line.c_str()); }
 
 // RunOnce runs one seed and returns the hash of its trace.
-uint64_t RunOnce(const Scenario& scenario, uint64_t seed, bool trace, std::optional<uint64_t> operation) {
+uint64_t RunOnce(const Scenario& scenario, uint64_t seed, bool trace,
+                 std::optional<uint64_t> operation) {
   Run run(seed);
   run.set_operation(operation);
   if (trace) run.simulation().SetTraceSink(PrintLine);
@@ -109,7 +113,8 @@ std::string Check(const Scenario& scenario, uint64_t seed, bool trace, bool repl
                   std::optional<uint64_t> operation = std::nullopt) {
   try {
     const uint64_t hash = RunOnce(scenario, seed, trace, operation);
-    if (replay && RunOnce(scenario, seed, false, operation) != hash) return "a second run of this seed took another course";
+    if (replay && RunOnce(scenario, seed, false, operation) != hash)
+      return "a second run of this seed took another course";
   } catch (const std::exception& failure) {
     return failure.what();
   }
@@ -131,7 +136,8 @@ void Work(const Scenario& scenario, const Flags& flags, Board& board, uint64_t j
 
 // RunMany runs all seeds of one scenario and returns whether it passed.
 bool RunMany(const char* program, const Scenario& scenario, const Flags& flags) {
-  void* const memory = mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const memory =
+      mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     std::perror("mmap");
     return false;
@@ -159,20 +165,23 @@ bool RunMany(const char* program, const Scenario& scenario, const Flags& flags) 
     int status = 0;
     waitpid(children[job], &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-    const std::string how = WIFSIGNALED(status) ? StrCat("died of signal ", WTERMSIG(status)) : StrCat("exit ", WEXITSTATUS(status));
+    const std::string how = WIFSIGNALED(status) ? StrCat("died of signal ", WTERMSIG(status))
+                                                : StrCat("exit ", WEXITSTATUS(status));
     board.Fail(board.running[job], how);
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const bool failed = board.claimed;
   const bool passed = failed == scenario.must_find_failure;
   const double rate = static_cast<double>(board.done.load()) / std::max(seconds, 0.001);
-  std::printf("%s %s: %llu seeds in %.1f s (%.0f a second)\n", passed ? "PASS" : "FAIL", scenario.name.c_str(),
-              static_cast<unsigned long long>(board.done.load()), seconds, rate);
+  std::printf("%s %s: %llu seeds in %.1f s (%.0f a second)\n", passed ? "PASS" : "FAIL",
+              scenario.name.c_str(), static_cast<unsigned long long>(board.done.load()), seconds,
+              rate);
   if (failed) {
     std::printf("  %s seed %llu: %s\n  repeat: %s --scenario %s --seed %llu --trace\n",
                 scenario.must_find_failure ? "found, as it must, by" : "failed:",
-                static_cast<unsigned long long>(board.failed_seed), board.message, program, scenario.name.c_str(),
-                static_cast<unsigned long long>(board.failed_seed));
+                static_cast<unsigned long long>(board.failed_seed), board.message, program,
+                scenario.name.c_str(), static_cast<unsigned long long>(board.failed_seed));
   } else if (!passed) {
     std::printf("  the planted bug was not found by any seed\n");
   }
@@ -182,7 +191,8 @@ bool RunMany(const char* program, const Scenario& scenario, const Flags& flags) 
 
 }  // namespace
 
-void CrashAtOperations(Run& run, uint64_t stride, const std::function<uint64_t(Run& inner, uint64_t crash_at)>& world) {
+void CrashAtOperations(Run& run, uint64_t stride,
+                       const std::function<uint64_t(Run& inner, uint64_t crash_at)>& world) {
   const auto once = [&run, &world](uint64_t crash_at) {
     Run inner(run.seed());
     if (run.simulation().tracing()) inner.simulation().SetTraceSink(PrintLine);
@@ -191,7 +201,8 @@ void CrashAtOperations(Run& run, uint64_t stride, const std::function<uint64_t(R
       run.simulation().Note(crash_at, inner.simulation().TraceHash());
       return operations;
     } catch (const std::exception& failure) {
-      const std::string where = crash_at == 0 ? "without a crash" : StrCat("with a crash at file operation ", crash_at);
+      const std::string where =
+          crash_at == 0 ? "without a crash" : StrCat("with a crash at file operation ", crash_at);
       throw ScenarioFailure(StrCat(where, " (--operation ", crash_at, "): ", failure.what()));
     }
   };
@@ -221,9 +232,11 @@ int RunScenarios(int argc, char** argv, const std::vector<Scenario>& scenarios) 
     }
     const std::string wrong = Check(scenario, *own.first, flags.trace, true, flags.operation);
     if (wrong.empty()) {
-      std::printf("PASS %s seed %llu\n", scenario.name.c_str(), static_cast<unsigned long long>(*own.first));
+      std::printf("PASS %s seed %llu\n", scenario.name.c_str(),
+                  static_cast<unsigned long long>(*own.first));
     } else {
-      std::printf("FAIL %s seed %llu: %s\n", scenario.name.c_str(), static_cast<unsigned long long>(*own.first), wrong.c_str());
+      std::printf("FAIL %s seed %llu: %s\n", scenario.name.c_str(),
+                  static_cast<unsigned long long>(*own.first), wrong.c_str());
       all_passed = false;
     }
   }
@@ -241,7 +254,8 @@ Keeper::Keeper(rt::sim::Host* host, Start start, Options options)
 
 Keeper::~Keeper() {
   host_->SetCrashHandler(nullptr);
-  // A scenario that failed leaves by an exception: the programs are stopped all the same, so that nothing waits in them.
+  // A scenario that failed leaves by an exception: the programs are stopped all the same, so that
+  // nothing waits in them.
   Shutdown();
 }
 
@@ -270,7 +284,8 @@ rt::Task<void> Keeper::StopAndDestroy() {
   });
   co_await destroyed.Wait(Instant::Never());
   if (shutting_down_) co_return;
-  const Duration delay = host_->simulation().random().Between(options_.restart_delay_min, options_.restart_delay_max);
+  const Duration delay =
+      host_->simulation().random().Between(options_.restart_delay_min, options_.restart_delay_max);
   host_->simulation().After(delay, nullptr, [this] {
     if (host_->up() || shutting_down_) return;
     host_->Restart();

@@ -1,5 +1,5 @@
-// The harness of the simulated worlds: scenarios run under many seeds, in parallel processes, and a failing seed is printed
-// as the one command that repeats it.
+// The harness of the simulated worlds: scenarios run under many seeds, in parallel processes, and a
+// failing seed is printed as the one command that repeats it.
 //
 //   void TwoServers(Run& run) {
 //     Host& mx = run.simulation().AddHost({.name = "mx.example"});
@@ -14,8 +14,10 @@
 //   --scenario NAME   only this one (default: all)
 //   --seeds A..B      these seeds (default: 1..seeds of the scenario)
 //   --seed N          one seed, in this process, so that a debugger sees it
-//   --trace           with --seed: print every segment, file operation and crash with its virtual time
-//   --operation N     with --seed: of a scenario that uses CrashAtOperations, only the world that crashes there (0: the one
+//   --trace           with --seed: print every segment, file operation and crash with its virtual
+//   time
+//   --operation N     with --seed: of a scenario that uses CrashAtOperations, only the world that
+//   crashes there (0: the one
 //                     without a crash)
 //   --jobs N          parallel processes (default 2)
 #pragma once
@@ -73,34 +75,38 @@ struct Scenario {
   uint64_t replay_every = 25;
 };
 
-// CrashAtOperations runs `world` once without a crash and then, from the same seed, once for each of its file operations, to
-// crash there. `world(inner, crash_at)` builds everything anew in `inner`; with `crash_at` not 0 it calls
-// Host::CrashAtFileOperation(crash_at, …) at its start. It returns how many file operations it saw (Disk::operations), of
-// which only the answer of the first run counts. With a `stride` above 1 this seed takes every stride-th operation and its
-// neighbours take the others, so that `stride` seeds cover all. Failures name the operation.
-void CrashAtOperations(Run& run, uint64_t stride, const std::function<uint64_t(Run& inner, uint64_t crash_at)>& world);
+// CrashAtOperations runs `world` once without a crash and then, from the same seed, once for each
+// of its file operations, to crash there. `world(inner, crash_at)` builds everything anew in
+// `inner`; with `crash_at` not 0 it calls Host::CrashAtFileOperation(crash_at, …) at its start. It
+// returns how many file operations it saw (Disk::operations), of which only the answer of the first
+// run counts. With a `stride` above 1 this seed takes every stride-th operation and its neighbours
+// take the others, so that `stride` seeds cover all. Failures name the operation.
+void CrashAtOperations(Run& run, uint64_t stride,
+                       const std::function<uint64_t(Run& inner, uint64_t crash_at)>& world);
 
 // RunScenarios runs what the flags ask for and returns the exit code of the program.
 int RunScenarios(int argc, char** argv, const std::vector<Scenario>& scenarios);
 
-// Program is code under test on one host: a server, a client. It is made when the host starts and destroyed after it crashed.
+// Program is code under test on one host: a server, a client. It is made when the host starts and
+// destroyed after it crashed.
 class Program {
  public:
   virtual ~Program() = default;
-  // Stop ends all that the program does; when the task ends, the program may be destroyed. After a crash it runs in the dead
-  // World, where every call fails.
+  // Stop ends all that the program does; when the task ends, the program may be destroyed. After a
+  // crash it runs in the dead World, where every call fails.
   virtual rt::Task<void> Stop() = 0;
 };
 
-// Keeper keeps a program running on a host, as an init system would: after each crash it stops and destroys the program,
-// waits, restarts the host and makes a new one.
+// Keeper keeps a program running on a host, as an init system would: after each crash it stops and
+// destroys the program, waits, restarts the host and makes a new one.
 class Keeper {
  public:
   using Start = std::function<std::unique_ptr<Program>(rt::World& world)>;
   struct Options {
     Duration restart_delay_min = absl::Milliseconds(10);
     Duration restart_delay_max = absl::Seconds(30);
-    // Called after a restart, before the new program is made: to set the next crash point, or to inspect the disk.
+    // Called after a restart, before the new program is made: to set the next crash point, or to
+    // inspect the disk.
     std::function<void(rt::sim::Host& host)> before_start;
   };
 
@@ -113,7 +119,8 @@ class Keeper {
   // program is null between a crash and the next start.
   Program* program() { return program_.get(); }
   uint64_t starts() const { return starts_; }
-  // Shutdown stops the program in good order (no crash) and destroys it; the host stays up. Runs the simulation.
+  // Shutdown stops the program in good order (no crash) and destroys it; the host stays up. Runs
+  // the simulation.
   void Shutdown();
 
  private:

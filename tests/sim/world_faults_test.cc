@@ -1,11 +1,12 @@
-// The whole server while something is wrong around it: a network that cuts and partitions, a disk that fails or is full, a
-// clock that is set, two machines that crash again and again. Nothing is restarted by hand.
+// The whole server while something is wrong around it: a network that cuts and partitions, a disk
+// that fails or is full, a clock that is set, two machines that crash again and again. Nothing is
+// restarted by hand.
 
+#include "tests/sim/mail_world.h"
 #include <string>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/sim/fabric.h"
-#include "tests/sim/mail_world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -19,7 +20,9 @@ using rt::sim::NameLoss;
 constexpr uint64_t kNever = uint64_t{1} << 60;  // an operation that no run reaches
 
 // Within the time in which the mail of a world moves, most of it.
-Duration SoonAfter(Run& run) { return absl::Microseconds(static_cast<int64_t>(run.random().Below(90'000))); }
+Duration SoonAfter(Run& run) {
+  return absl::Microseconds(static_cast<int64_t>(run.random().Below(90'000)));
+}
 
 // PowerOffAndJudge takes the power once more when all is quiet: what was said must be on the disk.
 void PowerOffAndJudge(Run& run, MailWorld& world, uint64_t extra_copies) {
@@ -32,7 +35,8 @@ void PowerOffAndJudge(Run& run, MailWorld& world, uint64_t extra_copies) {
   world.Judge(extra_copies);
 }
 
-// Network: connections between the servers are cut, and the wire between them is dead for a while, in one direction or both.
+// Network: connections between the servers are cut, and the wire between them is dead for a while,
+// in one direction or both.
 void Network(Run& run) {
   MailWorldOptions options;
   options.messages_per_session = 4;
@@ -51,8 +55,10 @@ void Network(Run& run) {
     if (how == 1) network.Partition(world.a(), world.b());
     if (how == 2) network.PartitionOneWay(world.a(), world.b());
     if (how == 3) network.PartitionOneWay(world.b(), world.a());
-    // From a hiccup to longer than any patience (RFC 5321 §4.5.3.2.6: ten minutes for the end of data).
-    if (how != 0) world.simulation().RunFor(absl::Seconds(40) * run.random().Below(60) + SoonAfter(run));
+    // From a hiccup to longer than any patience (RFC 5321 §4.5.3.2.6: ten minutes for the end of
+    // data).
+    if (how != 0)
+      world.simulation().RunFor(absl::Seconds(40) * run.random().Below(60) + SoonAfter(run));
     network.HealAll();
   }
   world.Settle();
@@ -71,18 +77,23 @@ void Resets(Run& run) {
   world.simulation().RunFor(absl::Seconds(20));
   run.simulation().network().options().reset_chance = 0;
   world.Settle();
-  // Each connection can be cut between the acceptance and its reply, so the copies at the next hop have no small bound.
+  // Each connection can be cut between the acceptance and its reply, so the copies at the next hop
+  // have no small bound.
   PowerOffAndJudge(run, world, 20);
 }
 
-// DiskFault lets the `n`-th operation that matches fail once, while the servers are up. It returns how many there were.
+// DiskFault lets the `n`-th operation that matches fail once, while the servers are up. It returns
+// how many there were.
 uint64_t DiskFault(Run& run, const FileFault& fault, uint64_t n) {
   MailWorldOptions options;
   options.bounces = true;
   MailWorld world(run, options);
   world.Boot();
   world.AwaitService();
-  const auto count = [&] { return fault.operation == FileOperation::kSync ? world.a().disk().syncs() : world.a().disk().operations(); };
+  const auto count = [&] {
+    return fault.operation == FileOperation::kSync ? world.a().disk().syncs()
+                                                   : world.a().disk().operations();
+  };
   const uint64_t before = count();
   if (n != 0) {
     FileFault armed = fault;
@@ -99,10 +110,13 @@ uint64_t DiskFault(Run& run, const FileFault& fault, uint64_t n) {
 
 Scenario Faults(const char* name, const FileFault& fault, uint64_t seeds, uint64_t stride) {
   const auto world = [fault](Run& inner, uint64_t n) { return DiskFault(inner, fault, n); };
-  return {.name = name, .run = [world, stride](Run& run) { CrashAtOperations(run, stride, world); }, .seeds = seeds};
+  return {.name = name,
+          .run = [world, stride](Run& run) { CrashAtOperations(run, stride, world); },
+          .seeds = seeds};
 }
 
-// FullDisk has no space for a while: mail is refused with 452, and taken again when there is room, without a restart.
+// FullDisk has no space for a while: mail is refused with 452, and taken again when there is room,
+// without a restart.
 void FullDisk(Run& run) {
   MailWorldOptions options;
   options.messages_per_session = 4;
@@ -110,7 +124,8 @@ void FullDisk(Run& run) {
   options.large_every = 3;
   options.bounces = run.random().Chance(0.3);
   const bool reserve = run.random().Chance(0.4);
-  if (!reserve) options.queue.min_free_bytes = options.queue.min_free_inodes = 0;  // so that it is really full
+  if (!reserve)
+    options.queue.min_free_bytes = options.queue.min_free_inodes = 0;  // so that it is really full
   MailWorld world(run, options);
   world.Boot();
   world.AwaitService();
@@ -118,7 +133,8 @@ void FullDisk(Run& run) {
   world.simulation().RunFor(SoonAfter(run));
   Host& victim = run.random().Chance(0.8) ? world.a() : world.b();
   const bool over_early = world.all_sent();
-  victim.disk().SetSpace(victim.disk().used_bytes() + run.random().Below(run.random().Chance(0.5) ? 5'000 : 100'000));
+  victim.disk().SetSpace(victim.disk().used_bytes() +
+                         run.random().Below(run.random().Chance(0.5) ? 5'000 : 100'000));
   world.simulation().RunFor(absl::Seconds(10 + run.random().Below(300)));
   const bool refused = world.replies().contains(452);
   if (reserve && !over_early && &victim == &world.a()) {
@@ -140,15 +156,18 @@ void Clock(Run& run) {
   run.simulation().network().Partition(world.a(), world.b());
   world.Send();
   constexpr int64_t kHour = 3600;
-  constexpr int64_t kJumps[] = {10 * 365 * 24 * kHour, -kHour, kHour, -10 * 365 * 24 * kHour, 1, -1, 5 * 24 * kHour};
+  constexpr int64_t kJumps[] = {10 * 365 * 24 * kHour, -kHour, kHour, -10 * 365 * 24 * kHour, 1, -1,
+                                5 * 24 * kHour};
   for (int i = 0; i < 3; ++i) {
     world.simulation().RunFor(SoonAfter(run) + absl::Minutes(10) * run.random().Unit());
     Host& host = run.random().Chance(0.7) ? world.a() : world.b();
     host.JumpWallClock(absl::Seconds(kJumps[run.random().Below(std::size(kJumps))]));
   }
   world.simulation().RunFor(absl::Minutes(5));
-  // 400 s * n^2 after the message came: two attempts in 35 minutes, and those that a connection ended.
-  run.Require(world.failed_attempts() <= 5, StrCat("a storm: ", world.failed_attempts(), " attempts"));
+  // 400 s * n^2 after the message came: two attempts in 35 minutes, and those that a connection
+  // ended.
+  run.Require(world.failed_attempts() <= 5,
+              StrCat("a storm: ", world.failed_attempts(), " attempts"));
   run.simulation().network().HealAll();
   world.Settle();
   world.Judge(0);
@@ -167,7 +186,8 @@ void Everything(Run& run) {
   const auto arm = [&run, &crashes](Host& host) {
     if (crashes == 0) return;
     --crashes;
-    host.CrashAtFileOperation(1 + run.random().Below(150), run.random().Chance(0.6) ? CrashKind::kPowerLoss : CrashKind::kKill);
+    host.CrashAtFileOperation(1 + run.random().Below(150),
+                              run.random().Chance(0.6) ? CrashKind::kPowerLoss : CrashKind::kKill);
   };
   options.before_restart = arm;
   MailWorld world(run, options);

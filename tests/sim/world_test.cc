@@ -1,10 +1,10 @@
-// The whole server under crashes: every message that got its 250 is delivered exactly once here, and at least once at the next
-// hop, whatever file operation the crash struck.
+// The whole server under crashes: every message that got its 250 is delivered exactly once here,
+// and at least once at the next hop, whatever file operation the crash struck.
 
+#include "tests/sim/mail_world.h"
 #include <string>
 
 #include "lib/core/base/strings.h"
-#include "tests/sim/mail_world.h"
 
 namespace postern::sim_test {
 namespace {
@@ -59,13 +59,16 @@ uint64_t CrashOnce(Run& run, const CrashPlan& plan, uint64_t crash_at) {
 }
 
 Scenario Crashes(const char* name, const CrashPlan& plan, uint64_t seeds, uint64_t stride) {
-  const auto world = [plan](Run& inner, uint64_t crash_at) { return CrashOnce(inner, plan, crash_at); };
-  return {.name = name,
-          .run = [world, stride](Run& run) { CrashAtOperations(run, stride, world); },
-          .seeds = seeds,
-          .must_find_failure = !plan.missing_sync.empty(),
-          // Keys and signatures of TLS do not come from the seed, and a signature has no fixed length.
-          .replay_every = plan.tls ? 0u : 50u};
+  const auto world = [plan](Run& inner, uint64_t crash_at) {
+    return CrashOnce(inner, plan, crash_at);
+  };
+  return {
+      .name = name,
+      .run = [world, stride](Run& run) { CrashAtOperations(run, stride, world); },
+      .seeds = seeds,
+      .must_find_failure = !plan.missing_sync.empty(),
+      // Keys and signatures of TLS do not come from the seed, and a signature has no fixed length.
+      .replay_every = plan.tls ? 0u : 50u};
 }
 
 }  // namespace
@@ -87,15 +90,17 @@ int main(int argc, char** argv) {
   const CrashPlan folder_not_synced{.missing_sync = "/Maildir/new"};
   const CrashPlan log_not_synced{.missing_sync = "queue.db-wal"};
   const CrashPlan body_not_synced{.missing_sync = "/bodies"};
-  // With a stride of 20, twenty seeds in a row strike each operation; "each-operation" strikes them all with each seed.
-  return RunScenarios(argc, argv,
-                      {Crashes("power", power, 400, 20), Crashes("power-any-names", any_names, 250, 20),
-                       Crashes("kill", kill, 200, 20), Crashes("power-again", again, 200, 20),
-                       Crashes("kill-again", kill_again, 100, 20), Crashes("next-hop-power", hop_power, 100, 20),
-                       Crashes("next-hop-kill", hop_kill, 60, 20), Crashes("power-tls", tls, 40, 40),
-                       Crashes("each-operation", any_names, 6, 1), Crashes("each-operation-kill", kill, 4, 1),
-                       Crashes("planted-file-not-synced", file_not_synced, 100, 20),
-                       Crashes("planted-folder-not-synced", folder_not_synced, 100, 20),
-                       Crashes("planted-log-not-synced", log_not_synced, 100, 20),
-                       Crashes("planted-body-not-synced", body_not_synced, 100, 20)});
+  // With a stride of 20, twenty seeds in a row strike each operation; "each-operation" strikes them
+  // all with each seed.
+  return RunScenarios(
+      argc, argv,
+      {Crashes("power", power, 400, 20), Crashes("power-any-names", any_names, 250, 20),
+       Crashes("kill", kill, 200, 20), Crashes("power-again", again, 200, 20),
+       Crashes("kill-again", kill_again, 100, 20), Crashes("next-hop-power", hop_power, 100, 20),
+       Crashes("next-hop-kill", hop_kill, 60, 20), Crashes("power-tls", tls, 40, 40),
+       Crashes("each-operation", any_names, 6, 1), Crashes("each-operation-kill", kill, 4, 1),
+       Crashes("planted-file-not-synced", file_not_synced, 100, 20),
+       Crashes("planted-folder-not-synced", folder_not_synced, 100, 20),
+       Crashes("planted-log-not-synced", log_not_synced, 100, 20),
+       Crashes("planted-body-not-synced", body_not_synced, 100, 20)});
 }

@@ -1,22 +1,24 @@
-/* postern: the one program for people. `postern serve` runs a server, `postern check` reads a configuration. */
+/* postern: the one program for people. `postern serve` runs a server, `postern check` reads a
+ * configuration. */
+#include "serve.h"
 #include <postern.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve.h"
-
-static int usage(FILE *to) {
+static int usage(FILE* to) {
   fprintf(to,
-          "usage: postern serve -f smtpd.conf [-s spool] [-w workers] [-v]   run what the file asks for, in the foreground\n"
-          "       postern check -f smtpd.conf                                say whether it is right, or what is wrong where\n"
+          "usage: postern serve -f smtpd.conf [-s spool] [-w workers] [-v]   run what the file "
+          "asks for, in the foreground\n"
+          "       postern check -f smtpd.conf                                say whether it is "
+          "right, or what is wrong where\n"
           "       postern version\n");
   return to == stdout ? 0 : 2;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0};
-  const char *command = argc > 1 ? argv[1] : "";
+  const char* command = argc > 1 ? argv[1] : "";
   int i;
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
     printf("postern %s (%s)\n", postern_version(), postern_features());
@@ -24,14 +26,15 @@ int main(int argc, char **argv) {
   }
   if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0) return usage(stdout);
   for (i = 2; i < argc; ++i) {
-    const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+    const char* value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "-v") == 0) {
       options.log_level = POSTERN_LOG_DEBUG;
     } else if (strcmp(argv[i], "-f") == 0 && value != NULL) {
       options.config_path = argv[++i];
     } else if (strcmp(argv[i], "-s") == 0 && value != NULL) {
       options.spool_path = argv[++i];
-    } else if (strcmp(argv[i], "-w") == 0 && value != NULL && atoi(value) > 0 && atoi(value) <= 64) {
+    } else if (strcmp(argv[i], "-w") == 0 && value != NULL && atoi(value) > 0 &&
+               atoi(value) <= 64) {
       options.workers = (unsigned)atoi(argv[++i]);
     } else {
       fprintf(stderr, "postern: %s: unknown option, or one without its value\n", argv[i]);

@@ -11,8 +11,8 @@
 
 #define GRACE_MS 15000
 
-static void write_log(int32_t level, const char *line, void *user_data) {
-  const struct serve_options *options = user_data;
+static void write_log(int32_t level, const char* line, void* user_data) {
+  const struct serve_options* options = user_data;
   struct timespec now;
   struct tm local;
   char when[32];
@@ -23,11 +23,12 @@ static void write_log(int32_t level, const char *line, void *user_data) {
   fprintf(stderr, "%s %s%s\n", when, level >= POSTERN_LOG_WARNING ? "warn: " : "", line);
 }
 
-static int complain(const char *what, postern_status status, postern_error *error) {
-  const char *message = postern_error_message(error);
+static int complain(const char* what, postern_status status, postern_error* error) {
+  const char* message = postern_error_message(error);
   if (*message == '\0') message = postern_status_name(status);
   /* What is wrong with the file names it already. */
-  if (strcmp(postern_error_reason(error), "config") == 0 || strncmp(message, what, strlen(what)) == 0) {
+  if (strcmp(postern_error_reason(error), "config") == 0 ||
+      strncmp(message, what, strlen(what)) == 0) {
     fprintf(stderr, "%s\n", message);
   } else {
     fprintf(stderr, "%s: %s\n", what, message);
@@ -36,13 +37,13 @@ static int complain(const char *what, postern_status status, postern_error *erro
   return 1;
 }
 
-static int open_server(const struct serve_options *options, postern_server **server) {
+static int open_server(const struct serve_options* options, postern_server** server) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
-  postern_error *error = NULL;
+  postern_error* error = NULL;
   postern_status status;
   log.on_log = write_log;
-  log.user_data = (void *)options;
+  log.user_data = (void*)options;
   server_options.config_path = options->config_path;
   server_options.spool_path = options->spool_path;
   server_options.workers = (uint16_t)options->workers;
@@ -51,7 +52,7 @@ static int open_server(const struct serve_options *options, postern_server **ser
   return status == POSTERN_OK ? 0 : complain(options->config_path, status, error);
 }
 
-static void block_signals(sigset_t *set) {
+static void block_signals(sigset_t* set) {
   sigemptyset(set);
   sigaddset(set, SIGINT);
   sigaddset(set, SIGTERM);
@@ -60,12 +61,12 @@ static void block_signals(sigset_t *set) {
 }
 
 /* SIGHUP reloads, SIGINT and SIGTERM stop. */
-static void *wait_for_signals(void *server) {
+static void* wait_for_signals(void* server) {
   sigset_t set;
   int number = 0;
   block_signals(&set);
   while (sigwait(&set, &number) == 0) {
-    postern_error *error = NULL;
+    postern_error* error = NULL;
     if (number != SIGHUP) break;
     if (postern_server_reload(server, &error) == POSTERN_OK) {
       fprintf(stderr, "configuration reloaded\n");
@@ -86,9 +87,9 @@ static void raise_descriptor_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int serve(const struct serve_options *options) {
-  postern_server *server = NULL;
-  postern_error *error = NULL;
+int serve(const struct serve_options* options) {
+  postern_server* server = NULL;
+  postern_error* error = NULL;
   postern_status status;
   pthread_t signals;
   sigset_t set;
@@ -116,8 +117,8 @@ int serve(const struct serve_options *options) {
   return status == POSTERN_OK ? 0 : complain("serve", status, error);
 }
 
-int check(const struct serve_options *options) {
-  postern_server *server = NULL;
+int check(const struct serve_options* options) {
+  postern_server* server = NULL;
   if (open_server(options, &server) != 0) return 1;
   postern_server_free(server);
   fprintf(stderr, "configuration OK\n");

@@ -1,37 +1,27 @@
-/* postern-smtpd: the mail daemon with smtpd(8)'s flags. It stays in the foreground, as service managers want it. */
+/* postern-smtpd: the mail daemon with smtpd(8)'s flags. It stays in the foreground, as service
+ * managers want it. */
+#include "serve.h"
 #include <postern.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include "serve.h"
 
 static int usage(void) {
   fprintf(stderr, "usage: postern-smtpd [-dnv] [-f file] [-s spool]\n");
   return 1;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0};
   int only_check = 0;
   int letter;
   while ((letter = getopt(argc, argv, "df:ns:v")) != -1) {
     switch (letter) {
-      case 'd': /* do not daemonize: what we do anyway */
-        break;
-      case 'f':
-        options.config_path = optarg;
-        break;
-      case 'n':
-        only_check = 1;
-        break;
-      case 's':
-        options.spool_path = optarg;
-        break;
-      case 'v':
-        options.log_level = POSTERN_LOG_DEBUG;
-        break;
-      default:
-        return usage();
+      case 'd': /* do not daemonize: what we do anyway */ break;
+      case 'f': options.config_path = optarg; break;
+      case 'n': only_check = 1; break;
+      case 's': options.spool_path = optarg; break;
+      case 'v': options.log_level = POSTERN_LOG_DEBUG; break;
+      default: return usage();
     }
   }
   if (optind != argc) return usage();

@@ -1,9 +1,11 @@
-/* A server without a thread of its own: this program's loop polls it, submits a message and takes it back. */
+/* A server without a thread of its own: this program's loop polls it, submits a message and takes
+ * it back. */
 #include <postern.h>
 #include <stdio.h>
 #include <string.h>
 
-static postern_status take(const postern_message *mail, postern_message_verdict *verdict, void *user_data) {
+static postern_status take(const postern_message* mail, postern_message_verdict* verdict,
+                           void* user_data) {
   postern_str to = postern_message_recipient(mail, 0);
   if (to.len >= 7 && memcmp(to.data, "refused", 7) == 0) {
     verdict->action = POSTERN_MESSAGE_REFUSE;
@@ -12,12 +14,13 @@ static postern_status take(const postern_message *mail, postern_message_verdict 
     return POSTERN_OK;
   }
   verdict->action = POSTERN_MESSAGE_TAKE;
-  ++*(int *)user_data;
+  ++*(int*)user_data;
   return POSTERN_OK;
 }
 
-static postern_status submit(postern_server *server, const char *recipient, char *id, size_t id_size, postern_error **error) {
-  const char *content = "Subject: from the program itself\n\nHello\n";
+static postern_status submit(postern_server* server, const char* recipient, char* id,
+                             size_t id_size, postern_error** error) {
+  const char* content = "Subject: from the program itself\n\nHello\n";
   postern_submission submission = POSTERN_SUBMISSION_INIT;
   submission.reverse_path = "program@example.test";
   submission.recipients = &recipient;
@@ -28,11 +31,12 @@ static postern_status submit(postern_server *server, const char *recipient, char
 }
 
 int main(void) {
-  const char *config = "listen on 127.0.0.1 port 2526\naction taken relay\nmatch for any action taken\n";
+  const char* config =
+      "listen on 127.0.0.1 port 2526\naction taken relay\nmatch for any action taken\n";
   postern_message_callbacks callbacks = POSTERN_MESSAGE_CALLBACKS_INIT;
   postern_server_options options = POSTERN_SERVER_OPTIONS_INIT;
-  postern_server *server = NULL;
-  postern_error *error = NULL;
+  postern_server* server = NULL;
+  postern_error* error = NULL;
   char id[9] = "";
   int taken = 0;
   postern_status status;

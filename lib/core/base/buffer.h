@@ -1,4 +1,5 @@
-// Buffers with a bound. OutputBuffer is what a core has to say; InputBuffer is what a peer has said and nobody has read yet.
+// Buffers with a bound. OutputBuffer is what a core has to say; InputBuffer is what a peer has said
+// and nobody has read yet.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +8,8 @@
 
 namespace postern {
 
-// ByteQueue is a first-in first-out of octets that knows its bound. Its memory is given back when it runs empty, so that an
-// idle session costs none.
+// ByteQueue is a first-in first-out of octets that knows its bound. Its memory is given back when
+// it runs empty, so that an idle session costs none.
 class ByteQueue {
  public:
   explicit ByteQueue(size_t limit_bytes) : limit_bytes_(limit_bytes) {}

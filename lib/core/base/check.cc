@@ -7,7 +7,8 @@
 namespace postern {
 
 void FailCheck(const char* expression, const char* file, int line) {
-  std::string text = std::string(file) + ":" + std::to_string(line) + ": check failed: " + expression;
+  std::string text =
+      std::string(file) + ":" + std::to_string(line) + ": check failed: " + expression;
 #ifdef NDEBUG
   throw CheckFailure(text);
 #else

@@ -1,6 +1,7 @@
-// POSTERN_CHECK states what no input can make untrue. It is for our own mistakes only: a failed check in a test or debug
-// build ends the process; in a release build it throws base::CheckFailure, which the driver of the session catches to close
-// that session (421), because the process belongs to the host.
+// POSTERN_CHECK states what no input can make untrue. It is for our own mistakes only: a failed
+// check in a test or debug build ends the process; in a release build it throws base::CheckFailure,
+// which the driver of the session catches to close that session (421), because the process belongs
+// to the host.
 #pragma once
 
 #include <stdexcept>

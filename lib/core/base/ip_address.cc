@@ -29,7 +29,8 @@ std::optional<uint16_t> ParseHexGroup(std::string_view text) {
   return static_cast<uint16_t>(value);
 }
 
-// ParseGroups appends the groups of one side of "::" to `out`; a dotted quad may stand at the very end.
+// ParseGroups appends the groups of one side of "::" to `out`; a dotted quad may stand at the very
+// end.
 bool ParseGroups(std::string_view text, bool may_end_in_v4, std::vector<uint16_t>* out) {
   if (text.empty()) return true;
   const std::vector<std::string_view> parts = Split(text, ':');
@@ -110,7 +111,8 @@ bool IpAddress::IsAny() const {
 std::string IpAddress::ToString() const {
   if (!v6_) return StrCat(bytes_[0], ".", bytes_[1], ".", bytes_[2], ".", bytes_[3]);
   std::array<uint16_t, 8> groups{};
-  for (size_t i = 0; i < 8; ++i) groups[i] = static_cast<uint16_t>(bytes_[2 * i] << 8 | bytes_[2 * i + 1]);
+  for (size_t i = 0; i < 8; ++i)
+    groups[i] = static_cast<uint16_t>(bytes_[2 * i] << 8 | bytes_[2 * i + 1]);
   // RFC 5952 §4.2: the longest run of two or more zero groups, the first of equals, becomes "::".
   size_t best_at = 8, best_length = 1;
   for (size_t i = 0; i < 8;) {
@@ -137,13 +139,15 @@ std::string IpAddress::ToString() const {
 std::string IpAddress::ToLiteral() const { return StrCat(v6_ ? "[IPv6:" : "[", ToString(), "]"); }
 
 std::optional<IpNetwork> IpNetwork::Parse(std::string_view text) {
-  if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
+  if (text.size() >= 2 && text.front() == '[' && text.back() == ']')
+    text = text.substr(1, text.size() - 2);
   const size_t slash = text.find('/');
   const std::optional<IpAddress> address = IpAddress::Parse(text.substr(0, slash));
   if (!address.has_value()) return std::nullopt;
   const int max_bits = address->is_v6() ? 128 : 32;
   if (slash == std::string_view::npos) return IpNetwork{*address, max_bits};
-  const std::optional<uint64_t> bits = ParseUint(text.substr(slash + 1), static_cast<uint64_t>(max_bits));
+  const std::optional<uint64_t> bits =
+      ParseUint(text.substr(slash + 1), static_cast<uint64_t>(max_bits));
   if (!bits.has_value()) return std::nullopt;
   return IpNetwork{*address, static_cast<int>(*bits)};
 }

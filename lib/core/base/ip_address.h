@@ -10,8 +10,9 @@
 
 namespace postern {
 
-// IpAddress is an IPv4 or IPv6 address. An IPv4-mapped IPv6 address (::ffff:192.0.2.1) is folded to IPv4 by Parse and
-// FromBytes, so that a rule for an IPv4 network also covers a client on a dual-stack socket.
+// IpAddress is an IPv4 or IPv6 address. An IPv4-mapped IPv6 address (::ffff:192.0.2.1) is folded to
+// IPv4 by Parse and FromBytes, so that a rule for an IPv4 network also covers a client on a
+// dual-stack socket.
 class IpAddress {
  public:
   IpAddress() = default;  // 0.0.0.0
@@ -46,13 +47,15 @@ struct IpNetwork {
   IpAddress address;
   int prefix_bits = 0;
 
-  // Parse reads "192.0.2.0/24", "2001:db8::/32", "[2001:db8::]", "[2001:db8::/32]", or an address alone (a network of one).
+  // Parse reads "192.0.2.0/24", "2001:db8::/32", "[2001:db8::]", "[2001:db8::/32]", or an address
+  // alone (a network of one).
   static std::optional<IpNetwork> Parse(std::string_view text);
   bool Contains(const IpAddress& candidate) const;
   std::string ToString() const;
 };
 
-// Endpoint is where a stream starts or ends: an address and a port, or the path of a Unix socket when `unix_path` is set.
+// Endpoint is where a stream starts or ends: an address and a port, or the path of a Unix socket
+// when `unix_path` is set.
 struct Endpoint {
   IpAddress address;
   uint16_t port = 0;

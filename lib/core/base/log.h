@@ -1,4 +1,5 @@
-// Log records as values. Whoever has something to say is handed a LogSink; there is no global logger.
+// Log records as values. Whoever has something to say is handed a LogSink; there is no global
+// logger.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +20,19 @@ struct LogField {
   std::string value;
 };
 
-// LogRecord is one line: what happened ("smtp connected"), to which session or message, and the particulars in order.
+// LogRecord is one line: what happened ("smtp connected"), to which session or message, and the
+// particulars in order.
 struct LogRecord {
   LogLevel level = LogLevel::kInfo;
-  std::string_view subsystem;       // "smtp", "mda", "mta", "imap", "queue", …; a literal
-  std::string session;              // 16 hex digits, or empty
-  std::string event;                // "connected", "delivery", …
+  std::string_view subsystem;  // "smtp", "mda", "mta", "imap", "queue", …; a literal
+  std::string session;         // 16 hex digits, or empty
+  std::string event;           // "connected", "delivery", …
   std::vector<LogField> fields;
 };
 
-// FormatLogRecord gives the one-line text form "SESSION subsystem event name=value …"; values with blanks, quotes or
-// control octets are quoted and escaped, so that one record is one line whatever a client sends.
+// FormatLogRecord gives the one-line text form "SESSION subsystem event name=value …"; values with
+// blanks, quotes or control octets are quoted and escaped, so that one record is one line whatever
+// a client sends.
 std::string FormatLogRecord(const LogRecord& record);
 
 // LogSink takes records. Write may be called from any thread and must not block for long.

@@ -15,17 +15,13 @@ constexpr char kErrnoPayload[] = "postern/errno";
 StatusCode CodeOfErrno(int error_number) {
   switch (error_number) {
     case ENOSPC:
-    case EDQUOT:
-      return StatusCode::kResourceExhausted;
+    case EDQUOT: return StatusCode::kResourceExhausted;
     case ENOENT:
-    case ENOTDIR:
-      return StatusCode::kNotFound;
-    case EEXIST:
-      return StatusCode::kAlreadyExists;
+    case ENOTDIR: return StatusCode::kNotFound;
+    case EEXIST: return StatusCode::kAlreadyExists;
     case EACCES:
     case EPERM:
-    case EROFS:
-      return StatusCode::kPermissionDenied;
+    case EROFS: return StatusCode::kPermissionDenied;
     case EMFILE:
     case ENFILE:
     case ENOMEM:
@@ -34,18 +30,12 @@ StatusCode CodeOfErrno(int error_number) {
     case ECONNRESET:
     case EPIPE:
     case ENETUNREACH:
-    case EHOSTUNREACH:
-      return StatusCode::kUnavailable;
-    case ETIMEDOUT:
-      return StatusCode::kDeadlineExceeded;
-    case ECANCELED:
-      return StatusCode::kCancelled;
-    case EINVAL:
-      return StatusCode::kInvalidArgument;
-    case EIO:
-      return StatusCode::kDataLoss;
-    default:
-      return StatusCode::kUnknown;
+    case EHOSTUNREACH: return StatusCode::kUnavailable;
+    case ETIMEDOUT: return StatusCode::kDeadlineExceeded;
+    case ECANCELED: return StatusCode::kCancelled;
+    case EINVAL: return StatusCode::kInvalidArgument;
+    case EIO: return StatusCode::kDataLoss;
+    default: return StatusCode::kUnknown;
   }
 }
 
@@ -54,7 +44,8 @@ StatusCode CodeOfErrno(int error_number) {
 Status ErrnoError(int error_number, std::string_view what) {
   std::string message(what);
   message += ": ";
-  message += strerrordesc_np(error_number) != nullptr ? strerrordesc_np(error_number) : "unknown error";
+  message +=
+      strerrordesc_np(error_number) != nullptr ? strerrordesc_np(error_number) : "unknown error";
   Status status(CodeOfErrno(error_number), message);
   status.SetPayload(kErrnoPayload, absl::Cord(std::to_string(error_number)));
   return status;

@@ -78,7 +78,8 @@ std::vector<std::string_view> SplitWords(std::string_view s) {
 std::optional<uint64_t> ParseUint(std::string_view s, uint64_t max) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), value);
-  if (s.empty() || error != std::errc() || end != s.data() + s.size() || value > max) return std::nullopt;
+  if (s.empty() || error != std::errc() || end != s.data() + s.size() || value > max)
+    return std::nullopt;
   return value;
 }
 
@@ -107,7 +108,8 @@ std::optional<std::string> HexDecode(std::string_view hex) {
 
 std::string Hex(uint64_t value, int width) {
   std::string out(static_cast<size_t>(width), '0');
-  for (int i = width - 1; i >= 0; --i, value >>= 4) out[static_cast<size_t>(i)] = kHexDigits[value & 15];
+  for (int i = width - 1; i >= 0; --i, value >>= 4)
+    out[static_cast<size_t>(i)] = kHexDigits[value & 15];
   return out;
 }
 
@@ -151,7 +153,8 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 bool CaseInsensitiveLess::operator()(std::string_view a, std::string_view b) const {
   return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return static_cast<unsigned char>(AsciiToLower(x)) < static_cast<unsigned char>(AsciiToLower(y));
+    return static_cast<unsigned char>(AsciiToLower(x)) <
+           static_cast<unsigned char>(AsciiToLower(y));
   });
 }
 

@@ -1,5 +1,6 @@
-// Strings as the protocols see them: octets, ASCII case, no locale. Debian's Abseil has a string_view of its own that
-// std::string_view does not convert to, so these few functions stand in for absl/strings throughout the project.
+// Strings as the protocols see them: octets, ASCII case, no locale. Debian's Abseil has a
+// string_view of its own that std::string_view does not convert to, so these few functions stand in
+// for absl/strings throughout the project.
 #pragma once
 
 #include <charconv>
@@ -33,24 +34,29 @@ std::string_view Trim(std::string_view s);
 
 // Split cuts `s` at each `separator`; "" gives one empty piece. The pieces are views into `s`.
 std::vector<std::string_view> Split(std::string_view s, char separator);
-// SplitWords cuts `s` at runs of blanks and tabs, without empty pieces. The pieces are views into `s`.
+// SplitWords cuts `s` at runs of blanks and tabs, without empty pieces. The pieces are views into
+// `s`.
 std::vector<std::string_view> SplitWords(std::string_view s);
 
-// ParseUint reads all of `s` as a decimal number: digits only, no sign, no blanks; nullopt when it is anything else or > max.
+// ParseUint reads all of `s` as a decimal number: digits only, no sign, no blanks; nullopt when it
+// is anything else or > max.
 std::optional<uint64_t> ParseUint(std::string_view s, uint64_t max = UINT64_MAX);
 
-// HexEncode writes lower-case hexadecimal; HexDecode takes either case and returns nullopt for anything else.
+// HexEncode writes lower-case hexadecimal; HexDecode takes either case and returns nullopt for
+// anything else.
 std::string HexEncode(std::string_view octets);
 std::optional<std::string> HexDecode(std::string_view hex);
 
 // Hex writes `value` in lower-case hexadecimal with leading zeros to `width` digits.
 std::string Hex(uint64_t value, int width);
 
-// Escape makes octets from outside fit for one line of a log or an error: printable ASCII stays, backslash is doubled, all
-// else becomes \n, \r, \t or \xNN; past `max_bytes` of input it ends in "…".
+// Escape makes octets from outside fit for one line of a log or an error: printable ASCII stays,
+// backslash is doubled, all else becomes \n, \r, \t or \xNN; past `max_bytes` of input it ends in
+// "…".
 std::string Escape(std::string_view octets, size_t max_bytes = 256);
 
-// EditDistance is the Levenshtein distance, for "did you mean". Cost is |a|*|b|: for short words only.
+// EditDistance is the Levenshtein distance, for "did you mean". Cost is |a|*|b|: for short words
+// only.
 size_t EditDistance(std::string_view a, std::string_view b);
 
 namespace strings_internal {
@@ -59,8 +65,7 @@ inline void Append(std::string& out, const std::string& s) { out.append(s); }
 inline void Append(std::string& out, const char* s) { out.append(s); }
 inline void Append(std::string& out, char c) { out.push_back(c); }
 template <std::integral T>
-  requires(!std::same_as<T, char> && !std::same_as<T, bool>)
-void Append(std::string& out, T value) {
+requires(!std::same_as<T, char> && !std::same_as<T, bool>) void Append(std::string& out, T value) {
   char digits[24];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }

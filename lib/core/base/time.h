@@ -1,4 +1,5 @@
-// Time as values. Cores are given an Instant (monotonic, for deadlines) and a WallTime (for dates); only lib/rt reads clocks.
+// Time as values. Cores are given an Instant (monotonic, for deadlines) and a WallTime (for dates);
+// only lib/rt reads clocks.
 #pragma once
 
 #include <compare>
@@ -12,7 +13,8 @@ namespace postern {
 using Duration = absl::Duration;
 using WallTime = absl::Time;
 
-// Instant is a point on the monotonic clock of one World, in nanoseconds. Instants of different Worlds do not compare.
+// Instant is a point on the monotonic clock of one World, in nanoseconds. Instants of different
+// Worlds do not compare.
 struct Instant {
   int64_t ns = 0;
 

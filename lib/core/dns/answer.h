@@ -27,8 +27,8 @@ struct Answer {
   Security security = Security::kInsecure;
   Name name;                    // at the end of the CNAMEs
   std::vector<Record> records;  // of the type asked for, and no other
-  uint32_t ttl_s = 0;           // the least of all records on the way; of the denial when there is none
-  std::string detail;           // why, for logs: kServFail and kTimeout
+  uint32_t ttl_s = 0;  // the least of all records on the way; of the denial when there is none
+  std::string detail;  // why, for logs: kServFail and kTimeout
 
   bool ok() const { return kind == Kind::kOk; }
   // temporary tells whether asking again later may help.

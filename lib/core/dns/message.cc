@@ -11,7 +11,8 @@ constexpr uint16_t kClassIn = 1;
 
 bool ReadU16(std::string_view message, size_t* at, uint16_t* value) {
   if (message.size() - *at < 2) return false;
-  *value = static_cast<uint16_t>(static_cast<unsigned char>(message[*at]) << 8 | static_cast<unsigned char>(message[*at + 1]));
+  *value = static_cast<uint16_t>(static_cast<unsigned char>(message[*at]) << 8 |
+                                 static_cast<unsigned char>(message[*at + 1]));
   *at += 2;
   return true;
 }
@@ -31,8 +32,9 @@ Status ReadSection(std::string_view message, size_t* at, size_t count, std::vect
     Record record;
     std::optional<Name> name = ReadName(message, at);
     uint16_t type = 0, klass = 0, length = 0;
-    if (!name || !ReadU16(message, at, &type) || !ReadU16(message, at, &klass) || !ReadU32(message, at, &record.ttl_s) ||
-        !ReadU16(message, at, &length) || message.size() - *at < length) {
+    if (!name || !ReadU16(message, at, &type) || !ReadU16(message, at, &klass) ||
+        !ReadU32(message, at, &record.ttl_s) || !ReadU16(message, at, &length) ||
+        message.size() - *at < length) {
       return Broken("a record is cut off or malformed");
     }
     record.name = std::move(*name);
@@ -65,9 +67,9 @@ const char* KindName(Answer::Kind kind) {
 std::optional<Name> ReadName(std::string_view message, size_t* offset) {
   std::string wire;
   size_t at = *offset;
-  size_t after = 0;          // where reading goes on, once a pointer was followed
+  size_t after = 0;               // where reading goes on, once a pointer was followed
   size_t limit = message.size();  // a pointer must lead before the part that holds it
-  size_t part = at;          // where the present run of labels began
+  size_t part = at;               // where the present run of labels began
   bool jumped = false;
   for (;;) {
     if (at >= limit) return std::nullopt;
@@ -75,7 +77,8 @@ std::optional<Name> ReadName(std::string_view message, size_t* offset) {
     if ((length & 0xc0) == 0xc0) {
       if (limit - at < 2) return std::nullopt;
       const size_t target = (length & 0x3f) << 8 | static_cast<unsigned char>(message[at + 1]);
-      // RFC 1035 §4.1.4: "a prior occurance". Each pointer leads before the run it ends, so there are no loops.
+      // RFC 1035 §4.1.4: "a prior occurance". Each pointer leads before the run it ends, so there
+      // are no loops.
       if (target >= part) return std::nullopt;
       if (!jumped) after = at + 2;
       jumped = true;
@@ -99,8 +102,9 @@ StatusOr<WireMessage> ParseMessage(std::string_view octets) {
   size_t at = 0;
   WireMessage message;
   uint16_t flags = 0, questions = 0, answers = 0, authority = 0, additional = 0;
-  if (!ReadU16(octets, &at, &message.id) || !ReadU16(octets, &at, &flags) || !ReadU16(octets, &at, &questions) ||
-      !ReadU16(octets, &at, &answers) || !ReadU16(octets, &at, &authority) || !ReadU16(octets, &at, &additional)) {
+  if (!ReadU16(octets, &at, &message.id) || !ReadU16(octets, &at, &flags) ||
+      !ReadU16(octets, &at, &questions) || !ReadU16(octets, &at, &answers) ||
+      !ReadU16(octets, &at, &authority) || !ReadU16(octets, &at, &additional)) {
     return Broken("the header is cut off");
   }
   message.response = (flags & 0x8000) != 0;
@@ -110,7 +114,8 @@ StatusOr<WireMessage> ParseMessage(std::string_view octets) {
   for (uint16_t i = 0; i < questions; ++i) {
     std::optional<Name> name = ReadName(octets, &at);
     uint16_t type = 0, klass = 0;
-    if (!name || !ReadU16(octets, &at, &type) || !ReadU16(octets, &at, &klass)) return Broken("the question is malformed");
+    if (!name || !ReadU16(octets, &at, &type) || !ReadU16(octets, &at, &klass))
+      return Broken("the question is malformed");
     message.questions.push_back(WireMessage::Question{std::move(*name), static_cast<Type>(type)});
   }
   POSTERN_RETURN_IF_ERROR(ReadSection(octets, &at, answers, &message.answers));
@@ -133,7 +138,8 @@ Answer AnswerFrom(const WireMessage& message, const Name& name, Type type) {
   answer.name = name;
   answer.ttl_s = UINT32_MAX;
   for (int hops = 0;; ++hops) {
-    if (hops > kMaxCnames) return Answer::Failure(Answer::Kind::kServFail, "too many CNAMEs, or a loop of them");
+    if (hops > kMaxCnames)
+      return Answer::Failure(Answer::Kind::kServFail, "too many CNAMEs, or a loop of them");
     const Record* alias = nullptr;
     for (const Record& record : message.answers) {
       if (record.name != answer.name) continue;

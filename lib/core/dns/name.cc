@@ -11,8 +11,9 @@ unsigned char Octet(char c) { return static_cast<unsigned char>(c); }
 
 // Length octets are at most 63, below 'A': lower-casing the whole wire form leaves them alone.
 bool SameIgnoringCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return AsciiToLower(x) == AsciiToLower(y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return AsciiToLower(x) == AsciiToLower(y);
+         });
 }
 
 }  // namespace
@@ -25,18 +26,21 @@ class NameBuilder {
 
 namespace {
 
-// ParseLabels reads text into length-prefixed labels without the root; `*absolute` tells whether it ended in a dot.
+// ParseLabels reads text into length-prefixed labels without the root; `*absolute` tells whether it
+// ended in a dot.
 StatusOr<std::string> ParseLabels(std::string_view text, bool* absolute) {
   std::string wire;
   std::string label;
   *absolute = false;
   auto end_label = [&]() -> Status {
     if (label.empty()) return InvalidArgument(StrCat("empty label in \"", Escape(text), "\""));
-    if (label.size() > kMaxLabelBytes) return InvalidArgument(StrCat("label longer than 63 octets in \"", Escape(text), "\""));
+    if (label.size() > kMaxLabelBytes)
+      return InvalidArgument(StrCat("label longer than 63 octets in \"", Escape(text), "\""));
     wire.push_back(static_cast<char>(label.size()));
     wire += label;
     label.clear();
-    if (wire.size() + 1 > kMaxNameBytes) return InvalidArgument(StrCat("name longer than 255 octets: \"", Escape(text), "\""));
+    if (wire.size() + 1 > kMaxNameBytes)
+      return InvalidArgument(StrCat("name longer than 255 octets: \"", Escape(text), "\""));
     return OkStatus();
   };
   size_t i = 0;
@@ -52,13 +56,15 @@ StatusOr<std::string> ParseLabels(std::string_view text, bool* absolute) {
       continue;
     }
     // RFC 1035 §5.1: \DDD is an octet in decimal, \X is X itself.
-    if (i == text.size()) return InvalidArgument(StrCat("name ends in a backslash: \"", Escape(text), "\""));
+    if (i == text.size())
+      return InvalidArgument(StrCat("name ends in a backslash: \"", Escape(text), "\""));
     if (!IsAsciiDigit(text[i])) {
       label.push_back(text[i++]);
       continue;
     }
     const std::optional<uint64_t> value = ParseUint(text.substr(i, 3), 255);
-    if (text.size() - i < 3 || !value) return InvalidArgument(StrCat("bad \\DDD in \"", Escape(text), "\""));
+    if (text.size() - i < 3 || !value)
+      return InvalidArgument(StrCat("bad \\DDD in \"", Escape(text), "\""));
     label.push_back(static_cast<char>(*value));
     i += 3;
   }
@@ -88,7 +94,8 @@ StatusOr<Name> Name::ParseRelative(std::string_view text, const Name& origin) {
   } else {
     wire->append(origin.wire_);
   }
-  if (wire->size() > kMaxNameBytes) return InvalidArgument(StrCat("name longer than 255 octets: \"", Escape(text), "\""));
+  if (wire->size() > kMaxNameBytes)
+    return InvalidArgument(StrCat("name longer than 255 octets: \"", Escape(text), "\""));
   return Name(std::move(*wire));
 }
 
@@ -117,7 +124,9 @@ Name Name::Parent() const {
 }
 
 std::optional<Name> Name::Prepend(std::string_view label) const {
-  if (label.empty() || label.size() > kMaxLabelBytes || wire_.size() + label.size() + 1 > kMaxNameBytes) return std::nullopt;
+  if (label.empty() || label.size() > kMaxLabelBytes ||
+      wire_.size() + label.size() + 1 > kMaxNameBytes)
+    return std::nullopt;
   std::string wire(1, static_cast<char>(label.size()));
   wire += label;
   wire += wire_;
@@ -137,7 +146,8 @@ std::string Name::ToString() const {
   for (size_t at = 0; wire_[at] != '\0'; at += Octet(wire_[at]) + 1u) {
     if (at > 0) text.push_back('.');
     for (const char c : std::string_view(wire_).substr(at + 1, Octet(wire_[at]))) {
-      if (c == '.' || c == '\\' || c == '"' || c == ';' || c == '(' || c == ')' || c == '@' || c == '$') {
+      if (c == '.' || c == '\\' || c == '"' || c == ';' || c == '(' || c == ')' || c == '@' ||
+          c == '$') {
         text.push_back('\\');
         text.push_back(c);
       } else if (c > 0x20 && c < 0x7f) {
@@ -160,7 +170,9 @@ bool operator==(const Name& a, const Name& b) { return SameIgnoringCase(a.wire_,
 
 std::strong_ordering operator<=>(const Name& a, const Name& b) {
   const int order = a.Key().compare(b.Key());
-  return order < 0 ? std::strong_ordering::less : order > 0 ? std::strong_ordering::greater : std::strong_ordering::equal;
+  return order < 0   ? std::strong_ordering::less
+         : order > 0 ? std::strong_ordering::greater
+                     : std::strong_ordering::equal;
 }
 
 Name ReverseName(std::string_view octets) {

@@ -11,14 +11,16 @@ struct TypeRow {
   std::string_view name;
 };
 constexpr TypeRow kTypes[] = {
-    {Type::kA, "A"},     {Type::kNs, "NS"},   {Type::kCname, "CNAME"}, {Type::kSoa, "SOA"}, {Type::kPtr, "PTR"},
-    {Type::kMx, "MX"},   {Type::kTxt, "TXT"}, {Type::kAaaa, "AAAA"},   {Type::kSrv, "SRV"}, {Type::kTlsa, "TLSA"},
+    {Type::kA, "A"},     {Type::kNs, "NS"},     {Type::kCname, "CNAME"}, {Type::kSoa, "SOA"},
+    {Type::kPtr, "PTR"}, {Type::kMx, "MX"},     {Type::kTxt, "TXT"},     {Type::kAaaa, "AAAA"},
+    {Type::kSrv, "SRV"}, {Type::kTlsa, "TLSA"},
 };
 
 // Cursor reads one record's data: never past its end, though names may point back into the message.
 class Cursor {
  public:
-  Cursor(std::string_view message, size_t offset, size_t length) : message_(message.substr(0, offset + length)), at_(offset) {}
+  Cursor(std::string_view message, size_t offset, size_t length)
+      : message_(message.substr(0, offset + length)), at_(offset) {}
 
   bool U8(uint8_t* value) {
     if (left() < 1) return false;
@@ -120,7 +122,8 @@ std::optional<Data> ParseRdata(Type type, std::string_view message, size_t offse
     case Type::kAaaa: {
       // The length is exact: 3 or 5 octets are no address.
       std::string octets;
-      if (length != (type == Type::kA ? 4u : 16u) || !in.Bytes(length, &octets)) return std::nullopt;
+      if (length != (type == Type::kA ? 4u : 16u) || !in.Bytes(length, &octets))
+        return std::nullopt;
       const std::optional<IpAddress> address = IpAddress::FromBytes(octets);
       if (!address) return std::nullopt;
       data = AddressData{*address};
@@ -155,23 +158,27 @@ std::optional<Data> ParseRdata(Type type, std::string_view message, size_t offse
     }
     case Type::kSoa: {
       SoaData value;
-      good = in.ReadNameInto(&value.primary) && in.ReadNameInto(&value.mailbox) && in.U32(&value.serial) &&
-             in.U32(&value.refresh) && in.U32(&value.retry) && in.U32(&value.expire) && in.U32(&value.minimum);
+      good = in.ReadNameInto(&value.primary) && in.ReadNameInto(&value.mailbox) &&
+             in.U32(&value.serial) && in.U32(&value.refresh) && in.U32(&value.retry) &&
+             in.U32(&value.expire) && in.U32(&value.minimum);
       data = std::move(value);
       break;
     }
     case Type::kSrv: {
       SrvData value;
-      // RFC 2782: the target is not compressed. What some servers compress all the same reads the same way.
-      good = in.U16(&value.priority) && in.U16(&value.weight) && in.U16(&value.port) && in.ReadNameInto(&value.target);
+      // RFC 2782: the target is not compressed. What some servers compress all the same reads the
+      // same way.
+      good = in.U16(&value.priority) && in.U16(&value.weight) && in.U16(&value.port) &&
+             in.ReadNameInto(&value.target);
       data = std::move(value);
       break;
     }
     case Type::kTlsa: {
       TlsaData value;
-      // RFC 6698 §2.1: three octets and at least one of data; records of 0 to 3 octets broke others.
-      good = in.U8(&value.usage) && in.U8(&value.selector) && in.U8(&value.matching) && in.left() > 0 &&
-             in.Bytes(in.left(), &value.association);
+      // RFC 6698 §2.1: three octets and at least one of data; records of 0 to 3 octets broke
+      // others.
+      good = in.U8(&value.usage) && in.U8(&value.selector) && in.U8(&value.matching) &&
+             in.left() > 0 && in.Bytes(in.left(), &value.association);
       data = std::move(value);
       break;
     }
@@ -210,7 +217,8 @@ std::string RdataToWire(Type type, const Data& data) {
   } else if (const auto* soa = std::get_if<SoaData>(&data)) {
     out += soa->primary.wire();
     out += soa->mailbox.wire();
-    for (const uint32_t value : {soa->serial, soa->refresh, soa->retry, soa->expire, soa->minimum}) PutU32(out, value);
+    for (const uint32_t value : {soa->serial, soa->refresh, soa->retry, soa->expire, soa->minimum})
+      PutU32(out, value);
   } else if (const auto* srv = std::get_if<SrvData>(&data)) {
     PutU16(out, srv->priority);
     PutU16(out, srv->weight);
@@ -226,31 +234,36 @@ std::string RdataToWire(Type type, const Data& data) {
 }
 
 std::string RdataToText(Type type, const Data& data) {
-  auto absolute = [](const Name& name) { return name.is_root() ? std::string(".") : name.ToString() + "."; };
+  auto absolute = [](const Name& name) {
+    return name.is_root() ? std::string(".") : name.ToString() + ".";
+  };
   if (const auto* address = std::get_if<AddressData>(&data)) return address->address.ToString();
   if (const auto* name = std::get_if<NameData>(&data)) return absolute(name->name);
-  if (const auto* mx = std::get_if<MxData>(&data)) return StrCat(mx->preference, " ", absolute(mx->exchange));
+  if (const auto* mx = std::get_if<MxData>(&data))
+    return StrCat(mx->preference, " ", absolute(mx->exchange));
   if (const auto* txt = std::get_if<TxtData>(&data)) {
     std::vector<std::string> quoted;
     for (const std::string& s : txt->strings) quoted.push_back(QuoteText(s));
     return StrJoin(quoted, " ");
   }
   if (const auto* soa = std::get_if<SoaData>(&data)) {
-    return StrCat(absolute(soa->primary), " ", absolute(soa->mailbox), " ", soa->serial, " ", soa->refresh, " ", soa->retry, " ",
-                  soa->expire, " ", soa->minimum);
+    return StrCat(absolute(soa->primary), " ", absolute(soa->mailbox), " ", soa->serial, " ",
+                  soa->refresh, " ", soa->retry, " ", soa->expire, " ", soa->minimum);
   }
   if (const auto* srv = std::get_if<SrvData>(&data)) {
     return StrCat(srv->priority, " ", srv->weight, " ", srv->port, " ", absolute(srv->target));
   }
   if (const auto* tlsa = std::get_if<TlsaData>(&data)) {
-    return StrCat(tlsa->usage, " ", tlsa->selector, " ", tlsa->matching, " ", HexEncode(tlsa->association));
+    return StrCat(tlsa->usage, " ", tlsa->selector, " ", tlsa->matching, " ",
+                  HexEncode(tlsa->association));
   }
   const std::string octets = RdataToWire(type, data);
   if (octets.empty()) return "\\# 0";  // RFC 3597 §5
   return StrCat("\\# ", octets.size(), " ", HexEncode(octets));
 }
 
-StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields, const Name& origin) {
+StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
+                              const Name& origin) {
   const std::string type_name = TypeName(type);
   auto want = [&](size_t n) -> Status {
     if (fields.size() == n) return OkStatus();
@@ -258,10 +271,13 @@ StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
   };
   auto number = [&](size_t i, uint64_t max) -> StatusOr<uint32_t> {
     const std::optional<uint64_t> value = ParseUint(fields[i], max);
-    if (!value) return InvalidArgument(StrCat(type_name, ": \"", Escape(fields[i]), "\" is no number up to ", max));
+    if (!value)
+      return InvalidArgument(
+          StrCat(type_name, ": \"", Escape(fields[i]), "\" is no number up to ", max));
     return static_cast<uint32_t>(*value);
   };
-  // RFC 3597 §5: \# LENGTH HEX... is good for every type; it is then read as if it came off the wire.
+  // RFC 3597 §5: \# LENGTH HEX... is good for every type; it is then read as if it came off the
+  // wire.
   if (!fields.empty() && fields[0] == "\\#") {
     if (fields.size() < 2) return InvalidArgument("\\# wants a length");
     StatusOr<uint32_t> length = number(1, 65535);
@@ -269,7 +285,8 @@ StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
     std::string hex;
     for (size_t i = 2; i < fields.size(); ++i) hex += fields[i];
     const std::optional<std::string> octets = HexDecode(hex);
-    if (!octets || octets->size() != *length) return InvalidArgument("\\#: the hexadecimal text does not have that length");
+    if (!octets || octets->size() != *length)
+      return InvalidArgument("\\#: the hexadecimal text does not have that length");
     std::optional<Data> data = ParseRdata(type, *octets, 0, octets->size());
     if (!data) return InvalidArgument(StrCat("\\#: these octets are no ", type_name));
     return std::move(*data);
@@ -281,7 +298,8 @@ StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
       const std::optional<IpAddress> address = IpAddress::Parse(fields[0]);
       if (!address || (type == Type::kA && address->is_v6()) ||
           (type == Type::kAaaa && fields[0].find(':') == std::string::npos)) {
-        return InvalidArgument(StrCat(type_name, ": \"", Escape(fields[0]), "\" is no such address"));
+        return InvalidArgument(
+            StrCat(type_name, ": \"", Escape(fields[0]), "\" is no such address"));
       }
       return Data(AddressData{*address});
     }
@@ -317,7 +335,8 @@ StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
       if (!mailbox.ok()) return mailbox.status();
       soa.primary = *std::move(primary);
       soa.mailbox = *std::move(mailbox);
-      uint32_t* const numbers[] = {&soa.serial, &soa.refresh, &soa.retry, &soa.expire, &soa.minimum};
+      uint32_t* const numbers[] = {&soa.serial, &soa.refresh, &soa.retry, &soa.expire,
+                                   &soa.minimum};
       for (size_t i = 0; i < 5; ++i) {
         StatusOr<uint32_t> value = number(i + 2, UINT32_MAX);
         if (!value.ok()) return value.status();
@@ -340,7 +359,8 @@ StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
       return Data(std::move(srv));
     }
     case Type::kTlsa: {
-      if (fields.size() < 4) return InvalidArgument("TLSA wants usage, selector, matching type and data");
+      if (fields.size() < 4)
+        return InvalidArgument("TLSA wants usage, selector, matching type and data");
       TlsaData tlsa;
       uint8_t* const numbers[] = {&tlsa.usage, &tlsa.selector, &tlsa.matching};
       for (size_t i = 0; i < 3; ++i) {
@@ -351,7 +371,8 @@ StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
       std::string hex;
       for (size_t i = 3; i < fields.size(); ++i) hex += fields[i];
       std::optional<std::string> octets = HexDecode(hex);
-      if (!octets || octets->empty()) return InvalidArgument("TLSA: the data is no hexadecimal text");
+      if (!octets || octets->empty())
+        return InvalidArgument("TLSA: the data is no hexadecimal text");
       tlsa.association = std::move(*octets);
       return Data(std::move(tlsa));
     }

@@ -45,7 +45,8 @@ struct MxData {
 };
 struct TxtData {
   std::vector<std::string> strings;
-  // Joined puts the strings together without anything between, as SPF and DKIM want it (RFC 7208 §3.3, RFC 6376 §3.6.2.2).
+  // Joined puts the strings together without anything between, as SPF and DKIM want it (RFC 7208
+  // §3.3, RFC 6376 §3.6.2.2).
   std::string Joined() const;
   friend bool operator==(const TxtData&, const TxtData&) = default;
 };
@@ -69,7 +70,8 @@ struct RawData {  // any other type: its octets
   std::string octets;
   friend bool operator==(const RawData&, const RawData&) = default;
 };
-using Data = std::variant<RawData, AddressData, NameData, MxData, TxtData, SoaData, SrvData, TlsaData>;
+using Data =
+    std::variant<RawData, AddressData, NameData, MxData, TxtData, SoaData, SrvData, TlsaData>;
 
 struct Record {
   Name name;
@@ -78,17 +80,18 @@ struct Record {
   Data data;
 };
 
-// ParseRdata reads the data of a record of `type`: `length` octets at `offset` of `message`, into which compressed names may
-// point backwards (RFC 1035 §4.1.4; only where the RFC allows them: MX, CNAME, PTR, NS, SOA). Each octet must be used, no
-// more: anything else is nullopt.
+// ParseRdata reads the data of a record of `type`: `length` octets at `offset` of `message`, into
+// which compressed names may point backwards (RFC 1035 §4.1.4; only where the RFC allows them: MX,
+// CNAME, PTR, NS, SOA). Each octet must be used, no more: anything else is nullopt.
 std::optional<Data> ParseRdata(Type type, std::string_view message, size_t offset, size_t length);
 
 // RdataToWire writes `data` uncompressed; RdataToText as in a zone file.
 std::string RdataToWire(Type type, const Data& data);
 std::string RdataToText(Type type, const Data& data);
 
-// ParseRdataText reads the fields of a zone file's record (quotes and escapes already undone by the caller for TXT: `fields` are
-// octets; names are still text and may be relative to `origin`).
-StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields, const Name& origin);
+// ParseRdataText reads the fields of a zone file's record (quotes and escapes already undone by the
+// caller for TXT: `fields` are octets; names are still text and may be relative to `origin`).
+StatusOr<Data> ParseRdataText(Type type, const std::vector<std::string>& fields,
+                              const Name& origin);
 
 }  // namespace postern::dns

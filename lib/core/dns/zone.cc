@@ -10,7 +10,8 @@ namespace postern::dns {
 namespace {
 
 struct Field {
-  std::string text;     // escapes undone where the field was quoted, kept where it was not: names need them
+  std::string
+      text;  // escapes undone where the field was quoted, kept where it was not: names need them
   bool quoted = false;
 };
 
@@ -20,7 +21,8 @@ struct Entry {
   std::vector<Field> fields;
 };
 
-// Lexer cuts master-file text into entries: a line, or several where parentheses join them (RFC 1035 §5.1).
+// Lexer cuts master-file text into entries: a line, or several where parentheses join them (RFC
+// 1035 §5.1).
 class Lexer {
  public:
   Lexer(std::string_view text, size_t max_fields) : text_(text), max_fields_(max_fields) {}
@@ -40,7 +42,9 @@ class Lexer {
   }
 
  private:
-  Status Bad(size_t line, std::string_view what) const { return InvalidArgument(StrCat("line ", line, ": ", what)); }
+  Status Bad(size_t line, std::string_view what) const {
+    return InvalidArgument(StrCat("line ", line, ": ", what));
+  }
 
   Status ReadEntry(Entry* entry) {
     int depth = 0;
@@ -73,7 +77,9 @@ class Lexer {
     Field field;
     while (at_ < text_.size()) {
       const char c = text_[at_];
-      if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ';' || c == '(' || c == ')' || c == '"') break;
+      if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ';' || c == '(' || c == ')' ||
+          c == '"')
+        break;
       field.text.push_back(c);
       ++at_;
       if (c == '\\' && at_ < text_.size() && text_[at_] != '\n') field.text.push_back(text_[at_++]);
@@ -131,7 +137,8 @@ std::optional<std::string> Unescape(std::string_view text) {
 std::optional<uint32_t> ParseTtl(std::string_view text) {
   constexpr uint64_t kMax = 0x7fffffff;  // RFC 2181 §8
   if (text.empty() || !IsAsciiDigit(text[0])) return std::nullopt;
-  if (const std::optional<uint64_t> seconds = ParseUint(text, kMax)) return static_cast<uint32_t>(*seconds);
+  if (const std::optional<uint64_t> seconds = ParseUint(text, kMax))
+    return static_cast<uint32_t>(*seconds);
   uint64_t total = 0;
   while (!text.empty()) {
     size_t digits = 0;
@@ -168,7 +175,9 @@ StatusOr<ZoneData> ZoneData::Parse(std::string_view text, const ZoneLimits& limi
     StatusOr<bool> more = lexer.Next(&entry);
     if (!more.ok()) return more.status();
     if (!*more) break;
-    auto bad = [&](std::string_view what) { return InvalidArgument(StrCat("line ", entry.line, ": ", what)); };
+    auto bad = [&](std::string_view what) {
+      return InvalidArgument(StrCat("line ", entry.line, ": ", what));
+    };
     std::vector<Field>& fields = entry.fields;
 
     if (!fields[0].quoted && !fields[0].text.empty() && fields[0].text[0] == '$') {
@@ -181,7 +190,8 @@ StatusOr<ZoneData> ZoneData::Parse(std::string_view text, const ZoneLimits& limi
         if (!ttl) return bad(StrCat("\"", Escape(fields[1].text), "\" is no TTL"));
         default_ttl = *ttl;
       } else {
-        return bad(StrCat("\"", Escape(fields[0].text), "\": only $ORIGIN NAME and $TTL TIME are known"));
+        return bad(
+            StrCat("\"", Escape(fields[0].text), "\": only $ORIGIN NAME and $TTL TIME are known"));
       }
       continue;
     }
@@ -208,9 +218,11 @@ StatusOr<ZoneData> ZoneData::Parse(std::string_view text, const ZoneLimits& limi
     if (at >= fields.size()) return bad("a record type is missing");
     const std::string& type_text = fields[at++].text;
     if (at == fields.size() &&
-        (EqualsIgnoreCase(type_text, "SERVFAIL") || EqualsIgnoreCase(type_text, "TIMEOUT") || EqualsIgnoreCase(type_text, "BOGUS"))) {
+        (EqualsIgnoreCase(type_text, "SERVFAIL") || EqualsIgnoreCase(type_text, "TIMEOUT") ||
+         EqualsIgnoreCase(type_text, "BOGUS"))) {
       Node& node = zone.NodeFor(owner);
-      node.failure = EqualsIgnoreCase(type_text, "TIMEOUT") ? Answer::Kind::kTimeout : Answer::Kind::kServFail;
+      node.failure =
+          EqualsIgnoreCase(type_text, "TIMEOUT") ? Answer::Kind::kTimeout : Answer::Kind::kServFail;
       node.bogus = EqualsIgnoreCase(type_text, "BOGUS");
       continue;
     }
@@ -235,7 +247,8 @@ StatusOr<ZoneData> ZoneData::Parse(std::string_view text, const ZoneLimits& limi
 }
 
 ZoneData::Node& ZoneData::NodeFor(const Name& name) {
-  // Every name above exists too, if only as an empty non-terminal (RFC 4592 §2.2.2): up to the first that is known.
+  // Every name above exists too, if only as an empty non-terminal (RFC 4592 §2.2.2): up to the
+  // first that is known.
   for (Name above = name.Parent(); !above.is_root(); above = above.Parent()) {
     if (!nodes_.try_emplace(above.Key()).second) break;
   }

@@ -1,4 +1,5 @@
-// Zone text (RFC 1035 §5) and the answers in it: for tests, for `--zone` on the command line, and for machines without DNS.
+// Zone text (RFC 1035 §5) and the answers in it: for tests, for `--zone` on the command line, and
+// for machines without DNS.
 #pragma once
 
 #include <map>
@@ -16,18 +17,19 @@ struct ZoneLimits {
   size_t max_line_fields = 1000;
 };
 
-// ZoneData is a set of records that answers questions. What it does not know does not exist. Once it is made it does not change,
-// and any thread may ask.
+// ZoneData is a set of records that answers questions. What it does not know does not exist. Once
+// it is made it does not change, and any thread may ask.
 class ZoneData {
  public:
-  // Parse reads master-file text: $ORIGIN, $TTL, comments, quotes, escapes, parentheses over lines, "@", relative names, a
-  // blank owner for the previous one, TTLs in seconds or as "1h30m", class IN. One text may hold several zones; no SOA is
-  // needed. Beyond the RFC, three pseudo-types say how a name fails: `broken.example. SERVFAIL`, `slow.example. TIMEOUT`,
-  // `forged.example. BOGUS`. kInvalidArgument says "line N: …".
+  // Parse reads master-file text: $ORIGIN, $TTL, comments, quotes, escapes, parentheses over lines,
+  // "@", relative names, a blank owner for the previous one, TTLs in seconds or as "1h30m", class
+  // IN. One text may hold several zones; no SOA is needed. Beyond the RFC, three pseudo-types say
+  // how a name fails: `broken.example. SERVFAIL`, `slow.example. TIMEOUT`, `forged.example. BOGUS`.
+  // kInvalidArgument says "line N: …".
   static StatusOr<ZoneData> Parse(std::string_view text, const ZoneLimits& limits = {});
 
-  // Query answers like a recursive server: exact name, else wildcard (RFC 4592), CNAMEs followed, NXDOMAIN against NODATA by
-  // whether the name or anything below it exists.
+  // Query answers like a recursive server: exact name, else wildcard (RFC 4592), CNAMEs followed,
+  // NXDOMAIN against NODATA by whether the name or anything below it exists.
   Answer Query(const Name& name, Type type) const;
 
   // Add puts one record in, for tests.
@@ -44,7 +46,8 @@ class ZoneData {
   };
   const Node* Find(const Name& name, bool* exists) const;
 
-  std::map<std::string, Node> nodes_;  // by Name::Key; empty non-terminals have an empty node (RFC 4592 §2.2.2)
+  std::map<std::string, Node>
+      nodes_;  // by Name::Key; empty non-terminals have an empty node (RFC 4592 §2.2.2)
   size_t record_count_ = 0;
   bool secure_ = false;
 

@@ -1,5 +1,5 @@
-// What CAPABILITY says (RFC 3501 §6.1.1, §7.2.1). An extension is a row of the table in capability.cc, and stands there only
-// when it is built.
+// What CAPABILITY says (RFC 3501 §6.1.1, §7.2.1). An extension is a row of the table in
+// capability.cc, and stands there only when it is built.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct CapabilityContext {
   uint64_t append_limit_bytes = 0;
 };
 
-// FormatCapabilities writes the names that hold in `context`, with blanks between: "IMAP4rev1 LITERAL+ …".
+// FormatCapabilities writes the names that hold in `context`, with blanks between: "IMAP4rev1
+// LITERAL+ …".
 std::string FormatCapabilities(const CapabilityContext& context);
 
 // CanEnable tells whether ENABLE of `name` (upper case) has an effect here (RFC 5161 §3.1).

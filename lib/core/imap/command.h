@@ -1,5 +1,5 @@
-// The commands of IMAP as values (RFC 3501 §6, and the extensions named at each). command_table.cc says which there are and
-// in which state each may come; parse_commands.cc reads them.
+// The commands of IMAP as values (RFC 3501 §6, and the extensions named at each). command_table.cc
+// says which there are and in which state each may come; parse_commands.cc reads them.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,11 @@ enum class CommandKind : uint8_t {
   kCapability,
   kNoop,
   kLogout,
-  kId,            // RFC 2971
+  kId,  // RFC 2971
   kStartTls,
   kAuthenticate,
   kLogin,
-  kEnable,        // RFC 5161
+  kEnable,  // RFC 5161
   kSelect,
   kExamine,
   kCreate,
@@ -35,22 +35,23 @@ enum class CommandKind : uint8_t {
   kUnsubscribe,
   kList,
   kLsub,
-  kNamespace,     // RFC 2342
+  kNamespace,  // RFC 2342
   kStatus,
   kAppend,
-  kIdle,          // RFC 2177
+  kIdle,  // RFC 2177
   kCheck,
   kClose,
-  kUnselect,      // RFC 3691
+  kUnselect,  // RFC 3691
   kExpunge,
   kSearch,
   kFetch,
   kStore,
   kCopy,
-  kMove,          // RFC 6851
+  kMove,  // RFC 6851
 };
 
-// Mailbox names in commands are UTF-8 (modified UTF-7 undone), not yet judged by mailbox::CanonicalName.
+// Mailbox names in commands are UTF-8 (modified UTF-7 undone), not yet judged by
+// mailbox::CanonicalName.
 
 struct NoArguments {};
 
@@ -69,7 +70,8 @@ struct LoginArguments {
 struct EnableArguments {
   std::vector<std::string> capabilities;
 };
-// MailboxArguments is for the commands that name one mailbox: SELECT, EXAMINE, CREATE, DELETE, SUBSCRIBE, UNSUBSCRIBE.
+// MailboxArguments is for the commands that name one mailbox: SELECT, EXAMINE, CREATE, DELETE,
+// SUBSCRIBE, UNSUBSCRIBE.
 struct MailboxArguments {
   std::string mailbox;
   std::vector<std::string> special_use;  // CREATE … (USE (\Sent)), RFC 6154 §3
@@ -78,16 +80,26 @@ struct RenameArguments {
   std::string from;
   std::string to;
 };
-// StatusItem is what STATUS may ask for (RFC 3501 §6.3.10; SIZE: RFC 8438; HIGHESTMODSEQ: RFC 7162 §3.1.7).
-enum class StatusItem : uint8_t { kMessages, kRecent, kUidNext, kUidValidity, kUnseen, kSize, kHighestModSeq };
-// ListArguments is LIST and LSUB. With `extended` the rest is RFC 5258's: more patterns, selection and return options.
+// StatusItem is what STATUS may ask for (RFC 3501 §6.3.10; SIZE: RFC 8438; HIGHESTMODSEQ: RFC 7162
+// §3.1.7).
+enum class StatusItem : uint8_t {
+  kMessages,
+  kRecent,
+  kUidNext,
+  kUidValidity,
+  kUnseen,
+  kSize,
+  kHighestModSeq
+};
+// ListArguments is LIST and LSUB. With `extended` the rest is RFC 5258's: more patterns, selection
+// and return options.
 struct ListArguments {
   std::string reference;
   std::vector<std::string> patterns;  // UTF-8
   bool extended = false;
-  bool select_subscribed = false;     // (SUBSCRIBED)
-  bool select_special_use = false;    // (SPECIAL-USE), RFC 6154
-  bool recursive_match = false;       // (RECURSIVEMATCH)
+  bool select_subscribed = false;   // (SUBSCRIBED)
+  bool select_special_use = false;  // (SPECIAL-USE), RFC 6154
+  bool recursive_match = false;     // (RECURSIVEMATCH)
   bool return_subscribed = false;
   bool return_children = false;
   bool return_special_use = false;
@@ -106,8 +118,8 @@ struct AppendArguments {
 struct ExpungeArguments {
   std::optional<SequenceSet> uids;  // UID EXPUNGE, RFC 4315 §2.1
 };
-// SearchArguments is SEARCH. The criteria are kept as text, checked already: what "*" stands for is known only when the search
-// is made (ParseSearchCriteria).
+// SearchArguments is SEARCH. The criteria are kept as text, checked already: what "*" stands for is
+// known only when the search is made (ParseSearchCriteria).
 struct SearchArguments {
   std::string criteria;
 };
@@ -129,11 +141,12 @@ struct CopyArguments {
 };
 
 using CommandArguments =
-    std::variant<NoArguments, IdArguments, AuthenticateArguments, LoginArguments, EnableArguments, MailboxArguments,
-                 RenameArguments, ListArguments, StatusArguments, AppendArguments, ExpungeArguments, SearchArguments,
-                 FetchArguments, StoreArguments, CopyArguments>;
+    std::variant<NoArguments, IdArguments, AuthenticateArguments, LoginArguments, EnableArguments,
+                 MailboxArguments, RenameArguments, ListArguments, StatusArguments, AppendArguments,
+                 ExpungeArguments, SearchArguments, FetchArguments, StoreArguments, CopyArguments>;
 
-// Command is one command, read in full. `uid` is set when it came as UID COPY, UID FETCH and so on: sets are UIDs then.
+// Command is one command, read in full. `uid` is set when it came as UID COPY, UID FETCH and so on:
+// sets are UIDs then.
 struct Command {
   std::string tag;
   CommandKind kind = CommandKind::kNoop;

@@ -21,7 +21,8 @@ std::optional<CommandReader::Literal> FindLiteral(std::string_view line, size_t*
     literal.synchronizing = false;
     digits.remove_suffix(1);
   }
-  if (digits.empty() || !std::all_of(digits.begin(), digits.end(), IsAsciiDigit)) return std::nullopt;
+  if (digits.empty() || !std::all_of(digits.begin(), digits.end(), IsAsciiDigit))
+    return std::nullopt;
   // A number beyond 64 bits is as good as the largest: over every limit.
   literal.size_bytes = ParseUint(digits).value_or(UINT64_MAX);
   *start = open;
@@ -61,7 +62,8 @@ CommandReader::Progress CommandReader::Read(ByteQueue& input, size_t limit_bytes
 CommandReader::Progress CommandReader::EndOfLine() {
   std::string& line_holder = discarding_ ? tail_ : text_;
   line_holder.pop_back();
-  if (!line_holder.empty() && line_holder.back() == '\r' && (discarding_ || line_holder.size() > line_start_)) {
+  if (!line_holder.empty() && line_holder.back() == '\r' &&
+      (discarding_ || line_holder.size() > line_start_)) {
     line_holder.pop_back();
   }
   size_t open = 0;
@@ -70,7 +72,8 @@ CommandReader::Progress CommandReader::EndOfLine() {
     return behind && !behind->synchronizing ? Progress::kTooLongLiteral : Progress::kTooLong;
   }
   const std::string_view line = std::string_view(text_).substr(line_start_);
-  if (line.find('\0') != std::string_view::npos || line.find('\r') != std::string_view::npos) bad_octet_ = true;
+  if (line.find('\0') != std::string_view::npos || line.find('\r') != std::string_view::npos)
+    bad_octet_ = true;
   const std::optional<Literal> literal = FindLiteral(line, &open);
   if (!literal) return bad_octet_ ? Progress::kBadOctet : Progress::kCommand;
   if (bad_octet_ && literal->synchronizing) return Progress::kBadOctet;

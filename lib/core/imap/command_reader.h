@@ -1,5 +1,5 @@
-// CommandReader: the framing of commands (RFC 3501 §2.2.1, §4.3; RFC 7888): lines that end in "{n}" or "{n+}" go on behind n
-// octets, and a command ends with the first line that does not.
+// CommandReader: the framing of commands (RFC 3501 §2.2.1, §4.3; RFC 7888): lines that end in "{n}"
+// or "{n+}" go on behind n octets, and a command ends with the first line that does not.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,13 @@
 
 namespace postern::imap {
 
-// CommandReader gathers one command at a time out of a queue of octets. A command is kept with its literals in place, each as
+// CommandReader gathers one command at a time out of a queue of octets. A command is kept with its
+// literals in place, each as
 // "{n}" CRLF and its octets, which is what Scanner reads; the last line end is dropped.
 class CommandReader {
  public:
-  // Literal is one that is announced: the command so far stands in text(), up to but without the "{".
+  // Literal is one that is announced: the command so far stands in text(), up to but without the
+  // "{".
   struct Literal {
     uint64_t size_bytes = 0;
     bool synchronizing = true;  // the client waits for "+" (RFC 3501 §7.5)
@@ -24,13 +26,17 @@ class CommandReader {
   enum class Progress : uint8_t {
     kNeedInput,  // the queue is empty, or holds half a literal
     kCommand,    // text() is a whole command
-    kLiteral,    // literal() is announced: call TakeLiteral, or take its octets out of the queue yourself
+    kLiteral,    // literal() is announced: call TakeLiteral, or take its octets out of the queue
+                 // yourself
     kTooLong,    // the command is over the limit; the rest of its line was dropped
-    kTooLongLiteral,  // the same, and a non-synchronizing literal stands behind it: its octets would be taken for commands
-    kBadOctet,   // a NUL or a bare CR stands in it (RFC 3501 §9: neither is a CHAR of a line); the line was dropped
+    kTooLongLiteral,  // the same, and a non-synchronizing literal stands behind it: its octets
+                      // would be taken for commands
+    kBadOctet,  // a NUL or a bare CR stands in it (RFC 3501 §9: neither is a CHAR of a line); the
+                // line was dropped
   };
 
-  // Read goes on. `limit_bytes` bounds the command with its literals. Lines end in CRLF; LF alone is understood.
+  // Read goes on. `limit_bytes` bounds the command with its literals. Lines end in CRLF; LF alone
+  // is understood.
   Progress Read(ByteQueue& input, size_t limit_bytes);
 
   // TakeLiteral makes the announced literal part of the command. Its size must fit the limit.
@@ -48,11 +54,11 @@ class CommandReader {
   Progress EndOfLine();
 
   std::string text_;
-  size_t line_start_ = 0;     // where the line that is being read begins in text_
+  size_t line_start_ = 0;  // where the line that is being read begins in text_
   uint64_t literal_left_ = 0;
-  bool discarding_ = false;   // over the limit: octets up to the line's end are dropped
+  bool discarding_ = false;  // over the limit: octets up to the line's end are dropped
   bool bad_octet_ = false;
-  std::string tail_;          // of a discarded line: its last octets, to see a literal
+  std::string tail_;  // of a discarded line: its last octets, to see a literal
   Literal literal_;
 };
 

@@ -25,7 +25,8 @@ constexpr CommandRow kCommands[] = {
     {"AUTHENTICATE", CommandKind::kAuthenticate, kN, false, true, ParseAuthenticate},
     {"LOGIN", CommandKind::kLogin, kN, false, true, ParseLogin},
     // §6.3: authenticated
-    {"ENABLE", CommandKind::kEnable, kA, false, true, ParseEnable},  // RFC 5161 §3.1: not once a mailbox is selected
+    {"ENABLE", CommandKind::kEnable, kA, false, true,
+     ParseEnable},  // RFC 5161 §3.1: not once a mailbox is selected
     {"SELECT", CommandKind::kSelect, kA | kS, false, true, ParseMailbox},
     {"EXAMINE", CommandKind::kExamine, kA | kS, false, true, ParseMailbox},
     {"CREATE", CommandKind::kCreate, kA | kS, false, true, ParseCreate},
@@ -68,7 +69,9 @@ const CommandRow& RowOf(CommandKind kind) {
   return kCommands[0];
 }
 
-bool AllowsExpunge(const Command& command) { return command.uid || RowOf(command.kind).allows_expunge; }
+bool AllowsExpunge(const Command& command) {
+  return command.uid || RowOf(command.kind).allows_expunge;
+}
 
 const CommandRow* ParseCommandName(Scanner& scanner, bool* uid) {
   std::string_view name;

@@ -1,5 +1,6 @@
-// The states of a session and the commands that each allows (RFC 3501 §3, §6): everything that decides whether a command may
-// come now stands in the table in command_table.cc. An extension's command is a row.
+// The states of a session and the commands that each allows (RFC 3501 §3, §6): everything that
+// decides whether a command may come now stands in the table in command_table.cc. An extension's
+// command is a row.
 #pragma once
 
 #include <cstddef>
@@ -26,10 +27,12 @@ struct ParseLimits {
 struct CommandRow {
   std::string_view name;  // upper case
   CommandKind kind;
-  uint8_t states;         // bits: 1 << State
-  bool uid_form;          // may follow "UID"
-  bool allows_expunge;    // untagged EXPUNGE may be sent while it runs (RFC 3501 §7.4.1); the UID form always may
-  // parse reads what follows the name, up to the end; false, with the reason in the scanner, when it is not that.
+  uint8_t states;       // bits: 1 << State
+  bool uid_form;        // may follow "UID"
+  bool allows_expunge;  // untagged EXPUNGE may be sent while it runs (RFC 3501 §7.4.1); the UID
+                        // form always may
+  // parse reads what follows the name, up to the end; false, with the reason in the scanner, when
+  // it is not that.
   bool (*parse)(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
 };
 
@@ -39,17 +42,22 @@ const CommandRow* FindCommand(std::string_view name);
 const CommandRow& RowOf(CommandKind kind);
 
 // AllowedIn tells whether the command may come in `state`.
-inline bool AllowedIn(const CommandRow& row, State state) { return (row.states >> static_cast<int>(state)) & 1; }
+inline bool AllowedIn(const CommandRow& row, State state) {
+  return (row.states >> static_cast<int>(state)) & 1;
+}
 
-// AllowsExpunge tells whether an untagged EXPUNGE may be sent before `command` is finished (RFC 3501 §7.4.1, RFC 9051
-// §7.5.1): message numbers that are on their way must not change their meaning.
+// AllowsExpunge tells whether an untagged EXPUNGE may be sent before `command` is finished (RFC
+// 3501 §7.4.1, RFC 9051 §7.5.1): message numbers that are on their way must not change their
+// meaning.
 bool AllowsExpunge(const Command& command);
 
-// ParseCommandName reads the name (with "UID") of a command from what follows its tag; null when it is unknown.
+// ParseCommandName reads the name (with "UID") of a command from what follows its tag; null when it
+// is unknown.
 const CommandRow* ParseCommandName(Scanner& scanner, bool* uid);
 
-// ParseAppendPrefix reads APPEND's arguments up to the message's literal (RFC 3501 §6.3.11), all of the scanner's text. False
-// when it does not fit, which may also mean that a literal at the end is the mailbox's name rather than the message.
+// ParseAppendPrefix reads APPEND's arguments up to the message's literal (RFC 3501 §6.3.11), all of
+// the scanner's text. False when it does not fit, which may also mean that a literal at the end is
+// the mailbox's name rather than the message.
 bool ParseAppendPrefix(Scanner& scanner, AppendArguments* arguments);
 
 }  // namespace postern::imap

@@ -1,6 +1,7 @@
 #include "lib/core/imap/date_time.h"
 
 #include "absl/time/civil_time.h"
+
 #include "lib/core/base/strings.h"
 #include "lib/core/imap/scanner.h"
 
@@ -61,15 +62,17 @@ std::optional<WallTime> ParseDateTime(std::string_view text) {
   int second = 0;
   int zone = 0;
   if (!TakeDay(scanner, &day) || !scanner.Char(' ')) return std::nullopt;
-  if (!TakeDigits(scanner, 2, 2, &hour) || !scanner.Char(':') || !TakeDigits(scanner, 2, 2, &minute) ||
-      !scanner.Char(':') || !TakeDigits(scanner, 2, 2, &second) || !scanner.Char(' ')) {
+  if (!TakeDigits(scanner, 2, 2, &hour) || !scanner.Char(':') ||
+      !TakeDigits(scanner, 2, 2, &minute) || !scanner.Char(':') ||
+      !TakeDigits(scanner, 2, 2, &second) || !scanner.Char(' ')) {
     return std::nullopt;
   }
   const bool west = scanner.Char('-');
   if (!west && !scanner.Char('+')) return std::nullopt;
   if (!TakeDigits(scanner, 4, 4, &zone) || !scanner.AtEnd()) return std::nullopt;
   // 60 is the leap second of RFC 5322 §3.3.
-  if (hour > 23 || minute > 59 || second > 60 || zone % 100 > 59 || zone > 1400) return std::nullopt;
+  if (hour > 23 || minute > 59 || second > 60 || zone % 100 > 59 || zone > 1400)
+    return std::nullopt;
   const int offset_minutes = (zone / 100 * 60 + zone % 100) * (west ? -1 : 1);
   const absl::CivilSecond civil(day.year(), day.month(), day.day(), hour, minute, second);
   return absl::FromCivil(civil, absl::UTCTimeZone()) - absl::Minutes(offset_minutes);
@@ -82,8 +85,8 @@ std::string FormatDateTime(WallTime time) {
   if (civil.year() > 9999) civil = absl::CivilSecond(9999, 12, 31);
   std::string day = DayText(absl::CivilDay(civil));
   if (civil.day() < 10) day.insert(day.begin(), ' ');
-  return StrCat(day, " ", TwoDigits(civil.hour()), ":", TwoDigits(civil.minute()), ":", TwoDigits(civil.second()),
-                " +0000");
+  return StrCat(day, " ", TwoDigits(civil.hour()), ":", TwoDigits(civil.minute()), ":",
+                TwoDigits(civil.second()), " +0000");
 }
 
 }  // namespace postern::imap

@@ -11,8 +11,8 @@ namespace {
 
 using Kind = FetchItem::Kind;
 
-// The items that are a word and nothing more; an extension's item is a row. BODY and BODY.PEEK, which may have a section, are
-// read apart.
+// The items that are a word and nothing more; an extension's item is a row. BODY and BODY.PEEK,
+// which may have a section, are read apart.
 struct ItemRow {
   std::string_view name;
   Kind kind;
@@ -40,7 +40,8 @@ const std::vector<MacroRow>& Macros() {
   static const std::vector<MacroRow> macros = {
       {"ALL", {Kind::kFlags, Kind::kInternalDate, Kind::kRfc822Size, Kind::kEnvelope}},
       {"FAST", {Kind::kFlags, Kind::kInternalDate, Kind::kRfc822Size}},
-      {"FULL", {Kind::kFlags, Kind::kInternalDate, Kind::kRfc822Size, Kind::kEnvelope, Kind::kBody}},
+      {"FULL",
+       {Kind::kFlags, Kind::kInternalDate, Kind::kRfc822Size, Kind::kEnvelope, Kind::kBody}},
   };
   return macros;
 }
@@ -60,13 +61,15 @@ constexpr TextRow kTexts[] = {
 bool IsItemChar(char c) { return IsAsciiAlnum(c) || c == '.'; }
 
 bool ParseFieldNames(Scanner& scanner, std::vector<std::string>* fields) {
-  if (!scanner.Space() || !scanner.Char('(')) return scanner.Fail("a list of header names in parentheses was expected");
+  if (!scanner.Space() || !scanner.Char('('))
+    return scanner.Fail("a list of header names in parentheses was expected");
   while (true) {
     std::string name;
     if (!scanner.AString(&name)) return false;
     fields->push_back(std::move(name));
     if (scanner.Char(')')) return true;
-    if (!scanner.Space()) return scanner.Fail("a blank or ')' was expected in the list of header names");
+    if (!scanner.Space())
+      return scanner.Fail("a blank or ')' was expected in the list of header names");
   }
 }
 
@@ -93,7 +96,8 @@ bool ParseSection(Scanner& scanner, BodySection* section) {
   if (section->text == BodySection::Text::kMime && section->part.empty()) {
     return scanner.Fail("MIME needs a part number");
   }
-  if (section->text == BodySection::Text::kHeaderFields || section->text == BodySection::Text::kHeaderFieldsNot) {
+  if (section->text == BodySection::Text::kHeaderFields ||
+      section->text == BodySection::Text::kHeaderFieldsNot) {
     if (!ParseFieldNames(scanner, &section->fields)) return false;
   }
   return scanner.Char(']') || scanner.Fail("']' was expected");
@@ -102,8 +106,8 @@ bool ParseSection(Scanner& scanner, BodySection* section) {
 bool ParsePartial(Scanner& scanner, std::optional<FetchItem::Partial>* partial) {
   if (!scanner.Char('<')) return true;
   FetchItem::Partial range;
-  if (!scanner.Number(&range.first) || !scanner.Char('.') || !scanner.NonZeroNumber(&range.length) ||
-      !scanner.Char('>')) {
+  if (!scanner.Number(&range.first) || !scanner.Char('.') ||
+      !scanner.NonZeroNumber(&range.length) || !scanner.Char('>')) {
     return scanner.Fail("a partial is <first.length>, and the length is not zero");
   }
   *partial = range;
@@ -159,10 +163,8 @@ bool FetchItem::NeedsContent() const {
     case Kind::kUid:
     case Kind::kInternalDate:
     case Kind::kRfc822Size:
-    case Kind::kModSeq:
-      return false;
-    default:
-      return true;
+    case Kind::kModSeq: return false;
+    default: return true;
   }
 }
 
@@ -192,7 +194,8 @@ bool ParseFetchItems(Scanner& scanner, size_t max_items, std::vector<FetchItem>*
     if (scanner.Char(')')) return !items->empty() || scanner.Fail("the list of items is empty");
     if (items->size() >= max_items) return scanner.Fail("too many items");
     if (!ParseItem(scanner, &items->emplace_back())) return false;
-    if (scanner.Peek() != ' ' && scanner.Peek() != ')') return scanner.Fail("a blank or ')' was expected after an item");
+    if (scanner.Peek() != ' ' && scanner.Peek() != ')')
+      return scanner.Fail("a blank or ')' was expected after an item");
   }
 }
 

@@ -22,7 +22,7 @@ struct BodySection {
     kText,             // TEXT
     kMime,             // MIME, of a part only
   };
-  std::vector<uint32_t> part;       // "1.2.3"; empty: the message itself
+  std::vector<uint32_t> part;  // "1.2.3"; empty: the message itself
   Text text = Text::kAll;
   std::vector<std::string> fields;  // names, as the client wrote them
 
@@ -39,13 +39,13 @@ struct FetchItem {
     kInternalDate,
     kRfc822Size,
     kEnvelope,
-    kBody,           // BODY without brackets: the structure without extension data
+    kBody,  // BODY without brackets: the structure without extension data
     kBodyStructure,
-    kRfc822,         // RFC822: as BODY[], named otherwise in the answer
-    kRfc822Header,   // as BODY.PEEK[HEADER]
-    kRfc822Text,     // as BODY[TEXT]
-    kSection,        // BODY[section]<partial>
-    kModSeq,         // MODSEQ (RFC 7162 §3.1.5)
+    kRfc822,        // RFC822: as BODY[], named otherwise in the answer
+    kRfc822Header,  // as BODY.PEEK[HEADER]
+    kRfc822Text,    // as BODY[TEXT]
+    kSection,       // BODY[section]<partial>
+    kModSeq,        // MODSEQ (RFC 7162 §3.1.5)
   };
   // Partial is <first.length>; RFC 3501 §6.4.5: length is not zero.
   struct Partial {
@@ -68,8 +68,9 @@ struct FetchItem {
   friend bool operator==(const FetchItem&, const FetchItem&) = default;
 };
 
-// ParseFetchItems reads one item, a macro (ALL, FAST, FULL) or a list in parentheses of at most `max_items`; false, with the
-// reason in the scanner, when it is something else. Double items stay double.
+// ParseFetchItems reads one item, a macro (ALL, FAST, FULL) or a list in parentheses of at most
+// `max_items`; false, with the reason in the scanner, when it is something else. Double items stay
+// double.
 bool ParseFetchItems(Scanner& scanner, size_t max_items, std::vector<FetchItem>* items);
 
 }  // namespace postern::imap

@@ -10,10 +10,14 @@
 namespace postern::imap {
 namespace {
 
-bool AtEnd(Scanner& scanner) { return scanner.AtEnd() || scanner.Fail("there is more than the command takes"); }
+bool AtEnd(Scanner& scanner) {
+  return scanner.AtEnd() || scanner.Fail("there is more than the command takes");
+}
 
 // Space before an argument.
-bool Argument(Scanner& scanner) { return scanner.Space() || scanner.Fail("an argument is missing"); }
+bool Argument(Scanner& scanner) {
+  return scanner.Space() || scanner.Fail("an argument is missing");
+}
 
 // End takes blanks that some clients leave at the end of a line.
 bool End(Scanner& scanner) {
@@ -28,8 +32,12 @@ struct StatusRow {
   StatusItem item;
 };
 constexpr StatusRow kStatusItems[] = {
-    {"MESSAGES", StatusItem::kMessages}, {"RECENT", StatusItem::kRecent}, {"UIDNEXT", StatusItem::kUidNext},
-    {"UIDVALIDITY", StatusItem::kUidValidity}, {"UNSEEN", StatusItem::kUnseen}, {"SIZE", StatusItem::kSize},
+    {"MESSAGES", StatusItem::kMessages},
+    {"RECENT", StatusItem::kRecent},
+    {"UIDNEXT", StatusItem::kUidNext},
+    {"UIDVALIDITY", StatusItem::kUidValidity},
+    {"UNSEEN", StatusItem::kUnseen},
+    {"SIZE", StatusItem::kSize},
     {"HIGHESTMODSEQ", StatusItem::kHighestModSeq},
 };
 
@@ -45,7 +53,8 @@ bool ParseStatusItems(Scanner& scanner, std::vector<StatusItem>* items) {
       if (EqualsIgnoreCase(row.name, word)) found = &row;
     }
     if (found == nullptr) return scanner.Fail("an item of STATUS is unknown");
-    if (std::find(items->begin(), items->end(), found->item) == items->end()) items->push_back(found->item);
+    if (std::find(items->begin(), items->end(), found->item) == items->end())
+      items->push_back(found->item);
   }
 }
 
@@ -108,7 +117,8 @@ bool ParseListPatterns(Scanner& scanner, ListArguments* list) {
   constexpr size_t kMaxPatterns = 64;
   while (true) {
     scanner.SkipSpaces();
-    if (scanner.Char(')')) return !list->patterns.empty() || scanner.Fail("the list of patterns is empty");
+    if (scanner.Char(')'))
+      return !list->patterns.empty() || scanner.Fail("the list of patterns is empty");
     if (list->patterns.size() >= kMaxPatterns) return scanner.Fail("too many patterns");
     if (!ParseListPattern(scanner, &list->patterns.emplace_back())) return false;
   }
@@ -145,8 +155,9 @@ bool ParseFlag(Scanner& scanner, mailbox::FlagList* flags) {
   if (!scanner.Atom(&word)) return scanner.Fail("a flag was expected");
   const Status added = flags->Add(system ? StrCat("\\", word) : std::string(word));
   if (added.ok()) return true;
-  return scanner.Fail(added.code() == StatusCode::kResourceExhausted ? "too many flags"
-                                                                     : "a flag is not one that a client may set");
+  return scanner.Fail(added.code() == StatusCode::kResourceExhausted
+                          ? "too many flags"
+                          : "a flag is not one that a client may set");
 }
 
 bool ParseFlags(Scanner& scanner, mailbox::FlagList* flags) {
@@ -172,8 +183,10 @@ bool ParseId(Scanner& scanner, const ParseLimits&, CommandArguments* arguments) 
       if (id.fields.size() >= 30) return scanner.Fail("ID takes 30 fields at most");
       std::string name;
       std::optional<std::string> value;
-      if (!scanner.QuotedOrLiteral(&name) || !Argument(scanner) || !scanner.NString(&value)) return false;
-      if (name.size() > 30 || value.value_or("").size() > 1024) return scanner.Fail("a field of ID is too long");
+      if (!scanner.QuotedOrLiteral(&name) || !Argument(scanner) || !scanner.NString(&value))
+        return false;
+      if (name.size() > 30 || value.value_or("").size() > 1024)
+        return scanner.Fail("a field of ID is too long");
       id.fields.emplace_back(std::move(name), value.value_or(""));
     }
   }
@@ -205,7 +218,8 @@ bool ParseEnable(Scanner& scanner, const ParseLimits&, CommandArguments* argumen
   do {
     std::string_view word;
     if (!Argument(scanner) || !scanner.Atom(&word)) return false;
-    if (enable.capabilities.size() >= kMaxCapabilities) return scanner.Fail("too many capabilities");
+    if (enable.capabilities.size() >= kMaxCapabilities)
+      return scanner.Fail("too many capabilities");
     enable.capabilities.push_back(AsciiUpper(word));
   } while (!scanner.AtEnd());
   *arguments = std::move(enable);
@@ -231,7 +245,8 @@ bool ParseCreate(Scanner& scanner, const ParseLimits&, CommandArguments* argumen
       scanner.SkipSpaces();
       if (scanner.Char(')')) break;
       std::string_view use;
-      if (!scanner.Char('\\') || !scanner.Atom(&use)) return scanner.Fail("a special use was expected");
+      if (!scanner.Char('\\') || !scanner.Atom(&use))
+        return scanner.Fail("a special use was expected");
       if (mailbox.special_use.size() >= 8) return scanner.Fail("too many special uses");
       mailbox.special_use.push_back(StrCat("\\", use));
     }
@@ -256,7 +271,8 @@ bool ParseList(Scanner& scanner, const ParseLimits&, CommandArguments* arguments
     list.extended = true;
     if (!ParseListSelection(scanner, &list) || !Argument(scanner)) return false;
   }
-  if (!ParseMailboxName(scanner, &list.reference) || !Argument(scanner) || !ParseListPatterns(scanner, &list)) {
+  if (!ParseMailboxName(scanner, &list.reference) || !Argument(scanner) ||
+      !ParseListPatterns(scanner, &list)) {
     return false;
   }
   if (scanner.Space() && !scanner.AtEnd()) {
@@ -286,7 +302,8 @@ bool ParseStatus(Scanner& scanner, const ParseLimits&, CommandArguments* argumen
 }
 
 bool ParseAppendPrefix(Scanner& scanner, AppendArguments* arguments) {
-  if (!Argument(scanner) || !ParseMailboxName(scanner, &arguments->mailbox) || !scanner.Space()) return false;
+  if (!Argument(scanner) || !ParseMailboxName(scanner, &arguments->mailbox) || !scanner.Space())
+    return false;
   if (scanner.Peek() == '(') {
     if (!ParseFlags(scanner, &arguments->flags) || !scanner.Space()) return false;
   }
@@ -308,7 +325,8 @@ bool ParseAppendWithoutLiteral(Scanner& scanner, const ParseLimits&, CommandArgu
 
 bool ParseExpunge(Scanner& scanner, const ParseLimits&, CommandArguments* arguments) {
   ExpungeArguments expunge;
-  if (scanner.Space() && !scanner.AtEnd() && !ParseSet(scanner, &expunge.uids.emplace())) return false;
+  if (scanner.Space() && !scanner.AtEnd() && !ParseSet(scanner, &expunge.uids.emplace()))
+    return false;
   *arguments = std::move(expunge);
   return End(scanner);
 }
@@ -316,7 +334,8 @@ bool ParseExpunge(Scanner& scanner, const ParseLimits&, CommandArguments* argume
 bool ParseFetch(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments) {
   FetchArguments fetch;
   if (!Argument(scanner) || !ParseSet(scanner, &fetch.set)) return false;
-  if (!Argument(scanner) || !ParseFetchItems(scanner, limits.fetch_items, &fetch.items)) return false;
+  if (!Argument(scanner) || !ParseFetchItems(scanner, limits.fetch_items, &fetch.items))
+    return false;
   *arguments = std::move(fetch);
   return End(scanner);
 }

@@ -1,5 +1,6 @@
-// The readers of commands' arguments, one for each row of command_table.cc: each takes all that follows the command's name and
-// returns false, with the reason in the scanner, when it is something else.
+// The readers of commands' arguments, one for each row of command_table.cc: each takes all that
+// follows the command's name and returns false, with the reason in the scanner, when it is
+// something else.
 #pragma once
 
 #include "lib/core/imap/command_table.h"
@@ -18,8 +19,10 @@ bool ParseRename(Scanner& scanner, const ParseLimits& limits, CommandArguments* 
 bool ParseList(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
 bool ParseLsub(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
 bool ParseStatus(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
-// ParseAppendWithoutLiteral is for an APPEND that ended without a message: always false, with the reason.
-bool ParseAppendWithoutLiteral(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
+// ParseAppendWithoutLiteral is for an APPEND that ended without a message: always false, with the
+// reason.
+bool ParseAppendWithoutLiteral(Scanner& scanner, const ParseLimits& limits,
+                               CommandArguments* arguments);
 bool ParseExpunge(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
 bool ParseSearch(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);
 bool ParseFetch(Scanner& scanner, const ParseLimits& limits, CommandArguments* arguments);

@@ -8,7 +8,8 @@ void ResponseWriter::Untagged(std::string_view line) {
   pending_.append("* ").append(line).append("\r\n");
 }
 
-void ResponseWriter::Condition(std::string_view condition, std::string_view code, std::string_view text) {
+void ResponseWriter::Condition(std::string_view condition, std::string_view code,
+                               std::string_view text) {
   pending_.append(condition).push_back(' ');
   if (!code.empty()) pending_.append("[").append(code).append("] ");
   // RFC 3501 §9, resp-text: the text is not empty.
@@ -16,7 +17,8 @@ void ResponseWriter::Condition(std::string_view condition, std::string_view code
   pending_.append("\r\n");
 }
 
-void ResponseWriter::UntaggedCondition(std::string_view condition, std::string_view code, std::string_view text) {
+void ResponseWriter::UntaggedCondition(std::string_view condition, std::string_view code,
+                                       std::string_view text) {
   pending_.append("* ");
   Condition(condition, code, text);
 }
@@ -27,7 +29,9 @@ void ResponseWriter::Tagged(std::string_view tag, std::string_view condition, st
   Condition(condition, code, text);
 }
 
-void ResponseWriter::Continuation(std::string_view text) { pending_.append("+ ").append(text).append("\r\n"); }
+void ResponseWriter::Continuation(std::string_view text) {
+  pending_.append("+ ").append(text).append("\r\n");
+}
 
 void ResponseWriter::Wrote(size_t n) {
   sent_ += n;

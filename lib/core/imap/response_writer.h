@@ -6,16 +6,18 @@
 
 namespace postern::imap {
 
-// ResponseWriter gathers responses until the driver has sent them. It has no bound of its own: who writes many watches
-// pending() and sends in between (see ServerSession).
+// ResponseWriter gathers responses until the driver has sent them. It has no bound of its own: who
+// writes many watches pending() and sends in between (see ServerSession).
 class ResponseWriter {
  public:
   // Untagged writes "* " `line` CRLF; `line` is protocol text without line ends outside literals.
   void Untagged(std::string_view line);
-  // UntaggedCondition writes "* OK [code] text", with `condition` "OK", "NO", "BAD" or "BYE"; `code` may be empty.
+  // UntaggedCondition writes "* OK [code] text", with `condition` "OK", "NO", "BAD" or "BYE";
+  // `code` may be empty.
   void UntaggedCondition(std::string_view condition, std::string_view code, std::string_view text);
   // Tagged writes "tag OK [code] text" with `condition` "OK", "NO" or "BAD".
-  void Tagged(std::string_view tag, std::string_view condition, std::string_view code, std::string_view text);
+  void Tagged(std::string_view tag, std::string_view condition, std::string_view code,
+              std::string_view text);
   // Continuation writes "+ text" (RFC 3501 §7.5).
   void Continuation(std::string_view text);
   // Raw writes octets as they are: the parts of a long FETCH response.

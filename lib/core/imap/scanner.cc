@@ -4,9 +4,11 @@
 
 namespace postern::imap {
 
-// RFC 3501 §9: atom-specials = "(" / ")" / "{" / SP / CTL / list-wildcards / quoted-specials / resp-specials.
+// RFC 3501 §9: atom-specials = "(" / ")" / "{" / SP / CTL / list-wildcards / quoted-specials /
+// resp-specials.
 bool IsAtomChar(char c) {
-  if (c <= 0x20 || c >= 0x7f) return false;  // CTL, SP and, as a signed char, everything above U+007F
+  if (c <= 0x20 || c >= 0x7f)
+    return false;  // CTL, SP and, as a signed char, everything above U+007F
   switch (c) {
     case '(':
     case ')':
@@ -15,10 +17,8 @@ bool IsAtomChar(char c) {
     case '*':
     case '"':
     case '\\':
-    case ']':
-      return false;
-    default:
-      return true;
+    case ']': return false;
+    default: return true;
   }
 }
 bool IsAStringChar(char c) { return IsAtomChar(c) || c == ']'; }
@@ -67,7 +67,8 @@ bool Scanner::Quoted(std::string* out) {
     char c = text_[position_++];
     if (c == '"') return true;
     if (c == '\\') {
-      // RFC 3501 §9, QUOTED-CHAR: only '"' and '\' are escaped. Others escape more; the octet itself is what they mean.
+      // RFC 3501 §9, QUOTED-CHAR: only '"' and '\' are escaped. Others escape more; the octet
+      // itself is what they mean.
       if (AtEnd()) break;
       c = text_[position_++];
     }

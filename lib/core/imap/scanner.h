@@ -1,4 +1,5 @@
-// Scanner: a cursor over one command, with the words that all of IMAP's grammar is made of (RFC 3501 §9).
+// Scanner: a cursor over one command, with the words that all of IMAP's grammar is made of (RFC
+// 3501 §9).
 #pragma once
 
 #include <cstdint>
@@ -9,13 +10,14 @@
 namespace postern::imap {
 
 // The character classes of RFC 3501 §9.
-bool IsAtomChar(char c);        // ATOM-CHAR
-bool IsAStringChar(char c);     // ASTRING-CHAR: ATOM-CHAR and ']'
-bool IsListChar(char c);        // list-char: ATOM-CHAR, wildcards and ']'
+bool IsAtomChar(char c);     // ATOM-CHAR
+bool IsAStringChar(char c);  // ASTRING-CHAR: ATOM-CHAR and ']'
+bool IsListChar(char c);     // list-char: ATOM-CHAR, wildcards and ']'
 
-// Scanner reads the octets of one command from left to right. Literals stand in the text as the wire had them: "{3}" CRLF and
-// three octets. Each step either takes what it names and returns true, or leaves the cursor where it was and returns false;
-// Fail records why, and the first reason is kept. The text must outlive the Scanner and every view it gives.
+// Scanner reads the octets of one command from left to right. Literals stand in the text as the
+// wire had them: "{3}" CRLF and three octets. Each step either takes what it names and returns
+// true, or leaves the cursor where it was and returns false; Fail records why, and the first reason
+// is kept. The text must outlive the Scanner and every view it gives.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text) {}
@@ -28,7 +30,8 @@ class Scanner {
 
   // Char takes `c`.
   bool Char(char c);
-  // Space takes one or more blanks. RFC 3501 §9 has exactly one; clients that send two are understood.
+  // Space takes one or more blanks. RFC 3501 §9 has exactly one; clients that send two are
+  // understood.
   bool Space();
   // SkipSpaces takes blanks if there are any.
   void SkipSpaces();
@@ -48,11 +51,13 @@ class Scanner {
   bool NonZeroNumber(uint32_t* out);
   bool Number64(uint64_t* out);
 
-  // Fail keeps `reason` (a literal) as the error unless there is one already, and returns false, so that a parser may leave
-  // with `return scanner.Fail("…")`.
+  // Fail keeps `reason` (a literal) as the error unless there is one already, and returns false, so
+  // that a parser may leave with `return scanner.Fail("…")`.
   bool Fail(std::string_view reason);
   // error is why the first step failed, or a general text.
-  std::string_view error() const { return error_.empty() ? std::string_view("the arguments are not understood") : error_; }
+  std::string_view error() const {
+    return error_.empty() ? std::string_view("the arguments are not understood") : error_;
+  }
 
  private:
   bool Literal(std::string* out);

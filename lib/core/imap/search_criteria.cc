@@ -15,7 +15,18 @@ using mailbox::SearchKey;
 using Kind = SearchKey::Kind;
 
 // What follows a key's name.
-enum class Argument : uint8_t { kNone, kString, kKeyword, kDate, kNumber, kNumber64, kUids, kHeader, kKey, kTwoKeys };
+enum class Argument : uint8_t {
+  kNone,
+  kString,
+  kKeyword,
+  kDate,
+  kNumber,
+  kNumber64,
+  kUids,
+  kHeader,
+  kKey,
+  kTwoKeys
+};
 
 // KeyRow is one key of RFC 3501 §6.4.4; an extension's key is a row.
 struct KeyRow {
@@ -70,9 +81,11 @@ bool IsSetChar(char c) { return IsAsciiDigit(c) || c == ':' || c == ',' || c == 
 
 class CriteriaReader {
  public:
-  CriteriaReader(Scanner& scanner, const SearchContext& context) : scanner_(scanner), context_(context) {}
+  CriteriaReader(Scanner& scanner, const SearchContext& context)
+      : scanner_(scanner), context_(context) {}
 
-  // Keys reads keys with blanks between, up to the end or a ')'; they hold together (RFC 3501 §6.4.4: AND).
+  // Keys reads keys with blanks between, up to the end or a ')'; they hold together (RFC 3501
+  // §6.4.4: AND).
   bool Keys(int depth, SearchKey* out) {
     std::vector<SearchKey> keys;
     do {
@@ -118,43 +131,40 @@ class CriteriaReader {
     if (row.argument == Argument::kNone) return true;
     if (!scanner_.Space()) return scanner_.Fail("an argument of a search key is missing");
     switch (row.argument) {
-      case Argument::kNone:
-        return true;
-      case Argument::kString:
-        return scanner_.AString(&out->text);
+      case Argument::kNone: return true;
+      case Argument::kString: return scanner_.AString(&out->text);
       case Argument::kKeyword: {
         std::string_view word;
         if (!scanner_.Atom(&word)) return false;
         out->text = std::string(word);
         return true;
       }
-      case Argument::kDate:
-        return Date(&out->number);
+      case Argument::kDate: return Date(&out->number);
       case Argument::kNumber: {
         uint32_t number = 0;
         if (!scanner_.Number(&number)) return false;
         out->number = number;
         return true;
       }
-      case Argument::kNumber64:
-        return scanner_.Number64(&out->number);
-      case Argument::kUids:
-        return Set(context_.largest_uid, &out->set);
+      case Argument::kNumber64: return scanner_.Number64(&out->number);
+      case Argument::kUids: return Set(context_.largest_uid, &out->set);
       case Argument::kHeader:
         return scanner_.AString(&out->field) &&
-               (scanner_.Space() || scanner_.Fail("an argument of HEADER is missing")) && scanner_.AString(&out->text);
-      case Argument::kKey:
-        return Key(depth + 1, &out->children.emplace_back());
+               (scanner_.Space() || scanner_.Fail("an argument of HEADER is missing")) &&
+               scanner_.AString(&out->text);
+      case Argument::kKey: return Key(depth + 1, &out->children.emplace_back());
       case Argument::kTwoKeys:
         out->children.resize(2);
         return Key(depth + 1, &out->children[0]) &&
-               (scanner_.Space() || scanner_.Fail("OR takes two keys")) && Key(depth + 1, &out->children[1]);
+               (scanner_.Space() || scanner_.Fail("OR takes two keys")) &&
+               Key(depth + 1, &out->children[1]);
     }
     return false;
   }
 
   bool Set(uint32_t largest, mailbox::UidSet* set) {
-    std::optional<mailbox::UidSet> parsed = mailbox::ParseUidSet(scanner_.While(IsSetChar), largest);
+    std::optional<mailbox::UidSet> parsed =
+        mailbox::ParseUidSet(scanner_.While(IsSetChar), largest);
     if (!parsed) return scanner_.Fail("a sequence set was expected");
     *set = std::move(*parsed);
     return true;

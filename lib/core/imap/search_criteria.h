@@ -14,14 +14,17 @@ class Scanner;
 
 // SearchContext is what criteria are read against.
 struct SearchContext {
-  uint32_t largest_number = 0;  // what "*" is among message numbers: how many messages the session knows of
-  uint32_t largest_uid = 0;     // and among UIDs
-  int depth_limit = 32;         // parentheses, NOT and OR inside one another
+  uint32_t largest_number =
+      0;  // what "*" is among message numbers: how many messages the session knows of
+  uint32_t largest_uid = 0;  // and among UIDs
+  int depth_limit = 32;      // parentheses, NOT and OR inside one another
   size_t keys_limit = 1000;
 };
 
-// ParseSearchCriteria reads all of `text`: an optional CHARSET and one or more keys. kInvalidArgument is a syntax error (BAD),
-// with the reason; kUnimplemented is a charset that is not known (NO [BADCHARSET], RFC 3501 §6.4.4: US-ASCII and UTF-8 are).
-StatusOr<mailbox::SearchKey> ParseSearchCriteria(std::string_view text, const SearchContext& context);
+// ParseSearchCriteria reads all of `text`: an optional CHARSET and one or more keys.
+// kInvalidArgument is a syntax error (BAD), with the reason; kUnimplemented is a charset that is
+// not known (NO [BADCHARSET], RFC 3501 §6.4.4: US-ASCII and UTF-8 are).
+StatusOr<mailbox::SearchKey> ParseSearchCriteria(std::string_view text,
+                                                 const SearchContext& context);
 
 }  // namespace postern::imap

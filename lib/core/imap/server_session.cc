@@ -13,12 +13,9 @@ namespace {
 
 std::string_view ConditionName(Condition condition) {
   switch (condition) {
-    case Condition::kOk:
-      return "OK";
-    case Condition::kNo:
-      return "NO";
-    case Condition::kBad:
-      return "BAD";
+    case Condition::kOk: return "OK";
+    case Condition::kNo: return "NO";
+    case Condition::kBad: return "BAD";
   }
   return "BAD";
 }
@@ -32,13 +29,16 @@ std::string_view TagOf(std::string_view text, size_t limit_bytes) {
   return tag.size() <= limit_bytes ? tag : std::string_view();
 }
 
-// A browser that was talked into posting to this port puts commands into the body of its request; the session ends at the
-// request line, before them. No IMAP command has a name that begins with '/', '*' or "http:".
+// A browser that was talked into posting to this port puts commands into the body of its request;
+// the session ends at the request line, before them. No IMAP command has a name that begins with
+// '/', '*' or "http:".
 bool IsHttpRequest(std::string_view text) {
-  constexpr std::string_view kMethods[] = {"GET",     "POST",  "PUT",   "HEAD", "OPTIONS",
+  constexpr std::string_view kMethods[] = {"GET",     "POST",  "PUT",   "HEAD",  "OPTIONS",
                                            "CONNECT", "TRACE", "PATCH", "DELETE"};
   for (std::string_view method : kMethods) {
-    if (!StartsWithIgnoreCase(text, method) || text.size() <= method.size() || text[method.size()] != ' ') continue;
+    if (!StartsWithIgnoreCase(text, method) || text.size() <= method.size() ||
+        text[method.size()] != ' ')
+      continue;
     const std::string_view target = text.substr(method.size() + 1);
     if (StartsWithIgnoreCase(target, "/") || StartsWithIgnoreCase(target, "*") ||
         StartsWithIgnoreCase(target, "http") || target.find(" HTTP/") != std::string_view::npos) {
@@ -90,8 +90,7 @@ Event ServerSession::NextEvent(Instant now) {
       case Phase::kIdling:
       case Phase::kAppendTail:
       case Phase::kAppendData:
-      case Phase::kAppendSkip:
-        break;
+      case Phase::kAppendSkip: break;
     }
     if (input_.empty() && !(append_left_ == 0 && phase_ == Phase::kAppendData)) {
       if (end_of_input_) {
@@ -116,14 +115,10 @@ std::optional<Event> ServerSession::Read(Instant now) {
   if (progress == CommandReader::Progress::kNeedInput) return std::nullopt;
   if (progress == CommandReader::Progress::kCommand) {
     switch (phase_) {
-      case Phase::kSaslResponse:
-        return OnSaslLine();
-      case Phase::kIdling:
-        return OnIdleLine();
-      case Phase::kAppendTail:
-        return OnAppendTail(reader_.text().empty() && !append_refused_);
-      default:
-        return OnCommandText(reader_.text(), now);
+      case Phase::kSaslResponse: return OnSaslLine();
+      case Phase::kIdling: return OnIdleLine();
+      case Phase::kAppendTail: return OnAppendTail(reader_.text().empty() && !append_refused_);
+      default: return OnCommandText(reader_.text(), now);
     }
   }
   if (progress == CommandReader::Progress::kLiteral) return OnLiteral(reader_.literal());
@@ -131,16 +126,18 @@ std::optional<Event> ServerSession::Read(Instant now) {
 }
 
 bool ServerSession::LooksLikeTls() {
-  // A handshake record of TLS begins with 22, the hello of SSL 2 with the top bit (RFC 8446 §5.1, RFC 5246 appendix E.2);
-  // a tag begins with neither.
+  // A handshake record of TLS begins with 22, the hello of SSL 2 with the top bit (RFC 8446 §5.1,
+  // RFC 5246 appendix E.2); a tag begins with neither.
   const char first = input_.View()[0];
   return first == 0x16 || !IsAscii(first);
 }
 
 std::optional<Event> ServerSession::OnBrokenLine(CommandReader::Progress progress) {
-  const std::string tag(has_command_ ? std::string_view(command_.tag) : TagOf(reader_.text(), options_.tag_limit_bytes));
+  const std::string tag(has_command_ ? std::string_view(command_.tag)
+                                     : TagOf(reader_.text(), options_.tag_limit_bytes));
   const bool bad_octet = progress == CommandReader::Progress::kBadOctet;
-  // Octets that the client has sent without waiting cannot be told from commands; before login nobody gets a second chance.
+  // Octets that the client has sent without waiting cannot be told from commands; before login
+  // nobody gets a second chance.
   const bool fatal = progress == CommandReader::Progress::kTooLongLiteral ||
                      (!bad_octet && state_ == State::kNotAuthenticated);
   if (fatal) {
@@ -163,7 +160,8 @@ std::optional<Event> ServerSession::OnCommandText(std::string_view text, Instant
   }
   Scanner scanner(text);
   const std::string tag(scanner.While(IsTagChar));
-  if (tag.empty() || tag.size() > options_.tag_limit_bytes || !(scanner.AtEnd() || scanner.Peek() == ' ')) {
+  if (tag.empty() || tag.size() > options_.tag_limit_bytes ||
+      !(scanner.AtEnd() || scanner.Peek() == ' ')) {
     Bad("", "The tag is not well formed");
     return std::nullopt;
   }
@@ -185,7 +183,8 @@ std::optional<Event> ServerSession::OnCommandText(std::string_view text, Instant
   command_.kind = row->kind;
   command_.uid = uid;
   command_.arguments = NoArguments{};
-  const ParseLimits limits{options_.fetch_items_limit, options_.search_depth_limit, options_.search_keys_limit};
+  const ParseLimits limits{options_.fetch_items_limit, options_.search_depth_limit,
+                           options_.search_keys_limit};
   if (!row->parse(scanner, limits, &command_.arguments)) {
     Bad(tag, StrCat(row->name, ": ", scanner.error()));
     return std::nullopt;
@@ -279,8 +278,7 @@ void ServerSession::Finish(const Completion& completion) {
     case CommandKind::kUnselect:
       if (ok) state_ = State::kAuthenticated;
       break;
-    default:
-      break;
+    default: break;
   }
   if (std::exchange(idle_broken_, false)) {
     Reply(Completion::Bad("DONE was expected"));
@@ -320,10 +318,8 @@ Instant ServerSession::NextDeadline() const {
     case Phase::kClosed:
     case Phase::kAwaitAuth:
     case Phase::kAwaitFinish:
-    case Phase::kAwaitAppend:
-      return Instant::Never();
-    default:
-      break;
+    case Phase::kAwaitAppend: return Instant::Never();
+    default: break;
   }
   return state_ == State::kNotAuthenticated ? login_deadline_ : last_input_ + options_.autologout;
 }
@@ -339,7 +335,8 @@ bool ServerSession::enabled(std::string_view extension) const {
 }
 
 void ServerSession::Reply(const Completion& completion) {
-  writer_.Tagged(command_.tag, ConditionName(completion.condition), completion.code, completion.text);
+  writer_.Tagged(command_.tag, ConditionName(completion.condition), completion.code,
+                 completion.text);
   if (completion.condition == Condition::kOk) bad_commands_ = 0;
   NextCommand();
 }
@@ -370,7 +367,8 @@ void ServerSession::Close(std::string_view reason) {
 }
 
 size_t ServerSession::CommandLimit() const {
-  return state_ == State::kNotAuthenticated ? options_.command_limit_before_login_bytes : options_.command_limit_bytes;
+  return state_ == State::kNotAuthenticated ? options_.command_limit_before_login_bytes
+                                            : options_.command_limit_bytes;
 }
 
 std::string ServerSession::Capabilities() const {

@@ -1,5 +1,5 @@
-// The commands that the session answers itself (capabilities, identity, TLS, the exchange of AUTHENTICATE), and the stages of
-// APPEND; the rest goes to the driver.
+// The commands that the session answers itself (capabilities, identity, TLS, the exchange of
+// AUTHENTICATE), and the stages of APPEND; the rest goes to the driver.
 #include <algorithm>
 #include <utility>
 
@@ -23,16 +23,11 @@ std::optional<Event> ServerSession::Dispatch() {
       Reply(Completion::Ok("LOGOUT completed"));
       Close("logout");
       return std::nullopt;
-    case CommandKind::kId:
-      return RunId();
-    case CommandKind::kEnable:
-      return RunEnable();
-    case CommandKind::kStartTls:
-      return RunStartTls();
-    case CommandKind::kAuthenticate:
-      return BeginAuthenticate();
-    case CommandKind::kLogin:
-      return RunLogin();
+    case CommandKind::kId: return RunId();
+    case CommandKind::kEnable: return RunEnable();
+    case CommandKind::kStartTls: return RunStartTls();
+    case CommandKind::kAuthenticate: return BeginAuthenticate();
+    case CommandKind::kLogin: return RunLogin();
     case CommandKind::kNoop:
       if (state_ != State::kNotAuthenticated) break;
       Reply(Completion::Ok("NOOP completed"));
@@ -45,8 +40,7 @@ std::optional<Event> ServerSession::Dispatch() {
       event.command = &command_;
       return event;
     }
-    default:
-      break;
+    default: break;
   }
   phase_ = Phase::kAwaitFinish;
   Event event;
@@ -83,7 +77,8 @@ std::optional<Event> ServerSession::RunStartTls() {
     return std::nullopt;
   }
   writer_.Tagged(command_.tag, "OK", "", "Begin TLS negotiation now");
-  // What the client sent behind the command came in the clear: it is dropped, here and until the handshake is done.
+  // What the client sent behind the command came in the clear: it is dropped, here and until the
+  // handshake is done.
   input_.Clear();
   reader_.Clear();
   phase_ = Phase::kStartTls;
@@ -159,9 +154,10 @@ std::optional<Event> ServerSession::AskCredentials(std::string_view mechanism) {
   return event;
 }
 
-// A literal belongs to APPEND's message when all that APPEND takes before it is there (RFC 3501 §6.3.11). Else it is a string
-// of a command like any other, APPEND's mailbox name included.
-bool ServerSession::BeginAppend(const CommandReader::Literal& literal, std::optional<Event>* event) {
+// A literal belongs to APPEND's message when all that APPEND takes before it is there (RFC 3501
+// §6.3.11). Else it is a string of a command like any other, APPEND's mailbox name included.
+bool ServerSession::BeginAppend(const CommandReader::Literal& literal,
+                                std::optional<Event>* event) {
   Scanner scanner(reader_.text());
   const std::string_view tag = scanner.While([](char c) { return IsAStringChar(c) && c != '+'; });
   bool uid = false;
@@ -252,7 +248,8 @@ std::optional<Event> ServerSession::OnAppendTail(bool good) {
     return event;
   }
   if (append_refused_) {
-    // Refused before it came: answered then. Refused for a NUL: answered now, in step with what the client sent.
+    // Refused before it came: answered then. Refused for a NUL: answered now, in step with what the
+    // client sent.
     if (std::exchange(append_nul_, false)) {
       Reply(Completion::No("The message holds a NUL"));
     } else {

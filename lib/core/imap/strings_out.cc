@@ -12,7 +12,8 @@ constexpr size_t kMaxQuotedBytes = 1000;  // RFC 2683 §3.2.1.5: lines stay with
 
 bool FitsQuoted(std::string_view s) {
   if (s.size() > kMaxQuotedBytes) return false;
-  return std::all_of(s.begin(), s.end(), [](char c) { return IsAscii(c) && c != '\0' && c != '\r' && c != '\n'; });
+  return std::all_of(s.begin(), s.end(),
+                     [](char c) { return IsAscii(c) && c != '\0' && c != '\r' && c != '\n'; });
 }
 
 }  // namespace

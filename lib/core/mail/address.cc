@@ -37,7 +37,8 @@ struct Cursor {
 // ReadLocalPart reads Local-part of RFC 5321 §4.1.2, leaving the cursor behind it.
 Status ReadLocalPart(Cursor& cursor, std::string& out) {
   if (cursor.Skip('"')) {
-    // Quoted-string = DQUOTE *QcontentSMTP DQUOTE: printable ASCII, a backslash before any of it, and UTF-8.
+    // Quoted-string = DQUOTE *QcontentSMTP DQUOTE: printable ASCII, a backslash before any of it,
+    // and UTF-8.
     while (true) {
       if (cursor.AtEnd()) return InvalidArgument("the quoted local part has no closing quote");
       char c = cursor.text[cursor.at++];
@@ -45,13 +46,15 @@ Status ReadLocalPart(Cursor& cursor, std::string& out) {
       if (c == '\\') {
         if (cursor.AtEnd()) return InvalidArgument("the quoted local part has no closing quote");
         c = cursor.text[cursor.at++];
-        if (!IsAsciiPrintable(c)) return InvalidArgument("a character after \"\\\" may not be quoted");
+        if (!IsAsciiPrintable(c))
+          return InvalidArgument("a character after \"\\\" may not be quoted");
       } else if (IsAscii(c) && !IsAsciiPrintable(c)) {
         return InvalidArgument("a control character in the local part");
       }
       out.push_back(c);
     }
-    // RFC 5321 §4.1.2 allows "" alone; nothing in the world is called that, and we could not tell it from no local part.
+    // RFC 5321 §4.1.2 allows "" alone; nothing in the world is called that, and we could not tell
+    // it from no local part.
     if (out.empty()) return InvalidArgument("the local part is empty");
     return OkStatus();
   }
@@ -65,7 +68,8 @@ Status ReadLocalPart(Cursor& cursor, std::string& out) {
 }
 
 // ReadDomain reads Domain or address-literal up to one of `stops` or the end.
-Status ReadDomain(Cursor& cursor, std::string_view stops, const AddressOptions& options, std::string& out) {
+Status ReadDomain(Cursor& cursor, std::string_view stops, const AddressOptions& options,
+                  std::string& out) {
   const size_t start = cursor.at;
   if (cursor.Next('[')) {
     const size_t close = cursor.text.find(']', start);
@@ -73,7 +77,8 @@ Status ReadDomain(Cursor& cursor, std::string_view stops, const AddressOptions& 
     cursor.at = close + 1;
     Address literal;
     literal.domain = AsciiLower(cursor.text.substr(start, cursor.at - start));
-    if (!literal.DomainLiteral().has_value()) return InvalidArgument("the address literal is not an IP address");
+    if (!literal.DomainLiteral().has_value())
+      return InvalidArgument("the address literal is not an IP address");
     out = std::move(literal.domain);
     return OkStatus();
   }
@@ -81,14 +86,16 @@ Status ReadDomain(Cursor& cursor, std::string_view stops, const AddressOptions& 
   const std::string_view name = cursor.text.substr(start, cursor.at - start);
   if (name.empty()) return InvalidArgument("the domain is empty");
   if (name.size() > kMaxDomainBytes) return InvalidArgument("the domain is longer than 255 octets");
-  if (!IsValidDomainName(name, options.allow_utf8)) return InvalidArgument("the domain is not a domain name");
+  if (!IsValidDomainName(name, options.allow_utf8))
+    return InvalidArgument("the domain is not a domain name");
   // U-labels are compared in their mapped form (RFC 5891 §4.2.1 asks for it to be so already).
   out = IsAscii(name) ? AsciiLower(name) : DomainToUnicode(name);
   return OkStatus();
 }
 
 // ReadMailbox reads Local-part "@" ( Domain / address-literal ).
-StatusOr<Address> ReadMailbox(Cursor& cursor, std::string_view stops, const AddressOptions& options) {
+StatusOr<Address> ReadMailbox(Cursor& cursor, std::string_view stops,
+                              const AddressOptions& options) {
   Address address;
   POSTERN_RETURN_IF_ERROR(ReadLocalPart(cursor, address.local_part));
   // RFC 5321 §4.5.3.1.1
@@ -104,10 +111,13 @@ StatusOr<Address> ReadMailbox(Cursor& cursor, std::string_view stops, const Addr
   } else if (cursor.AtEnd() || stops.find(cursor.text[cursor.at]) != std::string_view::npos) {
     if (!options.allow_no_domain) return InvalidArgument("there is no domain");
   } else {
-    return InvalidArgument(StrCat("\"", Escape(cursor.text.substr(cursor.at, 1)), "\" may not stand in a local part"));
+    return InvalidArgument(
+        StrCat("\"", Escape(cursor.text.substr(cursor.at, 1)), "\" may not stand in a local part"));
   }
-  // RFC 5321 §4.5.3.1.3: with the angle brackets a path has at most 256 octets; a source route that is dropped does not count.
-  if (address.ToString().size() + 2 > kMaxPathBytes) return InvalidArgument("the address is longer than 254 octets");
+  // RFC 5321 §4.5.3.1.3: with the angle brackets a path has at most 256 octets; a source route that
+  // is dropped does not count.
+  if (address.ToString().size() + 2 > kMaxPathBytes)
+    return InvalidArgument("the address is longer than 254 octets");
   return address;
 }
 
@@ -118,7 +128,8 @@ bool Address::IsInternational() const { return !IsAscii(local_part) || !IsAscii(
 std::optional<IpAddress> Address::DomainLiteral() const {
   if (domain.size() < 3 || domain.front() != '[' || domain.back() != ']') return std::nullopt;
   std::string_view text = std::string_view(domain).substr(1, domain.size() - 2);
-  // RFC 5321 §4.1.3: IPv6-address-literal = "IPv6:" IPv6-addr; without the tag it is IPv4 in dotted form.
+  // RFC 5321 §4.1.3: IPv6-address-literal = "IPv6:" IPv6-addr; without the tag it is IPv4 in dotted
+  // form.
   const bool tagged = StartsWithIgnoreCase(text, "IPv6:");
   if (tagged) text.remove_prefix(5);
   if ((text.find(':') != std::string_view::npos) != tagged) return std::nullopt;
@@ -139,8 +150,10 @@ std::string Address::ToString() const {
     out.push_back('"');
   }
   if (domain.empty()) return out;
-  // The tag of a literal is written as RFC 5321 §4.1.3 writes it: not every receiver knows that its case does not matter.
-  if (domain.compare(0, 6, "[ipv6:") == 0) return StrCat(out, "@[IPv6:", std::string_view(domain).substr(6));
+  // The tag of a literal is written as RFC 5321 §4.1.3 writes it: not every receiver knows that its
+  // case does not matter.
+  if (domain.compare(0, 6, "[ipv6:") == 0)
+    return StrCat(out, "@[IPv6:", std::string_view(domain).substr(6));
   return StrCat(out, "@", domain);
 }
 

@@ -10,8 +10,9 @@ namespace {
 constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr uint32_t kBad = 0xFF000000;
 
-// Four tables, one for each place in a group, give the bits of a character where they belong in the 24-bit value; kBad marks
-// what is not in the alphabet, so one OR over four look-ups tells both the value and whether it is one.
+// Four tables, one for each place in a group, give the bits of a character where they belong in the
+// 24-bit value; kBad marks what is not in the alphabet, so one OR over four look-ups tells both the
+// value and whether it is one.
 struct DecodeTables {
   std::array<std::array<uint32_t, 256>, 4> place;
 };
@@ -102,10 +103,12 @@ std::optional<std::string> Base64Decode(std::string_view text) {
     Put3(to, value);
   }
   if (padding > 0) {
-    const unsigned char tail[4] = {p[0], p[1], padding == 2 ? static_cast<unsigned char>('A') : p[2], 'A'};
+    const unsigned char tail[4] = {p[0], p[1],
+                                   padding == 2 ? static_cast<unsigned char>('A') : p[2], 'A'};
     const uint32_t value = Group(tail);
     if ((value & kBad) != 0) return std::nullopt;
-    // RFC 4648 §3.5: the bits that the padding leaves over are zero, or two texts would mean the same.
+    // RFC 4648 §3.5: the bits that the padding leaves over are zero, or two texts would mean the
+    // same.
     if ((value & (padding == 2 ? 0xFFFFu : 0xFFu)) != 0) return std::nullopt;
     Put3(to, value);
     out.resize(out.size() - padding);
@@ -137,7 +140,8 @@ bool Base64DecodeLenient(std::string_view text, std::string& out) {
     const unsigned char c = *p++;
     const uint32_t value = kTables.place[3][c];
     if ((value & kBad) == 0) {
-      // RFC 2045 §6.8: padding ends the data; more after it is another value glued on, which people want to see.
+      // RFC 2045 §6.8: padding ends the data; more after it is another value glued on, which people
+      // want to see.
       if (padded) clean = padded = false;
       bits = bits << 6 | value;
       if (++count == 4) {

@@ -12,21 +12,25 @@
 namespace postern::mail {
 namespace {
 
-constexpr std::string_view kMonths[] = {"january", "february", "march",     "april",   "may",      "june",
-                                        "july",    "august",   "september", "october", "november", "december"};
-constexpr std::string_view kWeekdays[] = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"};
+constexpr std::string_view kMonths[] = {"january",   "february", "march",    "april",
+                                        "may",       "june",     "july",     "august",
+                                        "september", "october",  "november", "december"};
+constexpr std::string_view kWeekdays[] = {"monday", "tuesday",  "wednesday", "thursday",
+                                          "friday", "saturday", "sunday"};
 
 struct NamedZone {
   std::string_view name;
   int offset_minutes;
 };
-// RFC 5322 §4.3 defines the zones of North America, UT and GMT. The others are those that mean one thing only in the mail of
-// the world; every other name counts as "-0000".
+// RFC 5322 §4.3 defines the zones of North America, UT and GMT. The others are those that mean one
+// thing only in the mail of the world; every other name counts as "-0000".
 constexpr NamedZone kZones[] = {
-    {"ut", 0},     {"gmt", 0},    {"utc", 0},   {"z", 0},     {"est", -300}, {"edt", -240}, {"cst", -360}, {"cdt", -300},
-    {"mst", -420}, {"mdt", -360}, {"pst", -480}, {"pdt", -420}, {"wet", 0},    {"west", 60},  {"cet", 60},   {"cest", 120},
-    {"met", 60},   {"mest", 120}, {"mez", 60},  {"eet", 120}, {"eest", 180}, {"msk", 180},  {"jst", 540},  {"kst", 540},
-    {"hst", -600}, {"akst", -540}, {"akdt", -480}, {"nzst", 720}, {"nzdt", 780}, {"aest", 600}, {"aedt", 660}, {"sast", 120},
+    {"ut", 0},     {"gmt", 0},     {"utc", 0},     {"z", 0},      {"est", -300}, {"edt", -240},
+    {"cst", -360}, {"cdt", -300},  {"mst", -420},  {"mdt", -360}, {"pst", -480}, {"pdt", -420},
+    {"wet", 0},    {"west", 60},   {"cet", 60},    {"cest", 120}, {"met", 60},   {"mest", 120},
+    {"mez", 60},   {"eet", 120},   {"eest", 180},  {"msk", 180},  {"jst", 540},  {"kst", 540},
+    {"hst", -600}, {"akst", -540}, {"akdt", -480}, {"nzst", 720}, {"nzdt", 780}, {"aest", 600},
+    {"aedt", 660}, {"sast", 120},
 };
 
 // Token is a run of digits, a run of letters, or one other character.
@@ -39,7 +43,8 @@ struct Token {
 // Date-times have about fifteen tokens; what comes after this many is not part of one.
 constexpr size_t kMaxTokens = 32;
 
-// Tokens cuts the text; blanks and comments only separate (CFWS of RFC 5322 §3.2.2, nested to any depth without recursion).
+// Tokens cuts the text; blanks and comments only separate (CFWS of RFC 5322 §3.2.2, nested to any
+// depth without recursion).
 class Tokens {
  public:
   explicit Tokens(std::string_view text) {
@@ -51,14 +56,16 @@ class Tokens {
       } else if (IsAsciiDigit(c)) {
         const size_t start = i;
         int value = 0;
-        for (; i < text.size() && IsAsciiDigit(text[i]); ++i) value = std::min(value * 10 + (text[i] - '0'), 99999999);
+        for (; i < text.size() && IsAsciiDigit(text[i]); ++i)
+          value = std::min(value * 10 + (text[i] - '0'), 99999999);
         Add({Token::kNumber, text.substr(start, i - start), value});
       } else if (IsAsciiAlpha(c)) {
         const size_t start = i;
         while (i < text.size() && IsAsciiAlpha(text[i])) ++i;
         Add({Token::kWord, text.substr(start, i - start), 0});
       } else {
-        if (c != ' ' && c != '\t' && c != '\r' && c != '\n') Add({Token::kMark, text.substr(i, 1), 0});
+        if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+          Add({Token::kMark, text.substr(i, 1), 0});
         ++i;
       }
     }
@@ -98,7 +105,8 @@ class Tokens {
   size_t at_ = 0;
 };
 
-// NameIndex finds a word that is a name or begins with its first three letters and is a prefix of it; -1 when there is none.
+// NameIndex finds a word that is a name or begins with its first three letters and is a prefix of
+// it; -1 when there is none.
 template <size_t N>
 int NameIndex(const std::string_view (&names)[N], std::string_view word) {
   if (word.size() < 3) return -1;
@@ -118,7 +126,8 @@ struct Parts {
 };
 
 int FullYear(const Token& token) {
-  // RFC 5322 §4.3: two digits below 50 are 2000 to 2049, other two and all three digits count from 1900.
+  // RFC 5322 §4.3: two digits below 50 are 2000 to 2049, other two and all three digits count from
+  // 1900.
   if (token.text.size() <= 2) return token.value + (token.value < 50 ? 2000 : 1900);
   if (token.text.size() == 3) return token.value + 1900;
   return token.value;
@@ -126,7 +135,8 @@ int FullYear(const Token& token) {
 
 bool ReadTime(Tokens& tokens, Parts& parts) {
   const char mark = tokens.IsMark(':', 1) ? ':' : '.';
-  if (tokens.Peek().kind != Token::kNumber || !tokens.IsMark(mark, 1) || tokens.Peek(2).kind != Token::kNumber) {
+  if (tokens.Peek().kind != Token::kNumber || !tokens.IsMark(mark, 1) ||
+      tokens.Peek(2).kind != Token::kNumber) {
     return false;
   }
   parts.hour = tokens.Peek().value;
@@ -190,10 +200,12 @@ void ReadZone(Tokens& tokens, Parts& parts) {
   parts.zone_unknown = true;
 }
 
-// ReadDay reads day, month and year in one of the orders that mail has; the time of asctime's order comes along.
+// ReadDay reads day, month and year in one of the orders that mail has; the time of asctime's order
+// comes along.
 bool ReadDay(Tokens& tokens, Parts& parts) {
   const auto skip_marks = [&tokens] {
-    while (tokens.IsMark('-') || tokens.IsMark(',') || tokens.IsMark('.') || tokens.IsMark('/')) tokens.Skip();
+    while (tokens.IsMark('-') || tokens.IsMark(',') || tokens.IsMark('.') || tokens.IsMark('/'))
+      tokens.Skip();
   };
   if (tokens.Peek().kind == Token::kWord) {
     // "Sep  6 11:12:13 [PDT] 1999"
@@ -214,14 +226,16 @@ bool ReadDay(Tokens& tokens, Parts& parts) {
     return true;
   }
   if (tokens.Peek().kind != Token::kNumber) return false;
-  if (tokens.Peek().text.size() == 4 && tokens.IsMark('-', 1) && tokens.Peek(2).kind == Token::kNumber &&
-      tokens.IsMark('-', 3) && tokens.Peek(4).kind == Token::kNumber) {
+  if (tokens.Peek().text.size() == 4 && tokens.IsMark('-', 1) &&
+      tokens.Peek(2).kind == Token::kNumber && tokens.IsMark('-', 3) &&
+      tokens.Peek(4).kind == Token::kNumber) {
     // ISO 8601, which some programs write: "2021-07-01T10:52:37Z"
     parts.year = tokens.Peek().value;
     parts.month = tokens.Peek(2).value;
     parts.day = tokens.Peek(4).value;
     tokens.Skip(5);
-    if (tokens.Peek().kind == Token::kWord && EqualsIgnoreCase(tokens.Peek().text, "T")) tokens.Skip();
+    if (tokens.Peek().kind == Token::kWord && EqualsIgnoreCase(tokens.Peek().text, "T"))
+      tokens.Skip();
     return true;
   }
   parts.day = tokens.Peek().value;
@@ -241,7 +255,8 @@ bool ReadDay(Tokens& tokens, Parts& parts) {
 }  // namespace
 
 int64_t MailDate::LocalDay() const {
-  return absl::ToCivilDay(time + absl::Minutes(offset_minutes), absl::UTCTimeZone()) - absl::CivilDay(1970, 1, 1);
+  return absl::ToCivilDay(time + absl::Minutes(offset_minutes), absl::UTCTimeZone()) -
+         absl::CivilDay(1970, 1, 1);
 }
 
 StatusOr<MailDate> ParseDate(std::string_view text) {
@@ -249,7 +264,8 @@ StatusOr<MailDate> ParseDate(std::string_view text) {
   Parts parts;
   if (tokens.Peek().kind == Token::kEnd) return InvalidArgument("the date is empty");
   if (tokens.Peek().kind == Token::kWord && NameIndex(kMonths, tokens.Peek().text) < 0) {
-    // The weekday adds nothing, so a wrong or foreign one is passed over, as any word before the day is.
+    // The weekday adds nothing, so a wrong or foreign one is passed over, as any word before the
+    // day is.
     tokens.Skip();
     tokens.SkipMark('.');
   } else if (tokens.Peek().kind == Token::kWord && NameIndex(kWeekdays, tokens.Peek().text) >= 0) {
@@ -268,10 +284,13 @@ StatusOr<MailDate> ParseDate(std::string_view text) {
 
   if (parts.year < 1 || parts.year > 9999) return InvalidArgument("the year is out of range");
   const absl::CivilDay day(parts.year, parts.month, parts.day);
-  if (day.month() != parts.month || day.day() != parts.day) return InvalidArgument("there is no such day");
+  if (day.month() != parts.month || day.day() != parts.day)
+    return InvalidArgument("there is no such day");
   // RFC 5322 §3.3: seconds go to 60, for leap seconds.
-  if (parts.hour > 23 || parts.minute > 59 || parts.second > 60) return InvalidArgument("there is no such time of day");
-  const absl::CivilSecond local(parts.year, parts.month, parts.day, parts.hour, parts.minute, parts.second);
+  if (parts.hour > 23 || parts.minute > 59 || parts.second > 60)
+    return InvalidArgument("there is no such time of day");
+  const absl::CivilSecond local(parts.year, parts.month, parts.day, parts.hour, parts.minute,
+                                parts.second);
   MailDate date;
   date.time = absl::FromCivil(local, absl::UTCTimeZone()) - absl::Minutes(parts.offset_minutes);
   date.offset_minutes = parts.offset_minutes;
@@ -286,15 +305,17 @@ std::string FormatDate(WallTime time, int offset_minutes) {
   const WallTime latest = absl::FromCivil(absl::CivilSecond(9999, 12, 30), absl::UTCTimeZone());
   offset_minutes = std::clamp(offset_minutes, -5999, 5999);
   time = std::clamp(time, earliest, latest);
-  const absl::CivilSecond s = absl::ToCivilSecond(time + absl::Minutes(offset_minutes), absl::UTCTimeZone());
+  const absl::CivilSecond s =
+      absl::ToCivilSecond(time + absl::Minutes(offset_minutes), absl::UTCTimeZone());
   const auto two = [](int value) {
     return std::string{static_cast<char>('0' + value / 10), static_cast<char>('0' + value % 10)};
   };
   const size_t weekday = static_cast<size_t>(absl::GetWeekday(absl::CivilDay(s)));
   const int zone = offset_minutes < 0 ? -offset_minutes : offset_minutes;
-  return StrCat(kDayNames.substr(weekday * 3, 3), ", ", s.day(), " ", kMonthNames.substr(static_cast<size_t>(s.month() - 1) * 3, 3),
-                " ", s.year(), " ", two(s.hour()), ":", two(s.minute()), ":", two(s.second()), offset_minutes < 0 ? " -" : " +",
-                two(zone / 60), two(zone % 60));
+  return StrCat(kDayNames.substr(weekday * 3, 3), ", ", s.day(), " ",
+                kMonthNames.substr(static_cast<size_t>(s.month() - 1) * 3, 3), " ", s.year(), " ",
+                two(s.hour()), ":", two(s.minute()), ":", two(s.second()),
+                offset_minutes < 0 ? " -" : " +", two(zone / 60), two(zone % 60));
 }
 
 }  // namespace postern::mail

@@ -63,8 +63,10 @@ std::string Reply::ToWire() const {
 StatusOr<Reply> Reply::FromText(std::string_view text, bool any_class) {
   text = Trim(text);
   const std::optional<uint64_t> code = ParseUint(text.substr(0, 3), 599);
-  if (!code.has_value() || text.size() < 3 || *code < (any_class ? 200u : 400u) || (text.size() > 3 && text[3] != ' ')) {
-    return InvalidArgument(StrCat("\"", Escape(text), "\" does not start with a reply code ", any_class ? "(2xx to 5xx)" : "(4xx or 5xx)"));
+  if (!code.has_value() || text.size() < 3 || *code < (any_class ? 200u : 400u) ||
+      (text.size() > 3 && text[3] != ' ')) {
+    return InvalidArgument(StrCat("\"", Escape(text), "\" does not start with a reply code ",
+                                  any_class ? "(2xx to 5xx)" : "(4xx or 5xx)"));
   }
   text = Trim(text.substr(3));
   const size_t blank = text.find(' ');

@@ -22,14 +22,16 @@ struct EnhancedStatus {
   friend bool operator==(const EnhancedStatus&, const EnhancedStatus&) = default;
 };
 
-// Reply is a reply code, an enhanced status and text of one or more lines, without CR, LF or the code in them.
+// Reply is a reply code, an enhanced status and text of one or more lines, without CR, LF or the
+// code in them.
 struct Reply {
   int code = 0;
   EnhancedStatus status;
   std::vector<std::string> lines;
 
   Reply() = default;
-  Reply(int reply_code, EnhancedStatus enhanced, std::string text) : code(reply_code), status(enhanced) {
+  Reply(int reply_code, EnhancedStatus enhanced, std::string text)
+      : code(reply_code), status(enhanced) {
     lines.push_back(std::move(text));
   }
 
@@ -38,13 +40,15 @@ struct Reply {
   bool IsPermanent() const { return code >= 500 && code < 600; }
   // Text joins the lines with blanks.
   std::string Text() const;
-  // ToString gives "550 5.1.1 No such user", lines joined with blanks, for logs and status fields: printable ASCII only.
+  // ToString gives "550 5.1.1 No such user", lines joined with blanks, for logs and status fields:
+  // printable ASCII only.
   std::string ToString() const;
-  // ToWire gives the CRLF-ended lines to send; the enhanced status stands on each line when there is one. Octets that may not
-  // stand in a reply are replaced by '?'; lines are kept under 512 octets (RFC 5321 §4.5.3.1.5).
+  // ToWire gives the CRLF-ended lines to send; the enhanced status stands on each line when there
+  // is one. Octets that may not stand in a reply are replaced by '?'; lines are kept under 512
+  // octets (RFC 5321 §4.5.3.1.5).
   std::string ToWire() const;
-  // FromText reads an operator's or a filter's "550 5.7.1 go away": code, optional enhanced status, text. An error when the
-  // code is missing or not 4xx or 5xx (2xx and 3xx when `any_class`).
+  // FromText reads an operator's or a filter's "550 5.7.1 go away": code, optional enhanced status,
+  // text. An error when the code is missing or not 4xx or 5xx (2xx and 3xx when `any_class`).
   static StatusOr<Reply> FromText(std::string_view text, bool any_class = false);
 };
 

@@ -102,7 +102,8 @@ std::string ScrubUtf8(std::string_view text) {
 std::string_view TruncateUtf8(std::string_view text, size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
   size_t end = max_bytes;
-  // A character has at most three continuation octets; more than that is not UTF-8 and may be cut anywhere.
+  // A character has at most three continuation octets; more than that is not UTF-8 and may be cut
+  // anywhere.
   for (int back = 0; back < 3 && end > 0 && IsContinuation(text[end]); ++back) --end;
   if (IsContinuation(text[end])) end = max_bytes;
   return text.substr(0, end);

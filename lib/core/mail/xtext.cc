@@ -61,7 +61,8 @@ std::optional<std::string> Utf8AddressDecode(std::string_view text) {
     }
     // RFC 6533 §3: EmbeddedUnicodeChar = "\x" "{" EmbeddedHex "}", two to six digits.
     const size_t close = text.find('}', i);
-    if (text.substr(i, 3) != "\\x{" || close == std::string_view::npos || close - i < 5 || close - i > 9) {
+    if (text.substr(i, 3) != "\\x{" || close == std::string_view::npos || close - i < 5 ||
+        close - i > 9) {
       return std::nullopt;
     }
     uint32_t value = 0;
@@ -89,7 +90,11 @@ std::string Utf8AddressEncode(std::string_view address) {
       out.push_back(static_cast<char>(c));
     } else {
       const auto value = static_cast<uint32_t>(c < 0 ? 0xFFFD : c);
-      const int width = value > 0xFFFFF ? 6 : value > 0xFFFF ? 5 : value > 0xFFF ? 4 : value > 0xFF ? 3 : 2;
+      const int width = value > 0xFFFFF  ? 6
+                        : value > 0xFFFF ? 5
+                        : value > 0xFFF  ? 4
+                        : value > 0xFF   ? 3
+                                         : 2;
       StrAppend(out, "\\x{", AsciiUpper(Hex(value, width)), "}");
     }
     address.remove_prefix(length);

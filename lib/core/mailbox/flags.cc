@@ -94,7 +94,8 @@ std::vector<std::string_view> KeywordTable::NamesOf(KeywordBits bits) const {
   return names;
 }
 
-std::string FormatFlags(SystemFlags system, KeywordBits keywords, const KeywordTable& table, bool recent) {
+std::string FormatFlags(SystemFlags system, KeywordBits keywords, const KeywordTable& table,
+                        bool recent) {
   std::string out = "(";
   const auto add = [&out](std::string_view name) {
     if (out.size() > 1) out.push_back(' ');

@@ -1,4 +1,5 @@
-// Flags of a message: the five of RFC 3501 §2.3.2 as bits, and keywords as bits over the mailbox's table of names.
+// Flags of a message: the five of RFC 3501 §2.3.2 as bits, and keywords as bits over the mailbox's
+// table of names.
 #pragma once
 
 #include <array>
@@ -13,7 +14,8 @@
 
 namespace postern::mailbox {
 
-// SystemFlags is a set of flag bits. \Recent is not among them: it belongs to a session (MessageInfo::recent).
+// SystemFlags is a set of flag bits. \Recent is not among them: it belongs to a session
+// (MessageInfo::recent).
 using SystemFlags = uint8_t;
 inline constexpr SystemFlags kSeen = 1;
 inline constexpr SystemFlags kAnswered = 2;
@@ -32,10 +34,12 @@ inline constexpr size_t kMaxKeywordBytes = 128;
 // SystemFlagName gives "\Seen" for kSeen; exactly one bit is set.
 std::string_view SystemFlagName(SystemFlags flag);
 
-// ParseSystemFlag reads "\Seen" and its like in any case; 0 for anything else (\Recent too: nobody may set it).
+// ParseSystemFlag reads "\Seen" and its like in any case; 0 for anything else (\Recent too: nobody
+// may set it).
 SystemFlags ParseSystemFlag(std::string_view name);
 
-// IsValidKeyword tells whether `name` is an atom (RFC 3501 §9, flag-keyword) of at most kMaxKeywordBytes.
+// IsValidKeyword tells whether `name` is an atom (RFC 3501 §9, flag-keyword) of at most
+// kMaxKeywordBytes.
 bool IsValidKeyword(std::string_view name);
 
 // FlagList is flags as a client names them.
@@ -45,8 +49,9 @@ struct FlagList {
 
   bool empty() const { return system == 0 && keywords.empty(); }
 
-  // Add puts in one flag by its name. kInvalidArgument, with a reason for the client, when it starts with a backslash and is
-  // none that may be set, or is no valid keyword; kResourceExhausted beyond kMaxKeywords.
+  // Add puts in one flag by its name. kInvalidArgument, with a reason for the client, when it
+  // starts with a backslash and is none that may be set, or is no valid keyword; kResourceExhausted
+  // beyond kMaxKeywords.
   Status Add(std::string_view name);
   friend bool operator==(const FlagList&, const FlagList&) = default;
 };
@@ -54,8 +59,8 @@ struct FlagList {
 // FlagChange is what STORE does with a FlagList.
 enum class FlagChange : uint8_t { kReplace, kAdd, kRemove };
 
-// KeywordTable gives keywords their bits: names in the order they came, compared without regard to ASCII case. A slot may be
-// empty (""): its name is not known.
+// KeywordTable gives keywords their bits: names in the order they came, compared without regard to
+// ASCII case. A slot may be empty (""): its name is not known.
 class KeywordTable {
  public:
   const std::vector<std::string>& names() const { return names_; }
@@ -76,6 +81,7 @@ class KeywordTable {
 };
 
 // FormatFlags writes "(\Seen $Junk)" as FETCH and PERMANENTFLAGS show it; `recent` adds \Recent.
-std::string FormatFlags(SystemFlags system, KeywordBits keywords, const KeywordTable& table, bool recent);
+std::string FormatFlags(SystemFlags system, KeywordBits keywords, const KeywordTable& table,
+                        bool recent);
 
 }  // namespace postern::mailbox

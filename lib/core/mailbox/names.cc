@@ -11,7 +11,8 @@ namespace postern::mailbox {
 namespace {
 
 // RFC 3501 §5.1.3: base64 with ',' in place of '/', without padding, over UTF-16 in network order.
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
 int Base64Value(char c) {
   const size_t at = kAlphabet.find(c);
@@ -33,7 +34,8 @@ class Utf16Reader {
       high_ = unit;
       return true;
     }
-    // RFC 3501 §5.1.3: printable US-ASCII stands for itself; C0 and C1 controls have no place in a name.
+    // RFC 3501 §5.1.3: printable US-ASCII stands for itself; C0 and C1 controls have no place in a
+    // name.
     if (unit < 0xa0 || (unit >= 0xdc00 && unit <= 0xdfff)) return false;
     mail::AppendUtf8(unit, *out_);
     return true;
@@ -99,8 +101,10 @@ std::optional<std::string> DecodeMailboxUtf7(std::string_view wire) {
     } else if (!DecodeShift(base64, &out)) {
       return std::nullopt;
     }
-    // RFC 3501 §5.1.3: no superfluous shifts ("&U,BTFw-&ZeVnLIqe-"); they would give a mailbox a second name.
-    if (!base64.empty() && end + 2 < wire.size() && wire[end + 1] == '&' && wire[end + 2] != '-') return std::nullopt;
+    // RFC 3501 §5.1.3: no superfluous shifts ("&U,BTFw-&ZeVnLIqe-"); they would give a mailbox a
+    // second name.
+    if (!base64.empty() && end + 2 < wire.size() && wire[end + 1] == '&' && wire[end + 2] != '-')
+      return std::nullopt;
     i = end;
   }
   return out;
@@ -130,21 +134,25 @@ std::string EncodeMailboxUtf7(std::string_view name) {
   return out;
 }
 
-StatusOr<std::string> CanonicalName(std::string_view name, char separator, const NameLimits& limits) {
+StatusOr<std::string> CanonicalName(std::string_view name, char separator,
+                                    const NameLimits& limits) {
   if (!name.empty() && name.back() == separator) name.remove_suffix(1);
   if (name.empty()) return InvalidArgument("the mailbox name is empty");
   if (name.size() > limits.max_bytes) return InvalidArgument("the mailbox name is too long");
   if (!mail::IsValidUtf8(name)) return InvalidArgument("the mailbox name is not UTF-8");
   const std::vector<std::string_view> levels = Split(name, separator);
-  if (levels.size() > limits.max_levels) return InvalidArgument("the mailbox name has too many levels");
+  if (levels.size() > limits.max_levels)
+    return InvalidArgument("the mailbox name has too many levels");
   for (const std::string_view level : levels) {
     if (level.empty()) return InvalidArgument("a level of the mailbox name is empty");
-    if (level == "." || level == "..") return InvalidArgument("a mailbox may not be named '.' or '..'");
+    if (level == "." || level == "..")
+      return InvalidArgument("a mailbox may not be named '.' or '..'");
     if (level.front() == '~') return InvalidArgument("a mailbox name may not start with '~'");
     for (size_t i = 0; i < level.size(); ++i) {
       const char c = level[i];
       // A level becomes the name of a folder in some stores: nothing in it may mean a path.
-      const bool c1_control = c == '\xc2' && i + 1 < level.size() && static_cast<uint8_t>(level[i + 1]) < 0xa0;
+      const bool c1_control =
+          c == '\xc2' && i + 1 < level.size() && static_cast<uint8_t>(level[i + 1]) < 0xa0;
       if (c == '/' || static_cast<uint8_t>(c) < 0x20 || c == 0x7f || c1_control) {
         return InvalidArgument("a character of the mailbox name is not allowed");
       }
@@ -154,13 +162,15 @@ StatusOr<std::string> CanonicalName(std::string_view name, char separator, const
   std::string canonical(name);
   if (EqualsIgnoreCase(levels[0], "INBOX")) canonical.replace(0, levels[0].size(), "INBOX");
   // The name on disk is modified UTF-7, which may be longer.
-  if (EncodeMailboxUtf7(canonical).size() > limits.max_bytes) return InvalidArgument("the mailbox name is too long");
+  if (EncodeMailboxUtf7(canonical).size() > limits.max_bytes)
+    return InvalidArgument("the mailbox name is too long");
   return canonical;
 }
 
 bool MatchesListPattern(std::string_view pattern, std::string_view name, char separator) {
   // One row of the table "pattern so far fits the first n octets of the name" at a time.
-  const std::string folded = EqualsIgnoreCase(name, "INBOX") ? AsciiUpper(pattern) : std::string(pattern);
+  const std::string folded =
+      EqualsIgnoreCase(name, "INBOX") ? AsciiUpper(pattern) : std::string(pattern);
   std::vector<char> fits(name.size() + 1, 0);
   fits[0] = 1;
   for (char p : folded) {
@@ -196,10 +206,12 @@ SpecialUse SpecialUseOf(std::string_view name) {
     SpecialUse use;
   };
   static constexpr Row kRows[] = {
-      {"Archive", SpecialUse::kArchive},       {"Archives", SpecialUse::kArchive}, {"Drafts", SpecialUse::kDrafts},
-      {"Junk", SpecialUse::kJunk},             {"Spam", SpecialUse::kJunk},        {"Sent", SpecialUse::kSent},
-      {"Sent Messages", SpecialUse::kSent},    {"Sent Items", SpecialUse::kSent},  {"Trash", SpecialUse::kTrash},
-      {"Deleted Messages", SpecialUse::kTrash}, {"Deleted Items", SpecialUse::kTrash},
+      {"Archive", SpecialUse::kArchive},     {"Archives", SpecialUse::kArchive},
+      {"Drafts", SpecialUse::kDrafts},       {"Junk", SpecialUse::kJunk},
+      {"Spam", SpecialUse::kJunk},           {"Sent", SpecialUse::kSent},
+      {"Sent Messages", SpecialUse::kSent},  {"Sent Items", SpecialUse::kSent},
+      {"Trash", SpecialUse::kTrash},         {"Deleted Messages", SpecialUse::kTrash},
+      {"Deleted Items", SpecialUse::kTrash},
   };
   for (const Row& row : kRows) {
     if (EqualsIgnoreCase(name, row.name)) return row.use;

@@ -23,14 +23,13 @@ bool IsContentKind(SearchKey::Kind kind) {
     case SearchKey::Kind::kSentSince:
     case SearchKey::Kind::kHeader:
     case SearchKey::Kind::kBody:
-    case SearchKey::Kind::kText:
-      return true;
-    default:
-      return false;
+    case SearchKey::Kind::kText: return true;
+    default: return false;
   }
 }
 
-// CostOf orders the children of AND and OR: 0 for what the snapshot knows, then the header, then the whole text.
+// CostOf orders the children of AND and OR: 0 for what the snapshot knows, then the header, then
+// the whole text.
 int CostOf(const SearchKey& key) {
   int cost = 0;
   if (key.kind == SearchKey::Kind::kBody || key.kind == SearchKey::Kind::kText) {
@@ -43,7 +42,8 @@ int CostOf(const SearchKey& key) {
 }
 
 void Prepare(SearchKey& key) {
-  if (key.kind == SearchKey::Kind::kHeader || key.kind == SearchKey::Kind::kBody || key.kind == SearchKey::Kind::kText) {
+  if (key.kind == SearchKey::Kind::kHeader || key.kind == SearchKey::Kind::kBody ||
+      key.kind == SearchKey::Kind::kText) {
     key.text = FoldText(key.text);
   }
   for (SearchKey& child : key.children) Prepare(child);
@@ -60,60 +60,49 @@ bool CountKeys(const SearchKey& key, size_t depth, size_t& count) {
 // Evaluation is one message under examination.
 class Evaluation {
  public:
-  Evaluation(const MessageInfo& message, uint32_t number, const KeywordTable& table, int64_t now_s, int64_t zone_s,
-             const std::function<std::unique_ptr<SearchableMessage>()>& open)
-      : message_(message), number_(number), table_(table), now_s_(now_s), zone_s_(zone_s), open_(open) {}
+  Evaluation(const MessageInfo& message, uint32_t number, const KeywordTable& table, int64_t now_s,
+             int64_t zone_s, const std::function<std::unique_ptr<SearchableMessage>()>& open)
+      : message_(message),
+        number_(number),
+        table_(table),
+        now_s_(now_s),
+        zone_s_(zone_s),
+        open_(open) {}
 
   bool Meets(const SearchKey& key) {
     using Kind = SearchKey::Kind;
     const int64_t number = static_cast<int64_t>(key.number);
     switch (key.kind) {
-      case Kind::kAll:
-        return true;
+      case Kind::kAll: return true;
       case Kind::kAnd:
-        return std::all_of(key.children.begin(), key.children.end(), [this](const SearchKey& k) { return Meets(k); });
+        return std::all_of(key.children.begin(), key.children.end(),
+                           [this](const SearchKey& k) { return Meets(k); });
       case Kind::kOr:
-        return std::any_of(key.children.begin(), key.children.end(), [this](const SearchKey& k) { return Meets(k); });
-      case Kind::kNot:
-        return !Meets(key.children.front());
-      case Kind::kNumbers:
-        return key.set.Contains(number_);
-      case Kind::kUids:
-        return key.set.Contains(message_.uid);
-      case Kind::kFlag:
-        return (message_.flags & key.flag) != 0;
+        return std::any_of(key.children.begin(), key.children.end(),
+                           [this](const SearchKey& k) { return Meets(k); });
+      case Kind::kNot: return !Meets(key.children.front());
+      case Kind::kNumbers: return key.set.Contains(number_);
+      case Kind::kUids: return key.set.Contains(message_.uid);
+      case Kind::kFlag: return (message_.flags & key.flag) != 0;
       case Kind::kKeyword: {
         const int bit = table_.Find(key.text);
         return bit >= 0 && (message_.keywords >> bit & 1) != 0;
       }
-      case Kind::kRecent:
-        return message_.recent;
-      case Kind::kLarger:
-        return message_.size_bytes > key.number;
-      case Kind::kSmaller:
-        return message_.size_bytes < key.number;
-      case Kind::kModSeq:
-        return message_.modseq >= key.number;
-      case Kind::kOlder:
-        return now_s_ - message_.internal_date_s >= number;
-      case Kind::kYounger:
-        return now_s_ - message_.internal_date_s <= number;
-      case Kind::kBefore:
-        return InternalDay() < number;
-      case Kind::kOn:
-        return InternalDay() == number;
-      case Kind::kSince:
-        return InternalDay() >= number;
+      case Kind::kRecent: return message_.recent;
+      case Kind::kLarger: return message_.size_bytes > key.number;
+      case Kind::kSmaller: return message_.size_bytes < key.number;
+      case Kind::kModSeq: return message_.modseq >= key.number;
+      case Kind::kOlder: return now_s_ - message_.internal_date_s >= number;
+      case Kind::kYounger: return now_s_ - message_.internal_date_s <= number;
+      case Kind::kBefore: return InternalDay() < number;
+      case Kind::kOn: return InternalDay() == number;
+      case Kind::kSince: return InternalDay() >= number;
       case Kind::kSentBefore:
       case Kind::kSentOn:
-      case Kind::kSentSince:
-        return SentMeets(key.kind, number);
-      case Kind::kHeader:
-        return HeaderMeets(key);
-      case Kind::kBody:
-        return TextMeets(key);
-      case Kind::kText:
-        return HeaderMeets(key) || TextMeets(key);
+      case Kind::kSentSince: return SentMeets(key.kind, number);
+      case Kind::kHeader: return HeaderMeets(key);
+      case Kind::kBody: return TextMeets(key);
+      case Kind::kText: return HeaderMeets(key) || TextMeets(key);
     }
     return false;
   }
@@ -139,15 +128,17 @@ class Evaluation {
     return kind == SearchKey::Kind::kSentOn ? sent == day : sent >= day;
   }
 
-  // RFC 3501 §6.4.4: HEADER looks at the values of the named fields, TEXT at names and values of all of them.
+  // RFC 3501 §6.4.4: HEADER looks at the values of the named fields, TEXT at names and values of
+  // all of them.
   bool HeaderMeets(const SearchKey& key) {
     SearchableMessage* content = Content();
     if (content == nullptr) return false;
     const bool whole = key.kind == SearchKey::Kind::kText;
-    const StatusOr<bool> found =
-        content->EachHeader(whole ? "" : key.field, [&](std::string_view name, std::string_view value) {
+    const StatusOr<bool> found = content->EachHeader(
+        whole ? "" : key.field, [&](std::string_view name, std::string_view value) {
           if (key.text.empty()) return true;
-          return FoldText(whole ? StrCat(name, ": ", value) : std::string(value)).find(key.text) != std::string::npos;
+          return FoldText(whole ? StrCat(name, ": ", value) : std::string(value)).find(key.text) !=
+                 std::string::npos;
         });
     return found.ok() && *found;
   }

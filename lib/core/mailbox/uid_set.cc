@@ -9,7 +9,8 @@ namespace {
 
 // Normalise sorts `ranges` and joins those that touch or overlap.
 void Normalise(std::vector<UidRange>& ranges) {
-  std::sort(ranges.begin(), ranges.end(), [](const UidRange& a, const UidRange& b) { return a.first < b.first; });
+  std::sort(ranges.begin(), ranges.end(),
+            [](const UidRange& a, const UidRange& b) { return a.first < b.first; });
   size_t kept = 0;
   for (const UidRange& range : ranges) {
     if (kept > 0 && range.first <= uint64_t{ranges[kept - 1].last} + 1) {
@@ -70,8 +71,9 @@ void UidSet::AddRange(uint32_t first, uint32_t last) {
   }
   if (Contains(first) && Contains(last) && first == last) return;
   // The ranges that touch first..last become one.
-  auto begin = std::lower_bound(ranges_.begin(), ranges_.end(), first,
-                                [](const UidRange& r, uint32_t n) { return uint64_t{r.last} + 1 < n; });
+  auto begin =
+      std::lower_bound(ranges_.begin(), ranges_.end(), first,
+                       [](const UidRange& r, uint32_t n) { return uint64_t{r.last} + 1 < n; });
   auto end = begin;
   while (end != ranges_.end() && end->first <= uint64_t{last} + 1) ++end;
   if (begin == end) {
@@ -127,7 +129,8 @@ UidSet UidSet::Subtract(const UidSet& other) const {
     while (j < other.ranges_.size() && other.ranges_[j].last < at) ++j;
     size_t k = j;
     while (k < other.ranges_.size() && other.ranges_[k].first <= range.last) {
-      if (other.ranges_[k].first > at) set.ranges_.push_back({static_cast<uint32_t>(at), other.ranges_[k].first - 1});
+      if (other.ranges_[k].first > at)
+        set.ranges_.push_back({static_cast<uint32_t>(at), other.ranges_[k].first - 1});
       at = uint64_t{other.ranges_[k].last} + 1;
       ++k;
     }

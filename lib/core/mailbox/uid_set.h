@@ -1,5 +1,5 @@
-// Sets of message numbers (UIDs or sequence numbers) as ranges: the algebra works on ranges, so that "1:4294967295" costs as
-// much as "7".
+// Sets of message numbers (UIDs or sequence numbers) as ranges: the algebra works on ranges, so
+// that "1:4294967295" costs as much as "7".
 #pragma once
 
 #include <cstddef>
@@ -22,14 +22,16 @@ struct UidRange {
   friend bool operator==(const UidRange&, const UidRange&) = default;
 };
 
-// UidSet is a set of numbers 1..2^32-1 as ascending ranges that neither touch nor overlap. A value; n is its number of ranges.
+// UidSet is a set of numbers 1..2^32-1 as ascending ranges that neither touch nor overlap. A value;
+// n is its number of ranges.
 class UidSet {
  public:
   UidSet() = default;
   UidSet(std::initializer_list<uint32_t> numbers);
 
-  // Of is {number}; OfRange is first..last in either order (RFC 3501 §9: "2:4" and "4:2" are equivalent); FromNumbers takes
-  // numbers in any order. Zero is no number: it is left out, and a range that starts at 0 starts at 1.
+  // Of is {number}; OfRange is first..last in either order (RFC 3501 §9: "2:4" and "4:2" are
+  // equivalent); FromNumbers takes numbers in any order. Zero is no number: it is left out, and a
+  // range that starts at 0 starts at 1.
   static UidSet Of(uint32_t number) { return OfRange(number, number); }
   static UidSet OfRange(uint32_t first, uint32_t last);
   static UidSet FromNumbers(std::span<const uint32_t> numbers);
@@ -65,9 +67,11 @@ class UidSet {
   std::vector<UidRange> ranges_;
 };
 
-// ParseUidSet reads exactly `text` as a sequence-set (RFC 3501 §9), "*" being `largest`, the highest number in use. nullopt for
-// a syntax error, zero, a number past 2^32-1, or more than `max_ranges` elements. With `largest` 0 (an empty mailbox) "*" is
-// nothing, and so is a range that ends in it.
-std::optional<UidSet> ParseUidSet(std::string_view text, uint32_t largest, size_t max_ranges = 100000);
+// ParseUidSet reads exactly `text` as a sequence-set (RFC 3501 §9), "*" being `largest`, the
+// highest number in use. nullopt for a syntax error, zero, a number past 2^32-1, or more than
+// `max_ranges` elements. With `largest` 0 (an empty mailbox) "*" is nothing, and so is a range that
+// ends in it.
+std::optional<UidSet> ParseUidSet(std::string_view text, uint32_t largest,
+                                  size_t max_ranges = 100000);
 
 }  // namespace postern::mailbox

@@ -20,9 +20,10 @@ uint32_t View::UidAt(uint32_t number) const {
 }
 
 uint32_t View::NumberOf(uint32_t uid) const {
-  const auto at =
-      std::lower_bound(entries_.begin(), entries_.end(), uid, [](const Entry& e, uint32_t u) { return e.uid < u; });
-  return at == entries_.end() || at->uid != uid ? 0 : static_cast<uint32_t>(at - entries_.begin()) + 1;
+  const auto at = std::lower_bound(entries_.begin(), entries_.end(), uid,
+                                   [](const Entry& e, uint32_t u) { return e.uid < u; });
+  return at == entries_.end() || at->uid != uid ? 0
+                                                : static_cast<uint32_t>(at - entries_.begin()) + 1;
 }
 
 std::optional<UidSet> View::UidsOf(const UidSet& numbers) const {
@@ -102,8 +103,9 @@ std::vector<ViewUpdate> View::Update(std::span<const MessageInfo> messages, bool
   }
   updates.insert(updates.end(), flag_updates.begin(), flag_updates.end());
 
-  const auto arrived = std::upper_bound(messages.begin(), messages.end(), old_max,
-                                        [](uint32_t uid, const MessageInfo& message) { return uid < message.uid; });
+  const auto arrived =
+      std::upper_bound(messages.begin(), messages.end(), old_max,
+                       [](uint32_t uid, const MessageInfo& message) { return uid < message.uid; });
   for (auto at = arrived; at != messages.end(); ++at) {
     entries_.push_back(EntryOf(*at));
     if (at->recent) ++recent_;
@@ -114,8 +116,8 @@ std::vector<ViewUpdate> View::Update(std::span<const MessageInfo> messages, bool
     exists.number = static_cast<uint32_t>(entries_.size());
     updates.push_back(exists);
   }
-  // RFC 3501 §7.3.2: RECENT goes with a change of the mailbox's size; clients take EXPUNGE into account by themselves for
-  // EXISTS, but cannot know whether the removed message was recent.
+  // RFC 3501 §7.3.2: RECENT goes with a change of the mailbox's size; clients take EXPUNGE into
+  // account by themselves for EXISTS, but cannot know whether the removed message was recent.
   if (recent_ != old_recent) {
     ViewUpdate recent;
     recent.kind = ViewUpdate::Kind::kRecent;

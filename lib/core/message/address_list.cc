@@ -8,7 +8,20 @@ namespace postern::message {
 namespace {
 
 // Kind of one token of an address list.
-enum class Kind : unsigned char { kEnd, kAtom, kQuoted, kLiteral, kComment, kComma, kColon, kSemicolon, kLess, kGreater, kAt, kDot };
+enum class Kind : unsigned char {
+  kEnd,
+  kAtom,
+  kQuoted,
+  kLiteral,
+  kComment,
+  kComma,
+  kColon,
+  kSemicolon,
+  kLess,
+  kGreater,
+  kAt,
+  kDot
+};
 
 struct Token {
   Kind kind = Kind::kEnd;
@@ -49,9 +62,11 @@ class Lexer {
       case '(': return Comment(token);
       case '"': return Quoted(token, '"', Kind::kQuoted);
       case '[':
-        // A domain literal stands behind "@" and ends (RFC 5322 §3.4.1); elsewhere the bracket is a character like others.
+        // A domain literal stands behind "@" and ends (RFC 5322 §3.4.1); elsewhere the bracket is a
+        // character like others.
         if (after_at_ && !no_more_brackets_) {
-          if (text_.find(']', at_) != std::string_view::npos) return Quoted(token, ']', Kind::kLiteral);
+          if (text_.find(']', at_) != std::string_view::npos)
+            return Quoted(token, ']', Kind::kLiteral);
           no_more_brackets_ = true;
         }
         break;
@@ -65,7 +80,8 @@ class Lexer {
   }
 
   static bool EndsAtom(char c) {
-    return IsSpace(c) || c == '\0' || std::string_view(",:;<>@.(\"").find(c) != std::string_view::npos;
+    return IsSpace(c) || c == '\0' ||
+           std::string_view(",:;<>@.(\"").find(c) != std::string_view::npos;
   }
   Token Mark(Token& token, Kind kind) {
     token.kind = kind;
@@ -92,7 +108,8 @@ class Lexer {
     }
     return std::move(token);
   }
-  // Quoted reads to `close`, or to the end: a missing quote costs one pass, because then nothing is left.
+  // Quoted reads to `close`, or to the end: a missing quote costs one pass, because then nothing is
+  // left.
   Token Quoted(Token& token, char close, Kind kind) {
     token.kind = kind;
     if (kind == Kind::kLiteral) token.text.push_back('[');
@@ -119,15 +136,15 @@ class Lexer {
   bool no_more_brackets_ = false;  // no "]" follows
 };
 
-// Words gathers the words of a phrase or of an address. In a phrase they are joined by one blank wherever blanks stood; in an
-// address blanks around "." and "@" mean nothing (RFC 5322 §4.4).
+// Words gathers the words of a phrase or of an address. In a phrase they are joined by one blank
+// wherever blanks stood; in an address blanks around "." and "@" mean nothing (RFC 5322 §4.4).
 struct Words {
   std::string phrase;
-  std::string local;       // what an address would have before the "@"
-  std::string domain;      // and behind it
+  std::string local;   // what an address would have before the "@"
+  std::string domain;  // and behind it
   bool at = false;
   bool any = false;
-  bool loose = false;      // two words with only a blank between: no address
+  bool loose = false;  // two words with only a blank between: no address
   Kind last = Kind::kEnd;
 
   void Add(const Token& token) {
@@ -147,7 +164,8 @@ struct Words {
   void Clear() { *this = Words(); }
 };
 
-// ListParser is the machine over the tokens. One element (between commas) has a phrase, an angle address, and comments.
+// ListParser is the machine over the tokens. One element (between commas) has a phrase, an angle
+// address, and comments.
 class ListParser {
  public:
   explicit ListParser(std::string_view value) : lexer_(value) {}
@@ -171,9 +189,7 @@ class ListParser {
  private:
   void Outside(Token& token) {
     switch (token.kind) {
-      case Kind::kComma:
-        Finish();
-        break;
+      case Kind::kComma: Finish(); break;
       case Kind::kSemicolon:
         Finish();
         if (in_group_) EndGroup();
@@ -197,8 +213,7 @@ class ListParser {
         in_angle_ = true;
         angle_.Clear();
         break;
-      case Kind::kGreater:
-        break;
+      case Kind::kGreater: break;
       case Kind::kComment:
         if (comment_.empty()) comment_ = std::move(token.text);
         break;
@@ -212,9 +227,7 @@ class ListParser {
 
   void Angle(Token& token) {
     switch (token.kind) {
-      case Kind::kGreater:
-        EndAngle();
-        break;
+      case Kind::kGreater: EndAngle(); break;
       case Kind::kColon:
         // RFC 5322 §4.4: obs-route ends with a colon; it says nothing to us.
         if (angle_.at && angle_.local.empty()) {
@@ -231,11 +244,8 @@ class ListParser {
         }
         break;
       case Kind::kLess:
-      case Kind::kComment:
-        break;
-      default:
-        angle_.Add(token);
-        break;
+      case Kind::kComment: break;
+      default: angle_.Add(token); break;
     }
   }
 

@@ -11,13 +11,15 @@ namespace postern::message {
 // Past this many mailboxes of one field the rest is passed over.
 inline constexpr size_t kMaxMailboxes = 10'000;
 
-// Mailbox is one address of a header, bounds of a group, or what could be read of a malformed one. Strings are as written, without
-// quotes, escapes, folding and comments; encoded words in `name` are still encoded.
+// Mailbox is one address of a header, bounds of a group, or what could be read of a malformed one.
+// Strings are as written, without quotes, escapes, folding and comments; encoded words in `name`
+// are still encoded.
 struct Mailbox {
   enum class Kind : unsigned char { kAddress, kGroupStart, kGroupEnd } kind = Kind::kAddress;
-  std::string name;        // display name, or the name of the group; else the comment behind an address without a name
+  std::string name;  // display name, or the name of the group; else the comment behind an address
+                     // without a name
   std::string local_part;  // without quotes
-  std::string domain;      // as written, with brackets for a literal; empty when the text had no "@"
+  std::string domain;  // as written, with brackets for a literal; empty when the text had no "@"
 
   // DisplayName is `name` decoded to UTF-8.
   std::string DisplayName() const;
@@ -25,12 +27,14 @@ struct Mailbox {
   std::string Address() const;
 };
 
-// ParseAddressList reads a field value. It bears with what mail has: obsolete routes (dropped), empty elements, missing brackets
-// and commas, dots and "@" in display names, unclosed comments and quotes, text that is no address (a Mailbox with only a
-// local part). Time is linear; comments nest to any depth.
+// ParseAddressList reads a field value. It bears with what mail has: obsolete routes (dropped),
+// empty elements, missing brackets and commas, dots and "@" in display names, unclosed comments and
+// quotes, text that is no address (a Mailbox with only a local part). Time is linear; comments nest
+// to any depth.
 std::vector<Mailbox> ParseAddressList(std::string_view value);
 
-// FormatMailbox writes `name <local@domain>` for a header: the name (UTF-8) quoted or encoded as RFC 5322 and RFC 2047 want it.
+// FormatMailbox writes `name <local@domain>` for a header: the name (UTF-8) quoted or encoded as
+// RFC 5322 and RFC 2047 want it.
 std::string FormatMailbox(std::string_view name, std::string_view address);
 
 }  // namespace postern::message

@@ -13,7 +13,7 @@
 namespace postern::message {
 namespace {
 
-constexpr size_t kFoldBytes = 78;     // RFC 5322 §2.1.1: SHOULD
+constexpr size_t kFoldBytes = 78;      // RFC 5322 §2.1.1: SHOULD
 constexpr size_t kMaxLineBytes = 998;  // MUST
 
 std::string OneLine(std::string_view value) {
@@ -24,10 +24,13 @@ std::string OneLine(std::string_view value) {
   return out;
 }
 
-void AppendBody(const OutgoingPart& part, ContentEncoding encoding, bool is_text, std::string& out) {
+void AppendBody(const OutgoingPart& part, ContentEncoding encoding, bool is_text,
+                std::string& out) {
   switch (encoding) {
     case ContentEncoding::kBase64: out += mail::Base64EncodeLines(part.content); break;
-    case ContentEncoding::kQuotedPrintable: out += mail::QuotedPrintableEncode(part.content, !is_text); break;
+    case ContentEncoding::kQuotedPrintable:
+      out += mail::QuotedPrintableEncode(part.content, !is_text);
+      break;
     case ContentEncoding::k7Bit:
     case ContentEncoding::k8Bit: out += part.content; break;
   }
@@ -52,12 +55,15 @@ void AppendNode(const OutgoingPart& part, std::string_view seed, size_t* number,
   // RFC 2046 §5.2.1: a message inside keeps its own encodings.
   const bool is_message = StartsWithIgnoreCase(part.content_type, "message/");
   ContentEncoding encoding = ChooseEncoding(part.content, is_text);
-  if (is_message) encoding = Examine(part.content).eight_bit ? ContentEncoding::k8Bit : ContentEncoding::k7Bit;
+  if (is_message)
+    encoding = Examine(part.content).eight_bit ? ContentEncoding::k8Bit : ContentEncoding::k7Bit;
   AppendHeader("Content-Type", part.content_type, out);
-  if (encoding != ContentEncoding::k7Bit) AppendHeader("Content-Transfer-Encoding", ContentEncodingName(encoding), out);
+  if (encoding != ContentEncoding::k7Bit)
+    AppendHeader("Content-Transfer-Encoding", ContentEncodingName(encoding), out);
   if (!part.file_name.empty()) {
     // EncodeParameter folds by itself where it must.
-    StrAppend(out, "Content-Disposition: attachment", EncodeParameter("filename", part.file_name), "\r\n");
+    StrAppend(out, "Content-Disposition: attachment", EncodeParameter("filename", part.file_name),
+              "\r\n");
   }
   out += "\r\n";
   AppendBody(part, encoding, is_text, out);
@@ -102,7 +108,8 @@ void AppendTextHeader(std::string_view name, std::string_view text, std::string&
   AppendHeader(name, EncodeText(text), out);
 }
 
-void AppendAddressHeader(std::string_view name, const std::vector<std::pair<std::string, std::string>>& mailboxes,
+void AppendAddressHeader(std::string_view name,
+                         const std::vector<std::pair<std::string, std::string>>& mailboxes,
                          std::string& out) {
   if (mailboxes.empty()) return;
   std::vector<std::string> list;
@@ -116,7 +123,8 @@ ContentEncoding ChooseEncoding(std::string_view content, bool is_text) {
   if (!facts.eight_bit && !facts.nul && !odd_lines) return ContentEncoding::k7Bit;
   if (!is_text) return ContentEncoding::kBase64;
   // Quoted-printable takes three octets for one that is not ASCII, base64 four for any three.
-  const auto foreign = static_cast<size_t>(std::count_if(content.begin(), content.end(), [](char c) { return !IsAscii(c) || c == '='; }));
+  const auto foreign = static_cast<size_t>(std::count_if(
+      content.begin(), content.end(), [](char c) { return !IsAscii(c) || c == '='; }));
   if (facts.nul || facts.bare_cr || foreign > content.size() / 6) return ContentEncoding::kBase64;
   return ContentEncoding::kQuotedPrintable;
 }

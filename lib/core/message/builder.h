@@ -1,4 +1,5 @@
-// Writing messages: header fields that fold, and a MIME tree whose encodings are chosen by content (RFC 5322, 2045, 2046).
+// Writing messages: header fields that fold, and a MIME tree whose encodings are chosen by content
+// (RFC 5322, 2045, 2046).
 //
 // No string given here can break out of its field: CR, LF and NUL become blanks.
 #pragma once
@@ -10,37 +11,44 @@
 
 namespace postern::message {
 
-// AppendHeader writes "name: value" folded at blanks to lines of at most 78 characters where the value allows it and never over
-// 998 (RFC 5322 §2.1.1), ended by CRLF. `value` is ready for the header (ASCII, or UTF-8 in a message that may have it).
+// AppendHeader writes "name: value" folded at blanks to lines of at most 78 characters where the
+// value allows it and never over 998 (RFC 5322 §2.1.1), ended by CRLF. `value` is ready for the
+// header (ASCII, or UTF-8 in a message that may have it).
 void AppendHeader(std::string_view name, std::string_view value, std::string& out);
 
-// AppendTextHeader writes an unstructured field (Subject, Comments) of UTF-8 text, as encoded words where it must.
+// AppendTextHeader writes an unstructured field (Subject, Comments) of UTF-8 text, as encoded words
+// where it must.
 void AppendTextHeader(std::string_view name, std::string_view text, std::string& out);
 
 // AppendAddressHeader writes mailboxes of (name, address); nothing when the list is empty.
-void AppendAddressHeader(std::string_view name, const std::vector<std::pair<std::string, std::string>>& mailboxes,
+void AppendAddressHeader(std::string_view name,
+                         const std::vector<std::pair<std::string, std::string>>& mailboxes,
                          std::string& out);
 
 // ContentEncoding is how a body is written.
 enum class ContentEncoding : unsigned char { k7Bit, k8Bit, kQuotedPrintable, kBase64 };
 
-// ChooseEncoding gives the smallest encoding that every path carries: 7bit for short ASCII lines with CRLF ends, quoted-printable
-// for text that is mostly ASCII, else base64 (RFC 2045 §6). `is_text`: line ends may be written as CRLF.
+// ChooseEncoding gives the smallest encoding that every path carries: 7bit for short ASCII lines
+// with CRLF ends, quoted-printable for text that is mostly ASCII, else base64 (RFC 2045 §6).
+// `is_text`: line ends may be written as CRLF.
 ContentEncoding ChooseEncoding(std::string_view content, bool is_text);
 std::string_view ContentEncodingName(ContentEncoding encoding);
 
-// OutgoingPart is one node of the tree that BuildPart writes: a leaf with `content`, or a multipart with `parts`.
+// OutgoingPart is one node of the tree that BuildPart writes: a leaf with `content`, or a multipart
+// with `parts`.
 struct OutgoingPart {
-  std::string content_type = "text/plain; charset=utf-8";  // of a multipart without boundary: "multipart/mixed"
-  std::string file_name;                                   // UTF-8; makes it an attachment
-  std::string content_id;                                  // with the angle brackets, for multipart/related
-  std::string content;                                     // octets; of text: UTF-8
+  std::string content_type =
+      "text/plain; charset=utf-8";  // of a multipart without boundary: "multipart/mixed"
+  std::string file_name;            // UTF-8; makes it an attachment
+  std::string content_id;           // with the angle brackets, for multipart/related
+  std::string content;              // octets; of text: UTF-8
   std::vector<std::pair<std::string, std::string>> headers;  // more fields
   std::vector<OutgoingPart> parts;
 };
 
-// AppendPart writes the fields of `part`, an empty line, and its body. `boundary_seed` is random (rt::Random, in letters and
-// digits, at least 16): boundaries are made of it and a number, so that none can stand in a content that was there before.
+// AppendPart writes the fields of `part`, an empty line, and its body. `boundary_seed` is random
+// (rt::Random, in letters and digits, at least 16): boundaries are made of it and a number, so that
+// none can stand in a content that was there before.
 void AppendPart(const OutgoingPart& part, std::string_view boundary_seed, std::string& out);
 
 }  // namespace postern::message

@@ -5,10 +5,10 @@
 #include <memory>
 #include <vector>
 
+#include <unicode/bytestream.h>
 #include <unicode/normlzr.h>
 #include <unicode/ucnv.h>
 #include <unicode/unistr.h>
-#include <unicode/bytestream.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/utf8.h"
@@ -22,36 +22,103 @@ struct Alias {
   std::string_view name;
   std::string_view icu;
 };
-// What mail calls charsets and ICU does not know, or knows as something narrower than what senders write. The wider ones are those
-// of the WHATWG encoding standard, which is how the same octets look in a browser.
+// What mail calls charsets and ICU does not know, or knows as something narrower than what senders
+// write. The wider ones are those of the WHATWG encoding standard, which is how the same octets
+// look in a browser.
 constexpr Alias kAliases[] = {
-    {"ascii", "windows-1252"}, {"ansi_x3.4-1968", "windows-1252"}, {"us-ascii", "windows-1252"},
-    {"iso-8859-1", "windows-1252"}, {"iso8859-1", "windows-1252"}, {"latin1", "windows-1252"},
-    {"iso-8859-1-windows-3.1-latin-1", "windows-1252"}, {"latin-1", "windows-1252"}, {"8859-1", "windows-1252"},
-    {"iso_8859-1", "windows-1252"}, {"ansi", "windows-1252"}, {"unknown-8bit", ""}, {"x-unknown", ""}, {"unknown", ""},
-    {"default", ""}, {"8bit", ""}, {"binary", ""}, {"default_charset", ""}, {"_autodetect_all", ""},
-    {"iso-8859-8-i", "iso-8859-8"}, {"iso-8859-8-e", "iso-8859-8"}, {"iso-8859-6-i", "iso-8859-6"},
-    {"iso-8859-6-e", "iso-8859-6"}, {"iso-8859-9", "windows-1254"}, {"iso-8859-11", "windows-874"}, {"tis-620", "windows-874"},
-    {"gb2312", "gb18030"}, {"gb_2312-80", "gb18030"}, {"gbk", "gb18030"}, {"x-gbk", "gb18030"}, {"euc-cn", "gb18030"},
-    {"cp936", "gb18030"}, {"936", "gb18030"}, {"ks_c_5601-1987", "windows-949"}, {"ks_c_5601", "windows-949"},
-    {"ksc_5601", "windows-949"}, {"ksc5601", "windows-949"}, {"euc-kr", "windows-949"}, {"korean", "windows-949"},
-    {"x-windows-949", "windows-949"}, {"cp949", "windows-949"}, {"949", "windows-949"}, {"shift-jis", "windows-31j"},
-    {"shift_jis", "windows-31j"}, {"sjis", "windows-31j"}, {"x-sjis", "windows-31j"}, {"cp932", "windows-31j"},
-    {"ms_kanji", "windows-31j"}, {"iso-2022-jp-ms", "iso-2022-jp"}, {"cp50220", "iso-2022-jp"}, {"cp50221", "iso-2022-jp"},
-    {"x-mac-roman", "macintosh"}, {"macroman", "macintosh"}, {"x-macroman", "macintosh"}, {"mac", "macintosh"},
-    {"x-mac-cyrillic", "x-mac-cyrillic"}, {"cp-850", "ibm850"}, {"cp850", "ibm850"}, {"dos-850", "ibm850"},
-    {"cp-1250", "windows-1250"}, {"cp-1251", "windows-1251"}, {"cp-1252", "windows-1252"}, {"x-cp1250", "windows-1250"},
-    {"x-cp1251", "windows-1251"}, {"x-cp1252", "windows-1252"}, {"win-1251", "windows-1251"}, {"win1251", "windows-1251"},
-    {"koi8", "koi8-r"}, {"koi", "koi8-r"}, {"koi8r", "koi8-r"}, {"koi8u", "koi8-u"}, {"koi8-ru", "koi8-u"},
-    {"big5-eten", "big5"}, {"x-x-big5", "big5"}, {"cn-big5", "big5"}, {"utf", "utf-8"}, {"utf8", "utf-8"}, {"utf8mb4", "utf-8"},
-    {"unicode-1-1-utf-8", "utf-8"}, {"unicode-2-0-utf-8", "utf-8"}, {"x-unicode-2-0-utf-8", "utf-8"}, {"cp65001", "utf-8"},
-    {"65001", "utf-8"}, {"unicode-1-1-utf-7", "utf-7"}, {"unicode", "utf-16"}, {"ucs-2", "utf-16"},
+    {"ascii", "windows-1252"},
+    {"ansi_x3.4-1968", "windows-1252"},
+    {"us-ascii", "windows-1252"},
+    {"iso-8859-1", "windows-1252"},
+    {"iso8859-1", "windows-1252"},
+    {"latin1", "windows-1252"},
+    {"iso-8859-1-windows-3.1-latin-1", "windows-1252"},
+    {"latin-1", "windows-1252"},
+    {"8859-1", "windows-1252"},
+    {"iso_8859-1", "windows-1252"},
+    {"ansi", "windows-1252"},
+    {"unknown-8bit", ""},
+    {"x-unknown", ""},
+    {"unknown", ""},
+    {"default", ""},
+    {"8bit", ""},
+    {"binary", ""},
+    {"default_charset", ""},
+    {"_autodetect_all", ""},
+    {"iso-8859-8-i", "iso-8859-8"},
+    {"iso-8859-8-e", "iso-8859-8"},
+    {"iso-8859-6-i", "iso-8859-6"},
+    {"iso-8859-6-e", "iso-8859-6"},
+    {"iso-8859-9", "windows-1254"},
+    {"iso-8859-11", "windows-874"},
+    {"tis-620", "windows-874"},
+    {"gb2312", "gb18030"},
+    {"gb_2312-80", "gb18030"},
+    {"gbk", "gb18030"},
+    {"x-gbk", "gb18030"},
+    {"euc-cn", "gb18030"},
+    {"cp936", "gb18030"},
+    {"936", "gb18030"},
+    {"ks_c_5601-1987", "windows-949"},
+    {"ks_c_5601", "windows-949"},
+    {"ksc_5601", "windows-949"},
+    {"ksc5601", "windows-949"},
+    {"euc-kr", "windows-949"},
+    {"korean", "windows-949"},
+    {"x-windows-949", "windows-949"},
+    {"cp949", "windows-949"},
+    {"949", "windows-949"},
+    {"shift-jis", "windows-31j"},
+    {"shift_jis", "windows-31j"},
+    {"sjis", "windows-31j"},
+    {"x-sjis", "windows-31j"},
+    {"cp932", "windows-31j"},
+    {"ms_kanji", "windows-31j"},
+    {"iso-2022-jp-ms", "iso-2022-jp"},
+    {"cp50220", "iso-2022-jp"},
+    {"cp50221", "iso-2022-jp"},
+    {"x-mac-roman", "macintosh"},
+    {"macroman", "macintosh"},
+    {"x-macroman", "macintosh"},
+    {"mac", "macintosh"},
+    {"x-mac-cyrillic", "x-mac-cyrillic"},
+    {"cp-850", "ibm850"},
+    {"cp850", "ibm850"},
+    {"dos-850", "ibm850"},
+    {"cp-1250", "windows-1250"},
+    {"cp-1251", "windows-1251"},
+    {"cp-1252", "windows-1252"},
+    {"x-cp1250", "windows-1250"},
+    {"x-cp1251", "windows-1251"},
+    {"x-cp1252", "windows-1252"},
+    {"win-1251", "windows-1251"},
+    {"win1251", "windows-1251"},
+    {"koi8", "koi8-r"},
+    {"koi", "koi8-r"},
+    {"koi8r", "koi8-r"},
+    {"koi8u", "koi8-u"},
+    {"koi8-ru", "koi8-u"},
+    {"big5-eten", "big5"},
+    {"x-x-big5", "big5"},
+    {"cn-big5", "big5"},
+    {"utf", "utf-8"},
+    {"utf8", "utf-8"},
+    {"utf8mb4", "utf-8"},
+    {"unicode-1-1-utf-8", "utf-8"},
+    {"unicode-2-0-utf-8", "utf-8"},
+    {"x-unicode-2-0-utf-8", "utf-8"},
+    {"cp65001", "utf-8"},
+    {"65001", "utf-8"},
+    {"unicode-1-1-utf-7", "utf-7"},
+    {"unicode", "utf-16"},
+    {"ucs-2", "utf-16"},
 };
 
 // The 32 characters of windows-1252 that are not Latin-1; 0 has no meaning.
 constexpr std::array<uint16_t, 32> kWindows1252 = {
-    0x20AC, 0, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0, 0x017D, 0,
-    0, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0, 0x017E, 0x0178};
+    0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160,
+    0x2039, 0x0152, 0,      0x017D, 0,      0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
+    0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
 
 bool AppendWindows1252(std::string_view octets, std::string& out) {
   bool clean = true;
@@ -81,11 +148,16 @@ bool AppendUnknown(std::string_view octets, std::string& out) {
   return false;
 }
 
-// Canonical is the name that we look for: lower case, without quotes and blanks; "" when it cannot be one.
+// Canonical is the name that we look for: lower case, without quotes and blanks; "" when it cannot
+// be one.
 std::string Canonical(std::string_view charset) {
   charset = Trim(charset);
-  while (!charset.empty() && (charset.front() == '"' || charset.front() == '\'' || charset.front() == '=')) charset.remove_prefix(1);
-  while (!charset.empty() && (charset.back() == '"' || charset.back() == '\'' || charset.back() == ';')) charset.remove_suffix(1);
+  while (!charset.empty() &&
+         (charset.front() == '"' || charset.front() == '\'' || charset.front() == '='))
+    charset.remove_prefix(1);
+  while (!charset.empty() &&
+         (charset.back() == '"' || charset.back() == '\'' || charset.back() == ';'))
+    charset.remove_suffix(1);
   if (charset.size() > kMaxNameBytes) return "";
   for (const char c : charset) {
     // ICU reads options after a comma; no charset of mail has one.
@@ -122,7 +194,8 @@ bool AppendByIcu(UConverter* converter, std::string_view octets, std::string& ou
   do {
     error = U_ZERO_ERROR;
     UChar* target = units.data();
-    ucnv_toUnicode(converter, &target, units.data() + units.size(), &source, end, nullptr, true, &error);
+    ucnv_toUnicode(converter, &target, units.data() + units.size(), &source, end, nullptr, true,
+                   &error);
     for (const UChar* u = units.data(); u < target; ++u) {
       const char16_t unit = *u;
       if (unit == 0xFFFD) clean = false;
@@ -130,7 +203,8 @@ bool AppendByIcu(UConverter* converter, std::string_view octets, std::string& ou
         if (high != 0) out.append(mail::kReplacementCharacter);
         high = unit;
       } else if (unit >= 0xDC00 && unit < 0xE000) {
-        mail::AppendUtf8(high == 0 ? 0xFFFD : 0x10000 + ((high - 0xD800u) << 10) + (unit - 0xDC00u), out);
+        mail::AppendUtf8(high == 0 ? 0xFFFD : 0x10000 + ((high - 0xD800u) << 10) + (unit - 0xDC00u),
+                         out);
         high = 0;
       } else {
         if (high != 0) out.append(mail::kReplacementCharacter);
@@ -161,7 +235,8 @@ bool AppendAsUtf8(std::string_view charset, std::string_view octets, std::string
       return true;
     }
     // ASCII with 8-bit octets is most often UTF-8 whose sender did not say so.
-    if (!EqualsIgnoreCase(Trim(charset), "windows-1252") && StartsWithIgnoreCase(Trim(charset), "us-ascii")) {
+    if (!EqualsIgnoreCase(Trim(charset), "windows-1252") &&
+        StartsWithIgnoreCase(Trim(charset), "us-ascii")) {
       return AppendUnknown(octets, out);
     }
     return AppendWindows1252(octets, out);
@@ -180,11 +255,16 @@ bool EncodeFromUtf8(std::string_view charset, std::string_view text, std::string
   const Converter converter = Open(AsciiLower(Trim(charset)));
   if (converter == nullptr || !mail::IsValidUtf8(text)) return false;
   UErrorCode error = U_ZERO_ERROR;
-  ucnv_setFromUCallBack(converter.get(), UCNV_FROM_U_CALLBACK_STOP, nullptr, nullptr, nullptr, &error);
-  const icu::UnicodeString units = icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
-  std::string coded(static_cast<size_t>(UCNV_GET_MAX_BYTES_FOR_STRING(units.length(), ucnv_getMaxCharSize(converter.get()))), '\0');
-  const int32_t size = ucnv_fromUChars(converter.get(), coded.data(), static_cast<int32_t>(coded.size()), units.getBuffer(),
-                                       units.length(), &error);
+  ucnv_setFromUCallBack(converter.get(), UCNV_FROM_U_CALLBACK_STOP, nullptr, nullptr, nullptr,
+                        &error);
+  const icu::UnicodeString units = icu::UnicodeString::fromUTF8(
+      icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
+  std::string coded(static_cast<size_t>(UCNV_GET_MAX_BYTES_FOR_STRING(
+                        units.length(), ucnv_getMaxCharSize(converter.get()))),
+                    '\0');
+  const int32_t size =
+      ucnv_fromUChars(converter.get(), coded.data(), static_cast<int32_t>(coded.size()),
+                      units.getBuffer(), units.length(), &error);
   if (U_FAILURE(error)) return false;
   out.append(coded, 0, static_cast<size_t>(size));
   return true;
@@ -192,7 +272,8 @@ bool EncodeFromUtf8(std::string_view charset, std::string_view text, std::string
 
 std::string FoldCase(std::string_view text) {
   if (IsAscii(text)) return AsciiLower(text);
-  icu::UnicodeString units = icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
+  icu::UnicodeString units = icu::UnicodeString::fromUTF8(
+      icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
   units.foldCase();
   std::string out;
   units.toUTF8String(out);

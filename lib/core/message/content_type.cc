@@ -17,8 +17,8 @@ constexpr uint32_t kMaxPieceIndex = kMaxParameters;
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-// SkipBlanksAndComments gives the first place at or after `at` that is neither (CFWS of RFC 5322 §3.2.2). A comment that does not
-// end goes to the end.
+// SkipBlanksAndComments gives the first place at or after `at` that is neither (CFWS of RFC 5322
+// §3.2.2). A comment that does not end goes to the end.
 size_t SkipBlanksAndComments(std::string_view text, size_t at) {
   size_t depth = 0;
   for (; at < text.size(); ++at) {
@@ -36,7 +36,8 @@ size_t SkipBlanksAndComments(std::string_view text, size_t at) {
   return std::min(at, text.size());
 }
 
-// A parameter name ends at any of these; RFC 2045 §5.1 has more tspecials, which names in the wild do have.
+// A parameter name ends at any of these; RFC 2045 §5.1 has more tspecials, which names in the wild
+// do have.
 bool EndsName(char c) { return c == '=' || c == ';' || c == '"' || IsSpace(c); }
 
 int HexValue(char c) {
@@ -49,7 +50,8 @@ std::string PercentDecode(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 && HexValue(text[i + 2]) >= 0) {
+    if (text[i] == '%' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 &&
+        HexValue(text[i + 2]) >= 0) {
       out.push_back(static_cast<char>(HexValue(text[i + 1]) << 4 | HexValue(text[i + 2])));
       i += 2;
     } else {
@@ -99,7 +101,8 @@ Marks SplitMarks(std::string_view name) {
 
 // JoinPieces puts the pieces of one parameter together and decodes them (RFC 2231 §3 and §4).
 void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
-  std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.index < b.index; });
+  std::stable_sort(pieces.begin(), pieces.end(),
+                   [](const Piece& a, const Piece& b) { return a.index < b.index; });
   std::string charset;
   std::string octets;
   bool any_encoded = false;
@@ -121,8 +124,8 @@ void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
           parameter.language = std::string(value.substr(quote + 1, second - quote - 1));
           value.remove_prefix(second + 1);
         }
-      } else if (!charset.empty() && value.size() > charset.size() && value[charset.size()] == '\'' &&
-                 StartsWithIgnoreCase(value, charset)) {
+      } else if (!charset.empty() && value.size() > charset.size() &&
+                 value[charset.size()] == '\'' && StartsWithIgnoreCase(value, charset)) {
         // The charset belongs to the first piece alone (RFC 2231 §4.1); some senders repeat it.
         value.remove_prefix(charset.size() + 1);
       }
@@ -191,7 +194,8 @@ bool ParameterScanner::Next(RawParameter* parameter) {
       no_more_quotes_ = true;
     }
     if (text_[at_] == '"') ++at_;  // the quote that nothing closes
-    // RFC 2045 §5.1 wants a token. Blanks inside are met ("name=my file.pdf"): they belong to the value unless "word=" follows.
+    // RFC 2045 §5.1 wants a token. Blanks inside are met ("name=my file.pdf"): they belong to the
+    // value unless "word=" follows.
     const size_t from = at_;
     size_t to = at_;
     while (at_ < text_.size() && text_[at_] != ';') {
@@ -214,8 +218,11 @@ bool ParameterScanner::Next(RawParameter* parameter) {
   return false;
 }
 
-bool ScanMediaType(std::string_view value, std::string_view* type, std::string_view* subtype, std::string_view* rest) {
-  const auto ends = [](char c) { return c == '/' || c == ';' || c == '(' || c == '=' || c == '"' || c == ',' || IsSpace(c); };
+bool ScanMediaType(std::string_view value, std::string_view* type, std::string_view* subtype,
+                   std::string_view* rest) {
+  const auto ends = [](char c) {
+    return c == '/' || c == ';' || c == '(' || c == '=' || c == '"' || c == ',' || IsSpace(c);
+  };
   size_t at = SkipBlanksAndComments(value, 0);
   size_t start = at;
   while (at < value.size() && !ends(value[at])) ++at;
@@ -300,7 +307,8 @@ std::string EncodeParameter(std::string_view name, std::string_view value) {
     const auto is_token = [](char c) {
       return c != ' ' && std::string_view("()<>@,;:\\\"/[]?=").find(c) == std::string_view::npos;
     };
-    if (!value.empty() && std::all_of(value.begin(), value.end(), is_token)) return StrCat("; ", name, "=", value);
+    if (!value.empty() && std::all_of(value.begin(), value.end(), is_token))
+      return StrCat("; ", name, "=", value);
     std::string out = StrCat("; ", name, "=\"");
     for (const char c : value) {
       if (c == '"' || c == '\\') out.push_back('\\');
@@ -318,13 +326,15 @@ std::string EncodeParameter(std::string_view name, std::string_view value) {
     mail::DecodeUtf8(std::string_view(text).substr(i), &length);
     std::string coded;
     for (const char c : std::string_view(text).substr(i, length)) {
-      if (IsAsciiAlnum(c) || (c != '\0' && std::string_view("!#$&+-.^_`{|}~").find(c) != std::string_view::npos)) {
+      if (IsAsciiAlnum(c) ||
+          (c != '\0' && std::string_view("!#$&+-.^_`{|}~").find(c) != std::string_view::npos)) {
         coded.push_back(c);
       } else {
         StrAppend(coded, '%', AsciiUpper(Hex(static_cast<unsigned char>(c), 2)));
       }
     }
-    if (lines.back().size() + coded.size() + (lines.size() == 1 ? 7 : 0) > room) lines.emplace_back();
+    if (lines.back().size() + coded.size() + (lines.size() == 1 ? 7 : 0) > room)
+      lines.emplace_back();
     lines.back() += coded;
     i += length;
   }

@@ -14,7 +14,8 @@
 namespace postern::message {
 namespace {
 
-// Longer strings from outside are cut: a reply of a thousand lines tells no more than its first ones.
+// Longer strings from outside are cut: a reply of a thousand lines tells no more than its first
+// ones.
 constexpr size_t kMaxDiagnosticBytes = 2'000;
 
 // Printable is `text` with only printable ASCII, on one line.
@@ -27,7 +28,8 @@ std::string Printable(std::string_view text) {
   return out;
 }
 
-// ForPeople is an address in the text part and the header: UTF-8 only where the notification may have it.
+// ForPeople is an address in the text part and the header: UTF-8 only where the notification may
+// have it.
 std::string ForPeople(const mail::Address& address, bool smtputf8) {
   const std::string text = address.ToString();
   return smtputf8 && mail::IsValidUtf8(text) ? text : Printable(text);
@@ -44,14 +46,18 @@ std::string TypedAddress(const mail::Address& address, bool smtputf8) {
 // OriginalRecipient is ORCPT as a field value; "" when it is not "type;address".
 std::string OriginalRecipient(std::string_view orcpt, bool smtputf8) {
   const size_t semicolon = orcpt.find(';');
-  if (semicolon == std::string_view::npos || semicolon == 0 || semicolon + 1 == orcpt.size()) return "";
+  if (semicolon == std::string_view::npos || semicolon == 0 || semicolon + 1 == orcpt.size())
+    return "";
   const std::string type = AsciiLower(orcpt.substr(0, semicolon));
-  if (!std::all_of(type.begin(), type.end(), [](char c) { return IsAsciiAlnum(c) || c == '-'; })) return "";
+  if (!std::all_of(type.begin(), type.end(), [](char c) { return IsAsciiAlnum(c) || c == '-'; }))
+    return "";
   const std::string_view address = Trim(orcpt.substr(semicolon + 1));
   if (type == "utf-8" && !IsAscii(address)) {
     if (smtputf8 && mail::IsValidUtf8(address)) {
       std::string one_line(address);
-      std::replace_if(one_line.begin(), one_line.end(), [](char c) { return IsAscii(c) && !IsAsciiPrintable(c); }, '?');
+      std::replace_if(
+          one_line.begin(), one_line.end(),
+          [](char c) { return IsAscii(c) && !IsAsciiPrintable(c); }, '?');
       return "utf-8; " + one_line;
     }
     return "utf-8; " + mail::Utf8AddressEncode(address);
@@ -61,14 +67,19 @@ std::string OriginalRecipient(std::string_view orcpt, bool smtputf8) {
 
 mail::EnhancedStatus StatusOf(const DsnRecipient& recipient) {
   mail::EnhancedStatus status = recipient.status;
-  const int klass = recipient.action == DsnAction::kFailed ? 5 : recipient.action == DsnAction::kDelayed ? 4 : 2;
+  const int klass = recipient.action == DsnAction::kFailed    ? 5
+                    : recipient.action == DsnAction::kDelayed ? 4
+                                                              : 2;
   if (status.empty()) return {klass, 0, 0};
-  // A failure after many temporary refusals keeps what it was about, as the class of what became of it (RFC 3463 §2).
+  // A failure after many temporary refusals keeps what it was about, as the class of what became of
+  // it (RFC 3463 §2).
   status.klass = klass;
   return status;
 }
 
-std::string Subject(DsnAction action) { return StrCat("Delivery status notification: ", DsnActionName(action)); }
+std::string Subject(DsnAction action) {
+  return StrCat("Delivery status notification: ", DsnActionName(action));
+}
 
 std::string_view Opening(DsnAction action) {
   switch (action) {
@@ -79,8 +90,7 @@ std::string_view Opening(DsnAction action) {
     case DsnAction::kDelayed:
       return "Your message has not been delivered to the recipients below yet. You do\r\n"
              "not need to do anything: the server keeps trying.\r\n";
-    case DsnAction::kDelivered:
-      return "Your message was delivered to the recipients below.\r\n";
+    case DsnAction::kDelivered: return "Your message was delivered to the recipients below.\r\n";
     case DsnAction::kRelayed:
       return "Your message was handed to a server that does not tell what becomes of\r\n"
              "it, for the recipients below.\r\n";
@@ -108,30 +118,39 @@ void AppendWrapped(std::string_view text, std::string& out) {
 }
 
 std::string TextPart(const DsnRequest& request) {
-  std::string out = StrCat("This is the mail system at ", Printable(request.reporting_mta), ".\r\n\r\n", Opening(request.action));
+  std::string out = StrCat("This is the mail system at ", Printable(request.reporting_mta),
+                           ".\r\n\r\n", Opening(request.action));
   for (const DsnRecipient& recipient : request.recipients) {
     StrAppend(out, "\r\n<", ForPeople(recipient.address, request.smtputf8), ">\r\n");
-    if (recipient.action != request.action) StrAppend(out, "    ", DsnActionName(recipient.action), "\r\n");
+    if (recipient.action != request.action)
+      StrAppend(out, "    ", DsnActionName(recipient.action), "\r\n");
     if (!recipient.reason.empty()) AppendWrapped(Printable(recipient.reason), out);
     if (recipient.reply.has_value()) {
-      const std::string who = recipient.remote_mta.empty() ? "The server" : Printable(recipient.remote_mta);
+      const std::string who =
+          recipient.remote_mta.empty() ? "The server" : Printable(recipient.remote_mta);
       AppendWrapped(StrCat(who, " said: ", Printable(recipient.reply->ToString())), out);
     }
     if (recipient.will_retry_until.has_value()) {
-      AppendWrapped("Attempts go on until " + mail::FormatDate(*recipient.will_retry_until, request.offset_minutes), out);
+      AppendWrapped("Attempts go on until " +
+                        mail::FormatDate(*recipient.will_retry_until, request.offset_minutes),
+                    out);
     }
   }
-  out += request.return_full ? "\r\nYour message is attached.\r\n" : "\r\nThe header of your message is attached.\r\n";
+  out += request.return_full ? "\r\nYour message is attached.\r\n"
+                             : "\r\nThe header of your message is attached.\r\n";
   return out;
 }
 
-// StatusPart is message/delivery-status: one group of fields for the message and one for each recipient.
+// StatusPart is message/delivery-status: one group of fields for the message and one for each
+// recipient.
 std::string StatusPart(const DsnRequest& request) {
   std::string out;
-  if (!request.envelope_id.empty()) AppendHeader("Original-Envelope-Id", Printable(request.envelope_id), out);
+  if (!request.envelope_id.empty())
+    AppendHeader("Original-Envelope-Id", Printable(request.envelope_id), out);
   AppendHeader("Reporting-MTA", "dns; " + Printable(request.reporting_mta), out);
   if (request.arrival_date.has_value()) {
-    AppendHeader("Arrival-Date", mail::FormatDate(*request.arrival_date, request.offset_minutes), out);
+    AppendHeader("Arrival-Date", mail::FormatDate(*request.arrival_date, request.offset_minutes),
+                 out);
   }
   for (const DsnRecipient& recipient : request.recipients) {
     out += "\r\n";
@@ -140,15 +159,18 @@ std::string StatusPart(const DsnRequest& request) {
     AppendHeader("Final-Recipient", TypedAddress(recipient.address, request.smtputf8), out);
     AppendHeader("Action", DsnActionName(recipient.action), out);
     AppendHeader("Status", StatusOf(recipient).ToString(), out);
-    if (!recipient.remote_mta.empty()) AppendHeader("Remote-MTA", "dns; " + Printable(recipient.remote_mta), out);
+    if (!recipient.remote_mta.empty())
+      AppendHeader("Remote-MTA", "dns; " + Printable(recipient.remote_mta), out);
     if (recipient.reply.has_value()) {
       AppendHeader("Diagnostic-Code", "smtp; " + Printable(recipient.reply->ToString()), out);
     }
     if (recipient.last_attempt.has_value()) {
-      AppendHeader("Last-Attempt-Date", mail::FormatDate(*recipient.last_attempt, request.offset_minutes), out);
+      AppendHeader("Last-Attempt-Date",
+                   mail::FormatDate(*recipient.last_attempt, request.offset_minutes), out);
     }
     if (recipient.will_retry_until.has_value()) {
-      AppendHeader("Will-Retry-Until", mail::FormatDate(*recipient.will_retry_until, request.offset_minutes), out);
+      AppendHeader("Will-Retry-Until",
+                   mail::FormatDate(*recipient.will_retry_until, request.offset_minutes), out);
     }
   }
   return out;
@@ -159,7 +181,8 @@ std::string OriginalId(const MessageView& original) {
   const Header* header = original.Find(original.root(), Field::kMessageId);
   if (header == nullptr) return "";
   const std::string id = Unfold(header->value);
-  const bool plain = id.size() > 2 && id.size() < 500 && id.front() == '<' && id.find('>') == id.size() - 1 && IsAscii(id) &&
+  const bool plain = id.size() > 2 && id.size() < 500 && id.front() == '<' &&
+                     id.find('>') == id.size() - 1 && IsAscii(id) &&
                      id.find(' ') == std::string::npos;
   return plain ? id : "";
 }
@@ -188,8 +211,10 @@ std::string BuildDsn(const DsnRequest& request) {
   const bool returned_8bit = Examine(returned).eight_bit;
   const bool text_8bit = !IsAscii(text);
   const bool status_8bit = !IsAscii(status);
-  // RFC 6533 §5, §6: the global forms hold UTF-8; without SMTPUTF8 the part stays what it was, its octets guarded.
-  const bool global = request.smtputf8 && returned_8bit && mail::IsValidUtf8(original.HeaderBytes(original.root()));
+  // RFC 6533 §5, §6: the global forms hold UTF-8; without SMTPUTF8 the part stays what it was, its
+  // octets guarded.
+  const bool global =
+      request.smtputf8 && returned_8bit && mail::IsValidUtf8(original.HeaderBytes(original.root()));
   const std::string boundary = StrCat("=_", request.boundary_seed, "_dsn");
 
   std::string out;
@@ -205,18 +230,23 @@ std::string BuildDsn(const DsnRequest& request) {
   // RFC 3834 §5.1: no program answers this.
   AppendHeader("Auto-Submitted", "auto-replied", out);
   AppendHeader("MIME-Version", "1.0", out);
-  AppendHeader("Content-Type", StrCat("multipart/report; report-type=delivery-status; boundary=\"", boundary, "\""), out);
-  const bool any_8bit = text_8bit || status_8bit || (returned_8bit && (request.return_full || global));
+  AppendHeader("Content-Type",
+               StrCat("multipart/report; report-type=delivery-status; boundary=\"", boundary, "\""),
+               out);
+  const bool any_8bit =
+      text_8bit || status_8bit || (returned_8bit && (request.return_full || global));
   // RFC 2045 §6.4: a multipart says 8bit when a part of it is.
   if (any_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
 
   StrAppend(out, "\r\n--", boundary, "\r\n");
-  AppendHeader("Content-Type", text_8bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", out);
+  AppendHeader("Content-Type",
+               text_8bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", out);
   if (text_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
   StrAppend(out, "\r\n", text);
 
   StrAppend(out, "\r\n--", boundary, "\r\n");
-  AppendHeader("Content-Type", status_8bit ? "message/global-delivery-status" : "message/delivery-status", out);
+  AppendHeader("Content-Type",
+               status_8bit ? "message/global-delivery-status" : "message/delivery-status", out);
   if (status_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
   StrAppend(out, "\r\n", status);
 

@@ -28,12 +28,13 @@ struct Word {
   size_t end = 0;  // behind the "?="
 };
 
-// ReadWord reads an encoded word at `at`, where "=?" stands. `*next_end` remembers where the last search for "?=" ended, so that a
-// text full of beginnings costs no more than its length.
+// ReadWord reads an encoded word at `at`, where "=?" stands. `*next_end` remembers where the last
+// search for "?=" ended, so that a text full of beginnings costs no more than its length.
 bool ReadWord(std::string_view value, size_t at, size_t* next_end, Word* word) {
   const size_t charset = at + 2;
   size_t p = charset;
-  // A charset and a language are tokens (RFC 2047 §2): no blank and no "?" in them, and they are short.
+  // A charset and a language are tokens (RFC 2047 §2): no blank and no "?" in them, and they are
+  // short.
   const size_t limit = std::min(value.size(), charset + 100);
   while (p < limit && value[p] != '?' && !IsSpace(value[p])) ++p;
   if (p >= limit || value[p] != '?' || p == charset) return false;
@@ -47,7 +48,8 @@ bool ReadWord(std::string_view value, size_t at, size_t* next_end, Word* word) {
   const size_t end = *next_end;
   if (end == std::string_view::npos) return false;
   word->text = value.substr(text, end - text);
-  // A "?" inside is possible in Q only by mistake; "=?" inside means that this word was never closed.
+  // A "?" inside is possible in Q only by mistake; "=?" inside means that this word was never
+  // closed.
   if (word->text.find("=?") != std::string_view::npos) return false;
   word->end = end + 2;
   return true;
@@ -63,11 +65,13 @@ void DecodeWord(const Word& word, std::string& octets) {
     const char c = text[i];
     if (c == '_') {
       octets.push_back(' ');  // RFC 2047 §4.2 (2)
-    } else if (c == '=' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 && HexValue(text[i + 2]) >= 0) {
+    } else if (c == '=' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 &&
+               HexValue(text[i + 2]) >= 0) {
       octets.push_back(static_cast<char>(HexValue(text[i + 1]) << 4 | HexValue(text[i + 2])));
       i += 2;
     } else if (c == '\r' || c == '\n') {
-      // A word may not be folded (RFC 2047 §2); where one is, the blanks of the fold are no part of it.
+      // A word may not be folded (RFC 2047 §2); where one is, the blanks of the fold are no part of
+      // it.
       while (i + 1 < text.size() && IsSpace(text[i + 1])) ++i;
     } else {
       octets.push_back(c);
@@ -93,9 +97,11 @@ void AppendPlain(std::string_view text, std::string& out) {
 
 bool IsQLiteral(char c, WordContext context) {
   if (IsAsciiAlnum(c)) return true;
-  // RFC 2047 §5 (3): in a phrase only these; elsewhere printable ASCII without "=", "?" and "_" is allowed, and we keep to these.
+  // RFC 2047 §5 (3): in a phrase only these; elsewhere printable ASCII without "=", "?" and "_" is
+  // allowed, and we keep to these.
   if (c == '!' || c == '*' || c == '+' || c == '-' || c == '/') return true;
-  return context == WordContext::kText && c != '\0' && std::string_view(".,:;()@#$%&'").find(c) != std::string_view::npos;
+  return context == WordContext::kText && c != '\0' &&
+         std::string_view(".,:;()@#$%&'").find(c) != std::string_view::npos;
 }
 
 size_t QSize(std::string_view text, WordContext context) {
@@ -119,7 +125,8 @@ std::string QEncode(std::string_view text, WordContext context) {
 }
 
 bool IsAtomText(char c) {
-  return IsAsciiAlnum(c) || (c != '\0' && std::string_view("!#$%&'*+-/=?^_`{|}~ ").find(c) != std::string_view::npos);
+  return IsAsciiAlnum(c) ||
+         (c != '\0' && std::string_view("!#$%&'*+-/=?^_`{|}~ ").find(c) != std::string_view::npos);
 }
 
 }  // namespace
@@ -131,7 +138,8 @@ std::string DecodeText(std::string_view value) {
   size_t plain = 0;  // where the text not yet copied begins
   size_t at = 0;
   size_t next_end = 0;
-  // Octets of adjacent words in one charset are decoded together, for senders that split a character.
+  // Octets of adjacent words in one charset are decoded together, for senders that split a
+  // character.
   std::string octets;
   std::string_view charset;
   bool in_words = false;
@@ -182,7 +190,8 @@ std::string EncodeText(std::string_view text, WordContext context) {
   if (plain && context == WordContext::kText) return clean;
   if (plain) {
     const bool edge = !clean.empty() && (clean.front() == ' ' || clean.back() == ' ');
-    if (!clean.empty() && !edge && std::all_of(clean.begin(), clean.end(), IsAtomText)) return clean;
+    if (!clean.empty() && !edge && std::all_of(clean.begin(), clean.end(), IsAtomText))
+      return clean;
     std::string quoted = "\"";
     for (const char c : clean) {
       if (c == '"' || c == '\\') quoted.push_back('\\');
@@ -192,7 +201,10 @@ std::string EncodeText(std::string_view text, WordContext context) {
   }
   // "B" takes four characters for three octets, "Q" three for one that is not literal.
   const bool use_b = QSize(clean, context) > (clean.size() + 2) / 3 * 4;
-  constexpr size_t kRoom = kMaxWordBytes - std::string_view("=?utf-8?Q?" "?=").size();
+  constexpr size_t kRoom = kMaxWordBytes - std::string_view(
+                                               "=?utf-8?Q?"
+                                               "?=")
+                                               .size();
   std::string out;
   std::string_view left = clean;
   while (!left.empty()) {
@@ -201,7 +213,8 @@ std::string EncodeText(std::string_view text, WordContext context) {
     while (take < left.size()) {
       size_t length;
       mail::DecodeUtf8(left.substr(take), &length);
-      const size_t more = use_b ? (take + length + 2) / 3 * 4 : cost + QSize(left.substr(take, length), context);
+      const size_t more =
+          use_b ? (take + length + 2) / 3 * 4 : cost + QSize(left.substr(take, length), context);
       if (more > kRoom) break;
       cost = more;
       take += length;
@@ -209,7 +222,8 @@ std::string EncodeText(std::string_view text, WordContext context) {
     const std::string_view piece = left.substr(0, take);
     left.remove_prefix(take);
     if (!out.empty()) out.push_back(' ');
-    StrAppend(out, "=?utf-8?", use_b ? "B?" : "Q?", use_b ? mail::Base64Encode(piece) : QEncode(piece, context), "?=");
+    StrAppend(out, "=?utf-8?", use_b ? "B?" : "Q?",
+              use_b ? mail::Base64Encode(piece) : QEncode(piece, context), "?=");
   }
   return out;
 }

@@ -18,18 +18,17 @@ Field FieldOf(std::string_view name) {
     case 2:
       if (AsciiToLower(name[0]) == 'c') return IfEqual(name, "cc", Field::kCc);
       return IfEqual(name, "to", Field::kTo);
-    case 3:
-      return IfEqual(name, "bcc", Field::kBcc);
+    case 3: return IfEqual(name, "bcc", Field::kBcc);
     case 4:
       if (AsciiToLower(name[0]) == 'd') return IfEqual(name, "date", Field::kDate);
       return IfEqual(name, "from", Field::kFrom);
-    case 6:
-      return IfEqual(name, "sender", Field::kSender);
+    case 6: return IfEqual(name, "sender", Field::kSender);
     case 7:
       if (AsciiToLower(name[0]) == 'l') return IfEqual(name, "list-id", Field::kListId);
       return IfEqual(name, "subject", Field::kSubject);
     case 8:
-      if (name[3] == '-' || AsciiToLower(name[3]) != 'l') return IfEqual(name, "received", Field::kReceived);
+      if (name[3] == '-' || AsciiToLower(name[3]) != 'l')
+        return IfEqual(name, "received", Field::kReceived);
       return IfEqual(name, "reply-to", Field::kReplyTo);
     case 10:
       if (AsciiToLower(name[0]) == 'r') return IfEqual(name, "references", Field::kReferences);
@@ -44,18 +43,17 @@ Field FieldOf(std::string_view name) {
     case 12:
       if (AsciiToLower(name[0]) == 'm') return IfEqual(name, "mime-version", Field::kMimeVersion);
       return IfEqual(name, "content-type", Field::kContentType);
-    case 14:
-      return IfEqual(name, "dkim-signature", Field::kDkimSignature);
+    case 14: return IfEqual(name, "dkim-signature", Field::kDkimSignature);
     case 16:
-      if (AsciiToLower(name[9]) == 'a') return IfEqual(name, "content-language", Field::kContentLanguage);
+      if (AsciiToLower(name[9]) == 'a')
+        return IfEqual(name, "content-language", Field::kContentLanguage);
       return IfEqual(name, "content-location", Field::kContentLocation);
     case 19:
-      if (AsciiToLower(name[9]) == 'i') return IfEqual(name, "content-disposition", Field::kContentDisposition);
+      if (AsciiToLower(name[9]) == 'i')
+        return IfEqual(name, "content-disposition", Field::kContentDisposition);
       return IfEqual(name, "content-description", Field::kContentDescription);
-    case 25:
-      return IfEqual(name, "content-transfer-encoding", Field::kContentTransferEncoding);
-    default:
-      return Field::kOther;
+    case 25: return IfEqual(name, "content-transfer-encoding", Field::kContentTransferEncoding);
+    default: return Field::kOther;
   }
 }
 

@@ -10,7 +10,8 @@ namespace {
 constexpr size_t kMaxNumbers = 100;
 constexpr size_t kMaxFields = 1'000;
 
-// Place is a part as a number path reaches it: `as_message` when it is the root of a message, whose part 1 may be itself.
+// Place is a part as a number path reaches it: `as_message` when it is the root of a message, whose
+// part 1 may be itself.
 struct Place {
   uint32_t index = 0;
   bool as_message = true;
@@ -29,7 +30,8 @@ StatusOr<Place> Step(const MessageView& message, Place place, uint32_t number) {
     if (child == kNoPart) return NotFound("there is no such part");
     return Place{child, false};
   }
-  // RFC 3501 §6.4.5: "Every message has at least one part number": that of a message without parts is 1.
+  // RFC 3501 §6.4.5: "Every message has at least one part number": that of a message without parts
+  // is 1.
   if (!place.as_message || number != 1) return NotFound("there is no such part");
   return Place{place.index, false};
 }
@@ -47,8 +49,10 @@ StatusOr<Place> Walk(const MessageView& message, const std::vector<uint32_t>& nu
 void Push(SectionRange& range, std::string_view piece) {
   if (piece.empty()) return;
   // Fields that stand together are one piece.
-  if (!range.pieces.empty() && range.pieces.back().data() + range.pieces.back().size() == piece.data()) {
-    range.pieces.back() = std::string_view(range.pieces.back().data(), range.pieces.back().size() + piece.size());
+  if (!range.pieces.empty() &&
+      range.pieces.back().data() + range.pieces.back().size() == piece.data()) {
+    range.pieces.back() =
+        std::string_view(range.pieces.back().data(), range.pieces.back().size() + piece.size());
   } else {
     range.pieces.push_back(piece);
   }
@@ -95,7 +99,8 @@ StatusOr<SectionSpec> ParseSection(std::string_view text) {
   while (!text.empty() && IsAsciiDigit(text[0])) {
     const size_t dot = text.find('.');
     const std::optional<uint64_t> number = ParseUint(text.substr(0, dot), UINT32_MAX);
-    if (!number.has_value() || *number == 0) return InvalidArgument("a part number is not a number from 1 on");
+    if (!number.has_value() || *number == 0)
+      return InvalidArgument("a part number is not a number from 1 on");
     if (spec.part.size() == kMaxNumbers) return InvalidArgument("there are too many part numbers");
     spec.part.push_back(static_cast<uint32_t>(*number));
     if (dot == std::string_view::npos) return spec;
@@ -117,7 +122,8 @@ StatusOr<SectionSpec> ParseSection(std::string_view text) {
       text.remove_prefix(4);
       spec.text = SectionSpec::Text::kHeaderFieldsNot;
     }
-    if (text.size() < 4 || text.substr(0, 2) != " (" || text.back() != ')') return InvalidArgument("a list of fields is missing");
+    if (text.size() < 4 || text.substr(0, 2) != " (" || text.back() != ')')
+      return InvalidArgument("a list of fields is missing");
     text = text.substr(2, text.size() - 3);
     while (true) {
       std::string name;
@@ -135,7 +141,8 @@ StatusOr<SectionSpec> ParseSection(std::string_view text) {
         name = std::string(atom);
         text.remove_prefix(atom.size());
       }
-      if (spec.fields.size() == kMaxFields) return InvalidArgument("there are too many field names");
+      if (spec.fields.size() == kMaxFields)
+        return InvalidArgument("there are too many field names");
       spec.fields.push_back(std::move(name));
       if (text.empty()) break;
       if (text[0] != ' ') return InvalidArgument("a blank is missing between field names");
@@ -212,7 +219,8 @@ StatusOr<SectionRange> FindSection(const MessageView& message, const SectionSpec
     if (listed == take_listed) Push(range, header.raw());
   }
   // RFC 3501 §6.4.5: the empty line belongs to every header section.
-  Push(range, message.raw().substr(part->header_end_offset, part->body_offset - part->header_end_offset));
+  Push(range,
+       message.raw().substr(part->header_end_offset, part->body_offset - part->header_end_offset));
   return range;
 }
 

@@ -27,7 +27,8 @@ std::vector<Mailbox> Addresses(const MessageView& message, const Part& part, Fie
     if (header.field != field) continue;
     std::vector<Mailbox> more = ParseAddressList(header.value);
     if (list.size() + more.size() > kMaxMailboxes) break;
-    list.insert(list.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    list.insert(list.end(), std::make_move_iterator(more.begin()),
+                std::make_move_iterator(more.end()));
   }
   return list;
 }
@@ -52,12 +53,14 @@ std::vector<BodyParameter> RawParameters(std::string_view text) {
     std::string value;
   };
   std::vector<BodyParameter> list;
-  std::map<std::string, std::pair<size_t, std::vector<Piece>>> split;  // by name: the place in the list, and the pieces
+  std::map<std::string, std::pair<size_t, std::vector<Piece>>>
+      split;  // by name: the place in the list, and the pieces
   ParameterScanner scanner(text);
   RawParameter raw;
   while (scanner.Next(&raw)) {
     const size_t star = raw.name.find('*');
-    std::string_view marks = star == std::string_view::npos ? std::string_view() : raw.name.substr(star + 1);
+    std::string_view marks =
+        star == std::string_view::npos ? std::string_view() : raw.name.substr(star + 1);
     const bool encoded = !marks.empty() && marks.back() == '*';
     if (encoded) marks.remove_suffix(1);
     const std::optional<uint64_t> index = ParseUint(marks, kMaxParameters);
@@ -74,8 +77,10 @@ std::vector<BodyParameter> RawParameters(std::string_view text) {
   }
   for (auto& [name, entry] : split) {
     std::vector<Piece>& pieces = entry.second;
-    std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.index < b.index; });
-    const bool any_encoded = std::any_of(pieces.begin(), pieces.end(), [](const Piece& p) { return p.encoded; });
+    std::stable_sort(pieces.begin(), pieces.end(),
+                     [](const Piece& a, const Piece& b) { return a.index < b.index; });
+    const bool any_encoded =
+        std::any_of(pieces.begin(), pieces.end(), [](const Piece& p) { return p.encoded; });
     BodyParameter& parameter = list[entry.first];
     if (any_encoded) parameter.name += '*';
     for (const Piece& piece : pieces) {
@@ -113,15 +118,14 @@ void AppendAddresses(const std::vector<Mailbox>& list, bool utf8, std::string& o
   out += '(';
   for (const Mailbox& mailbox : list) {
     switch (mailbox.kind) {
-      // RFC 3501 §7.4.2: a NIL host begins a group, whose name stands as the mailbox; NIL for both ends it.
+      // RFC 3501 §7.4.2: a NIL host begins a group, whose name stands as the mailbox; NIL for both
+      // ends it.
       case Mailbox::Kind::kGroupStart:
         out += "(NIL NIL ";
         AppendImapString(mailbox.name, utf8, out);
         out += " NIL)";
         break;
-      case Mailbox::Kind::kGroupEnd:
-        out += "(NIL NIL NIL NIL)";
-        break;
+      case Mailbox::Kind::kGroupEnd: out += "(NIL NIL NIL NIL)"; break;
       case Mailbox::Kind::kAddress:
         out += '(';
         if (mailbox.name.empty()) {
@@ -175,7 +179,8 @@ void ReadFields(const MessageView& message, const Part& part, BodyStructure& bod
   body.md5 = FieldText(message, part, Field::kContentMd5);
   body.location = FieldText(message, part, Field::kContentLocation);
   std::string_view word, subtype, rest;
-  if (const Header* header = message.Find(part, Field::kContentTransferEncoding); header != nullptr) {
+  if (const Header* header = message.Find(part, Field::kContentTransferEncoding);
+      header != nullptr) {
     if (ScanMediaType(header->value, &word, &subtype, &rest)) body.encoding = std::string(word);
   }
   if (const Header* header = message.Find(part, Field::kContentDisposition); header != nullptr) {
@@ -186,7 +191,8 @@ void ReadFields(const MessageView& message, const Part& part, BodyStructure& bod
   if (const Header* header = message.Find(part, Field::kContentLanguage); header != nullptr) {
     const std::string text = Unfold(header->value);
     for (const std::string_view language : Split(text, ',')) {
-      if (const std::string_view name = Trim(language); !name.empty()) body.languages.emplace_back(name);
+      if (const std::string_view name = Trim(language); !name.empty())
+        body.languages.emplace_back(name);
     }
   }
 }
@@ -254,8 +260,8 @@ void AppendEnvelope(const Envelope& envelope, bool utf8, std::string& out) {
   AppendImapNString(envelope.date, utf8, out);
   out += ' ';
   AppendImapNString(envelope.subject, utf8, out);
-  for (const std::vector<Mailbox>* list :
-       {&envelope.from, &envelope.sender, &envelope.reply_to, &envelope.to, &envelope.cc, &envelope.bcc}) {
+  for (const std::vector<Mailbox>* list : {&envelope.from, &envelope.sender, &envelope.reply_to,
+                                           &envelope.to, &envelope.cc, &envelope.bcc}) {
     out += ' ';
     AppendAddresses(*list, utf8, out);
   }
@@ -272,11 +278,13 @@ BodyStructure BuildBodyStructure(const MessageView& message, uint32_t index) {
   body.encoding = "7bit";  // RFC 2045 §6.1: the default
   const bool whole = part.kind == PartKind::kMultipart && part.child_count > 0;
   if (part.Is("multipart", "") && !whole) {
-    // No parts came of it, so it is shown as what RFC 2045 §5.2 makes of a part that cannot be read.
+    // No parts came of it, so it is shown as what RFC 2045 §5.2 makes of a part that cannot be
+    // read.
     body.type = "text";
     body.subtype = "plain";
   } else if (part.Is("message", "rfc822") && part.kind == PartKind::kLeaf) {
-    // The grammar wants an envelope and a body here, and an encoded or too deep message has none to show.
+    // The grammar wants an envelope and a body here, and an encoded or too deep message has none to
+    // show.
     body.type = "application";
     body.subtype = "octet-stream";
   } else {
@@ -284,12 +292,13 @@ BodyStructure BuildBodyStructure(const MessageView& message, uint32_t index) {
     body.subtype = std::string(part.subtype);
     const Header* header = message.Find(part, Field::kContentType);
     std::string_view type, subtype, rest;
-    if (header != nullptr && part.type_given && ScanMediaType(header->value, &type, &subtype, &rest)) {
+    if (header != nullptr && part.type_given &&
+        ScanMediaType(header->value, &type, &subtype, &rest)) {
       body.parameters = RawParameters(rest);
     }
-    const bool has_charset = std::any_of(body.parameters.begin(), body.parameters.end(), [](const BodyParameter& p) {
-      return p.name == "charset" || p.name == "charset*";
-    });
+    const bool has_charset = std::any_of(
+        body.parameters.begin(), body.parameters.end(),
+        [](const BodyParameter& p) { return p.name == "charset" || p.name == "charset*"; });
     // RFC 2045 §5.2, RFC 2046 §4.1.2: the charset of text that names none.
     if (part.Is("text", "") && !has_charset) body.parameters.push_back({"charset", "us-ascii"});
   }
@@ -298,7 +307,8 @@ BodyStructure BuildBodyStructure(const MessageView& message, uint32_t index) {
   body.size_bytes = octets.size();
   if (whole) {
     body.multipart = true;
-    for (uint32_t child = part.first_child; child != kNoPart; child = message.part(child).next_sibling) {
+    for (uint32_t child = part.first_child; child != kNoPart;
+         child = message.part(child).next_sibling) {
       body.parts.push_back(BuildBodyStructure(message, child));
     }
     return body;
@@ -307,7 +317,8 @@ BodyStructure BuildBodyStructure(const MessageView& message, uint32_t index) {
     body.envelope = BuildEnvelope(message, part.first_child);
     body.parts.push_back(BuildBodyStructure(message, part.first_child));
   }
-  if (part.kind == PartKind::kMessage || EqualsIgnoreCase(body.type, "text")) body.lines = CountLf(octets);
+  if (part.kind == PartKind::kMessage || EqualsIgnoreCase(body.type, "text"))
+    body.lines = CountLf(octets);
   return body;
 }
 
@@ -337,7 +348,8 @@ void AppendBodyStructure(const BodyStructure& body, bool extended, bool utf8, st
   out += ' ';
   AppendImapString(body.encoding, utf8, out);
   StrAppend(out, " ", body.size_bytes);
-  if (body.envelope.has_value() && EqualsIgnoreCase(body.subtype, utf8 ? body.subtype : std::string("rfc822"))) {
+  if (body.envelope.has_value() &&
+      EqualsIgnoreCase(body.subtype, utf8 ? body.subtype : std::string("rfc822"))) {
     out += ' ';
     AppendEnvelope(*body.envelope, utf8, out);
     out += ' ';

@@ -1,4 +1,5 @@
-// What IMAP shows of a message: ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 §7.4.2, RFC 9051 §7.5.2), from one parse.
+// What IMAP shows of a message: ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 §7.4.2, RFC 9051
+// §7.5.2), from one parse.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +15,18 @@ namespace postern::message {
 
 // ---- IMAP strings
 
-// AppendImapString writes `octets` as an IMAP string: quoted when it is short printable ASCII (or, with `utf8`, UTF-8: RFC 6855,
-// RFC 9051), else a literal "{n}\r\n...". NUL, which no IMAP string may have, becomes a blank.
+// AppendImapString writes `octets` as an IMAP string: quoted when it is short printable ASCII (or,
+// with `utf8`, UTF-8: RFC 6855, RFC 9051), else a literal "{n}\r\n...". NUL, which no IMAP string
+// may have, becomes a blank.
 void AppendImapString(std::string_view octets, bool utf8, std::string& out);
 // AppendImapNString writes NIL for nullopt.
 void AppendImapNString(const std::optional<std::string>& octets, bool utf8, std::string& out);
 
 // ---- ENVELOPE
 
-// Envelope is the ENVELOPE of one message. Strings are as the header has them, unfolded, encoded words not decoded. nullopt is a
-// field that is not there. sender and reply_to are those of From when their own fields are missing or empty (RFC 3501 §7.4.2).
+// Envelope is the ENVELOPE of one message. Strings are as the header has them, unfolded, encoded
+// words not decoded. nullopt is a field that is not there. sender and reply_to are those of From
+// when their own fields are missing or empty (RFC 3501 §7.4.2).
 struct Envelope {
   std::optional<std::string> date;
   std::optional<std::string> subject;
@@ -37,7 +40,8 @@ struct Envelope {
   std::optional<std::string> message_id;
 };
 
-// BuildEnvelope reads the envelope out of the header of part `index`, which is the message or one inside a message/rfc822.
+// BuildEnvelope reads the envelope out of the header of part `index`, which is the message or one
+// inside a message/rfc822.
 Envelope BuildEnvelope(const MessageView& message, uint32_t index = 0);
 
 // AppendEnvelope writes `("date" "subject" ((...)) ...)`.
@@ -45,8 +49,9 @@ void AppendEnvelope(const Envelope& envelope, bool utf8, std::string& out);
 
 // ---- BODY and BODYSTRUCTURE
 
-// BodyParameter is one parameter of a type or disposition: the pieces of RFC 2231 joined, but not decoded ("filename*" keeps its
-// star and its charset), because a client of RFC 3501 expects to decode them itself.
+// BodyParameter is one parameter of a type or disposition: the pieces of RFC 2231 joined, but not
+// decoded ("filename*" keeps its star and its charset), because a client of RFC 3501 expects to
+// decode them itself.
 struct BodyParameter {
   std::string name;
   std::string value;
@@ -57,10 +62,10 @@ struct BodyDisposition {
   std::vector<BodyParameter> parameters;
 };
 
-// BodyStructure is one node of the tree. A multipart without parts, or without a boundary, is shown as a text/plain part, because
-// the grammar has no empty multipart.
+// BodyStructure is one node of the tree. A multipart without parts, or without a boundary, is shown
+// as a text/plain part, because the grammar has no empty multipart.
 struct BodyStructure {
-  std::string type;     // as written ("text"), upper or lower case
+  std::string type;  // as written ("text"), upper or lower case
   std::string subtype;
   std::vector<BodyParameter> parameters;
   std::vector<BodyStructure> parts;  // of a multipart: not empty; of a message/rfc822: its one body
@@ -80,10 +85,12 @@ struct BodyStructure {
   std::optional<std::string> location;
 };
 
-// BuildBodyStructure describes the message, or the part `index` of it. It recurses as deep as the tree is (ParseOptions::max_depth).
+// BuildBodyStructure describes the message, or the part `index` of it. It recurses as deep as the
+// tree is (ParseOptions::max_depth).
 BodyStructure BuildBodyStructure(const MessageView& message, uint32_t index = 0);
 
-// AppendBodyStructure writes BODYSTRUCTURE, or with `extended` false the BODY form without extension data.
+// AppendBodyStructure writes BODYSTRUCTURE, or with `extended` false the BODY form without
+// extension data.
 void AppendBodyStructure(const BodyStructure& body, bool extended, bool utf8, std::string& out);
 
 // The three texts at once, for who stores them beside a message.

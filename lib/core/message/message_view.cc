@@ -7,11 +7,13 @@
 namespace postern::message {
 
 bool Part::Is(std::string_view wanted_type, std::string_view wanted_subtype) const {
-  return EqualsIgnoreCase(type, wanted_type) && (wanted_subtype.empty() || EqualsIgnoreCase(subtype, wanted_subtype));
+  return EqualsIgnoreCase(type, wanted_type) &&
+         (wanted_subtype.empty() || EqualsIgnoreCase(subtype, wanted_subtype));
 }
 
 bool MessageView::HasDefect(Defect defect) const {
-  return std::any_of(defects_.begin(), defects_.end(), [&](const DefectAt& d) { return d.defect == defect; });
+  return std::any_of(defects_.begin(), defects_.end(),
+                     [&](const DefectAt& d) { return d.defect == defect; });
 }
 
 const Header* MessageView::Find(const Part& part, Field field) const {

@@ -15,7 +15,8 @@ namespace {
 
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
-// The octets that a field name may have: RFC 5322 §2.2 gives 33 to 126 without the colon; 8-bit ones are met and kept.
+// The octets that a field name may have: RFC 5322 §2.2 gives 33 to 126 without the colon; 8-bit
+// ones are met and kept.
 bool IsNameOctet(char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f && c != ':'; }
 
 }  // namespace
@@ -58,11 +59,12 @@ class Parser {
   Part& part(uint32_t index) { return view_.parts_[index]; }
 
   void Note(Defect defect, uint32_t index, size_t offset) {
-    if (view_.defects_.size() < options_.max_defects) view_.defects_.push_back({defect, index, offset});
+    if (view_.defects_.size() < options_.max_defects)
+      view_.defects_.push_back({defect, index, offset});
   }
 
-  // OpenPart makes a part below `parent` whose header begins at `at`, reads its header and makes it the current one. It returns
-  // where its body begins.
+  // OpenPart makes a part below `parent` whose header begins at `at`, reads its header and makes it
+  // the current one. It returns where its body begins.
   size_t OpenPart(uint32_t parent, size_t at) {
     const auto index = static_cast<uint32_t>(view_.parts_.size());
     view_.parts_.emplace_back();
@@ -98,7 +100,8 @@ class Parser {
     return depth;
   }
 
-  // Descend decides what the current part is and, while it is a message, goes into it. It returns where to look for delimiters.
+  // Descend decides what the current part is and, while it is a message, goes into it. It returns
+  // where to look for delimiters.
   size_t Descend(size_t at) {
     while (true) {
       const uint32_t index = current_;
@@ -135,7 +138,8 @@ class Parser {
     return true;
   }
 
-  // MakeRoom tells whether one more part may be made; when not, the current part takes the rest of the message.
+  // MakeRoom tells whether one more part may be made; when not, the current part takes the rest of
+  // the message.
   bool MakeRoom(size_t at) {
     if (view_.parts_.size() < options_.max_parts) return true;
     Stop(Defect::kPartLimit, at);
@@ -156,7 +160,8 @@ class Parser {
     if (header != nullptr && ScanMediaType(header->value, &type, &subtype, &rest)) {
       boundary = FindBoundary(rest);
     }
-    // RFC 2046 §5.1.1: a boundary does not end in a blank. One made of blanks, or with a line end inside, matches nothing.
+    // RFC 2046 §5.1.1: a boundary does not end in a blank. One made of blanks, or with a line end
+    // inside, matches nothing.
     while (!boundary.empty() && IsBlank(boundary.back())) boundary.remove_suffix(1);
     if (boundary.empty() || boundary.size() > options_.max_boundary_bytes ||
         boundary.find_first_of("\r\n") != std::string_view::npos) {
@@ -168,15 +173,16 @@ class Parser {
     MarkLengths();
   }
 
-  // FindBoundary gives the value of the boundary parameter. It is a view into the message where it can be; one with escapes or
-  // folding, or in the pieces of RFC 2231, is kept in boundaries_.
+  // FindBoundary gives the value of the boundary parameter. It is a view into the message where it
+  // can be; one with escapes or folding, or in the pieces of RFC 2231, is kept in boundaries_.
   std::string_view FindBoundary(std::string_view parameters) {
     ParameterScanner scanner(parameters);
     RawParameter parameter;
     bool pieces = false;
     while (scanner.Next(&parameter)) {
       if (EqualsIgnoreCase(parameter.name, "boundary")) {
-        if (!parameter.quoted || parameter.value.find_first_of("\\\r\n") == std::string_view::npos) {
+        if (!parameter.quoted ||
+            parameter.value.find_first_of("\\\r\n") == std::string_view::npos) {
           return parameter.value;
         }
         boundaries_.push_back(parameter.Unquoted());
@@ -192,22 +198,26 @@ class Parser {
     return boundaries_.back();
   }
 
-  // MarkLengths notes the lengths of the open boundaries, so that most lines that begin with "--" are passed over at once.
+  // MarkLengths notes the lengths of the open boundaries, so that most lines that begin with "--"
+  // are passed over at once.
   void MarkLengths() {
     lengths_.fill(false);
-    for (const Frame& frame : frames_) lengths_[std::min(frame.boundary.size(), lengths_.size() - 1)] = true;
+    for (const Frame& frame : frames_)
+      lengths_[std::min(frame.boundary.size(), lengths_.size() - 1)] = true;
   }
   bool MayMatch(size_t length) const { return lengths_[std::min(length, lengths_.size() - 1)]; }
 
-  // MatchDelimiter tells whether the line at `at`, which begins with "--", is a delimiter of an open multipart, the innermost one
-  // first (RFC 2046 §5.1.2: the delimiter of an outer one ends the inner ones).
+  // MatchDelimiter tells whether the line at `at`, which begins with "--", is a delimiter of an
+  // open multipart, the innermost one first (RFC 2046 §5.1.2: the delimiter of an outer one ends
+  // the inner ones).
   bool MatchDelimiter(size_t at, Delimiter* found) {
     const char* const begin = raw_.data() + at;
     const auto* lf = static_cast<const char*>(std::memchr(begin, '\n', raw_.size() - at));
     found->next_line = lf != nullptr ? static_cast<size_t>(lf + 1 - raw_.data()) : raw_.size();
     std::string_view line = raw_.substr(at + 2, found->next_line - at - 2);
     // RFC 2046 §5.1.1: transport-padding = *LWSP-char
-    while (!line.empty() && (IsBlank(line.back()) || line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+    while (!line.empty() && (IsBlank(line.back()) || line.back() == '\r' || line.back() == '\n'))
+      line.remove_suffix(1);
     const bool dashes = line.size() > 2 && line.substr(line.size() - 2) == "--";
     const bool open = MayMatch(line.size());
     const bool close = dashes && MayMatch(line.size() - 2);
@@ -219,7 +229,8 @@ class Parser {
         found->close = false;
         return true;
       }
-      if (close && line.size() == boundary.size() + 2 && line.compare(0, boundary.size(), boundary) == 0) {
+      if (close && line.size() == boundary.size() + 2 &&
+          line.compare(0, boundary.size(), boundary) == 0) {
         found->close = true;
         return true;
       }
@@ -227,8 +238,8 @@ class Parser {
     return false;
   }
 
-  // NextDelimiter looks for the next delimiter from `*at` on and does what it says; `*at` is then where the body of the new part,
-  // or the epilogue, begins. False at the end of the message.
+  // NextDelimiter looks for the next delimiter from `*at` on and does what it says; `*at` is then
+  // where the body of the new part, or the epilogue, begins. False at the end of the message.
   bool NextDelimiter(size_t* at) {
     Delimiter found;
     size_t line = pending_delimiter_ ? *at : FindDashLine(raw_, *at);
@@ -247,7 +258,8 @@ class Parser {
     MarkLengths();
     *at = found.next_line;
     if (found.close) {
-      // What follows is the epilogue, which is for nobody (RFC 2046 §5.1.1), until an outer delimiter.
+      // What follows is the epilogue, which is for nobody (RFC 2046 §5.1.1), until an outer
+      // delimiter.
       return true;
     }
     if (view_.parts_.size() >= options_.max_parts) {
@@ -259,19 +271,21 @@ class Parser {
     return true;
   }
 
-  // EndBefore is the end of what stands before a delimiter line: the line end in front of it belongs to the delimiter.
+  // EndBefore is the end of what stands before a delimiter line: the line end in front of it
+  // belongs to the delimiter.
   size_t EndBefore(size_t line) const {
     if (line > 0 && raw_[line - 1] == '\n') --line;
     if (line > 0 && raw_[line - 1] == '\r') --line;
     return line;
   }
 
-  // CloseDownTo ends the current part and those above it up to `stop`, which becomes the current one.
+  // CloseDownTo ends the current part and those above it up to `stop`, which becomes the current
+  // one.
   void CloseDownTo(uint32_t stop, size_t end) {
     while (current_ != stop && current_ != kNoPart) {
       Part& p = part(current_);
-      // The empty line that ends the header may be the line end before the delimiter: the body is empty then, and the parts above
-      // end where it does.
+      // The empty line that ends the header may be the line end before the delimiter: the body is
+      // empty then, and the parts above end where it does.
       p.end_offset = end = std::max(end, p.body_offset);
       // A multipart that no part came of is a leaf.
       if (p.kind == PartKind::kMultipart && p.first_child == kNoPart) {
@@ -279,21 +293,24 @@ class Parser {
         Note(Defect::kMultipartNoParts, current_, p.body_offset);
       }
       if (stop == kNoPart && p.kind == PartKind::kMultipart && !stopped_) {
-        const bool open = std::any_of(frames_.begin(), frames_.end(), [&](const Frame& f) { return f.part == current_; });
+        const bool open = std::any_of(frames_.begin(), frames_.end(),
+                                      [&](const Frame& f) { return f.part == current_; });
         if (open) Note(Defect::kMissingCloseDelimiter, current_, end);
       }
       current_ = p.parent;
     }
   }
 
-  // ReopenLast gives the rest of the message to the last part of `multipart` and to what is last in it: no more may be made.
+  // ReopenLast gives the rest of the message to the last part of `multipart` and to what is last in
+  // it: no more may be made.
   void ReopenLast(uint32_t multipart) {
     uint32_t index = multipart;
     while (part(index).first_child != kNoPart) index = last_child_[part(index).depth];
     current_ = index;
   }
 
-  // ReadHeader reads the fields of part `index` and what they say of its body. A delimiter line of an outer multipart ends it.
+  // ReadHeader reads the fields of part `index` and what they say of its body. A delimiter line of
+  // an outer multipart ends it.
   void ReadHeader(uint32_t index) {
     size_t at = part(index).header_offset;
     const size_t begin = at;
@@ -312,7 +329,8 @@ class Parser {
         break;
       }
       Delimiter delimiter;
-      if (raw_[at] == '-' && !frames_.empty() && raw_.substr(at, 2) == "--" && MatchDelimiter(at, &delimiter)) {
+      if (raw_[at] == '-' && !frames_.empty() && raw_.substr(at, 2) == "--" &&
+          MatchDelimiter(at, &delimiter)) {
         if (at != begin) Note(Defect::kMissingHeaderEnd, index, at);
         part_has_body_ = false;
         pending_delimiter_ = true;
@@ -347,8 +365,8 @@ class Parser {
     p.header_count = static_cast<uint32_t>(view_.headers_.size()) - p.first_header;
   }
 
-  // ReadField reads the field at `at` with its continuation lines and returns where the next line begins; `at` itself when no field
-  // stands there. Past a limit it is not listed.
+  // ReadField reads the field at `at` with its continuation lines and returns where the next line
+  // begins; `at` itself when no field stands there. Past a limit it is not listed.
   size_t ReadField(uint32_t index, size_t at, bool first, bool over_limit) {
     const char* const base = raw_.data();
     const char* const end = base + raw_.size();
@@ -359,7 +377,8 @@ class Parser {
     // RFC 5322 §4.5: obsolete syntax has blanks before the colon.
     while (p < end && IsBlank(*p)) ++p;
     bool is_field = p < end && *p == ':';
-    const bool mbox = first && index == 0 && raw_.substr(at, 5) == "From " && !(is_field && name_end - line == 4);
+    const bool mbox =
+        first && index == 0 && raw_.substr(at, 5) == "From " && !(is_field && name_end - line == 4);
     if (!is_field && !mbox) return at;
     const char* value = is_field ? p + 1 : line;
     if (mbox) {
@@ -372,13 +391,15 @@ class Parser {
     }
     const char* next = value;
     while (true) {
-      const auto* lf = static_cast<const char*>(std::memchr(next, '\n', static_cast<size_t>(end - next)));
+      const auto* lf =
+          static_cast<const char*>(std::memchr(next, '\n', static_cast<size_t>(end - next)));
       if (lf == nullptr) {
         next = end;
         break;
       }
       next = lf + 1;
-      // Folding: a line that begins with a blank goes on (RFC 5322 §2.2.3), but never behind an mbox line.
+      // Folding: a line that begins with a blank goes on (RFC 5322 §2.2.3), but never behind an
+      // mbox line.
       if (!is_field || next >= end || !IsBlank(*next)) break;
     }
     if (!over_limit) {
@@ -406,12 +427,16 @@ class Parser {
   // ExamineField notes octets that should not be in a header.
   void ExamineField(uint32_t index, size_t at, const Header& header) {
     const std::string_view octets = header.raw();
-    // One pass that most fields leave without a finding: 8-bit octets set `high`, NUL and bare CR are looked for by memchr.
+    // One pass that most fields leave without a finding: 8-bit octets set `high`, NUL and bare CR
+    // are looked for by memchr.
     unsigned char high = 0;
-    for (const char c : octets) high = static_cast<unsigned char>(high | static_cast<unsigned char>(c));
+    for (const char c : octets)
+      high = static_cast<unsigned char>(high | static_cast<unsigned char>(c));
     if (high >= 0x80 && !mail::IsValidUtf8(octets)) Note(Defect::kInvalidUtf8InHeader, index, at);
-    if (std::memchr(octets.data(), '\0', octets.size()) != nullptr) Note(Defect::kNulInHeader, index, at);
-    for (size_t cr = octets.find('\r'); cr != std::string_view::npos; cr = octets.find('\r', cr + 1)) {
+    if (std::memchr(octets.data(), '\0', octets.size()) != nullptr)
+      Note(Defect::kNulInHeader, index, at);
+    for (size_t cr = octets.find('\r'); cr != std::string_view::npos;
+         cr = octets.find('\r', cr + 1)) {
       if (cr + 1 < octets.size() && octets[cr + 1] == '\n') continue;
       Note(Defect::kBareCrInHeader, index, at + cr);
       break;
@@ -432,7 +457,8 @@ class Parser {
         } else {
           p.type = "text";
           p.subtype = "plain";
-          Note(Defect::kBadContentType, index, static_cast<size_t>(header.name.data() - raw_.data()));
+          Note(Defect::kBadContentType, index,
+               static_cast<size_t>(header.name.data() - raw_.data()));
         }
       } else if (header.field == Field::kContentTransferEncoding && !have_encoding) {
         have_encoding = true;
@@ -444,14 +470,15 @@ class Parser {
   void ReadEncoding(uint32_t index, const Header& header) {
     Part& p = part(index);
     std::string_view value = Trim(header.value);
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+      value = value.substr(1, value.size() - 2);
     value = value.substr(0, value.find_first_of(" \t\r\n;("));
     if (EqualsIgnoreCase(value, "base64")) {
       p.encoding = TransferEncoding::kBase64;
     } else if (EqualsIgnoreCase(value, "quoted-printable")) {
       p.encoding = TransferEncoding::kQuotedPrintable;
-    } else if (!EqualsIgnoreCase(value, "7bit") && !EqualsIgnoreCase(value, "8bit") && !EqualsIgnoreCase(value, "binary") &&
-               !value.empty()) {
+    } else if (!EqualsIgnoreCase(value, "7bit") && !EqualsIgnoreCase(value, "8bit") &&
+               !EqualsIgnoreCase(value, "binary") && !value.empty()) {
       Note(Defect::kUnknownEncoding, index, static_cast<size_t>(header.name.data() - raw_.data()));
     }
   }
@@ -459,15 +486,17 @@ class Parser {
   const std::string_view raw_;
   const ParseOptions& options_;
   MessageView& view_;
-  uint32_t current_ = kNoPart;           // the innermost open part
-  std::vector<Frame> frames_;            // open multiparts, outermost first
-  std::vector<uint32_t> last_child_;     // by depth of the parent
+  uint32_t current_ = kNoPart;        // the innermost open part
+  std::vector<Frame> frames_;         // open multiparts, outermost first
+  std::vector<uint32_t> last_child_;  // by depth of the parent
   // Boundaries that had to be unescaped live here; a deque does not move them.
   std::deque<std::string> boundaries_;
-  std::array<bool, 256> lengths_{};      // lengths of open boundaries, the last entry for all longer ones
-  bool part_has_body_ = true;            // the header just read ended with an empty line or at a body
-  bool pending_delimiter_ = false;       // the header just read ended at a delimiter line, not yet acted on
-  bool stopped_ = false;                 // a limit was reached: the rest belongs to the current part
+  std::array<bool, 256>
+      lengths_{};              // lengths of open boundaries, the last entry for all longer ones
+  bool part_has_body_ = true;  // the header just read ended with an empty line or at a body
+  bool pending_delimiter_ =
+      false;              // the header just read ended at a delimiter line, not yet acted on
+  bool stopped_ = false;  // a limit was reached: the rest belongs to the current part
 };
 
 MessageView ParseMessage(std::string_view raw, const ParseOptions& options) {

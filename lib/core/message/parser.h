@@ -1,8 +1,10 @@
-// The message parser: header fields and MIME tree as views into the caller's octets (RFC 5322, 2045, 2046, 6532).
+// The message parser: header fields and MIME tree as views into the caller's octets (RFC 5322,
+// 2045, 2046, 6532).
 //
-// It copies nothing and decodes nothing; it reads each octet of a multipart once, looking only for delimiter lines, and does not
-// read the body of a leaf message at all. It takes any octets: a message is never refused, its defects are listed. CRLF and LF both
-// end lines; a CR alone does not. Time is linear in the input, memory is bounded by ParseOptions; there is no recursion.
+// It copies nothing and decodes nothing; it reads each octet of a multipart once, looking only for
+// delimiter lines, and does not read the body of a leaf message at all. It takes any octets: a
+// message is never refused, its defects are listed. CRLF and LF both end lines; a CR alone does
+// not. Time is linear in the input, memory is bounded by ParseOptions; there is no recursion.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +19,15 @@ namespace postern::message {
 
 // ParseOptions are the bounds of one parse.
 struct ParseOptions {
-  // How deep parts may stand in one another; each multipart and each message/rfc822 is a level. A part at the limit is one opaque
-  // part whatever its type says (Defect::kDepthLimit); its neighbours are still found.
+  // How deep parts may stand in one another; each multipart and each message/rfc822 is a level. A
+  // part at the limit is one opaque part whatever its type says (Defect::kDepthLimit); its
+  // neighbours are still found.
   size_t max_depth = 100;
-  // How many parts, the message itself included. Past it the rest of the message belongs to the last part (kPartLimit).
+  // How many parts, the message itself included. Past it the rest of the message belongs to the
+  // last part (kPartLimit).
   size_t max_parts = 10'000;
-  // How many header fields in all parts together. Past it the fields are not listed, and the part they belong to is opaque and
-  // has the rest of the message (kHeaderCountLimit).
+  // How many header fields in all parts together. Past it the fields are not listed, and the part
+  // they belong to is opaque and has the rest of the message (kHeaderCountLimit).
   size_t max_headers = 100'000;
   // How many octets the header of one part may have; past it as above (kHeaderSizeLimit).
   size_t max_header_bytes = 1 << 20;
@@ -40,19 +44,21 @@ enum class Defect : uint8_t {
   kPartLimit,
   kHeaderCountLimit,
   kHeaderSizeLimit,
-  kMboxFromLine,          // the header begins with an mbox "From " line
-  kMalformedHeaderLine,   // a field without a name, or a name with octets that may not stand in one
-  kMissingHeaderEnd,      // the header ends without an empty line: the first line that cannot be a field begins the body
+  kMboxFromLine,         // the header begins with an mbox "From " line
+  kMalformedHeaderLine,  // a field without a name, or a name with octets that may not stand in one
+  kMissingHeaderEnd,     // the header ends without an empty line: the first line that cannot be a
+                         // field begins the body
   kBareCrInHeader,
   kNulInHeader,
-  kInvalidUtf8InHeader,   // 8-bit octets that are not UTF-8 (RFC 6532)
-  kBadContentType,        // Content-Type cannot be read; text/plain is assumed (RFC 2045 §5.2)
-  kMultipartNoBoundary,   // a multipart without a usable boundary: one opaque part
-  kMultipartNoParts,      // the boundary of a multipart never comes: one opaque part
-  kMissingCloseDelimiter, // a multipart that is not closed
-  kEncodedMultipart,      // base64 or quoted-printable on a multipart, which RFC 2045 §6.4 forbids: the encoding is ignored
-  kEncodedMessage,        // the same on message/rfc822: it is an opaque part
-  kUnknownEncoding,       // a Content-Transfer-Encoding that nobody knows: taken as binary
+  kInvalidUtf8InHeader,    // 8-bit octets that are not UTF-8 (RFC 6532)
+  kBadContentType,         // Content-Type cannot be read; text/plain is assumed (RFC 2045 §5.2)
+  kMultipartNoBoundary,    // a multipart without a usable boundary: one opaque part
+  kMultipartNoParts,       // the boundary of a multipart never comes: one opaque part
+  kMissingCloseDelimiter,  // a multipart that is not closed
+  kEncodedMultipart,  // base64 or quoted-printable on a multipart, which RFC 2045 §6.4 forbids: the
+                      // encoding is ignored
+  kEncodedMessage,   // the same on message/rfc822: it is an opaque part
+  kUnknownEncoding,  // a Content-Transfer-Encoding that nobody knows: taken as binary
 };
 
 // DefectName is the name for logs and JSON: "missing_close_delimiter".
@@ -64,7 +70,8 @@ struct DefectAt {
   size_t offset = 0;  // where in the message
 };
 
-// TransferEncoding is Content-Transfer-Encoding (RFC 2045 §6); 7bit, 8bit, binary and unknown ones are kIdentity.
+// TransferEncoding is Content-Transfer-Encoding (RFC 2045 §6); 7bit, 8bit, binary and unknown ones
+// are kIdentity.
 enum class TransferEncoding : uint8_t { kIdentity, kBase64, kQuotedPrintable };
 
 // PartKind tells what stands below a part.
@@ -79,13 +86,15 @@ inline constexpr uint32_t kNoPart = std::numeric_limits<uint32_t>::max();
 // Part is one node of the MIME tree. Offsets count octets of the message from its start:
 //
 //   header_offset           body_offset                         end_offset
-//   | header fields, and     | body: for a multipart with        | the line end before the next delimiter
-//   | the empty line         | preamble, parts and epilogue      | is not part of it (RFC 2046 §5.1.1)
+//   | header fields, and     | body: for a multipart with        | the line end before the next
+//   delimiter | the empty line         | preamble, parts and epilogue      | is not part of it (RFC
+//   2046 §5.1.1)
 struct Part {
   size_t header_offset = 0;
   size_t body_offset = 0;
   size_t end_offset = 0;
-  // The octets of [header_offset, body_offset) without the empty line that ends the header; equal to body_offset without one.
+  // The octets of [header_offset, body_offset) without the empty line that ends the header; equal
+  // to body_offset without one.
   size_t header_end_offset = 0;
 
   uint32_t parent = kNoPart;
@@ -100,7 +109,8 @@ struct Part {
   TransferEncoding encoding = TransferEncoding::kIdentity;
   bool opaque = false;  // a limit was reached here: there may be more inside
 
-  // Media type as written, or the default ("text" "plain", in a multipart/digest "message" "rfc822").
+  // Media type as written, or the default ("text" "plain", in a multipart/digest "message"
+  // "rfc822").
   std::string_view type = "text";
   std::string_view subtype = "plain";
   bool type_given = false;  // the header says so itself
@@ -109,8 +119,9 @@ struct Part {
   bool Is(std::string_view wanted_type, std::string_view wanted_subtype) const;
 };
 
-// MessageView is a parsed message. It keeps views into the octets given to ParseMessage and is valid as long as they are. It is a
-// value: copies are independent of one another. Reading it from several threads is fine.
+// MessageView is a parsed message. It keeps views into the octets given to ParseMessage and is
+// valid as long as they are. It is a value: copies are independent of one another. Reading it from
+// several threads is fine.
 class MessageView {
  public:
   std::string_view raw() const { return raw_; }
@@ -132,7 +143,8 @@ class MessageView {
   // FindLast gives the last one.
   const Header* FindLast(const Part& part, Field field) const;
 
-  // HeaderBytes are the octets of the header of `part` with the empty line at its end when there is one.
+  // HeaderBytes are the octets of the header of `part` with the empty line at its end when there is
+  // one.
   std::string_view HeaderBytes(const Part& part) const {
     return raw_.substr(part.header_offset, part.body_offset - part.header_offset);
   }
@@ -144,7 +156,8 @@ class MessageView {
   std::string_view Bytes(const Part& part) const {
     return raw_.substr(part.header_offset, part.end_offset - part.header_offset);
   }
-  // Child gives the number'th part below `part`, counted from 0; kNoPart when there is none. Cost: `number` steps.
+  // Child gives the number'th part below `part`, counted from 0; kNoPart when there is none. Cost:
+  // `number` steps.
   uint32_t Child(const Part& part, uint32_t number) const;
 
  private:
@@ -158,8 +171,9 @@ class MessageView {
 // ParseMessage reads `raw`, which must outlive the result.
 MessageView ParseMessage(std::string_view raw, const ParseOptions& options = {});
 
-// ParseHeader reads `raw` as a header alone, up to the empty line; the result has one part, a leaf with the rest as its body. It is
-// what SMTP needs to look at the fields of a message whose body it does not care about.
+// ParseHeader reads `raw` as a header alone, up to the empty line; the result has one part, a leaf
+// with the rest as its body. It is what SMTP needs to look at the fields of a message whose body it
+// does not care about.
 MessageView ParseHeader(std::string_view raw, const ParseOptions& options = {});
 
 }  // namespace postern::message

@@ -16,7 +16,8 @@ size_t FindDashLine(std::string_view text, size_t from) {
   const char* p = begin + from;
   if (end - p >= 2 && p[0] == '-' && p[1] == '-') return from;
 #if defined(__SSE2__)
-  // Sixteen places at a time are compared with "\n-"; the third octet is looked at only where that stands.
+  // Sixteen places at a time are compared with "\n-"; the third octet is looked at only where that
+  // stands.
   const __m128i lf = _mm_set1_epi8('\n');
   const __m128i dash = _mm_set1_epi8('-');
   while (end - p >= 18) {

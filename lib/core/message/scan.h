@@ -6,8 +6,8 @@
 
 namespace postern::message {
 
-// FindDashLine returns the offset of the first line at or after `from` that begins with "--", where a line begins at `from` or
-// after LF; text.size() when there is none.
+// FindDashLine returns the offset of the first line at or after `from` that begins with "--", where
+// a line begins at `from` or after LF; text.size() when there is none.
 size_t FindDashLine(std::string_view text, size_t from);
 
 // CountLf counts the LFs of `text`.

@@ -20,7 +20,8 @@ std::string Charset(const MessageView& message, const Part& part) {
   ParameterScanner scanner(rest);
   RawParameter parameter;
   while (scanner.Next(&parameter)) {
-    if (EqualsIgnoreCase(parameter.name, "charset") || EqualsIgnoreCase(parameter.name, "charset*")) {
+    if (EqualsIgnoreCase(parameter.name, "charset") ||
+        EqualsIgnoreCase(parameter.name, "charset*")) {
       return parameter.Unquoted();
     }
   }
@@ -40,7 +41,8 @@ void AppendWithLf(std::string_view text, std::string& out) {
 
 bool IsText(const Part& part) {
   // A multipart that came to nothing is text to whoever reads it.
-  return part.kind != PartKind::kMessage && (part.Is("text", "") || (part.Is("multipart", "") && part.child_count == 0));
+  return part.kind != PartKind::kMessage &&
+         (part.Is("text", "") || (part.Is("multipart", "") && part.child_count == 0));
 }
 
 }  // namespace
@@ -48,12 +50,9 @@ bool IsText(const Part& part) {
 bool DecodeBody(const MessageView& message, const Part& part, std::string& out) {
   const std::string_view octets = message.BodyBytes(part);
   switch (part.encoding) {
-    case TransferEncoding::kBase64:
-      return mail::Base64DecodeLenient(octets, out);
-    case TransferEncoding::kQuotedPrintable:
-      return mail::QuotedPrintableDecode(octets, out);
-    case TransferEncoding::kIdentity:
-      break;
+    case TransferEncoding::kBase64: return mail::Base64DecodeLenient(octets, out);
+    case TransferEncoding::kQuotedPrintable: return mail::QuotedPrintableDecode(octets, out);
+    case TransferEncoding::kIdentity: break;
   }
   out.append(octets);
   return true;
@@ -85,12 +84,14 @@ std::string DecodedText(const MessageView& message, const TextOptions& options) 
   const auto add = [&](std::string_view text) {
     const std::string folded = options.fold_case ? FoldCase(text) : std::string();
     if (options.fold_case) text = folded;
-    AppendWithLf(mail::TruncateUtf8(text, options.max_bytes - std::min(options.max_bytes, out.size())), out);
+    AppendWithLf(
+        mail::TruncateUtf8(text, options.max_bytes - std::min(options.max_bytes, out.size())), out);
     if (!text.empty() && out.size() < options.max_bytes) out.push_back('\n');
   };
   for (const Part& part : message.parts()) {
     if (out.size() >= options.max_bytes) break;
-    // The header of the message itself is no part of its body; those of its parts are (RFC 3501 §6.4.4: BODY searches the body).
+    // The header of the message itself is no part of its body; those of its parts are (RFC 3501
+    // §6.4.4: BODY searches the body).
     const bool own_header = &part == &message.root();
     if (own_header ? options.headers : options.headers || options.bodies) {
       for (const Header& header : message.headers(part)) {
@@ -103,7 +104,8 @@ std::string DecodedText(const MessageView& message, const TextOptions& options) 
   return out;
 }
 
-std::string DecodedHeader(const MessageView& message, std::string_view name, bool fold_case, bool* found) {
+std::string DecodedHeader(const MessageView& message, std::string_view name, bool fold_case,
+                          bool* found) {
   std::string out;
   *found = false;
   for (const Header& header : message.headers(message.root())) {

@@ -6,7 +6,8 @@
 namespace postern::policy {
 namespace {
 
-// SplitItems cuts at commas that neither quotes nor a backslash protect. The items keep their quotes.
+// SplitItems cuts at commas that neither quotes nor a backslash protect. The items keep their
+// quotes.
 StatusOr<std::vector<std::string_view>> SplitItems(std::string_view text) {
   std::vector<std::string_view> items;
   size_t start = 0;
@@ -26,7 +27,8 @@ StatusOr<std::vector<std::string_view>> SplitItems(std::string_view text) {
   return items;
 }
 
-// Unquote takes the quotes off an item that is one quoted string as a whole; others stay as they are.
+// Unquote takes the quotes off an item that is one quoted string as a whole; others stay as they
+// are.
 std::string Unquote(std::string_view item) {
   if (item.size() < 2 || item.front() != '"' || item.back() != '"') return std::string(item);
   std::string out;
@@ -59,12 +61,15 @@ std::optional<std::string_view> After(std::string_view item, std::string_view wo
 StatusOr<AliasValue> ParseItem(std::string_view raw) {
   AliasValue value;
   const std::string item = Unquote(raw);
-  const auto bad = [&](std::string_view why) { return InvalidArgument(StrCat("\"", Escape(raw, 80), "\": ", why)); };
+  const auto bad = [&](std::string_view why) {
+    return InvalidArgument(StrCat("\"", Escape(raw, 80), "\": ", why));
+  };
   if (item.find('\0') != std::string::npos) return bad("a NUL octet");
   if (const auto text = After(item, "error:")) {
     value.kind = AliasValue::Kind::kError;
     value.text = std::string(*text);
-    if (!mail::Reply::FromText(value.text).ok()) return bad("error: wants a 4xx or 5xx code and a text");
+    if (!mail::Reply::FromText(value.text).ok())
+      return bad("error: wants a 4xx or 5xx code and a text");
     return value;
   }
   if (const auto path = After(item, "include:")) {
@@ -93,8 +98,10 @@ StatusOr<AliasValue> ParseItem(std::string_view raw) {
     return value;
   }
   value.kind = AliasValue::Kind::kUser;
-  value.text = AsciiLower(item[0] == '\\' ? std::string_view(item).substr(1) : std::string_view(item));
-  if (!IsUserName(value.text)) return bad("neither a user, an address, a file, a command, an include nor an error");
+  value.text =
+      AsciiLower(item[0] == '\\' ? std::string_view(item).substr(1) : std::string_view(item));
+  if (!IsUserName(value.text))
+    return bad("neither a user, an address, a file, a command, an include nor an error");
   return value;
 }
 
@@ -122,7 +129,8 @@ StatusOr<std::vector<AliasValue>> ParseForwardText(std::string_view text) {
     if (line.empty() || line[0] == '#') continue;
     StatusOr<std::vector<AliasValue>> parsed = ParseAliasValues(line);
     if (!parsed.ok()) return Annotate(parsed.status(), StrCat("line ", number));
-    values.insert(values.end(), std::make_move_iterator(parsed->begin()), std::make_move_iterator(parsed->end()));
+    values.insert(values.end(), std::make_move_iterator(parsed->begin()),
+                  std::make_move_iterator(parsed->end()));
   }
   return values;
 }

@@ -7,8 +7,8 @@
 
 namespace postern::policy {
 
-// SourceLocation is a place in a file that the operator wrote. Line 0 means the file as a whole; columns count octets from 1.
-// A token that came out of a macro stands where the macro was used.
+// SourceLocation is a place in a file that the operator wrote. Line 0 means the file as a whole;
+// columns count octets from 1. A token that came out of a macro stands where the macro was used.
 struct SourceLocation {
   std::string file;
   int line = 0;
@@ -20,8 +20,8 @@ struct SourceLocation {
 
 enum class Severity { kWarning, kError };
 
-// Diagnostic is one sentence about one place. The message names what was found and what would be right; it is one line of
-// printable text whatever the file holds.
+// Diagnostic is one sentence about one place. The message names what was found and what would be
+// right; it is one line of printable text whatever the file holds.
 struct Diagnostic {
   Severity severity = Severity::kError;
   SourceLocation location;
@@ -39,7 +39,8 @@ bool HasErrors(const Diagnostics& diagnostics);
 Diagnostic MakeError(SourceLocation location, std::string message);
 Diagnostic MakeWarning(SourceLocation location, std::string message);
 
-// DidYouMean returns ` (did you mean "listen"?)` for the nearest of `known`, or "" when none is near enough to be a slip.
+// DidYouMean returns ` (did you mean "listen"?)` for the nearest of `known`, or "" when none is
+// near enough to be a slip.
 std::string DidYouMean(std::string_view found, const std::vector<std::string>& known);
 
 }  // namespace postern::policy

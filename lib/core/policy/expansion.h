@@ -1,8 +1,10 @@
-// Expansion: from the recipient that a client named to the places where the message goes (aliases(5), smtpd.conf(5), forward(5)).
+// Expansion: from the recipient that a client named to the places where the message goes
+// (aliases(5), smtpd.conf(5), forward(5)).
 //
-// Addresses go through the rules; a local action turns them into users through `virtual` or `alias`; users are looked up as
-// accounts and their ~/.forward is read; what comes out goes round again, until only accounts, files, programs and relays are
-// left. A loop, too deep a chain and too many nodes are refusals at RCPT, so that the sender is told and nothing is lost.
+// Addresses go through the rules; a local action turns them into users through `virtual` or
+// `alias`; users are looked up as accounts and their ~/.forward is read; what comes out goes round
+// again, until only accounts, files, programs and relays are left. A loop, too deep a chain and too
+// many nodes are refusals at RCPT, so that the sender is told and nothing is lost.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,7 @@ struct LocalAccount {
 
 struct ForwardFile {
   enum class State {
-    kMissing,    // or empty: deliver
+    kMissing,  // or empty: deliver
     kPresent,
     kTemporary,  // sticky home, unreadable: 4xx
     kUnsafe,     // wrong owner or mode: 5xx
@@ -36,17 +38,20 @@ struct ForwardFile {
   std::string text;
 };
 
-// AccountSource is what expansion asks of the machine. Its calls may block: expand on the pool, unless the source answers from
-// memory.
+// AccountSource is what expansion asks of the machine. Its calls may block: expand on the pool,
+// unless the source answers from memory.
 class AccountSource {
  public:
   virtual ~AccountSource() = default;
-  // FindAccount looks a system account up; nullopt when there is none, an error when that cannot be known now.
+  // FindAccount looks a system account up; nullopt when there is none, an error when that cannot be
+  // known now.
   virtual StatusOr<std::optional<LocalAccount>> FindAccount(const std::string& name) = 0;
   // ReadForward reads ~/.forward of `account` with the checks of forward(5).
   virtual StatusOr<ForwardFile> ReadForward(const LocalAccount& account) = 0;
-  // ReadInclude reads a file named by :include:, with the rights of `reader` when a .forward named it; null: the daemon's own.
-  virtual StatusOr<std::string> ReadInclude(const std::string& path, const LocalAccount* reader) = 0;
+  // ReadInclude reads a file named by :include:, with the rights of `reader` when a .forward named
+  // it; null: the daemon's own.
+  virtual StatusOr<std::string> ReadInclude(const std::string& path,
+                                            const LocalAccount* reader) = 0;
 };
 
 struct Destination {
@@ -57,14 +62,15 @@ struct Destination {
     kRelay,    // by the action: relay
   };
   Kind kind = Kind::kRelay;
-  int action = kNoIndex;           // index into Config::actions
-  int rule = kNoIndex;             // index into Config::rules
-  mail::Address recipient;      // as the client named it: %{rcpt}
-  mail::Address destination;    // the last address of the chain: %{dest}; where a relay sends it
-  std::string user;             // kAccount, and the owner of kFile and kCommand: the final account's name
-  LocalAccount run_as;          // whom the delivery runs as: the account, or the action's `user`
-  bool run_as_daemon = false;   // kFile and kCommand of an alias: the daemon's own account, run_as is empty
-  std::string sub_address;      // what followed the delimiter, or ""
+  int action = kNoIndex;      // index into Config::actions
+  int rule = kNoIndex;        // index into Config::rules
+  mail::Address recipient;    // as the client named it: %{rcpt}
+  mail::Address destination;  // the last address of the chain: %{dest}; where a relay sends it
+  std::string user;     // kAccount, and the owner of kFile and kCommand: the final account's name
+  LocalAccount run_as;  // whom the delivery runs as: the account, or the action's `user`
+  bool run_as_daemon =
+      false;  // kFile and kCommand of an alias: the daemon's own account, run_as is empty
+  std::string sub_address;  // what followed the delimiter, or ""
   std::string path_or_command;
 };
 
@@ -93,13 +99,14 @@ Expansion Expand(const Ruleset& ruleset, AccountSource& accounts, const Envelope
 struct AliasValue {
   enum class Kind { kError, kInclude, kCommand, kFile, kAddress, kUser };
   Kind kind = Kind::kUser;
-  std::string text;         // error text with its code, path, command or user name
-  mail::Address address;    // kAddress
+  std::string text;       // error text with its code, path, command or user name
+  mail::Address address;  // kAddress
 
   friend bool operator==(const AliasValue&, const AliasValue&) = default;
 };
 
-// ParseAliasValues reads a comma list; quotes and backslash protect commas. An error says which item means nothing.
+// ParseAliasValues reads a comma list; quotes and backslash protect commas. An error says which
+// item means nothing.
 StatusOr<std::vector<AliasValue>> ParseAliasValues(std::string_view text);
 // ParseForwardText reads a .forward or an included file: one list a line, # starts a comment.
 StatusOr<std::vector<AliasValue>> ParseForwardText(std::string_view text);

@@ -28,12 +28,15 @@ const Variable kVariables[] = {
     {"rcpt.user", Origin::kStranger, [](const FormatContext& c) { return c.recipient.local_part; }},
     {"rcpt.domain", Origin::kStranger, [](const FormatContext& c) { return c.recipient.domain; }},
     {"dest", Origin::kStranger, [](const FormatContext& c) { return c.destination.ToString(); }},
-    {"dest.user", Origin::kStranger, [](const FormatContext& c) { return c.destination.local_part; }},
+    {"dest.user", Origin::kStranger,
+     [](const FormatContext& c) { return c.destination.local_part; }},
     {"dest.domain", Origin::kStranger, [](const FormatContext& c) { return c.destination.domain; }},
     {"user.username", Origin::kAccount, [](const FormatContext& c) { return c.user_name; }},
     {"user.directory", Origin::kOurs, [](const FormatContext& c) { return c.home; }},
     {"mbox.from", Origin::kStranger,
-     [](const FormatContext& c) { return c.sender.empty() ? std::string("MAILER-DAEMON") : c.sender.ToString(); }},
+     [](const FormatContext& c) {
+       return c.sender.empty() ? std::string("MAILER-DAEMON") : c.sender.ToString();
+     }},
     {"mda", Origin::kOurs, [](const FormatContext& c) { return c.mda; }},
 };
 
@@ -52,7 +55,8 @@ struct Modifier {
 const Modifier kModifiers[] = {
     {"lowercase", [](const std::string& v, const FormatContext&) { return AsciiLower(v); }},
     {"uppercase", [](const std::string& v, const FormatContext&) { return AsciiUpper(v); }},
-    {"strip", [](const std::string& v, const FormatContext& c) { return Strip(v, c.sub_address_delimiter); }},
+    {"strip", [](const std::string& v,
+                 const FormatContext& c) { return Strip(v, c.sub_address_delimiter); }},
     {"raw", [](const std::string& v, const FormatContext&) { return v; }},
 };
 
@@ -75,7 +79,9 @@ std::optional<int64_t> ParseIndex(std::string_view text) {
 }
 
 StatusOr<Token> ParseToken(std::string_view text) {
-  const auto bad = [&](std::string_view why) { return InvalidArgument(StrCat("%{", Escape(text, 80), "}: ", why)); };
+  const auto bad = [&](std::string_view why) {
+    return InvalidArgument(StrCat("%{", Escape(text, 80), "}: ", why));
+  };
   Token token;
   const size_t name_end = text.find_first_of("[:");
   const std::string_view name = text.substr(0, name_end);
@@ -84,7 +90,8 @@ StatusOr<Token> ParseToken(std::string_view text) {
     if (EqualsIgnoreCase(row.name, name)) token.variable = &row;
   }
   if (token.variable == nullptr) return bad("no such variable");
-  std::string_view rest = name_end == std::string_view::npos ? std::string_view() : text.substr(name_end);
+  std::string_view rest =
+      name_end == std::string_view::npos ? std::string_view() : text.substr(name_end);
   if (!rest.empty() && rest[0] == '[') {
     const size_t close = rest.find(']');
     if (close == std::string_view::npos) return bad("[ without ]");
@@ -166,7 +173,9 @@ StatusOr<std::string> ValueOf(const Token& token, const FormatContext& context, 
 // CheckPath refuses what would leave the directory that the operator named.
 Status CheckPath(std::string_view path) {
   for (const std::string_view component : Split(path, '/')) {
-    if (component == "." || component == "..") return InvalidArgument(StrCat("path \"", Escape(path), "\" has a component \"", component, "\""));
+    if (component == "." || component == "..")
+      return InvalidArgument(
+          StrCat("path \"", Escape(path), "\" has a component \"", component, "\""));
   }
   for (const char c : path) {
     const unsigned char octet = static_cast<unsigned char>(c);
@@ -181,7 +190,8 @@ Status Walk(std::string_view format, const OnLiteral& on_literal, const OnToken&
   size_t at = 0;
   while (at < format.size()) {
     const size_t mark = format.find('%', at);
-    POSTERN_RETURN_IF_ERROR(on_literal(format.substr(at, mark == std::string_view::npos ? mark : mark - at)));
+    POSTERN_RETURN_IF_ERROR(
+        on_literal(format.substr(at, mark == std::string_view::npos ? mark : mark - at)));
     if (mark == std::string_view::npos) return OkStatus();
     const char next = mark + 1 < format.size() ? format[mark + 1] : '\0';
     if (next == '%') {
@@ -189,7 +199,8 @@ Status Walk(std::string_view format, const OnLiteral& on_literal, const OnToken&
       at = mark + 2;
     } else if (next == '{') {
       const size_t close = format.find('}', mark);
-      if (close == std::string_view::npos) return InvalidArgument(StrCat("\"", Escape(format.substr(mark), 80), "\": %{ without }"));
+      if (close == std::string_view::npos)
+        return InvalidArgument(StrCat("\"", Escape(format.substr(mark), 80), "\": %{ without }"));
       StatusOr<Token> token = ParseToken(format.substr(mark + 2, close - mark - 2));
       if (!token.ok()) return token.status();
       POSTERN_RETURN_IF_ERROR(on_token(*token));
@@ -204,11 +215,13 @@ Status Walk(std::string_view format, const OnLiteral& on_literal, const OnToken&
 
 }  // namespace
 
-StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext& context, FormatUse use) {
+StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext& context,
+                                   FormatUse use) {
   std::string out;
   const auto append = [&](std::string_view text) {
     if (text.size() > kMaxFormatResultBytes - out.size()) {
-      return ResourceExhausted(StrCat("the result is longer than ", kMaxFormatResultBytes, " octets"));
+      return ResourceExhausted(
+          StrCat("the result is longer than ", kMaxFormatResultBytes, " octets"));
     }
     out.append(text);
     return OkStatus();

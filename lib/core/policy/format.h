@@ -1,10 +1,13 @@
-// Formats: the %{...} of maildir paths, mda commands and wrappers (smtpd.conf(5), FORMAT SPECIFIERS).
+// Formats: the %{...} of maildir paths, mda commands and wrappers (smtpd.conf(5), FORMAT
+// SPECIFIERS).
 //
-// Variables: sender, rcpt and dest, each alone or with .user or .domain; user.username; user.directory; mbox.from; mda. Names
-// ignore case. `[n]`, `[a:b]`, `[a:]`, `[:b]` cut (negative counts from the end, the end is inclusive); `:mod|mod` changes:
-// lowercase, uppercase, strip (drops the sub-address), raw. %% is %. A leading ~/ is the home.
+// Variables: sender, rcpt and dest, each alone or with .user or .domain; user.username;
+// user.directory; mbox.from; mda. Names ignore case. `[n]`, `[a:b]`, `[a:]`, `[:b]` cut (negative
+// counts from the end, the end is inclusive); `:mod|mod` changes: lowercase, uppercase, strip
+// (drops the sub-address), raw. %% is %. A leading ~/ is the home.
 //
-// Unless raw (and in user.directory and mda, which are ours) each of ! # $ % & ' * ? ` { | } ~ becomes a colon.
+// Unless raw (and in user.directory and mda, which are ours) each of ! # $ % & ' * ? ` { | } ~
+// becomes a colon.
 #pragma once
 
 #include <string>
@@ -23,24 +26,29 @@ struct FormatContext {
   mail::Address destination;
   std::string user_name;
   std::string home;
-  std::string mda;                   // the inner command, for wrappers
+  std::string mda;  // the inner command, for wrappers
   char sub_address_delimiter = '+';
 };
 
 enum class FormatUse {
-  // kPath: a '/' in what a stranger supplied becomes a colon even when raw, and a result with a component "." or ".." or a
+  // kPath: a '/' in what a stranger supplied becomes a colon even when raw, and a result with a
+  // component "." or ".." or a
   // control character is refused: nobody leaves the directory by the name of a recipient.
   kPath,
-  // kCommand: blanks, quotes, backslash, ; ( ) < > and control characters in what a stranger supplied become colons, even
+  // kCommand: blanks, quotes, backslash, ; ( ) < > and control characters in what a stranger
+  // supplied become colons, even
   // when raw.
   kCommand,
 };
 
-// ExpandFormat returns `format` with its variables filled in. Errors: an unknown variable or modifier, a cut beyond the end, an
-// unclosed brace, a result of more than kMaxFormatResultBytes, a path that leaves.
-StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext& context, FormatUse use);
+// ExpandFormat returns `format` with its variables filled in. Errors: an unknown variable or
+// modifier, a cut beyond the end, an unclosed brace, a result of more than kMaxFormatResultBytes, a
+// path that leaves.
+StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext& context,
+                                   FormatUse use);
 
-// CheckFormat tells whether `format` can be expanded at all, for the configuration check. `allow_mda` for wrappers.
+// CheckFormat tells whether `format` can be expanded at all, for the configuration check.
+// `allow_mda` for wrappers.
 Status CheckFormat(std::string_view format, bool allow_mda);
 
 }  // namespace postern::policy

@@ -9,27 +9,120 @@ namespace postern::policy {
 namespace {
 
 // In order, for the binary search.
-constexpr std::string_view kReservedWords[] = {
-    "action", "admd", "alias", "any", "auth", "auth-optional", "backup", "bounce", "bypass", "ca", "cert", "chain", "chroot",
-    "ciphers", "commit", "compression", "connect", "data", "data-line", "dhe", "disconnect", "domain", "ehlo", "encryption",
-    "expand-only", "fcrdns", "filter", "for", "forward-only", "from", "group", "helo", "helo-src", "host", "hostname",
-    "hostnames", "include", "inet4", "inet6", "junk", "key", "limit", "listen", "lmtp", "local", "mail-from", "maildir",
-    "mask-src", "masquerade", "match", "max-deferred", "max-message-size", "mbox", "mda", "mta", "mx", "no-dsn", "no-verify",
-    "noop", "on", "phase", "pki", "port", "proc", "proc-exec", "protocols", "proxy-v2", "queue", "quit", "rcpt-to", "rdns",
-    "received-auth", "recipient", "regex", "reject", "relay", "report", "rewrite", "rset", "scheduler", "senders", "smtp",
-    "smtp-in", "smtp-out", "smtps", "socket", "src", "srs", "sub-addr-delim", "table", "tag", "tagged", "tls", "tls-require",
-    "ttl", "user", "userbase", "verify", "virtual", "warn-interval", "wrapper"};
+constexpr std::string_view kReservedWords[] = {"action",
+                                               "admd",
+                                               "alias",
+                                               "any",
+                                               "auth",
+                                               "auth-optional",
+                                               "backup",
+                                               "bounce",
+                                               "bypass",
+                                               "ca",
+                                               "cert",
+                                               "chain",
+                                               "chroot",
+                                               "ciphers",
+                                               "commit",
+                                               "compression",
+                                               "connect",
+                                               "data",
+                                               "data-line",
+                                               "dhe",
+                                               "disconnect",
+                                               "domain",
+                                               "ehlo",
+                                               "encryption",
+                                               "expand-only",
+                                               "fcrdns",
+                                               "filter",
+                                               "for",
+                                               "forward-only",
+                                               "from",
+                                               "group",
+                                               "helo",
+                                               "helo-src",
+                                               "host",
+                                               "hostname",
+                                               "hostnames",
+                                               "include",
+                                               "inet4",
+                                               "inet6",
+                                               "junk",
+                                               "key",
+                                               "limit",
+                                               "listen",
+                                               "lmtp",
+                                               "local",
+                                               "mail-from",
+                                               "maildir",
+                                               "mask-src",
+                                               "masquerade",
+                                               "match",
+                                               "max-deferred",
+                                               "max-message-size",
+                                               "mbox",
+                                               "mda",
+                                               "mta",
+                                               "mx",
+                                               "no-dsn",
+                                               "no-verify",
+                                               "noop",
+                                               "on",
+                                               "phase",
+                                               "pki",
+                                               "port",
+                                               "proc",
+                                               "proc-exec",
+                                               "protocols",
+                                               "proxy-v2",
+                                               "queue",
+                                               "quit",
+                                               "rcpt-to",
+                                               "rdns",
+                                               "received-auth",
+                                               "recipient",
+                                               "regex",
+                                               "reject",
+                                               "relay",
+                                               "report",
+                                               "rewrite",
+                                               "rset",
+                                               "scheduler",
+                                               "senders",
+                                               "smtp",
+                                               "smtp-in",
+                                               "smtp-out",
+                                               "smtps",
+                                               "socket",
+                                               "src",
+                                               "srs",
+                                               "sub-addr-delim",
+                                               "table",
+                                               "tag",
+                                               "tagged",
+                                               "tls",
+                                               "tls-require",
+                                               "ttl",
+                                               "user",
+                                               "userbase",
+                                               "verify",
+                                               "virtual",
+                                               "warn-interval",
+                                               "wrapper"};
 
 bool IsPrintableMark(char c) { return c > 0x20 && c < 0x7f && !IsAsciiAlnum(c); }
 
 bool AllowedInWord(int c) {
   if (c < 0) return false;
   const char ch = static_cast<char>(c);
-  return IsAsciiAlnum(ch) || (IsPrintableMark(ch) && std::string_view("(){}<>!=#,").find(ch) == std::string_view::npos);
+  return IsAsciiAlnum(ch) ||
+         (IsPrintableMark(ch) && std::string_view("(){}<>!=#,").find(ch) == std::string_view::npos);
 }
 
 bool EndsNumber(int c) {
-  return c < 0 || std::string_view(" \t\n\r\v\f),/}=").find(static_cast<char>(c)) != std::string_view::npos;
+  return c < 0 ||
+         std::string_view(" \t\n\r\v\f),/}=").find(static_cast<char>(c)) != std::string_view::npos;
 }
 
 bool StartsWord(int c) {
@@ -127,7 +220,8 @@ Token Lexer::Fail(SourceLocation at, std::string message) {
 bool Lexer::UseMacro(SourceLocation at) {
   Advance();
   std::string name;
-  for (int c = PeekJoined(); c != kEof && (IsAsciiAlnum(static_cast<char>(c)) || c == '_'); c = PeekJoined()) {
+  for (int c = PeekJoined(); c != kEof && (IsAsciiAlnum(static_cast<char>(c)) || c == '_');
+       c = PeekJoined()) {
     name.push_back(static_cast<char>(c));
     Advance();
   }
@@ -135,7 +229,8 @@ bool Lexer::UseMacro(SourceLocation at) {
   if (found == macros_.end()) {
     std::vector<std::string> known;
     for (const auto& [macro, value] : macros_) known.push_back(macro);
-    diagnostics_->push_back(MakeError(at, StrCat("macro '", Escape(name, 64), "' not defined", DidYouMean(name, known))));
+    diagnostics_->push_back(MakeError(
+        at, StrCat("macro '", Escape(name, 64), "' not defined", DidYouMean(name, known))));
     return false;
   }
   const std::string& text = found->second.first;
@@ -160,11 +255,14 @@ Token Lexer::Quoted(char quote) {
   for (;;) {
     const int c = Peek();
     if (c == kEof) {
-      return Fail(token.location, StrCat("reached end of file inside a quoted string that starts at line ",
-                                         token.location.line, ": the closing ", std::string(1, quote), " is missing"));
+      return Fail(
+          token.location,
+          StrCat("reached end of file inside a quoted string that starts at line ",
+                 token.location.line, ": the closing ", std::string(1, quote), " is missing"));
     }
     if (token.text.size() >= limits_.max_string_bytes) {
-      return Fail(token.location, StrCat("quoted string of more than ", limits_.max_string_bytes, " octets"));
+      return Fail(token.location,
+                  StrCat("quoted string of more than ", limits_.max_string_bytes, " octets"));
     }
     if (c == 0) return Fail(Here(), "syntax error: a NUL octet in a quoted string");
     if (c == '\\') {
@@ -206,7 +304,8 @@ Token Lexer::NumberOrWord() {
     }
     if (!AllowedInWord(c)) break;
     if (token.text.size() >= limits_.max_string_bytes) {
-      return Fail(token.location, StrCat("word of more than ", limits_.max_string_bytes, " octets"));
+      return Fail(token.location,
+                  StrCat("word of more than ", limits_.max_string_bytes, " octets"));
     }
     token.text.push_back(static_cast<char>(c));
     Advance();
@@ -239,18 +338,11 @@ Token Lexer::Next() {
     switch (c) {
       case ' ':
       case '\t':
-      case '\r':
-        Advance();
-        continue;
-      case '#':
-        SkipLine();
-        continue;
-      case '\n':
-        Advance();
-        return Token{TokenKind::kNewline, "", here};
+      case '\r': Advance(); continue;
+      case '#': SkipLine(); continue;
+      case '\n': Advance(); return Token{TokenKind::kNewline, "", here};
       case '"':
-      case '\'':
-        return Quoted(static_cast<char>(c));
+      case '\'': return Quoted(static_cast<char>(c));
       case '$':
         if (!frames_.back().is_macro) {
           if (UseMacro(here)) continue;

@@ -1,12 +1,13 @@
 // Words of smtpd.conf. Internal to policy.
 //
 // The rules are those of OpenSMTPD's lexer, traps included:
-//   bare word   starts with a letter, digit, ':' or '_'; goes on with any printable octet but blank and ( ) { } < > ! = # ,
-//   number      digits followed by a blank, one of ) , / } =, or the end; "4h" and "192.0.2.1" are words
-//   string      "..." or '...'; a backslash escapes the same quote, blank and tab, and swallows a newline; any other stays;
+//   bare word   starts with a letter, digit, ':' or '_'; goes on with any printable octet but blank
+//   and ( ) { } < > ! = # , number      digits followed by a blank, one of ) , / } =, or the end;
+//   "4h" and "192.0.2.1" are words string      "..." or '...'; a backslash escapes the same quote,
+//   blank and tab, and swallows a newline; any other stays;
 //               a bare newline is dropped
-//   $name       outside quotes: the text of the macro is read in its place, once, and may be part of a word
-//   backslash and newline join lines, in comments too
+//   $name       outside quotes: the text of the macro is read in its place, once, and may be part
+//   of a word backslash and newline join lines, in comments too
 #pragma once
 
 #include <map>
@@ -23,10 +24,10 @@ enum class TokenKind {
   kReserved,  // bare, a word of the grammar
   kQuoted,
   kNumber,
-  kSymbol,    // one octet, or "=>"
-  kNewline,   // end of a line or of an included file
-  kEnd,       // end of the main file
-  kError,     // already reported; the rest of the line has been skipped
+  kSymbol,   // one octet, or "=>"
+  kNewline,  // end of a line or of an included file
+  kEnd,      // end of the main file
+  kError,    // already reported; the rest of the line has been skipped
 };
 
 struct Token {
@@ -34,7 +35,9 @@ struct Token {
   std::string text;
   SourceLocation location;
 
-  bool IsSymbol(std::string_view symbol) const { return kind == TokenKind::kSymbol && text == symbol; }
+  bool IsSymbol(std::string_view symbol) const {
+    return kind == TokenKind::kSymbol && text == symbol;
+  }
   // IsBare tells whether it is `word` without quotes.
   bool IsBare(std::string_view word) const {
     return (kind == TokenKind::kWord || kind == TokenKind::kReserved) && text == word;
@@ -55,14 +58,16 @@ struct LexerLimits {
 
 class Lexer {
  public:
-  Lexer(LexerLimits limits, Diagnostics* diagnostics) : limits_(limits), diagnostics_(diagnostics) {}
+  Lexer(LexerLimits limits, Diagnostics* diagnostics)
+      : limits_(limits), diagnostics_(diagnostics) {}
 
-  // PushFile makes `text` what is read next; after its end reading goes on where it was. False when the bound of all texts
-  // together is reached.
+  // PushFile makes `text` what is read next; after its end reading goes on where it was. False when
+  // the bound of all texts together is reached.
   bool PushFile(std::string name, std::string text);
   int file_depth() const { return file_depth_; }
 
-  // SetMacro defines or redefines a macro; `fixed` ones (of the command line) win over later definitions.
+  // SetMacro defines or redefines a macro; `fixed` ones (of the command line) win over later
+  // definitions.
   void SetMacro(const std::string& name, std::string value, bool fixed);
 
   Token Next();
@@ -70,7 +75,7 @@ class Lexer {
  private:
   struct Frame {
     bool is_macro = false;
-    std::string file;   // of a macro's frame: where it was used
+    std::string file;  // of a macro's frame: where it was used
     std::string text;
     size_t at = 0;
     int line = 1;

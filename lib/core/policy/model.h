@@ -1,17 +1,20 @@
-// What an smtpd.conf means. Parse (parse.h) makes a Config; from then on it is immutable and shared by all threads.
+// What an smtpd.conf means. Parse (parse.h) makes a Config; from then on it is immutable and shared
+// by all threads.
 //
-// The language is smtpd.conf(5) of OpenSMTPD 7 with the same meaning for every word. Words of ours, none of them reserved, so
-// that no file of OpenSMTPD changes its meaning:
-//   listen on ... proto smtp|imap   what is spoken there (default smtp). With imap the default port is 143, with smtps 993, and
+// The language is smtpd.conf(5) of OpenSMTPD 7 with the same meaning for every word. Words of ours,
+// none of them reserved, so that no file of OpenSMTPD changes its meaning:
+//   listen on ... proto smtp|imap   what is spoken there (default smtp). With imap the default port
+//   is 143, with smtps 993, and
 //                                   `auth [<t>]` names where logins are checked
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
-//   mailname "mail.example.org"     the server's name, in place of the first line of /etc/mail/mailname
-//   resolver zone "/path"           answers DNS questions from a zone file, for tests and machines without a network
-//   queue retry-delay 400s          the wait after the first temporary failure of a relay; the n-th is n^2 times as long after
+//   mailname "mail.example.org"     the server's name, in place of the first line of
+//   /etc/mail/mailname resolver zone "/path"           answers DNS questions from a zone file, for
+//   tests and machines without a network queue retry-delay 400s          the wait after the first
+//   temporary failure of a relay; the n-th is n^2 times as long after
 //                                   the message came
 //
-// Things refer to each other by index: TableId into Config::tables, a filter or proc by its place in Config::filters or
-// Config::procs, an action likewise. -1 is "none".
+// Things refer to each other by index: TableId into Config::tables, a filter or proc by its place
+// in Config::filters or Config::procs, an action likewise. -1 is "none".
 #pragma once
 
 #include <cstdint>
@@ -35,18 +38,18 @@ inline constexpr int kNoIndex = -1;
 
 // Service says how the entries of a table are compared with what is asked (table.h has the rules).
 enum class Service : uint8_t {
-  kAlias,         // user -> comma list of what it stands for; also `virtual`
-  kDomain,        // domains, `*` as glob
-  kCredentials,   // login -> hash, or label -> user:password
-  kNetaddr,       // addresses and networks; the word `local` is the local socket
-  kUserinfo,      // user -> uid:gid:home
-  kSource,        // addresses, fetched in turn
-  kMailaddr,      // user, @domain, user@domain, @
-  kAddrname,      // address -> host name
-  kMailaddrmap,   // user -> comma list of mail addresses
-  kRelayhost,     // relay URLs: fetched in turn, or by domain
-  kString,        // exact
-  kRegex,         // RE2 expressions, unanchored
+  kAlias,        // user -> comma list of what it stands for; also `virtual`
+  kDomain,       // domains, `*` as glob
+  kCredentials,  // login -> hash, or label -> user:password
+  kNetaddr,      // addresses and networks; the word `local` is the local socket
+  kUserinfo,     // user -> uid:gid:home
+  kSource,       // addresses, fetched in turn
+  kMailaddr,     // user, @domain, user@domain, @
+  kAddrname,     // address -> host name
+  kMailaddrmap,  // user -> comma list of mail addresses
+  kRelayhost,    // relay URLs: fetched in turn, or by domain
+  kString,       // exact
+  kRegex,        // RE2 expressions, unanchored
 };
 // ServiceName is the word of the table protocol: "alias", "domain", ...
 const char* ServiceName(Service service);
@@ -60,7 +63,8 @@ struct TableEntry {
   int line = 0;       // in the file the table was declared or read from
 };
 
-// TableUse is one place that uses a table: what it wants of it. The loader checks form and entries against all uses.
+// TableUse is one place that uses a table: what it wants of it. The loader checks form and entries
+// against all uses.
 struct TableUse {
   Service service = Service::kString;
   TableForm needs = TableForm::kUnknown;  // kUnknown: either form will do
@@ -69,7 +73,7 @@ struct TableUse {
 };
 
 struct TableDeclaration {
-  std::string name;     // "<anonymous:N>" for a table written in place
+  std::string name;  // "<anonymous:N>" for a table written in place
   bool anonymous = false;
   TableKind kind = TableKind::kStatic;
   TableForm form = TableForm::kUnknown;  // known for static tables; for the others once loaded
@@ -112,30 +116,30 @@ enum class ListenerAuth : uint8_t { kNone, kRequired, kOptional };
 
 struct Listener {
   SourceLocation location;
-  bool is_socket = false;      // `listen on socket`: the local submission socket
-  std::string target;          // interface, group (all, egress, lo0), address or host name, as written
+  bool is_socket = false;  // `listen on socket`: the local submission socket
+  std::string target;      // interface, group (all, egress, lo0), address or host name, as written
   AddressFamily family = AddressFamily::kAny;
-  uint16_t port = 0;           // always set unless is_socket
+  uint16_t port = 0;  // always set unless is_socket
   ListenerProtocol protocol = ListenerProtocol::kSmtp;
   ListenerTls tls = ListenerTls::kNone;
   bool verify_client = false;  // `tls-require verify`, `smtps verify`
-  // Certificates by index into Config::pkis, the first is the default. Empty with TLS: chosen among all by SNI, then by the
-  // server's name, then "*".
+  // Certificates by index into Config::pkis, the first is the default. Empty with TLS: chosen among
+  // all by SNI, then by the server's name, then "*".
   std::vector<int> pkis;
-  int ca = kNoIndex;              // index into Config::cas
+  int ca = kNoIndex;  // index into Config::cas
   ListenerAuth auth = ListenerAuth::kNone;
   TableId auth_table = kNoIndex;  // kNoIndex with auth: the system's accounts
   int filter = kNoIndex;
   std::string tag;
-  std::string hostname;        // empty: the server's name
-  TableId hostnames = kNoIndex;   // local address -> name
+  std::string hostname;          // empty: the server's name
+  TableId hostnames = kNoIndex;  // local address -> name
   bool mask_src = false;
-  TableId senders = kNoIndex;     // login -> addresses it may send as
+  TableId senders = kNoIndex;  // login -> addresses it may send as
   bool senders_masquerade = false;
   bool received_auth = false;
   bool no_dsn = false;
   bool proxy_v2 = false;
-  std::string protocols;       // TLS versions, OpenSSL's words; empty: default
+  std::string protocols;  // TLS versions, OpenSSL's words; empty: default
   std::string ciphers;
 };
 
@@ -160,21 +164,21 @@ struct RelayUrl {
 };
 
 enum class RelayTls : uint8_t {
-  kDefault,         // as the URL says; without host: opportunistic, not verified
-  kRequired,        // `tls`: demanded and verified
+  kDefault,             // as the URL says; without host: opportunistic, not verified
+  kRequired,            // `tls`: demanded and verified
   kRequiredUnverified,  // `tls no-verify`
 };
 
 struct RelayOptions {
   std::string helo;
-  TableId helo_source = kNoIndex;      // `helo-src`: source address -> EHLO name
-  TableId host = kNoIndex;             // relay URLs, fetched in turn; kNoIndex: by MX
-  TableId domain = kNoIndex;           // recipient domain -> relay URL
+  TableId helo_source = kNoIndex;  // `helo-src`: source address -> EHLO name
+  TableId host = kNoIndex;         // relay URLs, fetched in turn; kNoIndex: by MX
+  TableId domain = kNoIndex;       // recipient domain -> relay URL
   bool backup = false;
-  std::string backup_mx;            // empty with backup: the server's name
-  TableId auth = kNoIndex;             // label -> user:password
-  std::string mail_from;            // "user@domain", or "@domain" which keeps the user part
-  TableId source = kNoIndex;           // `src`: local addresses, fetched in turn
+  std::string backup_mx;      // empty with backup: the server's name
+  TableId auth = kNoIndex;    // label -> user:password
+  std::string mail_from;      // "user@domain", or "@domain" which keeps the user part
+  TableId source = kNoIndex;  // `src`: local addresses, fetched in turn
   RelayTls tls = RelayTls::kDefault;
   int pki = kNoIndex;
   int ca = kNoIndex;
@@ -190,23 +194,24 @@ struct Action {
   std::string name;
   SourceLocation location;
   ActionKind kind = ActionKind::kRelay;
-  std::string maildir_path;   // a format (format.h); "~/Maildir" by default
+  std::string maildir_path;  // a format (format.h); "~/Maildir" by default
   bool junk = false;
   std::string lmtp_destination;  // host:port, or the path of a socket
   bool lmtp_rcpt_to = false;
-  std::string mda_command;    // a format
+  std::string mda_command;  // a format
   TableId alias = kNoIndex;
   TableId virtual_users = kNoIndex;
-  TableId userbase = kNoIndex;   // kNoIndex: the system's accounts
-  std::string user;           // deliver as this account; empty: the recipient's
-  int wrapper = kNoIndex;        // index into Config::wrappers
+  TableId userbase = kNoIndex;  // kNoIndex: the system's accounts
+  std::string user;             // deliver as this account; empty: the recipient's
+  int wrapper = kNoIndex;       // index into Config::wrappers
   std::optional<Duration> ttl;  // unset: Config::queue_ttl
-  RelayOptions relay;         // when kind is kRelay
+  RelayOptions relay;           // when kind is kRelay
 
   bool IsLocal() const { return kind != ActionKind::kRelay; }
 };
 
-// Criterion is one test of a rule or a filter. Without table it asks for presence alone (`auth`, `rdns`).
+// Criterion is one test of a rule or a filter. Without table it asks for presence alone (`auth`,
+// `rdns`).
 struct Criterion {
   bool present = false;
   bool negated = false;
@@ -217,8 +222,8 @@ struct Criterion {
 enum class FromKind : uint8_t { kLocal, kAny, kSource, kSocket, kRdns };
 enum class ForKind : uint8_t { kLocal, kAny, kDomain };
 
-// Rule is one `match`. `from auth`, `from mail-from` and `for rcpt-to` stand as kAny with the auth, mail-from or rcpt-to
-// criterion, which is what they mean.
+// Rule is one `match`. `from auth`, `from mail-from` and `for rcpt-to` stand as kAny with the auth,
+// mail-from or rcpt-to criterion, which is what they mean.
 struct Rule {
   SourceLocation location;
   FromKind from_kind = FromKind::kLocal;
@@ -231,20 +236,28 @@ struct Rule {
   Criterion rcpt_to;
   Criterion tag;
   Criterion tls;
-  int action = kNoIndex;   // kNoIndex: reject
+  int action = kNoIndex;  // kNoIndex: reject
 
   bool IsReject() const { return action == kNoIndex; }
 };
 
 enum class FilterPhase : uint8_t {
-  kConnect, kHelo, kEhlo, kStartTls, kAuth, kMailFrom, kRcptTo, kData, kCommit
+  kConnect,
+  kHelo,
+  kEhlo,
+  kStartTls,
+  kAuth,
+  kMailFrom,
+  kRcptTo,
+  kData,
+  kCommit
 };
 enum class FilterTest : uint8_t { kFcrdns, kRdns, kSource, kHelo, kAuth, kMailFrom, kRcptTo };
 enum class FilterDecision : uint8_t { kDisconnect, kReject, kRewrite, kReport, kJunk, kBypass };
 enum class FilterKind : uint8_t { kBuiltin, kProgram, kChain };
 
 struct Filter {
-  std::string name;       // "<anonymous:N>" for a chain written in place
+  std::string name;  // "<anonymous:N>" for a chain written in place
   SourceLocation location;
   FilterKind kind = FilterKind::kBuiltin;
   // kBuiltin
@@ -252,9 +265,9 @@ struct Filter {
   FilterTest test = FilterTest::kRdns;
   Criterion criterion;
   FilterDecision decision = FilterDecision::kReject;
-  std::string argument;   // status text, new value or report
-  int proc = kNoIndex;       // kProgram: index into Config::procs
-  std::vector<int> chain; // kChain: indices into Config::filters, in order
+  std::string argument;    // status text, new value or report
+  int proc = kNoIndex;     // kProgram: index into Config::procs
+  std::vector<int> chain;  // kChain: indices into Config::filters, in order
 };
 
 // Proc is a program that speaks the filter protocol.
@@ -320,15 +333,15 @@ struct SchedulerLimits {
 };
 
 struct SmtpSettings {
-  int64_t max_mails_per_session = 100;   // `smtp limit max-mails`
-  int64_t max_recipients = 1000;         // `smtp limit max-rcpt`, a message
+  int64_t max_mails_per_session = 100;  // `smtp limit max-mails`
+  int64_t max_recipients = 1000;        // `smtp limit max-rcpt`, a message
   int64_t max_message_bytes = 35 * 1024 * 1024;
   char sub_address_delimiter = '+';
-  std::string ciphers;                   // empty: the library's default
+  std::string ciphers;  // empty: the library's default
 };
 
 struct SrsSettings {
-  std::string key;          // empty: none
+  std::string key;  // empty: none
   std::string backup_key;
   int ttl_days = 4;
   SourceLocation location;
@@ -351,7 +364,7 @@ struct Config {
   std::vector<TableDeclaration> tables;
   std::vector<Pki> pkis;
   std::vector<CertificateAuthority> cas;
-  std::vector<Listener> listeners;   // in file order; no local socket unless one was written
+  std::vector<Listener> listeners;  // in file order; no local socket unless one was written
   std::vector<Action> actions;
   std::vector<Rule> rules;
   std::vector<Filter> filters;
@@ -365,15 +378,16 @@ struct Config {
   int64_t mta_max_deferred = 100;
   MtaLimits mta_limits;
   std::vector<DomainMtaLimits> mta_domain_limits;
-  SourceLocation limits_location;    // of the last mta, mda or scheduler limit, line 0 when none was written
+  SourceLocation
+      limits_location;  // of the last mta, mda or scheduler limit, line 0 when none was written
   MdaLimits mda_limits;
   SchedulerLimits scheduler_limits;
-  std::string admd;                  // empty: the server's name
+  std::string admd;  // empty: the server's name
   SourceLocation admd_location;
 
-  std::string mailname;              // empty: /etc/mail/mailname, then the host's name
-  std::string spool;                 // empty: the daemon's default
-  std::string resolver_zone;         // path of a zone file; empty: the network's DNS
+  std::string mailname;       // empty: /etc/mail/mailname, then the host's name
+  std::string spool;          // empty: the daemon's default
+  std::string resolver_zone;  // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;
 
   // Each returns the index of the item with that name (pkis: any case), or kNoIndex.

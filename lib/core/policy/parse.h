@@ -11,7 +11,8 @@
 
 namespace postern::policy {
 
-// SourceLoader reads the files that a configuration is made of: the main one and what it includes. The core does no I/O.
+// SourceLoader reads the files that a configuration is made of: the main one and what it includes.
+// The core does no I/O.
 class SourceLoader {
  public:
   virtual ~SourceLoader() = default;
@@ -19,12 +20,15 @@ class SourceLoader {
   virtual StatusOr<std::string> Load(const std::string& path) = 0;
 };
 
-// MemoryLoader serves texts from memory, by exact path. For embedders that have no file, and for tests.
+// MemoryLoader serves texts from memory, by exact path. For embedders that have no file, and for
+// tests.
 class MemoryLoader final : public SourceLoader {
  public:
   MemoryLoader() = default;
   MemoryLoader(std::string path, std::string text) { Add(std::move(path), std::move(text)); }
-  void Add(std::string path, std::string text) { files_.emplace_back(std::move(path), std::move(text)); }
+  void Add(std::string path, std::string text) {
+    files_.emplace_back(std::move(path), std::move(text));
+  }
   StatusOr<std::string> Load(const std::string& path) override;
 
  private:
@@ -34,14 +38,15 @@ class MemoryLoader final : public SourceLoader {
 struct ParseOptions {
   // -D name=value: wins over a definition in the file.
   std::vector<std::pair<std::string, std::string>> macros;
-  // server_name is the name the server will have unless the file says otherwise; empty when it is not known. It decides
-  // whether TLS without `pki` finds a certificate.
+  // server_name is the name the server will have unless the file says otherwise; empty when it is
+  // not known. It decides whether TLS without `pki` finds a certificate.
   std::string server_name;
-  // table_backends are the helper programs found on this machine, by TYPE of table-TYPE, beyond the usual ones.
+  // table_backends are the helper programs found on this machine, by TYPE of table-TYPE, beyond the
+  // usual ones.
   std::vector<std::string> table_backends;
 
-  size_t max_file_bytes = 16 << 20;    // of one file
-  size_t max_total_bytes = 64 << 20;   // of all files together, macros' text counted at each use
+  size_t max_file_bytes = 16 << 20;   // of one file
+  size_t max_total_bytes = 64 << 20;  // of all files together, macros' text counted at each use
   int max_include_depth = 16;
   size_t max_errors = 100;             // after which reading stops
   size_t max_table_entries = 1 << 20;  // of one table written in the file
@@ -55,14 +60,16 @@ struct ParseResult {
   Diagnostics diagnostics;
 };
 
-// Parse reads `file_name` and what it includes through `loader` and returns its meaning or all that is wrong with it. Blocks
-// only in `loader`.
-ParseResult Parse(const std::string& file_name, SourceLoader& loader, const ParseOptions& options = {});
+// Parse reads `file_name` and what it includes through `loader` and returns its meaning or all that
+// is wrong with it. Blocks only in `loader`.
+ParseResult Parse(const std::string& file_name, SourceLoader& loader,
+                  const ParseOptions& options = {});
 
 // ParseRelayUrl reads [scheme://][label@]host[:port]. The error says what is wrong.
 StatusOr<RelayUrl> ParseRelayUrl(std::string_view text);
 
-// UnsupportedFeatures lists what `config` asks for and this version cannot run yet, each as an error with its line.
+// UnsupportedFeatures lists what `config` asks for and this version cannot run yet, each as an
+// error with its line.
 Diagnostics UnsupportedFeatures(const Config& config);
 
 }  // namespace postern::policy

@@ -6,26 +6,16 @@ namespace postern::policy {
 
 // The directives. The first word of a line chooses the row.
 const Parser::Directive Parser::kDirectives[] = {
-    {"action", &Parser::ParseAction},
-    {"admd", &Parser::ParseAdmd},
-    {"bounce", &Parser::ParseBounce},
-    {"ca", &Parser::ParseCa},
-    {"filter", &Parser::ParseFilter},
-    {"include", &Parser::ParseInclude},
-    {"listen", &Parser::ParseListen},
-    {"mailname", &Parser::ParseMailname},
-    {"match", &Parser::ParseMatch},
-    {"mda", &Parser::ParseMda},
-    {"mta", &Parser::ParseMta},
-    {"pki", &Parser::ParsePki},
-    {"proc", &Parser::ParseProc},
-    {"queue", &Parser::ParseQueue},
-    {"resolver", &Parser::ParseResolver},
-    {"scheduler", &Parser::ParseScheduler},
-    {"smtp", &Parser::ParseSmtp},
-    {"spool", &Parser::ParseSpool},
-    {"srs", &Parser::ParseSrs},
-    {"table", &Parser::ParseTable},
+    {"action", &Parser::ParseAction},     {"admd", &Parser::ParseAdmd},
+    {"bounce", &Parser::ParseBounce},     {"ca", &Parser::ParseCa},
+    {"filter", &Parser::ParseFilter},     {"include", &Parser::ParseInclude},
+    {"listen", &Parser::ParseListen},     {"mailname", &Parser::ParseMailname},
+    {"match", &Parser::ParseMatch},       {"mda", &Parser::ParseMda},
+    {"mta", &Parser::ParseMta},           {"pki", &Parser::ParsePki},
+    {"proc", &Parser::ParseProc},         {"queue", &Parser::ParseQueue},
+    {"resolver", &Parser::ParseResolver}, {"scheduler", &Parser::ParseScheduler},
+    {"smtp", &Parser::ParseSmtp},         {"spool", &Parser::ParseSpool},
+    {"srs", &Parser::ParseSrs},           {"table", &Parser::ParseTable},
 };
 
 Parser::Parser(SourceLoader* loader, const ParseOptions* options)
@@ -38,11 +28,15 @@ ParseResult Parser::Run(const std::string& file_name) {
   for (const auto& [name, value] : options_->macros) lexer_.SetMacro(name, value, /*fixed=*/true);
   StatusOr<std::string> text = loader_->Load(file_name);
   if (!text.ok()) {
-    Error({file_name, 0, 0}, StrCat("cannot read the configuration: ", Escape(Message(text.status()))));
-  } else if (text->size() > options_->max_file_bytes || !lexer_.PushFile(file_name, *std::move(text))) {
-    Error({file_name, 0, 0}, StrCat("the configuration is larger than ", options_->max_file_bytes, " octets"));
+    Error({file_name, 0, 0},
+          StrCat("cannot read the configuration: ", Escape(Message(text.status()))));
+  } else if (text->size() > options_->max_file_bytes ||
+             !lexer_.PushFile(file_name, *std::move(text))) {
+    Error({file_name, 0, 0},
+          StrCat("the configuration is larger than ", options_->max_file_bytes, " octets"));
   } else {
-    while (Peek().kind != TokenKind::kEnd && diagnostics_.size() < options_->max_errors) ParseStatement();
+    while (Peek().kind != TokenKind::kEnd && diagnostics_.size() < options_->max_errors)
+      ParseStatement();
     CheckWhole();
   }
   ParseResult result;
@@ -107,11 +101,13 @@ bool Parser::ExpectString(std::string_view what, std::string* out, SourceLocatio
     return true;
   }
   if (found.kind == TokenKind::kReserved) {
-    Error(found.location, StrCat("syntax error: \"", found.text, "\" is a reserved word; put it in quotes to use it as ", what));
+    Error(found.location, StrCat("syntax error: \"", found.text,
+                                 "\" is a reserved word; put it in quotes to use it as ", what));
     return false;
   }
-  const bool wants_quotes = found.kind == TokenKind::kNumber || (found.kind == TokenKind::kSymbol && !found.IsSymbol("{") &&
-                                                                !found.IsSymbol("}") && !found.IsSymbol("<"));
+  const bool wants_quotes = found.kind == TokenKind::kNumber ||
+                            (found.kind == TokenKind::kSymbol && !found.IsSymbol("{") &&
+                             !found.IsSymbol("}") && !found.IsSymbol("<"));
   return Unexpected(wants_quotes ? StrCat(what, " (put it in quotes)") : std::string(what));
 }
 
@@ -120,9 +116,12 @@ bool Parser::ExpectNumber(std::string_view what, int64_t minimum, int64_t maximu
   if (found.kind != TokenKind::kNumber) return Unexpected(StrCat(what, ": a number"));
   const bool negative = found.text[0] == '-';
   const std::optional<uint64_t> value = ParseUint(found.text.substr(negative ? 1 : 0), INT64_MAX);
-  const int64_t number = !value ? 0 : negative ? -static_cast<int64_t>(*value) : static_cast<int64_t>(*value);
+  const int64_t number = !value     ? 0
+                         : negative ? -static_cast<int64_t>(*value)
+                                    : static_cast<int64_t>(*value);
   if (!value || number < minimum || number > maximum) {
-    Error(found.location, StrCat("invalid ", what, ": ", Escape(found.text, 64), " (", minimum, " to ", maximum, ")"));
+    Error(found.location, StrCat("invalid ", what, ": ", Escape(found.text, 64), " (", minimum,
+                                 " to ", maximum, ")"));
     return false;
   }
   Take();
@@ -132,7 +131,8 @@ bool Parser::ExpectNumber(std::string_view what, int64_t minimum, int64_t maximu
 
 bool Parser::ExpectDuration(std::string_view what, Duration* out) {
   const Token found = Peek();
-  if (!found.IsString() && found.kind != TokenKind::kNumber) return Unexpected(StrCat(what, ", like 4h"));
+  if (!found.IsString() && found.kind != TokenKind::kNumber)
+    return Unexpected(StrCat(what, ", like 4h"));
   int64_t unit_s = 0;
   std::string_view digits = found.text;
   if (!digits.empty()) {
@@ -148,7 +148,8 @@ bool Parser::ExpectDuration(std::string_view what, Duration* out) {
   constexpr uint64_t kMaxUnits = 1'000'000'000;  // far beyond any use; keeps the product in range
   const std::optional<uint64_t> count = ParseUint(digits, kMaxUnits);
   if (unit_s == 0 || !count || *count == 0) {
-    Error(found.location, StrCat("invalid ", what, ": ", Escape(found.text, 64), " (use a number and one of s, m, h, d)"));
+    Error(found.location, StrCat("invalid ", what, ": ", Escape(found.text, 64),
+                                 " (use a number and one of s, m, h, d)"));
     return false;
   }
   Take();
@@ -161,7 +162,8 @@ bool Parser::ExpectBare(std::string_view word) {
   return Unexpected(StrCat("\"", word, "\""), {std::string(word)});
 }
 
-bool Parser::Once(std::set<std::string>* seen, const std::string& option, std::string_view of, const SourceLocation& at) {
+bool Parser::Once(std::set<std::string>* seen, const std::string& option, std::string_view of,
+                  const SourceLocation& at) {
   if (seen->insert(option).second) return true;
   Error(at, StrCat(option, " already specified", of.empty() ? "" : " for this ", of));
   return false;
@@ -171,7 +173,8 @@ void Parser::ParseStatement() {
   SkipNewlines();
   brace_depth_ = 0;
   if (Peek().kind == TokenKind::kEnd) return;
-  if (Peek().kind != TokenKind::kWord && Peek().kind != TokenKind::kReserved && Peek().kind != TokenKind::kQuoted) {
+  if (Peek().kind != TokenKind::kWord && Peek().kind != TokenKind::kReserved &&
+      Peek().kind != TokenKind::kQuoted) {
     Unexpected("a directive");
     return Recover();
   }
@@ -188,27 +191,29 @@ void Parser::ParseStatement() {
     if (ok) return;
     // What belonged to a refused listener or action must not stick to the next one.
     std::erase_if(pending_, [this](const PendingName& p) {
-      return (p.listener != kNoIndex && static_cast<size_t>(p.listener) >= config_.listeners.size()) ||
+      return (p.listener != kNoIndex &&
+              static_cast<size_t>(p.listener) >= config_.listeners.size()) ||
              (p.action != kNoIndex && static_cast<size_t>(p.action) >= config_.actions.size());
     });
     return Recover();
   }
   if (first.text == "accept" || first.text == "deliver") {
     Error(first.location, StrCat("syntax error: \"", first.text,
-                                 "\" belongs to the configuration language of before 6.4; today's words are action and match"));
+                                 "\" belongs to the configuration language of before 6.4; today's "
+                                 "words are action and match"));
     saw_match_ = true;
     return Recover();
   }
   std::vector<std::string> known;
   for (const Directive& row : kDirectives) known.emplace_back(row.word);
-  Error(first.location,
-        StrCat("syntax error: unknown directive ", first.Describe(), DidYouMean(first.text, known)));
+  Error(first.location, StrCat("syntax error: unknown directive ", first.Describe(),
+                               DidYouMean(first.text, known)));
   Recover();
 }
 
 void Parser::Recover() {
-  // Lists in braces may span lines: the directive ends at the first newline outside of them, or where a line of its own starts
-  // with a directive (the closing brace was forgotten).
+  // Lists in braces may span lines: the directive ends at the first newline outside of them, or
+  // where a line of its own starts with a directive (the closing brace was forgotten).
   bool at_line_start = brace_depth_ > 0;
   for (;;) {
     const Token& token = Peek();
@@ -231,17 +236,20 @@ void Parser::Recover() {
 bool Parser::ParseMacro(const Token& name) {
   Take();  // "="
   if (name.kind == TokenKind::kReserved) {
-    Error(name.location, StrCat("syntax error: \"", name.text, "\" is a reserved word and cannot name a macro"));
+    Error(name.location,
+          StrCat("syntax error: \"", name.text, "\" is a reserved word and cannot name a macro"));
     return false;
   }
   for (char c : name.text) {
     if (IsAsciiAlnum(c) || c == '_') continue;
-    Error(name.location, StrCat("macro name \"", Escape(name.text, 64), "\": only letters, digits and _ can be used after $"));
+    Error(name.location, StrCat("macro name \"", Escape(name.text, 64),
+                                "\": only letters, digits and _ can be used after $"));
     return false;
   }
   std::string value;
   if (!ExpectString("the macro's value", &value)) return false;
-  if (!AtLineEnd()) return Unexpected("the end of the line (a value of several words goes in quotes)");
+  if (!AtLineEnd())
+    return Unexpected("the end of the line (a value of several words goes in quotes)");
   lexer_.SetMacro(name.text, std::move(value), /*fixed=*/false);
   return true;
 }
@@ -252,20 +260,24 @@ bool Parser::ParseInclude(const Token&) {
   if (!ExpectString("the path of a file to include", &path, &at)) return false;
   if (!AtLineEnd()) return Unexpected("the end of the line");
   if (lexer_.file_depth() >= options_->max_include_depth) {
-    Error(at, StrCat("include of ", Escape(path), ": more than ", options_->max_include_depth, " files deep"));
+    Error(at, StrCat("include of ", Escape(path), ": more than ", options_->max_include_depth,
+                     " files deep"));
     return false;
   }
   StatusOr<std::string> text = loader_->Load(path);
   if (!text.ok()) {
-    Error(at, StrCat("failed to include file ", Escape(path), ": ", Escape(Message(text.status()))));
+    Error(at,
+          StrCat("failed to include file ", Escape(path), ": ", Escape(Message(text.status()))));
     return false;
   }
-  // The end of this line has been seen by Peek, which is why the text comes in now: what is read next is the file.
+  // The end of this line has been seen by Peek, which is why the text comes in now: what is read
+  // next is the file.
   if (text->size() > options_->max_file_bytes || !lexer_.PushFile(path, *std::move(text))) {
     Error(at, StrCat("include of ", Escape(path), ": too large"));
     return false;
   }
-  if (next_->kind == TokenKind::kEnd) next_->kind = TokenKind::kNewline;  // an include on the last line, without newline
+  if (next_->kind == TokenKind::kEnd)
+    next_->kind = TokenKind::kNewline;  // an include on the last line, without newline
   return true;
 }
 

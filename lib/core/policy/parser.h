@@ -1,7 +1,7 @@
 // The parser of smtpd.conf. Internal to policy; parse.h is the way in.
 //
-// Every function that reads a directive or an option returns false after it has reported an error; the frame then goes on with
-// the next line, so that all errors of a file are told.
+// Every function that reads a directive or an option returns false after it has reported an error;
+// the frame then goes on with the next line, so that all errors of a file are told.
 #pragma once
 
 #include <optional>
@@ -38,7 +38,8 @@ class Parser {
 
   void Error(const SourceLocation& at, std::string message);
   void Warn(const SourceLocation& at, std::string message);
-  // Unexpected reports the next token as a syntax error; `known` are the words it may have been meant for.
+  // Unexpected reports the next token as a syntax error; `known` are the words it may have been
+  // meant for.
   bool Unexpected(std::string_view wanted, const std::vector<std::string>& known = {});
   // ExpectString takes a word or quoted string. `what` names it: "a file name".
   bool ExpectString(std::string_view what, std::string* out, SourceLocation* at = nullptr);
@@ -46,7 +47,8 @@ class Parser {
   bool ExpectDuration(std::string_view what, Duration* out);
   bool ExpectBare(std::string_view word);
   // ExpectName takes a string that names something new of at most `max_bytes`.
-  bool Once(std::set<std::string>* seen, const std::string& option, std::string_view of, const SourceLocation& at);
+  bool Once(std::set<std::string>* seen, const std::string& option, std::string_view of,
+            const SourceLocation& at);
 
   void ParseStatement();
   void Recover();
@@ -62,12 +64,13 @@ class Parser {
   bool UseTable(TableId id, TableUse use);
   TableId AddAnonymous(TableDeclaration table, const SourceLocation& at);
   // ParseCriterion reads [regex] T into `out` for `word`.
-  bool ParseCriterion(const char* word, Service service, TableForm needs, bool optional, Criterion* out);
+  bool ParseCriterion(const char* word, Service service, TableForm needs, bool optional,
+                      Criterion* out);
 
   // --- parser_listen.cc ---
   struct ListenOption {
     const char* word;
-    const char* group;   // options of one group exclude each other: "already specified"
+    const char* group;  // options of one group exclude each other: "already specified"
     bool for_socket;
     bool (Parser::*parse)(Listener& listener, const Token& word_token);
   };
@@ -150,7 +153,7 @@ class Parser {
   struct PendingName {
     std::string name;
     SourceLocation location;
-    std::string what;     // "pki" or "ca"
+    std::string what;  // "pki" or "ca"
     int listener = kNoIndex;
     int action = kNoIndex;
   };
@@ -162,7 +165,8 @@ class Parser {
   std::optional<Token> next_;
   Config config_;
   std::vector<PendingName> pending_;
-  std::set<std::string> broken_names_;   // "action out": its declaration was refused, do not complain about its uses
+  std::set<std::string>
+      broken_names_;  // "action out": its declaration was refused, do not complain about its uses
   bool saw_match_ = false;
   int brace_depth_ = 0;
 };

@@ -91,14 +91,17 @@ bool Parser::ParseAction(const Token& first) {
   action.location = first.location;
   if (!ExpectString("the action's name", &action.name)) return false;
   if (const int other = config_.FindAction(action.name); other != kNoIndex) {
-    Error(first.location, StrCat("action \"", Escape(action.name), "\" already declared (first at line ",
-                                 config_.actions[static_cast<size_t>(other)].location.line, ")"));
+    Error(first.location,
+          StrCat("action \"", Escape(action.name), "\" already declared (first at line ",
+                 config_.actions[static_cast<size_t>(other)].location.line, ")"));
     return false;
   }
   const std::string key = "action " + action.name;
-  const bool ok = ParseActionMethod(action) &&
-                  (action.IsLocal() ? ParseActionOptions(action, kLocalOptions, std::size(kLocalOptions))
-                                    : ParseActionOptions(action, kRelayOptions, std::size(kRelayOptions)) && CheckRelay(action));
+  const bool ok =
+      ParseActionMethod(action) &&
+      (action.IsLocal() ? ParseActionOptions(action, kLocalOptions, std::size(kLocalOptions))
+                        : ParseActionOptions(action, kRelayOptions, std::size(kRelayOptions)) &&
+                              CheckRelay(action));
   if (!ok) {
     broken_names_.insert(key);
     return false;
@@ -123,10 +126,13 @@ bool Parser::ParseActionMethod(Action& action) {
     action.kind = ActionKind::kMaildir;
     action.maildir_path = "~/Maildir";
     if (Peek().IsString()) {
-      if (!ExpectString("a path", &action.maildir_path, &at) || !check_format(action.maildir_path, at)) return false;
+      if (!ExpectString("a path", &action.maildir_path, &at) ||
+          !check_format(action.maildir_path, at))
+        return false;
       const std::string& path = action.maildir_path;
       if (path.empty() || (path[0] != '/' && path[0] != '%' && path.rfind("~/", 0) != 0)) {
-        Error(at, StrCat("maildir path \"", Escape(path), "\" must start with /, ~/ or a variable"));
+        Error(at,
+              StrCat("maildir path \"", Escape(path), "\" must start with /, ~/ or a variable"));
         return false;
       }
     }
@@ -141,7 +147,8 @@ bool Parser::ParseActionMethod(Action& action) {
   }
   if (TakeBare("mda")) {
     action.kind = ActionKind::kMda;
-    return ExpectString("a command", &action.mda_command, &at) && check_format(action.mda_command, at);
+    return ExpectString("a command", &action.mda_command, &at) &&
+           check_format(action.mda_command, at);
   }
   if (TakeBare("forward-only")) {
     action.kind = ActionKind::kForwardOnly;
@@ -169,7 +176,8 @@ bool Parser::ParseActionOptions(Action& action, const ActionOption* rows, size_t
       if (!ExpectDuration("ttl delay", &ttl)) return false;
       action.ttl = ttl;
       if (AtLineEnd()) return true;
-      Error(Peek().location, StrCat("syntax error: found ", Peek().Describe(), ": ttl must be the last option of an action"));
+      Error(Peek().location, StrCat("syntax error: found ", Peek().Describe(),
+                                    ": ttl must be the last option of an action"));
       return false;
     }
     const ActionOption* found = nullptr;
@@ -180,8 +188,9 @@ bool Parser::ParseActionOptions(Action& action, const ActionOption* rows, size_t
     const Token word = Take();
     if (!seen.insert(found->group).second) {
       const std::string_view group = found->group;
-      Error(word.location, StrCat(group, " already specified for this action",
-                                  group == "alias mapping" ? "; alias and virtual are exclusive" : ""));
+      Error(word.location,
+            StrCat(group, " already specified for this action",
+                   group == "alias mapping" ? "; alias and virtual are exclusive" : ""));
       return false;
     }
     if (!(this->*found->parse)(action, word)) return false;
@@ -202,7 +211,8 @@ bool Parser::ActionTable(Action& a, const Token& word) {
 }
 
 bool Parser::ActionUser(Action& a, const Token& word) {
-  if (a.kind == ActionKind::kMbox || a.kind == ActionKind::kForwardOnly || a.kind == ActionKind::kExpandOnly) {
+  if (a.kind == ActionKind::kMbox || a.kind == ActionKind::kForwardOnly ||
+      a.kind == ActionKind::kExpandOnly) {
     Error(word.location, StrCat("user may not be used with ", KindWord(a.kind)));
     return false;
   }
@@ -225,7 +235,8 @@ bool Parser::ActionWrapper(Action& a, const Token&) {
 
 bool Parser::RelayText(Action& a, const Token& word) {
   for (const RelayTextOption& row : kRelayTexts) {
-    if (word.text == row.word) return ExpectString(StrCat("the value of ", row.word), &(a.relay.*row.member));
+    if (word.text == row.word)
+      return ExpectString(StrCat("the value of ", row.word), &(a.relay.*row.member));
   }
   return false;
 }
@@ -248,7 +259,8 @@ bool Parser::RelayTable(Action& a, const Token& word) {
 
 bool Parser::RelayBackup(Action& a, const Token& word) {
   if (a.relay.host != kNoIndex || a.relay.domain != kNoIndex) {
-    Error(word.location, StrCat("backup and ", a.relay.host != kNoIndex ? "host" : "domain", " are mutually exclusive"));
+    Error(word.location, StrCat("backup and ", a.relay.host != kNoIndex ? "host" : "domain",
+                                " are mutually exclusive"));
     return false;
   }
   a.relay.backup = true;
@@ -258,7 +270,9 @@ bool Parser::RelayBackup(Action& a, const Token& word) {
 
 bool Parser::RelayAuth(Action& a, const Token& word) {
   if (a.relay.host == kNoIndex && a.relay.domain == kNoIndex) {
-    Error(word.location, "auth may not be specified without host or domain before it: whose password would it be?");
+    Error(
+        word.location,
+        "auth may not be specified without host or domain before it: whose password would it be?");
     return false;
   }
   TableUse use;
@@ -273,7 +287,8 @@ bool Parser::RelayMailFrom(Action& a, const Token&) {
   if (!ExpectString("an address, or @domain", &a.relay.mail_from, &at)) return false;
   const size_t mark = a.relay.mail_from.find('@');
   if (mark != std::string::npos && mark + 1 < a.relay.mail_from.size()) return true;
-  Error(at, StrCat("mail-from \"", Escape(a.relay.mail_from), "\": user@domain or @domain is wanted"));
+  Error(at,
+        StrCat("mail-from \"", Escape(a.relay.mail_from), "\": user@domain or @domain is wanted"));
   return false;
 }
 
@@ -286,14 +301,16 @@ bool Parser::RelayPki(Action&, const Token& word) {
   PendingName pending;
   pending.what = word.text;
   pending.action = static_cast<int>(config_.actions.size());
-  if (!ExpectString(StrCat("the name of a ", word.text), &pending.name, &pending.location)) return false;
+  if (!ExpectString(StrCat("the name of a ", word.text), &pending.name, &pending.location))
+    return false;
   pending_.push_back(std::move(pending));
   return true;
 }
 
 bool Parser::RelaySrs(Action& a, const Token& word) {
   if (config_.srs.key.empty()) {
-    Error(word.location, "an srs key is required before srs may be used in an action: srs key \"...\"");
+    Error(word.location,
+          "an srs key is required before srs may be used in an action: srs key \"...\"");
     return false;
   }
   a.relay.srs = true;
@@ -309,16 +326,17 @@ bool Parser::CheckRelay(const Action& action) {
     if (table.kind != TableKind::kStatic) continue;  // checked when it is loaded
     for (const TableEntry& entry : table.entries) {
       const std::string& text = table.form == TableForm::kMapping ? entry.value : entry.key;
-      const SourceLocation at = table.anonymous ? SourceLocation{table.location.file, entry.line, table.location.column}
-                                                : action.location;
+      const SourceLocation at =
+          table.anonymous ? SourceLocation{table.location.file, entry.line, table.location.column}
+                          : action.location;
       const StatusOr<RelayUrl> url = ParseRelayUrl(text);
       if (!url.ok()) {
         Error(at, StrCat("relay host \"", Escape(text, 200), "\": ", Message(url.status())));
         return false;
       }
       if (!url->label.empty() && action.relay.auth == kNoIndex) {
-        Error(at, StrCat("relay host \"", Escape(text, 200), "\": the label ", Escape(url->label, 64),
-                         " needs auth <table> to find its password in"));
+        Error(at, StrCat("relay host \"", Escape(text, 200), "\": the label ",
+                         Escape(url->label, 64), " needs auth <table> to find its password in"));
         return false;
       }
     }

@@ -17,7 +17,8 @@ void Parser::CheckWhole() {
                                      is_pki ? DidYouMean(AsciiLower(pending.name), names) : ""));
       continue;
     }
-    if (pending.listener != kNoIndex && static_cast<size_t>(pending.listener) < config_.listeners.size()) {
+    if (pending.listener != kNoIndex &&
+        static_cast<size_t>(pending.listener) < config_.listeners.size()) {
       Listener& listener = config_.listeners[static_cast<size_t>(pending.listener)];
       if (is_pki) {
         listener.pkis.push_back(index);
@@ -25,20 +26,24 @@ void Parser::CheckWhole() {
         listener.ca = index;
       }
     }
-    if (pending.action != kNoIndex && static_cast<size_t>(pending.action) < config_.actions.size()) {
+    if (pending.action != kNoIndex &&
+        static_cast<size_t>(pending.action) < config_.actions.size()) {
       RelayOptions& relay = config_.actions[static_cast<size_t>(pending.action)].relay;
       (is_pki ? relay.pki : relay.ca) = index;
     }
   }
   for (const Pki& pki : config_.pkis) {
-    const char* missing = pki.certificate_path.empty() ? "cert" : pki.key_path.empty() ? "key" : nullptr;
+    const char* missing = pki.certificate_path.empty() ? "cert"
+                          : pki.key_path.empty()       ? "key"
+                                                       : nullptr;
     if (missing != nullptr) {
-      Error(pki.location, StrCat("pki ", Escape(pki.name, 80), " has no ", missing, ": pki ", Escape(pki.name, 80), " ", missing,
-                                 " \"/path\""));
+      Error(pki.location, StrCat("pki ", Escape(pki.name, 80), " has no ", missing, ": pki ",
+                                 Escape(pki.name, 80), " ", missing, " \"/path\""));
     }
   }
   CheckTls();
-  // Static tables are built once here, for the errors of their entries (networks, expressions, relay URLs).
+  // Static tables are built once here, for the errors of their entries (networks, expressions,
+  // relay URLs).
   for (const TableDeclaration& table : config_.tables) {
     if (table.kind != TableKind::kStatic || table.uses.empty()) continue;
     TableBuildOptions options = BuildOptionsFor(table, config_);
@@ -59,12 +64,16 @@ void Parser::CheckTls() {
       named = named || (pending.what == "pki" && pending.listener == static_cast<int>(i));
     }
     if (named) continue;
-    std::string server = !listener.hostname.empty() ? listener.hostname
+    std::string server = !listener.hostname.empty()  ? listener.hostname
                          : !config_.mailname.empty() ? config_.mailname
                                                      : options_->server_name;
-    if (config_.FindPki("*") != kNoIndex || (!server.empty() && config_.FindPki(server) != kNoIndex)) continue;
+    if (config_.FindPki("*") != kNoIndex ||
+        (!server.empty() && config_.FindPki(server) != kNoIndex))
+      continue;
     if (server.empty() && !config_.pkis.empty()) {
-      Warn(listener.location, "TLS without pki: the certificate will be the pki named like this server, if there is one");
+      Warn(listener.location,
+           "TLS without pki: the certificate will be the pki named like this server, if there is "
+           "one");
       continue;
     }
     Error(listener.location,

@@ -14,8 +14,9 @@ struct PhaseRow {
   FilterPhase phase;
 };
 constexpr PhaseRow kPhases[] = {
-    {"connect", FilterPhase::kConnect},    {"helo", FilterPhase::kHelo},      {"ehlo", FilterPhase::kEhlo},
-    {"auth", FilterPhase::kAuth},          {"mail-from", FilterPhase::kMailFrom}, {"rcpt-to", FilterPhase::kRcptTo},
+    {"connect", FilterPhase::kConnect},    {"helo", FilterPhase::kHelo},
+    {"ehlo", FilterPhase::kEhlo},          {"auth", FilterPhase::kAuth},
+    {"mail-from", FilterPhase::kMailFrom}, {"rcpt-to", FilterPhase::kRcptTo},
     {"data", FilterPhase::kData},          {"commit", FilterPhase::kCommit},
 };
 
@@ -25,17 +26,24 @@ struct TestRow {
   Service service;
   bool has_table;
   bool table_optional;
-  FilterPhase first;   // known from this phase on
+  FilterPhase first;  // known from this phase on
   FilterPhase last;
 };
 constexpr TestRow kTests[] = {
-    {"fcrdns", FilterTest::kFcrdns, Service::kString, false, true, FilterPhase::kConnect, FilterPhase::kCommit},
-    {"rdns", FilterTest::kRdns, Service::kDomain, true, true, FilterPhase::kConnect, FilterPhase::kCommit},
-    {"src", FilterTest::kSource, Service::kNetaddr, true, false, FilterPhase::kConnect, FilterPhase::kCommit},
-    {"helo", FilterTest::kHelo, Service::kDomain, true, false, FilterPhase::kHelo, FilterPhase::kCommit},
-    {"auth", FilterTest::kAuth, Service::kMailaddr, true, true, FilterPhase::kAuth, FilterPhase::kCommit},
-    {"mail-from", FilterTest::kMailFrom, Service::kMailaddr, true, false, FilterPhase::kMailFrom, FilterPhase::kCommit},
-    {"rcpt-to", FilterTest::kRcptTo, Service::kMailaddr, true, false, FilterPhase::kRcptTo, FilterPhase::kRcptTo},
+    {"fcrdns", FilterTest::kFcrdns, Service::kString, false, true, FilterPhase::kConnect,
+     FilterPhase::kCommit},
+    {"rdns", FilterTest::kRdns, Service::kDomain, true, true, FilterPhase::kConnect,
+     FilterPhase::kCommit},
+    {"src", FilterTest::kSource, Service::kNetaddr, true, false, FilterPhase::kConnect,
+     FilterPhase::kCommit},
+    {"helo", FilterTest::kHelo, Service::kDomain, true, false, FilterPhase::kHelo,
+     FilterPhase::kCommit},
+    {"auth", FilterTest::kAuth, Service::kMailaddr, true, true, FilterPhase::kAuth,
+     FilterPhase::kCommit},
+    {"mail-from", FilterTest::kMailFrom, Service::kMailaddr, true, false, FilterPhase::kMailFrom,
+     FilterPhase::kCommit},
+    {"rcpt-to", FilterTest::kRcptTo, Service::kMailaddr, true, false, FilterPhase::kRcptTo,
+     FilterPhase::kRcptTo},
 };
 
 struct DecisionRow {
@@ -45,9 +53,12 @@ struct DecisionRow {
   bool is_status;
 };
 constexpr DecisionRow kDecisions[] = {
-    {"disconnect", FilterDecision::kDisconnect, true, true}, {"reject", FilterDecision::kReject, true, true},
-    {"rewrite", FilterDecision::kRewrite, true, false},      {"report", FilterDecision::kReport, true, false},
-    {"junk", FilterDecision::kJunk, false, false},           {"bypass", FilterDecision::kBypass, false, false},
+    {"disconnect", FilterDecision::kDisconnect, true, true},
+    {"reject", FilterDecision::kReject, true, true},
+    {"rewrite", FilterDecision::kRewrite, true, false},
+    {"report", FilterDecision::kReport, true, false},
+    {"junk", FilterDecision::kJunk, false, false},
+    {"bypass", FilterDecision::kBypass, false, false},
 };
 
 template <typename Rows>
@@ -71,8 +82,9 @@ bool Parser::ParseFilter(const Token& first) {
   filter.location = first.location;
   if (!ExpectString("the filter's name", &filter.name)) return false;
   if (const int other = config_.FindFilter(filter.name); other != kNoIndex) {
-    Error(first.location, StrCat("filter already exists with that name: ", Escape(filter.name, 80), " (at line ",
-                                 config_.filters[static_cast<size_t>(other)].location.line, ")"));
+    Error(first.location,
+          StrCat("filter already exists with that name: ", Escape(filter.name, 80), " (at line ",
+                 config_.filters[static_cast<size_t>(other)].location.line, ")"));
     return false;
   }
   bool ok = false;
@@ -97,7 +109,8 @@ bool Parser::ParseFilter(const Token& first) {
       if (config_.procs[i].name == name) filter.proc = static_cast<int>(i);
     }
     if (ok && filter.proc == kNoIndex) {
-      Error(at, StrCat("no proc declared with that name: ", Escape(name, 80), DidYouMean(name, known)));
+      Error(at,
+            StrCat("no proc declared with that name: ", Escape(name, 80), DidYouMean(name, known)));
       ok = false;
     }
   } else if (TakeBare("chain")) {
@@ -119,7 +132,9 @@ bool Parser::ParseFilterRule(Filter& filter) {
   for (const PhaseRow& row : kPhases) {
     if (Peek().IsBare(row.word)) phase = &row;
   }
-  if (phase == nullptr) return Unexpected("a phase: connect, helo, ehlo, auth, mail-from, rcpt-to, data or commit", Words(kPhases));
+  if (phase == nullptr)
+    return Unexpected("a phase: connect, helo, ehlo, auth, mail-from, rcpt-to, data or commit",
+                      Words(kPhases));
   Take();
   filter.phase = phase->phase;
   if (!ExpectBare("match")) return false;
@@ -128,22 +143,27 @@ bool Parser::ParseFilterRule(Filter& filter) {
   for (const TestRow& row : kTests) {
     if (Peek().IsBare(row.word)) test = &row;
   }
-  if (test == nullptr) return Unexpected("a condition: fcrdns, rdns, src, helo, auth, mail-from or rcpt-to", Words(kTests));
+  if (test == nullptr)
+    return Unexpected("a condition: fcrdns, rdns, src, helo, auth, mail-from or rcpt-to",
+                      Words(kTests));
   const Token word = Take();
   if (filter.phase < test->first || filter.phase > test->last) {
-    Error(word.location,
-          StrCat("syntax error: condition ", test->word, " is not available at phase ", phase->word,
-                 test->first == test->last ? StrCat(", only at ", PhaseWord(test->first))
-                                           : StrCat(", only from ", PhaseWord(test->first), " on")));
+    Error(
+        word.location,
+        StrCat("syntax error: condition ", test->word, " is not available at phase ", phase->word,
+               test->first == test->last ? StrCat(", only at ", PhaseWord(test->first))
+                                         : StrCat(", only from ", PhaseWord(test->first), " on")));
     return false;
   }
   filter.test = test->test;
   filter.criterion.present = true;
   // Either form of table will do: a mapping answers by its keys.
-  if (test->has_table && !ParseCriterion(test->word, test->service, TableForm::kUnknown, test->table_optional, &filter.criterion)) {
+  if (test->has_table && !ParseCriterion(test->word, test->service, TableForm::kUnknown,
+                                         test->table_optional, &filter.criterion)) {
     return false;
   }
-  if (filter.test == FilterTest::kAuth && filter.criterion.table != kNoIndex && !filter.criterion.regex) {
+  if (filter.test == FilterTest::kAuth && filter.criterion.table != kNoIndex &&
+      !filter.criterion.regex) {
     TableUse use;
     use.service = Service::kString;
     use.word = "auth";
@@ -158,24 +178,31 @@ bool Parser::ParseFilterRule(Filter& filter) {
     bool second = Peek().IsSymbol("!");
     for (const TestRow& row : kTests) second = second || Peek().IsBare(row.word);
     if (second) {
-      Error(Peek().location, StrCat("syntax error: found ", Peek().Describe(), ": only one condition may follow match in a filter"));
+      Error(Peek().location, StrCat("syntax error: found ", Peek().Describe(),
+                                    ": only one condition may follow match in a filter"));
       return false;
     }
-    return Unexpected("a decision: disconnect, reject, rewrite, report, junk or bypass", Words(kDecisions));
+    return Unexpected("a decision: disconnect, reject, rewrite, report, junk or bypass",
+                      Words(kDecisions));
   }
   const SourceLocation at = Take().location;
   filter.decision = decision->decision;
   if (filter.decision == FilterDecision::kJunk && filter.phase == FilterPhase::kCommit) {
-    Error(at, "syntax error: junk may not be used at phase commit: the message has been taken already");
+    Error(at,
+          "syntax error: junk may not be used at phase commit: the message has been taken already");
     return false;
   }
   if (!decision->has_argument) return true;
   SourceLocation text_at;
-  if (!ExpectString(decision->is_status ? "a status, like \"550 go away\"" : "a value", &filter.argument, &text_at)) return false;
+  if (!ExpectString(decision->is_status ? "a status, like \"550 go away\"" : "a value",
+                    &filter.argument, &text_at))
+    return false;
   if (decision->is_status) {
     const StatusOr<mail::Reply> reply = mail::Reply::FromText(filter.argument);
     if (!reply.ok()) {
-      Warn(text_at, StrCat("\"", Escape(filter.argument, 200), "\" is no 4xx or 5xx status; clients will see 421 Internal server error"));
+      Warn(text_at,
+           StrCat("\"", Escape(filter.argument, 200),
+                  "\" is no 4xx or 5xx status; clients will see 421 Internal server error"));
     }
   }
   return true;
@@ -253,7 +280,8 @@ bool Parser::ParseProgram(Proc* proc) {
     const char* word;
     std::string Proc::*member;
   };
-  constexpr Row kOptions[] = {{"user", &Proc::user}, {"group", &Proc::group}, {"chroot", &Proc::chroot}};
+  constexpr Row kOptions[] = {
+      {"user", &Proc::user}, {"group", &Proc::group}, {"chroot", &Proc::chroot}};
   if (!ExpectString("a command", &proc->command)) return false;
   std::set<std::string> seen;
   while (!AtLineEnd()) {

@@ -15,8 +15,9 @@ struct PortName {
 };
 // The services that a mail server listens on; the core does not read /etc/services.
 constexpr PortName kPorts[] = {
-    {"smtp", 25},   {"mail", 25},   {"smtps", 465}, {"ssmtp", 465}, {"submissions", 465}, {"urd", 465}, {"submission", 587},
-    {"lmtp", 24},   {"imap", 143},  {"imap2", 143}, {"imaps", 993}, {"pop3", 110},        {"pop3s", 995}, {"sieve", 4190},
+    {"smtp", 25},   {"mail", 25},        {"smtps", 465}, {"ssmtp", 465},  {"submissions", 465},
+    {"urd", 465},   {"submission", 587}, {"lmtp", 24},   {"imap", 143},   {"imap2", 143},
+    {"imaps", 993}, {"pop3", 110},       {"pop3s", 995}, {"sieve", 4190},
 };
 
 // Where a text option goes.
@@ -42,10 +43,12 @@ constexpr FlagOption kFlags[] = {
     {"proxy-v2", &Listener::proxy_v2},
 };
 
-// LooksLikeAddress: only digits and dots, or with a colon: it was meant as an address, not as an interface or a name.
+// LooksLikeAddress: only digits and dots, or with a colon: it was meant as an address, not as an
+// interface or a name.
 bool LooksLikeAddress(std::string_view text) {
   if (text.find(':') != std::string_view::npos) return true;
-  return text.find('.') != std::string_view::npos && text.find_first_not_of("0123456789./") == std::string_view::npos;
+  return text.find('.') != std::string_view::npos &&
+         text.find_first_not_of("0123456789./") == std::string_view::npos;
 }
 
 }  // namespace
@@ -85,11 +88,14 @@ bool Parser::ParseListen(const Token& first) {
     listener.is_socket = true;
     for (const Listener& other : config_.listeners) {
       if (!other.is_socket) continue;
-      Error(first.location, StrCat("listen on socket already specified at line ", other.location.line));
+      Error(first.location,
+            StrCat("listen on socket already specified at line ", other.location.line));
       return false;
     }
   } else {
-    if (!ExpectString("an interface, an address, a host name or socket", &listener.target, &target_at)) return false;
+    if (!ExpectString("an interface, an address, a host name or socket", &listener.target,
+                      &target_at))
+      return false;
     if (LooksLikeAddress(listener.target) && !IpAddress::Parse(listener.target)) {
       Error(target_at, StrCat("invalid address or interface: ", Escape(listener.target, 80)));
       return false;
@@ -106,7 +112,8 @@ bool Parser::ParseListen(const Token& first) {
     if (found == nullptr) return Unexpected("an option of listen", known);
     const Token word = Take();
     if (listener.is_socket && !found->for_socket) {
-      Error(word.location, StrCat("syntax error: ", word.text, " has no meaning for listen on socket"));
+      Error(word.location,
+            StrCat("syntax error: ", word.text, " has no meaning for listen on socket"));
       return false;
     }
     if (found->group[0] != '\0' && !Once(&seen, found->group, "", word.location)) return false;
@@ -114,7 +121,8 @@ bool Parser::ParseListen(const Token& first) {
   }
   if (listener.port == 0) {
     const bool smtps = listener.tls == ListenerTls::kSmtps;
-    listener.port = listener.protocol == ListenerProtocol::kImap ? (smtps ? 993 : 143) : (smtps ? 465 : 25);
+    listener.port =
+        listener.protocol == ListenerProtocol::kImap ? (smtps ? 993 : 143) : (smtps ? 465 : 25);
   }
   if (!CheckListener(listener)) return false;
   config_.listeners.push_back(std::move(listener));
@@ -124,18 +132,25 @@ bool Parser::ParseListen(const Token& first) {
 bool Parser::CheckListener(const Listener& l) {
   if (l.tls == ListenerTls::kNone) {
     if (l.auth != ListenerAuth::kNone) {
-      Error(l.location, "auth requires tls, tls-require or smtps on the same listener: passwords must not cross the net in the clear");
+      Error(l.location,
+            "auth requires tls, tls-require or smtps on the same listener: passwords must not "
+            "cross the net in the clear");
       return false;
     }
     for (const PendingName& pending : pending_) {
       if (pending.listener != static_cast<int>(config_.listeners.size())) continue;
-      Error(pending.location, StrCat(pending.what, " requires tls, tls-require or smtps on the same listener"));
+      Error(pending.location,
+            StrCat(pending.what, " requires tls, tls-require or smtps on the same listener"));
       return false;
     }
   }
   if (l.protocol == ListenerProtocol::kImap) {
-    const char* smtp_only = l.senders != kNoIndex ? "senders" : l.no_dsn ? "no-dsn" : l.mask_src ? "mask-src"
-                            : l.received_auth ? "received-auth" : l.filter != kNoIndex ? "filter" : nullptr;
+    const char* smtp_only = l.senders != kNoIndex  ? "senders"
+                            : l.no_dsn             ? "no-dsn"
+                            : l.mask_src           ? "mask-src"
+                            : l.received_auth      ? "received-auth"
+                            : l.filter != kNoIndex ? "filter"
+                                                   : nullptr;
     if (smtp_only != nullptr) {
       Error(l.location, StrCat(smtp_only, " has no meaning for proto imap"));
       return false;
@@ -149,7 +164,9 @@ bool Parser::CheckListener(const Listener& l) {
 }
 
 bool Parser::ListenTlsMode(Listener& l, const Token& word) {
-  l.tls = word.text == "tls" ? ListenerTls::kOptional : word.text == "smtps" ? ListenerTls::kSmtps : ListenerTls::kRequired;
+  l.tls = word.text == "tls"     ? ListenerTls::kOptional
+          : word.text == "smtps" ? ListenerTls::kSmtps
+                                 : ListenerTls::kRequired;
   if (l.tls != ListenerTls::kOptional) l.verify_client = TakeBare("verify");
   return true;
 }
@@ -166,7 +183,8 @@ bool Parser::ListenPort(Listener& l, const Token&) {
     l.port = static_cast<uint16_t>(*port);
     return true;
   }
-  if (!found.IsString() && !found.IsBare("smtp") && !found.IsBare("smtps")) return Unexpected("a port number or service");
+  if (!found.IsString() && !found.IsBare("smtp") && !found.IsBare("smtps"))
+    return Unexpected("a port number or service");
   std::vector<std::string> known;
   for (const PortName& row : kPorts) {
     known.emplace_back(row.name);
@@ -181,7 +199,8 @@ bool Parser::ListenPort(Listener& l, const Token&) {
     l.port = static_cast<uint16_t>(*quoted);
     return true;
   }
-  Error(found.location, StrCat("invalid port: ", Escape(found.text, 64), DidYouMean(found.text, known)));
+  Error(found.location,
+        StrCat("invalid port: ", Escape(found.text, 64), DidYouMean(found.text, known)));
   return false;
 }
 
@@ -241,7 +260,8 @@ bool Parser::ListenText(Listener& l, const Token& word) {
   SourceLocation at;
   if (!ExpectString(StrCat("the value of ", word.text), &text, &at)) return false;
   if (word.text == "tag" && text.size() > kMaxTagBytes) {
-    Error(at, StrCat("tag name too long: ", Escape(text, 64), " (", kMaxTagBytes, " characters at most)"));
+    Error(at, StrCat("tag name too long: ", Escape(text, 64), " (", kMaxTagBytes,
+                     " characters at most)"));
     return false;
   }
   for (const TextOption& row : kTexts) {
@@ -310,7 +330,8 @@ bool Parser::ParsePki(const Token& first) {
       } else if (mode == "legacy") {
         pki.dhe = DheMode::kLegacy;
       } else {
-        Error(mode_at, StrCat("invalid dhe keyword: ", Escape(mode, 64), " (none, auto or legacy)"));
+        Error(mode_at,
+              StrCat("invalid dhe keyword: ", Escape(mode, 64), " (none, auto or legacy)"));
         return false;
       }
     } else {
@@ -328,7 +349,8 @@ bool Parser::ParseCa(const Token& first) {
     Error(first.location, StrCat("ca \"", Escape(ca.name), "\" already defined"));
     return false;
   }
-  if (!ExpectBare("cert") || !ExpectString("the path of a certificate", &ca.certificate_path)) return false;
+  if (!ExpectBare("cert") || !ExpectString("the path of a certificate", &ca.certificate_path))
+    return false;
   config_.cas.push_back(std::move(ca));
   return true;
 }

@@ -6,7 +6,8 @@
 namespace postern::policy {
 namespace {
 
-// A criterion of the transaction: its word, how its table is compared, whether it may stand without one.
+// A criterion of the transaction: its word, how its table is compared, whether it may stand without
+// one.
 struct CriterionRow {
   const char* word;
   Service service;
@@ -35,8 +36,8 @@ bool Parser::ParseMatch(const Token& first) {
   Rule rule;
   rule.location = first.location;
   std::set<std::string> seen;
-  const std::vector<std::string> known = {"from", "for",    "auth", "helo", "mail-from", "rcpt-to", "tag",
-                                          "tls",  "action", "reject"};
+  const std::vector<std::string> known = {"from",    "for", "auth", "helo",   "mail-from",
+                                          "rcpt-to", "tag", "tls",  "action", "reject"};
   for (;;) {
     if (TakeBare("reject")) break;
     if (TakeBare("action")) {
@@ -55,12 +56,14 @@ bool Parser::ParseMatch(const Token& first) {
     const Token word = Peek();
     if (word.IsBare("from")) {
       Take();
-      if (!Once(&seen, "from", "rule", word.location) || !ParseFrom(rule, negated, &seen, word)) return false;
+      if (!Once(&seen, "from", "rule", word.location) || !ParseFrom(rule, negated, &seen, word))
+        return false;
       continue;
     }
     if (word.IsBare("for")) {
       Take();
-      if (!Once(&seen, "for", "rule", word.location) || !ParseFor(rule, negated, &seen, word)) return false;
+      if (!Once(&seen, "for", "rule", word.location) || !ParseFor(rule, negated, &seen, word))
+        return false;
       continue;
     }
     if (word.IsBare("tls")) {
@@ -79,7 +82,8 @@ bool Parser::ParseMatch(const Token& first) {
     if (!Once(&seen, found->word, "rule", word.location)) return false;
     Criterion& criterion = rule.*found->member;
     criterion.negated = negated;
-    if (!ParseCriterion(found->word, found->service, found->needs, found->optional, &criterion)) return false;
+    if (!ParseCriterion(found->word, found->service, found->needs, found->optional, &criterion))
+      return false;
     // A login with @ is compared as a mail address, so the table must be ready for both.
     if (found->member == &Rule::auth && criterion.table != kNoIndex && !criterion.regex) {
       TableUse use;
@@ -165,7 +169,8 @@ bool Parser::ParseFor(Rule& rule, bool negated, std::set<std::string>* seen, con
     const CriterionRow& row = RowOf("rcpt-to");
     return ParseCriterion(row.word, row.service, row.needs, row.optional, &rule.rcpt_to);
   }
-  return Unexpected("any, local, domain or rcpt-to after for", {"any", "local", "domain", "rcpt-to"});
+  return Unexpected("any, local, domain or rcpt-to after for",
+                    {"any", "local", "domain", "rcpt-to"});
 }
 
 void Parser::WarnOpenRelay(const Rule& rule) {
@@ -173,10 +178,12 @@ void Parser::WarnOpenRelay(const Rule& rule) {
   const bool from_anyone = rule.from_kind == FromKind::kAny && !rule.from.negated;
   const bool to_anyone = rule.for_kind == ForKind::kAny && !rule.to.negated;
   // What the client says of itself (helo, mail-from) keeps nobody out.
-  const bool restricted = (rule.auth.present && !rule.auth.negated) || rule.tag.present || rule.rcpt_to.present;
+  const bool restricted =
+      (rule.auth.present && !rule.auth.negated) || rule.tag.present || rule.rcpt_to.present;
   if (!from_anyone || !to_anyone || restricted) return;
   Warn(rule.location,
-       "open relay: this rule relays for anybody who can reach the server; `match auth from any for any` asks for a login first");
+       "open relay: this rule relays for anybody who can reach the server; `match auth from any "
+       "for any` asks for a login first");
 }
 
 }  // namespace postern::policy

@@ -1,4 +1,5 @@
-// The settings of the parts: smtp, queue, srs, mta, mda, scheduler, bounce, admd, and ours (model.h).
+// The settings of the parts: smtp, queue, srs, mta, mda, scheduler, bounce, admd, and ours
+// (model.h).
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/format.h"
@@ -60,7 +61,8 @@ constexpr NumberRow<SchedulerLimits> kSchedulerLimits[] = {
 
 // FindRow returns the row of the next word, or null with the words there are in `*known`.
 template <typename Rows>
-auto FindRow(const Token& token, const Rows& rows, std::vector<std::string>* known) -> const std::decay_t<decltype(rows[0])>* {
+auto FindRow(const Token& token, const Rows& rows, std::vector<std::string>* known)
+    -> const std::decay_t<decltype(rows[0])>* {
   for (const auto& row : rows) {
     known->emplace_back(row.word);
     if (token.IsBare(row.word)) return &row;
@@ -93,7 +95,8 @@ bool Parser::ParseSmtp(const Token&) {
       const auto* row = FindRow(Peek(), kSmtpLimits, &known);
       if (row == nullptr) return Unexpected("max-mails or max-rcpt", known);
       Take();
-      if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.smtp.*row->member))) return false;
+      if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.smtp.*row->member)))
+        return false;
     }
     return true;
   }
@@ -102,7 +105,8 @@ bool Parser::ParseSmtp(const Token&) {
     if (!size.IsString() && size.kind != TokenKind::kNumber) return Unexpected("a size, like 35M");
     const std::optional<int64_t> bytes = ParseSize(size.text);
     if (!bytes || *bytes == 0) {
-      Error(size.location, StrCat("invalid size: ", Escape(size.text, 64), " (a number of octets, or one with K, M or G)"));
+      Error(size.location, StrCat("invalid size: ", Escape(size.text, 64),
+                                  " (a number of octets, or one with K, M or G)"));
       return false;
     }
     Take();
@@ -114,7 +118,10 @@ bool Parser::ParseSmtp(const Token&) {
     SourceLocation at;
     if (!ExpectString("one character in quotes", &text, &at)) return false;
     if (text.size() != 1 || !IsAsciiPrintable(text[0]) || text[0] == ' ' || text[0] == '@') {
-      Error(at, StrCat("sub-addr-delim must be one character, printable and neither blank nor @: found \"", Escape(text, 40), "\""));
+      Error(at,
+            StrCat(
+                "sub-addr-delim must be one character, printable and neither blank nor @: found \"",
+                Escape(text, 40), "\""));
       return false;
     }
     config_.smtp.sub_address_delimiter = text[0];
@@ -148,7 +155,8 @@ bool Parser::ParseQueue(const Token& first) {
     }
     return true;
   }
-  return Unexpected("ttl, retry-delay, compression or encryption", {"ttl", "retry-delay", "compression", "encryption"});
+  return Unexpected("ttl, retry-delay, compression or encryption",
+                    {"ttl", "retry-delay", "compression", "encryption"});
 }
 
 bool Parser::ParseSrs(const Token& first) {
@@ -177,7 +185,8 @@ bool Parser::ParseSrs(const Token& first) {
 }
 
 bool Parser::ParseMta(const Token& first) {
-  if (TakeBare("max-deferred")) return ExpectNumber("max-deferred", 0, kMaxLimit, &config_.mta_max_deferred);
+  if (TakeBare("max-deferred"))
+    return ExpectNumber("max-deferred", 0, kMaxLimit, &config_.mta_max_deferred);
   if (!TakeBare("limit")) return Unexpected("limit or max-deferred", {"limit", "max-deferred"});
   config_.limits_location = first.location;
   MtaLimits* limits = &config_.mta_limits;
@@ -206,7 +215,8 @@ bool Parser::ParseMta(const Token& first) {
     }
     std::vector<std::string> known{"inet4", "inet6"};
     const auto* row = FindRow(Peek(), kMtaLimits, &known);
-    if (row == nullptr) return Unexpected("a limit: inet4, inet6 or max-conn-per-host 10 and the like", known);
+    if (row == nullptr)
+      return Unexpected("a limit: inet4, inet6 or max-conn-per-host 10 and the like", known);
     Take();
     if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(limits->*row->member))) return false;
   }
@@ -218,10 +228,13 @@ bool Parser::ParseMda(const Token& first) {
     MdaWrapper wrapper;
     wrapper.location = first.location;
     SourceLocation at;
-    if (!ExpectString("the wrapper's name", &wrapper.name) || !ExpectString("a command", &wrapper.command, &at)) return false;
+    if (!ExpectString("the wrapper's name", &wrapper.name) ||
+        !ExpectString("a command", &wrapper.command, &at))
+      return false;
     for (const MdaWrapper& other : config_.wrappers) {
       if (other.name != wrapper.name) continue;
-      Error(first.location, StrCat("mda wrapper already declared with that name: ", Escape(wrapper.name, 80)));
+      Error(first.location,
+            StrCat("mda wrapper already declared with that name: ", Escape(wrapper.name, 80)));
       return false;
     }
     const Status status = CheckFormat(wrapper.command, /*allow_mda=*/true);
@@ -240,7 +253,8 @@ bool Parser::ParseMda(const Token& first) {
     const auto* row = FindRow(Peek(), kMdaLimits, &known);
     if (row == nullptr) return Unexpected("a limit: max-session 50 and the like", known);
     Take();
-    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.mda_limits.*row->member))) return false;
+    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.mda_limits.*row->member)))
+      return false;
   }
   return true;
 }
@@ -254,7 +268,8 @@ bool Parser::ParseScheduler(const Token& first) {
     const auto* row = FindRow(Peek(), kSchedulerLimits, &known);
     if (row == nullptr) return Unexpected("a limit: max-inflight 5000 and the like", known);
     Take();
-    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.scheduler_limits.*row->member))) return false;
+    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.scheduler_limits.*row->member)))
+      return false;
   }
   return true;
 }
@@ -293,7 +308,8 @@ bool Parser::ParseSpool(const Token&) {
 bool Parser::ParseMailname(const Token&) {
   SourceLocation at;
   if (!ExpectString("the server's name", &config_.mailname, &at)) return false;
-  if (!config_.mailname.empty() && config_.mailname.find_first_of(" \t\r\n") == std::string::npos) return true;
+  if (!config_.mailname.empty() && config_.mailname.find_first_of(" \t\r\n") == std::string::npos)
+    return true;
   Error(at, StrCat("mailname \"", Escape(config_.mailname, 80), "\" is no host name"));
   return false;
 }
@@ -301,9 +317,11 @@ bool Parser::ParseMailname(const Token&) {
 bool Parser::ParseResolver(const Token& first) {
   config_.resolver_location = first.location;
   SourceLocation at;
-  if (!ExpectBare("zone") || !ExpectString("the path of a zone file", &config_.resolver_zone, &at)) return false;
+  if (!ExpectBare("zone") || !ExpectString("the path of a zone file", &config_.resolver_zone, &at))
+    return false;
   if (!config_.resolver_zone.empty() && config_.resolver_zone[0] == '/') return true;
-  Error(at, StrCat("resolver zone: the path must be absolute, found \"", Escape(config_.resolver_zone), "\""));
+  Error(at, StrCat("resolver zone: the path must be absolute, found \"",
+                   Escape(config_.resolver_zone), "\""));
   return false;
 }
 

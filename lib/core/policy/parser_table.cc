@@ -11,11 +11,12 @@ struct Backend {
   const char* word;
   TableKind kind;
 };
-// The types of `table NAME TYPE:/path`. The last ones are the helpers that OpenSMTPD-extras installs.
+// The types of `table NAME TYPE:/path`. The last ones are the helpers that OpenSMTPD-extras
+// installs.
 constexpr Backend kBackends[] = {
-    {"file", TableKind::kFile},     {"db", TableKind::kDb},          {"passwd", TableKind::kPasswd},
-    {"sqlite", TableKind::kSqlite}, {"proc", TableKind::kProc},      {"ldap", TableKind::kProc},
-    {"mysql", TableKind::kProc},    {"postgres", TableKind::kProc},  {"redis", TableKind::kProc},
+    {"file", TableKind::kFile},      {"db", TableKind::kDb},         {"passwd", TableKind::kPasswd},
+    {"sqlite", TableKind::kSqlite},  {"proc", TableKind::kProc},     {"ldap", TableKind::kProc},
+    {"mysql", TableKind::kProc},     {"postgres", TableKind::kProc}, {"redis", TableKind::kProc},
     {"socketmap", TableKind::kProc},
 };
 
@@ -36,7 +37,8 @@ bool Parser::ParseTable(const Token&) {
     return false;
   };
   if (table.name.empty() || table.name.size() > kMaxTableNameBytes) {
-    return fail(StrCat("table name \"", Escape(table.name, 80), "\": 1 to ", kMaxTableNameBytes, " characters"));
+    return fail(StrCat("table name \"", Escape(table.name, 80), "\": 1 to ", kMaxTableNameBytes,
+                       " characters"));
   }
   if (const TableId other = config_.FindTable(table.name); other != kNoIndex) {
     return fail(StrCat("table \"", Escape(table.name), "\" already defined at line ",
@@ -55,7 +57,8 @@ bool Parser::ParseTable(const Token&) {
       return false;
     }
     const size_t colon = source.find(':');
-    table.backend = source[0] == '/' || colon == std::string::npos ? "file" : source.substr(0, colon);
+    table.backend =
+        source[0] == '/' || colon == std::string::npos ? "file" : source.substr(0, colon);
     table.path = source[0] == '/' || colon == std::string::npos ? source : source.substr(colon + 1);
     bool known = false;
     std::vector<std::string> words = options_->table_backends;
@@ -72,12 +75,13 @@ bool Parser::ParseTable(const Token&) {
     }
     if (!known) {
       table.location = at;
-      return fail(StrCat("table ", Escape(table.name), ": backend \"", Escape(table.backend, 64), "\" does not exist",
-                         DidYouMean(table.backend, words)));
+      return fail(StrCat("table ", Escape(table.name), ": backend \"", Escape(table.backend, 64),
+                         "\" does not exist", DidYouMean(table.backend, words)));
     }
     if (table.path.empty() || table.path[0] != '/') {
       table.location = at;
-      return fail(StrCat("table ", Escape(table.name), ": the path must be absolute, found \"", Escape(table.path), "\""));
+      return fail(StrCat("table ", Escape(table.name), ": the path must be absolute, found \"",
+                         Escape(table.path), "\""));
     }
   }
   config_.tables.push_back(std::move(table));
@@ -90,7 +94,8 @@ bool Parser::ParseEntries(TableDeclaration* table) {
   while (!TakeSymbol("}")) {
     TableEntry entry;
     SourceLocation at;
-    if (!ExpectString(table->entries.empty() ? "a value" : "a value or \"}\"", &entry.key, &at)) return false;
+    if (!ExpectString(table->entries.empty() ? "a value" : "a value or \"}\"", &entry.key, &at))
+      return false;
     entry.line = at.line;
     TableForm form = TableForm::kList;
     if (TakeSymbol("=") || TakeSymbol("=>")) {
@@ -103,7 +108,8 @@ bool Parser::ParseEntries(TableDeclaration* table) {
       return false;
     }
     if (table->entries.size() >= options_->max_table_entries) {
-      Error(at, StrCat("a table in this file may have ", options_->max_table_entries, " entries; put it into a file of its own"));
+      Error(at, StrCat("a table in this file may have ", options_->max_table_entries,
+                       " entries; put it into a file of its own"));
       return false;
     }
     table->entries.push_back(std::move(entry));
@@ -177,7 +183,8 @@ bool Parser::UseTable(TableId id, TableUse use) {
   return diagnostics_.size() == before;
 }
 
-bool Parser::ParseCriterion(const char* word, Service service, TableForm needs, bool optional, Criterion* out) {
+bool Parser::ParseCriterion(const char* word, Service service, TableForm needs, bool optional,
+                            Criterion* out) {
   out->present = true;
   if (TakeBare("regex")) {
     out->regex = true;

@@ -1,14 +1,14 @@
 #include "lib/core/policy/password.h"
 
 #include <crypt.h>
-
 #include <memory>
 
 namespace postern::policy {
 namespace {
 
 // A bcrypt hash of usual cost that no password is known for.
-constexpr std::string_view kDummyHash = "$2b$10$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+constexpr std::string_view kDummyHash =
+    "$2b$10$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
 // EqualInConstantTime compares without telling by its time where two strings differ.
 bool EqualInConstantTime(std::string_view a, std::string_view b) {
@@ -21,8 +21,10 @@ bool EqualInConstantTime(std::string_view a, std::string_view b) {
 }  // namespace
 
 bool VerifyPassword(std::string_view hash, std::string_view password) {
-  if (hash.empty() || hash.size() >= CRYPT_OUTPUT_SIZE || password.size() > kMaxPasswordBytes) return false;
-  if (hash.find('\0') != std::string_view::npos || password.find('\0') != std::string_view::npos) return false;
+  if (hash.empty() || hash.size() >= CRYPT_OUTPUT_SIZE || password.size() > kMaxPasswordBytes)
+    return false;
+  if (hash.find('\0') != std::string_view::npos || password.find('\0') != std::string_view::npos)
+    return false;
   // "*" and "!" in front lock an account; crypt also uses "*0" for its failures.
   if (hash[0] == '*' || hash[0] == '!') return false;
   const std::string phrase(password);
@@ -40,7 +42,8 @@ bool VerifyNoPassword(std::string_view sample_hash, std::string_view password) {
 }
 
 StatusOr<bool> CheckLogin(Table& table, std::string_view user, std::string_view password) {
-  if (user.find('\0') != std::string_view::npos || user.empty()) return VerifyNoPassword("", password);
+  if (user.find('\0') != std::string_view::npos || user.empty())
+    return VerifyNoPassword("", password);
   StatusOr<std::optional<std::string>> found = table.Lookup(Service::kCredentials, user);
   if (!found.ok()) return found.status();
   if (!found->has_value()) {

@@ -11,17 +11,19 @@ namespace postern::policy {
 
 inline constexpr size_t kMaxPasswordBytes = 511;  // crypt(3)'s bound
 
-// VerifyPassword tells whether `password` is the one of `hash`: bcrypt, sha256-crypt, sha512-crypt, yescrypt and whatever else
-// libxcrypt knows. A password with NUL or longer than kMaxPasswordBytes is none. It takes the time that the hash asks for, up to
-// seconds: on the pool only. Any thread.
+// VerifyPassword tells whether `password` is the one of `hash`: bcrypt, sha256-crypt, sha512-crypt,
+// yescrypt and whatever else libxcrypt knows. A password with NUL or longer than kMaxPasswordBytes
+// is none. It takes the time that the hash asks for, up to seconds: on the pool only. Any thread.
 bool VerifyPassword(std::string_view hash, std::string_view password);
 
-// VerifyNoPassword spends the time of a check and says false: for a login that does not exist. `sample_hash` is the hash of
-// some other login (its method and cost are what takes the time); empty means a bcrypt of usual cost.
+// VerifyNoPassword spends the time of a check and says false: for a login that does not exist.
+// `sample_hash` is the hash of some other login (its method and cost are what takes the time);
+// empty means a bcrypt of usual cost.
 bool VerifyNoPassword(std::string_view sample_hash, std::string_view password);
 
-// CheckLogin looks `user` up in `table` (service credentials) and checks `password`. An unknown login takes as long as a known
-// one. An error is the table's: a temporary failure, not a refusal. Blocks.
+// CheckLogin looks `user` up in `table` (service credentials) and checks `password`. An unknown
+// login takes as long as a known one. An error is the table's: a temporary failure, not a refusal.
+// Blocks.
 StatusOr<bool> CheckLogin(Table& table, std::string_view user, std::string_view password);
 
 }  // namespace postern::policy

@@ -11,12 +11,14 @@ namespace {
 struct Scheme {
   std::string_view prefix;
   RelayScheme scheme;
-  uint16_t port;        // 0: must be given
-  bool label_allowed;   // a password needs a verified peer
+  uint16_t port;       // 0: must be given
+  bool label_allowed;  // a password needs a verified peer
 };
 constexpr Scheme kSchemes[] = {
-    {"smtp", RelayScheme::kSmtp, 25, false},           {"smtp+tls", RelayScheme::kSmtpTls, 25, true},
-    {"smtp+notls", RelayScheme::kSmtpNoTls, 25, false}, {"smtps", RelayScheme::kSmtps, 465, true},
+    {"smtp", RelayScheme::kSmtp, 25, false},
+    {"smtp+tls", RelayScheme::kSmtpTls, 25, true},
+    {"smtp+notls", RelayScheme::kSmtpNoTls, 25, false},
+    {"smtps", RelayScheme::kSmtps, 465, true},
     {"lmtp", RelayScheme::kLmtp, 0, false},
 };
 
@@ -36,7 +38,8 @@ StatusOr<RelayUrl> ParseRelayUrl(std::string_view text) {
       known = true;
     }
     if (!known) {
-      return InvalidArgument(StrCat("unknown scheme \"", Escape(word, 40), "\": smtp, smtp+tls, smtp+notls, smtps or lmtp",
+      return InvalidArgument(StrCat("unknown scheme \"", Escape(word, 40),
+                                    "\": smtp, smtp+tls, smtp+notls, smtps or lmtp",
                                     DidYouMean(word, words)));
     }
     text.remove_prefix(mark + 3);
@@ -46,7 +49,8 @@ StatusOr<RelayUrl> ParseRelayUrl(std::string_view text) {
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
     url.label = std::string(text.substr(0, at));
     if (url.label.empty()) return InvalidArgument("an empty label before @");
-    if (!scheme.label_allowed) return InvalidArgument("a label is for smtp+tls:// and smtps:// only");
+    if (!scheme.label_allowed)
+      return InvalidArgument("a label is for smtp+tls:// and smtps:// only");
     text.remove_prefix(at + 1);
   }
   std::string_view port;
@@ -78,7 +82,8 @@ StatusOr<RelayUrl> ParseRelayUrl(std::string_view text) {
   }
   if (has_port) {
     const std::optional<uint64_t> number = ParseUint(port, 65535);
-    if (!number || *number == 0) return InvalidArgument(StrCat("\"", Escape(port, 40), "\" is no port"));
+    if (!number || *number == 0)
+      return InvalidArgument(StrCat("\"", Escape(port, 40), "\" is no port"));
     url.port = static_cast<uint16_t>(*number);
   }
   if (url.port == 0) return InvalidArgument("lmtp:// needs a port");

@@ -20,10 +20,12 @@ std::optional<IpAddress> LiteralOf(std::string_view domain) {
 // Addresses are compared as they stand, without the quotes that SMTP may need.
 std::string PlainText(const mail::Address& address) {
   if (address.empty()) return "";
-  return address.domain.empty() ? address.local_part : StrCat(address.local_part, "@", address.domain);
+  return address.domain.empty() ? address.local_part
+                                : StrCat(address.local_part, "@", address.domain);
 }
 
-StatusOr<bool> Ask(const TableSet& tables, const Criterion& criterion, Service service, std::string_view key) {
+StatusOr<bool> Ask(const TableSet& tables, const Criterion& criterion, Service service,
+                   std::string_view key) {
   Table* table = tables.Get(criterion.table);
   if (table == nullptr) return Unavailable("the table is not loaded");
   StatusOr<bool> found = table->Match(criterion.regex ? Service::kRegex : service, key);
@@ -38,15 +40,17 @@ Ruleset::Ruleset(const Config* config, const TableSet* tables, LocalNames local)
 
 bool Ruleset::IsLocalClient(const EnvelopeContext& context) const {
   if (context.is_internal || context.is_local_socket || context.remote.IsLoopback()) return true;
-  return std::find(local_.addresses.begin(), local_.addresses.end(), context.remote) != local_.addresses.end();
+  return std::find(local_.addresses.begin(), local_.addresses.end(), context.remote) !=
+         local_.addresses.end();
 }
 
 bool Ruleset::IsLocalDomain(std::string_view domain) const {
-  if (EqualsIgnoreCase(domain, "localhost") || EqualsIgnoreCase(domain, local_.server_name)) return true;
+  if (EqualsIgnoreCase(domain, "localhost") || EqualsIgnoreCase(domain, local_.server_name))
+    return true;
   const std::optional<IpAddress> literal = LiteralOf(domain);
   if (!literal) return false;
-  return literal->IsLoopback() ||
-         std::find(local_.addresses.begin(), local_.addresses.end(), *literal) != local_.addresses.end();
+  return literal->IsLoopback() || std::find(local_.addresses.begin(), local_.addresses.end(),
+                                            *literal) != local_.addresses.end();
 }
 
 StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const EnvelopeContext& c) const {
@@ -61,8 +65,9 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
       holds = !c.is_internal && c.is_local_socket != rule.from.negated;
       break;
     case FromKind::kSource:
-      asked = Ask(*tables_, rule.from, Service::kNetaddr,
-                  c.is_internal || c.is_local_socket ? std::string(kLocalKey) : c.remote.ToString());
+      asked =
+          Ask(*tables_, rule.from, Service::kNetaddr,
+              c.is_internal || c.is_local_socket ? std::string(kLocalKey) : c.remote.ToString());
       if (!asked.ok()) return asked.status();
       holds = *asked;
       break;
@@ -72,7 +77,8 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
       } else if (!c.is_internal && c.reverse_name.empty()) {
         holds = rule.from.negated;
       } else {
-        asked = Ask(*tables_, rule.from, Service::kDomain, c.is_internal ? kLocalKey : std::string_view(c.reverse_name));
+        asked = Ask(*tables_, rule.from, Service::kDomain,
+                    c.is_internal ? kLocalKey : std::string_view(c.reverse_name));
         if (!asked.ok()) return asked.status();
         holds = *asked;
       }
@@ -99,7 +105,8 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
       holds = authenticated != rule.auth.negated;
     } else {
       const bool is_address = c.auth_user.find('@') != std::string::npos;
-      asked = Ask(*tables_, rule.auth, is_address ? Service::kMailaddr : Service::kString, c.auth_user);
+      asked =
+          Ask(*tables_, rule.auth, is_address ? Service::kMailaddr : Service::kString, c.auth_user);
       if (!asked.ok()) return asked.status();
       holds = *asked;
     }
@@ -117,9 +124,11 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
   word = check("helo", rule.helo, Service::kDomain, c.helo);
   if (!word.ok() || !word->empty()) return word;
   if (rule.tls.present && c.tls == rule.tls.negated) return "tls";
-  word = check("mail-from", rule.mail_from, Service::kMailaddr, rule.mail_from.present ? PlainText(c.sender) : "");
+  word = check("mail-from", rule.mail_from, Service::kMailaddr,
+               rule.mail_from.present ? PlainText(c.sender) : "");
   if (!word.ok() || !word->empty()) return word;
-  return check("rcpt-to", rule.rcpt_to, Service::kMailaddr, rule.rcpt_to.present ? PlainText(c.recipient) : "");
+  return check("rcpt-to", rule.rcpt_to, Service::kMailaddr,
+               rule.rcpt_to.present ? PlainText(c.recipient) : "");
 }
 
 RuleMatch Ruleset::Match(const EnvelopeContext& context) const {

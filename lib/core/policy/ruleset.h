@@ -20,7 +20,7 @@ struct EnvelopeContext {
   std::string helo;
   bool authenticated = false;
   std::string auth_user;
-  std::string tag;               // of the listener
+  std::string tag;  // of the listener
   bool tls = false;
   mail::Address sender;
   mail::Address recipient;
@@ -42,13 +42,13 @@ struct RuleMatch {
     kTemporary,  // a table did not answer: 451
   };
   Outcome outcome = Outcome::kNone;
-  const Rule* rule = nullptr;   // for kAccept, kReject, kTemporary
+  const Rule* rule = nullptr;  // for kAccept, kReject, kTemporary
   int rule_index = kNoIndex;
-  std::string error;            // for kTemporary: which table, and why
+  std::string error;  // for kTemporary: which table, and why
 };
 
-// Ruleset evaluates the rules of one Config. It keeps pointers: `config` and `tables` outlive it. Any thread; blocks as much as
-// the tables do.
+// Ruleset evaluates the rules of one Config. It keeps pointers: `config` and `tables` outlive it.
+// Any thread; blocks as much as the tables do.
 class Ruleset {
  public:
   Ruleset(const Config* config, const TableSet* tables, LocalNames local);
@@ -56,13 +56,15 @@ class Ruleset {
   // Match returns the first rule all of whose criteria hold.
   RuleMatch Match(const EnvelopeContext& context) const;
 
-  // FirstFailure says why `rule` does not take `context`: "from", "for", "auth", "helo", "mail-from", "rcpt-to", "tag" or "tls";
+  // FirstFailure says why `rule` does not take `context`: "from", "for", "auth", "helo",
+  // "mail-from", "rcpt-to", "tag" or "tls";
   // "" when it does. An error is a table's.
   StatusOr<std::string_view> FirstFailure(const Rule& rule, const EnvelopeContext& context) const;
 
   // IsLocalClient tells whether `from local` holds.
   bool IsLocalClient(const EnvelopeContext& context) const;
-  // IsLocalDomain tells whether `for local` holds: "localhost", the server's name, and this machine's addresses as literals.
+  // IsLocalDomain tells whether `for local` holds: "localhost", the server's name, and this
+  // machine's addresses as literals.
   bool IsLocalDomain(std::string_view domain) const;
 
   const Config& config() const { return *config_; }

@@ -1,10 +1,10 @@
 #include "lib/core/policy/table.h"
 
-#include <re2/re2.h>
-
 #include <algorithm>
 #include <array>
 #include <unordered_map>
+
+#include <re2/re2.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
@@ -26,9 +26,11 @@ MailaddrParts SplitMailaddr(std::string_view text) {
 
 bool IsGlob(std::string_view pattern) { return pattern.find('*') != std::string_view::npos; }
 
-// ReadAddress reads an address as entries and keys have it: bare, in brackets, with the tag of RFC 5321 §4.1.3.
+// ReadAddress reads an address as entries and keys have it: bare, in brackets, with the tag of RFC
+// 5321 §4.1.3.
 std::optional<IpAddress> ReadAddress(std::string_view text) {
-  if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
+  if (text.size() >= 2 && text.front() == '[' && text.back() == ']')
+    text = text.substr(1, text.size() - 2);
   if (StartsWithIgnoreCase(text, "ipv6:")) text.remove_prefix(5);
   return IpAddress::Parse(text);
 }
@@ -82,7 +84,8 @@ bool MailaddrMatches(std::string_view address, std::string_view entry, char sub_
   return mine.user == theirs.user;
 }
 
-// The entries, and an index for each kind of comparison that was asked for. All indices hold positions in `entries`.
+// The entries, and an index for each kind of comparison that was asked for. All indices hold
+// positions in `entries`.
 struct TableContents::Impl {
   struct Regex {
     uint32_t entry;
@@ -93,7 +96,8 @@ struct TableContents::Impl {
   std::vector<Service> services;
   char delimiter = '+';
   std::unordered_map<std::string_view, uint32_t> exact;
-  // kDomain: "*.rest" by ".rest"; any other glob in a list. kMailaddr: entries whose domain is a glob.
+  // kDomain: "*.rest" by ".rest"; any other glob in a list. kMailaddr: entries whose domain is a
+  // glob.
   std::unordered_map<std::string_view, uint32_t> one_label_globs;
   std::vector<uint32_t> domain_globs;
   std::vector<uint32_t> mailaddr_globs;
@@ -105,7 +109,9 @@ struct TableContents::Impl {
   std::vector<Regex> regexes;
   std::vector<uint32_t> sorted;  // kSource, kRelayhost
 
-  bool Has(Service service) const { return std::find(services.begin(), services.end(), service) != services.end(); }
+  bool Has(Service service) const {
+    return std::find(services.begin(), services.end(), service) != services.end();
+  }
 
   // Best keeps of two hits the one whose key sorts first.
   void Best(std::optional<uint32_t>* best, uint32_t candidate) const {
@@ -201,7 +207,8 @@ std::optional<uint32_t> TableContents::Impl::Find(Service service, const std::st
 TableContents::TableContents(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 TableContents::~TableContents() = default;
 
-std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry> entries, const TableBuildOptions& options,
+std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry> entries,
+                                                          const TableBuildOptions& options,
                                                           Diagnostics* diagnostics) {
   auto impl = std::make_unique<Impl>();
   impl->entries = std::move(entries);
@@ -217,18 +224,21 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
     for (char& c : impl->entries[i].key) c = AsciiToLower(c);
     impl->exact[impl->entries[i].key] = i;  // the last of duplicates wins
   }
-  // Exact services are served by `exact` alone; for a million aliases the second walk would double the time.
-  const bool needs_index = std::any_of(options.services.begin(), options.services.end(), [](Service s) {
-    return s == Service::kDomain || s == Service::kMailaddr || s == Service::kNetaddr || s == Service::kAddrname ||
-           s == Service::kRelayhost || s == Service::kRegex;
-  });
+  // Exact services are served by `exact` alone; for a million aliases the second walk would double
+  // the time.
+  const bool needs_index =
+      std::any_of(options.services.begin(), options.services.end(), [](Service s) {
+        return s == Service::kDomain || s == Service::kMailaddr || s == Service::kNetaddr ||
+               s == Service::kAddrname || s == Service::kRelayhost || s == Service::kRegex;
+      });
   for (uint32_t i = 0; needs_index && i < impl->entries.size(); ++i) {
     const TableEntry& entry = impl->entries[i];
     const std::string_view key = entry.key;
     if (impl->exact.at(key) != i) continue;
     for (const Service service : options.services) {
       if (service == Service::kDomain && IsGlob(key)) {
-        const bool one_label = key.size() > 2 && key[0] == '*' && key[1] == '.' && !IsGlob(key.substr(1));
+        const bool one_label =
+            key.size() > 2 && key[0] == '*' && key[1] == '.' && !IsGlob(key.substr(1));
         if (one_label) {
           impl->one_label_globs[key.substr(1)] = i;
         } else {
@@ -239,21 +249,27 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
       } else if (service == Service::kNetaddr && key != "local") {
         const std::optional<IpNetwork> network = ReadNetwork(key);
         if (!network) {
-          fail(entry, StrCat("\"", Escape(key, 80), "\" is neither an address nor a network like 192.0.2.0/24 or 2001:db8::/32"));
+          fail(entry,
+               StrCat("\"", Escape(key, 80),
+                      "\" is neither an address nor a network like 192.0.2.0/24 or 2001:db8::/32"));
           continue;
         }
         const size_t bits = static_cast<size_t>(network->prefix_bits);
         (network->address.is_v6() ? impl->v6_lengths[bits] : impl->v4_lengths[bits]) = true;
-        const std::string masked = StrCat(NetworkKey(network->address, network->prefix_bits), "/", network->prefix_bits);
+        const std::string masked =
+            StrCat(NetworkKey(network->address, network->prefix_bits), "/", network->prefix_bits);
         const auto [it, is_new] = impl->networks.try_emplace(masked, i);
         if (!is_new && key < impl->entries[it->second].key) it->second = i;
       } else if (service == Service::kAddrname) {
-        if (const std::optional<IpAddress> address = ReadAddress(key)) impl->addresses[address->ToString()] = i;
+        if (const std::optional<IpAddress> address = ReadAddress(key))
+          impl->addresses[address->ToString()] = i;
       } else if (service == Service::kRelayhost) {
-        const StatusOr<RelayUrl> url = ParseRelayUrl(entry.value.empty() ? key : std::string_view(entry.value));
+        const StatusOr<RelayUrl> url =
+            ParseRelayUrl(entry.value.empty() ? key : std::string_view(entry.value));
         if (!url.ok()) {
-          fail(entry, StrCat("relay host \"", Escape(entry.value.empty() ? key : std::string_view(entry.value), 200), "\": ",
-                             Message(url.status())));
+          fail(entry, StrCat("relay host \"",
+                             Escape(entry.value.empty() ? key : std::string_view(entry.value), 200),
+                             "\": ", Message(url.status())));
         }
       } else if (service == Service::kRegex) {
         if (impl->regexes.size() >= options.max_regexes) {
@@ -263,11 +279,13 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
         RE2::Options re2_options;
         re2_options.set_log_errors(false);
         re2_options.set_never_capture(true);
-        re2_options.set_encoding(RE2::Options::EncodingLatin1);  // octets: addresses need not be UTF-8
+        re2_options.set_encoding(
+            RE2::Options::EncodingLatin1);  // octets: addresses need not be UTF-8
         re2_options.set_max_mem(options.max_regex_bytes);
         auto expression = std::make_unique<RE2>(entry.key, re2_options);
         if (!expression->ok()) {
-          fail(entry, StrCat("\"", Escape(key, 200), "\" is no regular expression: ", Escape(expression->error(), 200)));
+          fail(entry, StrCat("\"", Escape(key, 200),
+                             "\" is no regular expression: ", Escape(expression->error(), 200)));
           continue;
         }
         impl->regexes.push_back({i, std::move(expression)});
@@ -283,8 +301,11 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
   return std::shared_ptr<const TableContents>(new TableContents(std::move(impl)));
 }
 
-StatusOr<std::optional<std::string>> TableContents::Lookup(Service service, std::string_view key) const {
-  if (!impl_->Has(service)) return FailedPrecondition(StrCat("the table was not built for ", ServiceName(service), " look-ups"));
+StatusOr<std::optional<std::string>> TableContents::Lookup(Service service,
+                                                           std::string_view key) const {
+  if (!impl_->Has(service))
+    return FailedPrecondition(
+        StrCat("the table was not built for ", ServiceName(service), " look-ups"));
   const std::optional<uint32_t> hit = impl_->Find(service, AsciiLower(key));
   if (!hit) return std::optional<std::string>();
   return std::optional<std::string>(impl_->entries[*hit].value);
@@ -295,7 +316,9 @@ std::optional<std::string> TableContents::At(uint64_t turn) const {
   return impl_->entries[impl_->sorted[turn % impl_->sorted.size()]].key;
 }
 
-std::string TableContents::SampleValue() const { return impl_->entries.empty() ? "" : impl_->entries.front().value; }
+std::string TableContents::SampleValue() const {
+  return impl_->entries.empty() ? "" : impl_->entries.front().value;
+}
 size_t TableContents::size() const { return impl_->exact.size(); }
 
 bool TableSet::Blocks() const {
@@ -322,9 +345,11 @@ StatusOr<std::optional<std::string>> StaticTable::Fetch(Service) {
 TableBuildOptions BuildOptionsFor(const TableDeclaration& declaration, const Config& config) {
   TableBuildOptions options;
   options.sub_address_delimiter = config.smtp.sub_address_delimiter;
-  options.file = declaration.kind == TableKind::kStatic ? declaration.location.file : declaration.path;
+  options.file =
+      declaration.kind == TableKind::kStatic ? declaration.location.file : declaration.path;
   for (const TableUse& use : declaration.uses) {
-    if (std::find(options.services.begin(), options.services.end(), use.service) == options.services.end()) {
+    if (std::find(options.services.begin(), options.services.end(), use.service) ==
+        options.services.end()) {
       options.services.push_back(use.service);
     }
   }
@@ -335,10 +360,12 @@ void CheckTableForm(const TableDeclaration& declaration, TableForm form, Diagnos
   if (form == TableForm::kUnknown) return;
   for (const TableUse& use : declaration.uses) {
     if (use.needs == TableForm::kUnknown || use.needs == form) continue;
-    const std::string what = declaration.anonymous ? "this table" : StrCat("table \"", Escape(declaration.name), "\"");
+    const std::string what =
+        declaration.anonymous ? "this table" : StrCat("table \"", Escape(declaration.name), "\"");
     diagnostics->push_back(MakeError(
         use.location, StrCat(what, " may not be used for ", use.word, " lookups: it is a ",
-                             form == TableForm::kList ? "list, and key = value pairs are wanted" : "mapping, and a list is wanted")));
+                             form == TableForm::kList ? "list, and key = value pairs are wanted"
+                                                      : "mapping, and a list is wanted")));
   }
 }
 
@@ -353,7 +380,8 @@ StatusOr<TableUserinfo> ParseUserinfo(std::string_view value) {
   const size_t second = first == std::string_view::npos ? first : value.find(':', first + 1);
   if (second == std::string_view::npos) return InvalidArgument("uid:gid:home is wanted");
   const std::optional<uint64_t> uid = ParseUint(value.substr(0, first), UINT32_MAX - 1);
-  const std::optional<uint64_t> gid = ParseUint(value.substr(first + 1, second - first - 1), UINT32_MAX - 1);
+  const std::optional<uint64_t> gid =
+      ParseUint(value.substr(first + 1, second - first - 1), UINT32_MAX - 1);
   const std::string_view home = value.substr(second + 1);
   if (!uid || !gid) return InvalidArgument("uid and gid must be numbers");
   if (home.empty() || home[0] != '/') return InvalidArgument("the home must be an absolute path");

@@ -1,7 +1,9 @@
 // Tables: what an operator lists, and how a list answers.
 //
-// Keys are lower-cased when a table is built and all look-ups are lower-cased, regular expressions included (so `\S` means
-// `\s`, as in OpenSMTPD). Of duplicate keys the last wins. When several entries match, the one whose key sorts first decides.
+// Keys are lower-cased when a table is built and all look-ups are lower-cased, regular expressions
+// included (so `\S` means
+// `\s`, as in OpenSMTPD). Of duplicate keys the last wins. When several entries match, the one
+// whose key sorts first decides.
 #pragma once
 
 #include <atomic>
@@ -19,39 +21,47 @@
 
 namespace postern::policy {
 
-// Table answers look-ups. Any thread. A table behind a file or a program may block: call it on the pool. An error is a
-// temporary failure: the caller answers 4xx.
+// Table answers look-ups. Any thread. A table behind a file or a program may block: call it on the
+// pool. An error is a temporary failure: the caller answers 4xx.
 class Table {
  public:
   virtual ~Table() = default;
 
-  // Lookup returns the value of the entry that matches `key` under the rules of `service`; "" for an entry of a list.
+  // Lookup returns the value of the entry that matches `key` under the rules of `service`; "" for
+  // an entry of a list.
   virtual StatusOr<std::optional<std::string>> Lookup(Service service, std::string_view key) = 0;
   // Match tells whether an entry matches.
   virtual StatusOr<bool> Match(Service service, std::string_view key);
-  // Fetch returns the entries of a list in turn, in sorted order (sources, relay hosts); nullopt when there is none.
+  // Fetch returns the entries of a list in turn, in sorted order (sources, relay hosts); nullopt
+  // when there is none.
   virtual StatusOr<std::optional<std::string>> Fetch(Service service) = 0;
-  // SampleValue returns the value of some entry, or "". The password check of an unknown login takes it as long as a known one.
+  // SampleValue returns the value of some entry, or "". The password check of an unknown login
+  // takes it as long as a known one.
   virtual std::string SampleValue() { return {}; }
-  // Blocks tells whether a call may have to wait (for a file, a program). One that says no may be asked on a loop.
+  // Blocks tells whether a call may have to wait (for a file, a program). One that says no may be
+  // asked on a loop.
   virtual bool Blocks() const { return true; }
 };
 
 struct TableBuildOptions {
-  std::vector<Service> services;     // what will be asked; another service finds nothing and is kFailedPrecondition
+  std::vector<Service>
+      services;  // what will be asked; another service finds nothing and is kFailedPrecondition
   char sub_address_delimiter = '+';  // for kMailaddr
   size_t max_regexes = 10000;
-  int64_t max_regex_bytes = 1 << 20; // RE2's memory for one expression
-  std::string file;                  // for errors: where the entries were read
+  int64_t max_regex_bytes = 1 << 20;  // RE2's memory for one expression
+  std::string file;                   // for errors: where the entries were read
 };
 
-// TableContents is a built table: immutable, look-ups in constant time for exact keys, networks and one-label globs
+// TableContents is a built table: immutable, look-ups in constant time for exact keys, networks and
+// one-label globs
 // (`*.example.org`), linear in the number of other globs and of regular expressions.
 class TableContents {
  public:
-  // Build makes the contents. What an entry cannot mean under one of the services (a network that is none, an expression that
-  // RE2 refuses) is an error in `*diagnostics`, with the entry's line; the contents are then null.
-  static std::shared_ptr<const TableContents> Build(std::vector<TableEntry> entries, const TableBuildOptions& options,
+  // Build makes the contents. What an entry cannot mean under one of the services (a network that
+  // is none, an expression that RE2 refuses) is an error in `*diagnostics`, with the entry's line;
+  // the contents are then null.
+  static std::shared_ptr<const TableContents> Build(std::vector<TableEntry> entries,
+                                                    const TableBuildOptions& options,
                                                     Diagnostics* diagnostics);
   ~TableContents();
 
@@ -70,7 +80,8 @@ class TableContents {
 // StaticTable serves contents that never change.
 class StaticTable final : public Table {
  public:
-  explicit StaticTable(std::shared_ptr<const TableContents> contents) : contents_(std::move(contents)) {}
+  explicit StaticTable(std::shared_ptr<const TableContents> contents)
+      : contents_(std::move(contents)) {}
   StatusOr<std::optional<std::string>> Lookup(Service service, std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(Service service) override;
   std::string SampleValue() override { return contents_->SampleValue(); }
@@ -85,23 +96,27 @@ class StaticTable final : public Table {
 struct TableSet {
   std::vector<std::shared_ptr<Table>> tables;
   // Get returns the table, or null for kNoIndex.
-  Table* Get(TableId id) const { return id == kNoIndex ? nullptr : tables.at(static_cast<size_t>(id)).get(); }
+  Table* Get(TableId id) const {
+    return id == kNoIndex ? nullptr : tables.at(static_cast<size_t>(id)).get();
+  }
   // Blocks tells whether any of them may block.
   bool Blocks() const;
 };
 
 // BuildOptionsFor collects what the uses of `declaration` ask of its contents.
 TableBuildOptions BuildOptionsFor(const TableDeclaration& declaration, const Config& config);
-// CheckTableForm compares the form that a table turned out to have with what its uses need; errors stand at the uses.
+// CheckTableForm compares the form that a table turned out to have with what its uses need; errors
+// stand at the uses.
 void CheckTableForm(const TableDeclaration& declaration, TableForm form, Diagnostics* diagnostics);
 
 // --- The comparisons, for who needs one alone. All expect lower case. ---
 
-// DomainGlobMatches compares as OpenSMTPD does: `*` runs up to the first occurrence of what follows it, so "*.a.b" matches
-// exactly one label before ".a.b", and not "a.b" itself.
+// DomainGlobMatches compares as OpenSMTPD does: `*` runs up to the first occurrence of what follows
+// it, so "*.a.b" matches exactly one label before ".a.b", and not "a.b" itself.
 bool DomainGlobMatches(std::string_view name, std::string_view pattern);
-// MailaddrMatches compares an address with an entry: "user", "@domain", "user@domain" (the domain may glob) or "@". What
-// follows the delimiter in the address's user part is ignored unless the entry has one, too.
+// MailaddrMatches compares an address with an entry: "user", "@domain", "user@domain" (the domain
+// may glob) or "@". What follows the delimiter in the address's user part is ignored unless the
+// entry has one, too.
 bool MailaddrMatches(std::string_view address, std::string_view entry, char sub_address_delimiter);
 
 // --- Values ---
@@ -110,7 +125,8 @@ struct TableCredentials {
   std::string user;
   std::string secret;  // a hash, or a password in the clear on the relay side
 };
-// ParseCredentials splits at the first colon; without one the whole is the secret, and `key` the user.
+// ParseCredentials splits at the first colon; without one the whole is the secret, and `key` the
+// user.
 TableCredentials ParseCredentials(std::string_view key, std::string_view value);
 
 struct TableUserinfo {

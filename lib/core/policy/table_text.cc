@@ -26,7 +26,8 @@ class LineReader {
 
 bool IsSeparator(char c) { return c == ' ' || c == '\t' || c == ':'; }
 
-// KeyEnd is where the key of a data line ends: at the first blank, tab or colon, or after the ] of a key that starts with [.
+// KeyEnd is where the key of a data line ends: at the first blank, tab or colon, or after the ] of
+// a key that starts with [.
 size_t KeyEnd(std::string_view line) {
   if (line[0] == '[') {
     const size_t close = line.find(']');
@@ -37,8 +38,8 @@ size_t KeyEnd(std::string_view line) {
   return end;
 }
 
-// ValueOf drops the separator that ended the key, then blanks, and colons that a blank follows ("key : value"). Any other colon
-// belongs to the value ("label user:password", "host ::1").
+// ValueOf drops the separator that ended the key, then blanks, and colons that a blank follows
+// ("key : value"). Any other colon belongs to the value ("label user:password", "host ::1").
 std::string_view ValueOf(std::string_view rest) {
   if (rest.empty()) return rest;
   rest.remove_prefix(1);
@@ -54,9 +55,11 @@ std::string_view ValueOf(std::string_view rest) {
 bool CheckBounds(std::string_view line, const TableText& table, const std::string& file, int number,
                  const TableTextOptions& options, Diagnostics* diagnostics) {
   std::string message;
-  if (line.size() > options.max_line_bytes) message = StrCat("line of more than ", options.max_line_bytes, " octets");
+  if (line.size() > options.max_line_bytes)
+    message = StrCat("line of more than ", options.max_line_bytes, " octets");
   if (line.find('\0') != std::string_view::npos) message = "a NUL octet";
-  if (table.entries.size() >= options.max_entries) message = StrCat("more than ", options.max_entries, " entries");
+  if (table.entries.size() >= options.max_entries)
+    message = StrCat("more than ", options.max_entries, " entries");
   if (message.empty()) return true;
   diagnostics->push_back(MakeError({file, number, 0}, std::move(message)));
   return false;
@@ -64,13 +67,14 @@ bool CheckBounds(std::string_view line, const TableText& table, const std::strin
 
 }  // namespace
 
-TableText ParseTableText(std::string_view text, const std::string& file, const TableTextOptions& options,
-                         Diagnostics* diagnostics) {
+TableText ParseTableText(std::string_view text, const std::string& file,
+                         const TableTextOptions& options, Diagnostics* diagnostics) {
   constexpr size_t kMaxErrors = 20;
   TableText table;
   LineReader lines(text);
   const size_t errors_before = diagnostics->size();
-  for (std::string_view line; diagnostics->size() - errors_before < kMaxErrors && lines.Next(&line);) {
+  for (std::string_view line;
+       diagnostics->size() - errors_before < kMaxErrors && lines.Next(&line);) {
     line = Trim(line);
     if (line.empty()) continue;
     if (line[0] == '#') {
@@ -82,7 +86,8 @@ TableText ParseTableText(std::string_view text, const std::string& file, const T
       continue;
     }
     const size_t key_end = KeyEnd(line);
-    if (table.form == TableForm::kUnknown) table.form = key_end == line.size() ? TableForm::kList : TableForm::kMapping;
+    if (table.form == TableForm::kUnknown)
+      table.form = key_end == line.size() ? TableForm::kList : TableForm::kMapping;
     TableEntry entry;
     entry.line = lines.number();
     if (table.form == TableForm::kList) {
@@ -90,10 +95,11 @@ TableText ParseTableText(std::string_view text, const std::string& file, const T
     } else {
       const std::string_view value = ValueOf(line.substr(key_end));
       if (key_end == 0 || value.empty()) {
-        diagnostics->push_back(MakeError(
-            {file, lines.number(), 0},
-            StrCat("\"", Escape(line, 80), "\" has no ", key_end == 0 ? "key" : "value",
-                   ": the first line makes this table a mapping (`# @list` before it would make it a list)")));
+        diagnostics->push_back(
+            MakeError({file, lines.number(), 0},
+                      StrCat("\"", Escape(line, 80), "\" has no ", key_end == 0 ? "key" : "value",
+                             ": the first line makes this table a mapping (`# @list` before it "
+                             "would make it a list)")));
         continue;
       }
       entry.key = std::string(line.substr(0, key_end));
@@ -104,15 +110,16 @@ TableText ParseTableText(std::string_view text, const std::string& file, const T
   return table;
 }
 
-TableText ParsePasswdText(std::string_view text, const std::string& file, PasswdUse use, const TableTextOptions& options,
-                          Diagnostics* diagnostics) {
+TableText ParsePasswdText(std::string_view text, const std::string& file, PasswdUse use,
+                          const TableTextOptions& options, Diagnostics* diagnostics) {
   constexpr size_t kMaxErrors = 20;
   constexpr size_t kMinFields = 6;
   TableText table;
   table.form = TableForm::kMapping;
   LineReader lines(text);
   const size_t errors_before = diagnostics->size();
-  for (std::string_view line; diagnostics->size() - errors_before < kMaxErrors && lines.Next(&line);) {
+  for (std::string_view line;
+       diagnostics->size() - errors_before < kMaxErrors && lines.Next(&line);) {
     line = Trim(line.substr(0, line.find('#')));
     if (line.empty()) continue;
     if (!CheckBounds(line, table, file, lines.number(), options, diagnostics)) {
@@ -121,9 +128,10 @@ TableText ParsePasswdText(std::string_view text, const std::string& file, Passwd
     }
     const std::vector<std::string_view> fields = Split(line, ':');
     if (fields.size() < kMinFields || fields[0].empty()) {
-      diagnostics->push_back(MakeError({file, lines.number(), 0},
-                                       StrCat("login:hash:uid:gid:gecos:home is wanted, found ", fields.size(), " field",
-                                              fields.size() == 1 ? "" : "s", fields[0].empty() ? " and no login" : "")));
+      diagnostics->push_back(MakeError(
+          {file, lines.number(), 0},
+          StrCat("login:hash:uid:gid:gecos:home is wanted, found ", fields.size(), " field",
+                 fields.size() == 1 ? "" : "s", fields[0].empty() ? " and no login" : "")));
       continue;
     }
     TableEntry entry;

@@ -15,7 +15,8 @@ struct Row {
 constexpr Row<TableDeclaration> kTables[] = {
     {"db: tables", [](const TableDeclaration& t) { return t.kind == TableKind::kDb; }},
     {"sqlite: tables", [](const TableDeclaration& t) { return t.kind == TableKind::kSqlite; }},
-    {"tables served by a program", [](const TableDeclaration& t) { return t.kind == TableKind::kProc; }},
+    {"tables served by a program",
+     [](const TableDeclaration& t) { return t.kind == TableKind::kProc; }},
 };
 
 constexpr Row<Listener> kListeners[] = {
@@ -55,7 +56,8 @@ struct WholeRow {
 constexpr WholeRow kWhole[] = {
     {"queue compression", [](const Config& c) { return c.queue.compression; },
      [](const Config& c) -> const SourceLocation& { return c.queue.compression_location; }},
-    {"queue encryption", [](const Config& c) { return c.queue.encryption != QueueEncryption::kNone; },
+    {"queue encryption",
+     [](const Config& c) { return c.queue.encryption != QueueEncryption::kNone; },
      [](const Config& c) -> const SourceLocation& { return c.queue.encryption_location; }},
 };
 
@@ -63,7 +65,9 @@ template <typename Item, typename Rows>
 void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
   for (const Item& item : items) {
     for (const auto& row : rows) {
-      if (row.asked(item)) out->push_back(MakeError(item.location, StrCat(row.name, ": this version cannot do that yet")));
+      if (row.asked(item))
+        out->push_back(
+            MakeError(item.location, StrCat(row.name, ": this version cannot do that yet")));
     }
   }
 }
@@ -76,7 +80,9 @@ Diagnostics UnsupportedFeatures(const Config& config) {
   Check(config.listeners, kListeners, &out);
   Check(config.actions, kActions, &out);
   for (const WholeRow& row : kWhole) {
-    if (row.asked(config)) out.push_back(MakeError(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
+    if (row.asked(config))
+      out.push_back(
+          MakeError(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
   }
   return out;
 }

@@ -3,12 +3,14 @@
 namespace postern::queue {
 
 bool MayNotify(const Envelope& envelope) {
-  return !envelope.sender.address.empty() && !envelope.bounce && (envelope.dsn_notify & mail::kNotifyNever) == 0;
+  return !envelope.sender.address.empty() && !envelope.bounce &&
+         (envelope.dsn_notify & mail::kNotifyNever) == 0;
 }
 
 bool WantsFailure(const Envelope& envelope) {
   if (!MayNotify(envelope)) return false;
-  return envelope.dsn_notify == mail::kNotifyUnset || (envelope.dsn_notify & mail::kNotifyFailure) != 0;
+  return envelope.dsn_notify == mail::kNotifyUnset ||
+         (envelope.dsn_notify & mail::kNotifyFailure) != 0;
 }
 
 bool WantsSuccess(const Envelope& envelope) {
@@ -17,15 +19,21 @@ bool WantsSuccess(const Envelope& envelope) {
 
 bool WantsDelay(const Envelope& envelope) {
   if (!MayNotify(envelope)) return false;
-  return envelope.dsn_notify == mail::kNotifyUnset || (envelope.dsn_notify & mail::kNotifyDelay) != 0;
+  return envelope.dsn_notify == mail::kNotifyUnset ||
+         (envelope.dsn_notify & mail::kNotifyDelay) != 0;
 }
 
-bool ReturnsFull(const Envelope& envelope) { return envelope.sender.dsn_return == mail::DsnReturn::kFull; }
+bool ReturnsFull(const Envelope& envelope) {
+  return envelope.sender.dsn_return == mail::DsnReturn::kFull;
+}
 
-std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope, std::span<const Duration> warn_intervals) {
+std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope,
+                                       std::span<const Duration> warn_intervals) {
   if (!WantsDelay(envelope)) return std::nullopt;
   uint32_t passed = 0;
-  while (passed < warn_intervals.size() && envelope.next_attempt > envelope.created + warn_intervals[passed]) ++passed;
+  while (passed < warn_intervals.size() &&
+         envelope.next_attempt > envelope.created + warn_intervals[passed])
+    ++passed;
   if (passed <= envelope.delay_notices) return std::nullopt;
   return passed;
 }

@@ -1,5 +1,5 @@
-// Who is told what about a message that failed, waits or arrived (RFC 3461, RFC 3464): decisions only. The text of a notice is
-// core/message's.
+// Who is told what about a message that failed, waits or arrived (RFC 3461, RFC 3464): decisions
+// only. The text of a notice is core/message's.
 #pragma once
 
 #include <optional>
@@ -10,21 +10,24 @@
 
 namespace postern::queue {
 
-// MayNotify tells whether anybody may be told anything about `envelope`: never for the null sender, never for a notice
-// (RFC 5321 §4.5.5, RFC 3464 §2), never with NOTIFY=NEVER.
+// MayNotify tells whether anybody may be told anything about `envelope`: never for the null sender,
+// never for a notice (RFC 5321 §4.5.5, RFC 3464 §2), never with NOTIFY=NEVER.
 bool MayNotify(const Envelope& envelope);
 
-// WantsFailure, WantsSuccess and WantsDelay apply NOTIFY of RFC 3461 §4.1: without it failures and delays are told.
+// WantsFailure, WantsSuccess and WantsDelay apply NOTIFY of RFC 3461 §4.1: without it failures and
+// delays are told.
 bool WantsFailure(const Envelope& envelope);
 bool WantsSuccess(const Envelope& envelope);
 bool WantsDelay(const Envelope& envelope);
 
-// ReturnsFull tells whether a failure notice carries the whole message: RET=FULL (RFC 3461 §4.3). Headers otherwise.
+// ReturnsFull tells whether a failure notice carries the whole message: RET=FULL (RFC 3461 §4.3).
+// Headers otherwise.
 bool ReturnsFull(const Envelope& envelope);
 
-// DelayNoticeDue returns the new value of `delay_notices` when a delay notice is due after a temporary failure: the next attempt
-// (envelope.next_attempt) lies beyond created + an interval that was not reported yet. One notice covers all intervals passed.
-// `warn_intervals` rise.
-std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope, std::span<const Duration> warn_intervals);
+// DelayNoticeDue returns the new value of `delay_notices` when a delay notice is due after a
+// temporary failure: the next attempt (envelope.next_attempt) lies beyond created + an interval
+// that was not reported yet. One notice covers all intervals passed. `warn_intervals` rise.
+std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope,
+                                       std::span<const Duration> warn_intervals);
 
 }  // namespace postern::queue

@@ -19,7 +19,9 @@ class Writer {
     }
     out_.push_back(static_cast<char>(value));
   }
-  void Signed(int64_t value) { Number(static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63)); }
+  void Signed(int64_t value) {
+    Number(static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63));
+  }
   void Text(std::string_view text) {
     text = text.substr(0, kMaxStoredTextBytes);
     Number(text.size());
@@ -210,7 +212,8 @@ StatusOr<Envelope> DecodeEnvelope(std::string_view encoded) {
   e.session = r.Text();
   e.helo = r.Text();
   e.client_name = r.Text();
-  if (const std::optional<IpAddress> address = IpAddress::FromBytes(r.Text())) e.client.address = *address;
+  if (const std::optional<IpAddress> address = IpAddress::FromBytes(r.Text()))
+    e.client.address = *address;
   e.client.port = static_cast<uint16_t>(r.Below(65536));
   e.client.unix_path = r.Text();
   e.username = r.Text();

@@ -1,5 +1,6 @@
-// The queue's envelope: one message on its way to one final destination, with all that its delivery, its retries, its bounces
-// and its log lines need. A message with three destinations has three, which share the upper half of their id.
+// The queue's envelope: one message on its way to one final destination, with all that its
+// delivery, its retries, its bounces and its log lines need. A message with three destinations has
+// three, which share the upper half of their id.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace postern::queue {
 
 // MessageId names a message in the queue: 32 random bits, not 0. Its text is 8 hexadecimal digits.
 using MessageId = uint32_t;
-// EnvelopeId is the MessageId and 32 more random bits. Its text is 16 hexadecimal digits. 0 is none.
+// EnvelopeId is the MessageId and 32 more random bits. Its text is 16 hexadecimal digits. 0 is
+// none.
 using EnvelopeId = uint64_t;
 
 constexpr MessageId MessageIdOf(EnvelopeId id) { return static_cast<MessageId>(id >> 32); }
@@ -26,7 +28,8 @@ constexpr EnvelopeId MakeEnvelopeId(MessageId message, uint32_t low) {
 }
 std::string MessageIdText(MessageId id);
 std::string EnvelopeIdText(EnvelopeId id);
-// Parse functions read exactly 8 (16) hexadecimal digits of either case; nullopt for anything else, and for a message id of 0.
+// Parse functions read exactly 8 (16) hexadecimal digits of either case; nullopt for anything else,
+// and for a message id of 0.
 std::optional<MessageId> ParseMessageId(std::string_view text);
 std::optional<EnvelopeId> ParseEnvelopeId(std::string_view text);
 
@@ -43,45 +46,46 @@ struct Envelope {
   };
 
   // --- who and where ---
-  EnvelopeId id = 0;                   // given by the queue at Commit when it is 0
+  EnvelopeId id = 0;  // given by the queue at Commit when it is 0
   mail::ReversePath sender;
-  mail::Address recipient;             // as the client named it
-  mail::Address destination;           // where it goes in the end, after aliases
+  mail::Address recipient;    // as the client named it
+  mail::Address destination;  // where it goes in the end, after aliases
   uint8_t dsn_notify = mail::kNotifyUnset;
   std::string dsn_original_recipient;  // ORCPT, decoded; may be empty
   Kind kind = Kind::kLocal;
-  std::string action;                  // name of the action in the configuration
+  std::string action;  // name of the action in the configuration
   LocalKind local_kind = LocalKind::kAction;
-  std::string user;                    // kLocal: the account
-  std::string sub_address;             // kLocal: what followed the delimiter, or ""
-  std::string path_or_command;         // kFile, kCommand
-  bool run_as_daemon = false;          // kFile, kCommand of the alias table
+  std::string user;             // kLocal: the account
+  std::string sub_address;      // kLocal: what followed the delimiter, or ""
+  std::string path_or_command;  // kFile, kCommand
+  bool run_as_daemon = false;   // kFile, kCommand of the alias table
 
   // --- where it came from, for logs, rules and notices ---
-  std::string session;                 // id of the SMTP session
+  std::string session;  // id of the SMTP session
   std::string helo;
-  std::string client_name;             // verified name of the client, or "<unknown>", or "localhost"
+  std::string client_name;  // verified name of the client, or "<unknown>", or "localhost"
   Endpoint client;
-  std::string username;                // who logged in
-  std::string tag;                     // of the listener
-  std::string server_name;             // as which we greeted
+  std::string username;     // who logged in
+  std::string tag;          // of the listener
+  std::string server_name;  // as which we greeted
   bool authenticated = false;
-  bool internal = false;               // made by ourselves
-  bool bounce = false;                 // a notice: never answered by another one
+  bool internal = false;  // made by ourselves
+  bool bounce = false;    // a notice: never answered by another one
 
   // --- its life ---
-  WallTime created = absl::InfinitePast();  // stamped by the queue at Commit when it is InfinitePast
-  Duration ttl = absl::Hours(96);           // after created + ttl one last attempt decides
-  uint32_t attempts = 0;                    // that ended in a temporary failure
+  WallTime created =
+      absl::InfinitePast();        // stamped by the queue at Commit when it is InfinitePast
+  Duration ttl = absl::Hours(96);  // after created + ttl one last attempt decides
+  uint32_t attempts = 0;           // that ended in a temporary failure
   WallTime last_attempt = absl::InfinitePast();
   WallTime next_attempt = absl::InfinitePast();
   mail::EnhancedStatus last_status;
-  std::string last_error;              // text of the last failure: what a notice will say
-  std::string last_host;               // the server that said it; empty when it was us
-  uint32_t delay_notices = 0;          // warn intervals for which a notice was sent
-  bool held = false;                   // `pause envelope`: not scheduled until released
-  // fresh is set by the queue's commit observer only: no attempt was ever made, so no trace of one need be looked for. It is
-  // not stored, and false for whatever was read from a queue.
+  std::string last_error;      // text of the last failure: what a notice will say
+  std::string last_host;       // the server that said it; empty when it was us
+  uint32_t delay_notices = 0;  // warn intervals for which a notice was sent
+  bool held = false;           // `pause envelope`: not scheduled until released
+  // fresh is set by the queue's commit observer only: no attempt was ever made, so no trace of one
+  // need be looked for. It is not stored, and false for whatever was read from a queue.
   bool fresh = false;
 
   MessageId message_id() const { return MessageIdOf(id); }
@@ -89,19 +93,23 @@ struct Envelope {
 };
 
 // Limits of what the queue stores, so that one envelope cannot grow past what its parts allow.
-inline constexpr size_t kMaxStoredTextBytes = 4096;  // of each text of an envelope; the rest is cut off
+inline constexpr size_t kMaxStoredTextBytes =
+    4096;  // of each text of an envelope; the rest is cut off
 
-// EncodeEnvelope writes everything but id, next_attempt and held, which the store keeps beside it. The form has a version and a
-// length before each text, so that no octet of a stranger can become structure (CVE-2020-8794).
+// EncodeEnvelope writes everything but id, next_attempt and held, which the store keeps beside it.
+// The form has a version and a length before each text, so that no octet of a stranger can become
+// structure (CVE-2020-8794).
 std::string EncodeEnvelope(const Envelope& envelope);
 // DecodeEnvelope reads it back; kDataLoss when it is not whole or not of a version we know.
 StatusOr<Envelope> DecodeEnvelope(std::string_view encoded);
 
-// DestinationKey names what shares one fate and one limit: the action with its domain for a relay, the action with its account
-// for a local delivery. A hash: two destinations may in the rarest case share their limits, never their mail.
+// DestinationKey names what shares one fate and one limit: the action with its domain for a relay,
+// the action with its account for a local delivery. A hash: two destinations may in the rarest case
+// share their limits, never their mail.
 uint64_t DestinationKey(const Envelope& envelope);
 
-// Describe gives the envelope as the text of `show envelope`: one "name: value" a line, empty ones left out.
+// Describe gives the envelope as the text of `show envelope`: one "name: value" a line, empty ones
+// left out.
 std::string Describe(const Envelope& envelope);
 
 }  // namespace postern::queue

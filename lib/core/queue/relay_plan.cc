@@ -20,7 +20,8 @@ bool IsOwn(std::string_view name, const std::vector<std::string>& own_names) {
 
 }  // namespace
 
-MxPlan PlanMx(const dns::Answer& answer, std::string_view domain, const std::vector<std::string>& own_names,
+MxPlan PlanMx(const dns::Answer& answer, std::string_view domain,
+              const std::vector<std::string>& own_names,
               const std::function<uint64_t(uint64_t)>& below) {
   MxPlan plan;
   switch (answer.kind) {
@@ -29,7 +30,8 @@ MxPlan PlanMx(const dns::Answer& answer, std::string_view domain, const std::vec
       return plan;
     case dns::Answer::Kind::kServFail:
     case dns::Answer::Kind::kTimeout:
-      plan.failure = MakeReply(451, 4, 3, StrCat("Temporary failure in MX lookup: ", answer.detail));
+      plan.failure =
+          MakeReply(451, 4, 3, StrCat("Temporary failure in MX lookup: ", answer.detail));
       return plan;
     case dns::Answer::Kind::kNoData:
       // RFC 5321 §5.1: the domain is its own server, preference 0.
@@ -63,7 +65,8 @@ MxPlan PlanMx(const dns::Answer& answer, std::string_view domain, const std::vec
     const uint16_t limit = own->preference;
     std::erase_if(plan.hosts, [limit](const MxHost& host) { return host.preference >= limit; });
     if (plan.hosts.empty()) {
-      plan.failure = MakeReply(554, 4, 6, StrCat("Mail for ", Escape(domain), " loops back to this server"));
+      plan.failure =
+          MakeReply(554, 4, 6, StrCat("Mail for ", Escape(domain), " loops back to this server"));
       return plan;
     }
   }
@@ -71,11 +74,14 @@ MxPlan PlanMx(const dns::Answer& answer, std::string_view domain, const std::vec
   return plan;
 }
 
-RelayPlan::RelayPlan(RelayTls tls, std::vector<RelayTarget> targets) : tls_(tls), targets_(std::move(targets)) {
+RelayPlan::RelayPlan(RelayTls tls, std::vector<RelayTarget> targets)
+    : tls_(tls), targets_(std::move(targets)) {
   if (targets_.size() > kMaxRelayTargets) targets_.resize(kMaxRelayTargets);
 }
 
-const RelayTarget* RelayPlan::current() const { return at_ < targets_.size() ? &targets_[at_] : nullptr; }
+const RelayTarget* RelayPlan::current() const {
+  return at_ < targets_.size() ? &targets_[at_] : nullptr;
+}
 
 void RelayPlan::OnUnreachable(mail::Reply reason) {
   all_permanent_ = all_permanent_ && reason.IsPermanent();
@@ -103,7 +109,8 @@ mail::Reply RelayPlan::failure() const {
 }
 
 RelayOutcome OutcomeOf(const mail::Reply& reply, bool from_server) {
-  if (reply.code >= 200 && reply.code < 300) return from_server ? RelayOutcome::kDelivered : RelayOutcome::kTemporary;
+  if (reply.code >= 200 && reply.code < 300)
+    return from_server ? RelayOutcome::kDelivered : RelayOutcome::kTemporary;
   return reply.IsPermanent() ? RelayOutcome::kPermanent : RelayOutcome::kTemporary;
 }
 

@@ -6,8 +6,10 @@
 
 namespace postern::queue {
 
-WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTime now, double chance) {
-  const Duration base = envelope.kind == Envelope::Kind::kRelay ? policy.relay_base : policy.local_base;
+WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTime now,
+                     double chance) {
+  const Duration base =
+      envelope.kind == Envelope::Kind::kRelay ? policy.relay_base : policy.local_base;
   const WallTime created = std::min(envelope.created, now);
   double n = std::max<double>(1, envelope.attempts);
   // The first n with created + base * n^2 beyond now.
@@ -57,15 +59,18 @@ void ReadyQueue::List(uint64_t key, Destination& destination, Envelope::Kind kin
 std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rule) {
   std::vector<Envelope> batch;
   std::deque<uint64_t>& round = rounds_[static_cast<size_t>(kind)];
-  while (!round.empty() && batch.size() < rule.max_batch && in_flight_.size() < limits_.max_in_flight) {
+  while (!round.empty() && batch.size() < rule.max_batch &&
+         in_flight_.size() < limits_.max_in_flight) {
     const uint64_t key = round.front();
     round.pop_front();
     Destination& destination = destinations_[key];
     destination.listed = false;
-    while (!destination.ready.empty() && batch.size() < rule.max_batch && in_flight_.size() < limits_.max_in_flight &&
+    while (!destination.ready.empty() && batch.size() < rule.max_batch &&
+           in_flight_.size() < limits_.max_in_flight &&
            destination.in_flight < limits_.max_in_flight_per_destination) {
       Envelope& first = destination.ready.front();
-      if (rule.same_message && !batch.empty() && first.message_id() != batch.front().message_id()) break;
+      if (rule.same_message && !batch.empty() && first.message_id() != batch.front().message_id())
+        break;
       known_.erase(first.id);
       in_flight_.insert(first.id);
       ++destination.in_flight;

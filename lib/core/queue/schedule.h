@@ -16,24 +16,29 @@ namespace postern::queue {
 struct RetryPolicy {
   Duration relay_base = absl::Seconds(400);
   Duration local_base = absl::Seconds(10);
-  // jitter is the share of the interval that chance adds, so that messages that failed together do not return together.
+  // jitter is the share of the interval that chance adds, so that messages that failed together do
+  // not return together.
   double jitter = 0.1;
   // least_delay bounds how soon the next attempt can come.
   Duration least_delay = absl::Seconds(5);
 };
 
-// NextAttempt returns when to try `envelope` again after its `attempts` failures: created + base * n^2, n raised until that is
-// in the future, plus jitter; at the latest when `envelope` expires. `chance` is a random number in [0, 1). A `created` in the future (a clock that was set back)
+// NextAttempt returns when to try `envelope` again after its `attempts` failures: created + base *
+// n^2, n raised until that is in the future, plus jitter; at the latest when `envelope` expires.
+// `chance` is a random number in [0, 1). A `created` in the future (a clock that was set back)
 // counts as now.
-WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTime now, double chance);
+WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTime now,
+                     double chance);
 
-// HasExpired tells whether a temporary failure of an attempt made at `now` is the last one. There is always an attempt after
-// the expiry: a server that was off for a week, or whose clock jumped, tries before it gives up.
+// HasExpired tells whether a temporary failure of an attempt made at `now` is the last one. There
+// is always an attempt after the expiry: a server that was off for a week, or whose clock jumped,
+// tries before it gives up.
 bool HasExpired(const Envelope& envelope, WallTime now);
 
-// SteadyClock is the queue's time: the wall clock as it was at the start, carried on by the monotonic one, so that a clock that
-// is set while we run neither makes everything due nor lets anything expire. It follows the wall clock at no more than a
-// tenth of the speed of time. One thread at a time.
+// SteadyClock is the queue's time: the wall clock as it was at the start, carried on by the
+// monotonic one, so that a clock that is set while we run neither makes everything due nor lets
+// anything expire. It follows the wall clock at no more than a tenth of the speed of time. One
+// thread at a time.
 class SteadyClock {
  public:
   SteadyClock(Instant monotonic, WallTime wall) : last_monotonic_(monotonic), time_(wall) {}
@@ -46,25 +51,26 @@ class SteadyClock {
 };
 
 struct ReadyLimits {
-  size_t max_in_flight = 1000;                  // envelopes handed to deliverers at once
-  size_t max_in_flight_per_destination = 100;   // of one DestinationKey
-  size_t max_ready = 20000;                     // kept in memory; the rest stays in the store until there is room
-  size_t max_ready_per_destination = 1000;      // so that one dead host cannot fill it
+  size_t max_in_flight = 1000;                 // envelopes handed to deliverers at once
+  size_t max_in_flight_per_destination = 100;  // of one DestinationKey
+  size_t max_ready = 20000;  // kept in memory; the rest stays in the store until there is room
+  size_t max_ready_per_destination = 1000;  // so that one dead host cannot fill it
 };
 
-// ReadyQueue holds the envelopes that are due and says which go next: destinations take turns, the envelopes of one go in the
-// order they came. It knows those in flight and never holds or hands out one twice.
+// ReadyQueue holds the envelopes that are due and says which go next: destinations take turns, the
+// envelopes of one go in the order they came. It knows those in flight and never holds or hands out
+// one twice.
 class ReadyQueue {
  public:
   explicit ReadyQueue(const ReadyLimits& limits) : limits_(limits) {}
 
   enum class Offer { kTaken, kKnown, kFull };
-  // Add takes `envelope`, unless it is known already (ready or in flight) or there is no room for it: then it stays in the
-  // store, and DueAgain says when to look.
+  // Add takes `envelope`, unless it is known already (ready or in flight) or there is no room for
+  // it: then it stays in the store, and DueAgain says when to look.
   Offer Add(Envelope envelope);
 
-  // Next returns up to `max_batch` envelopes of one destination (of one message when `same_message`), or none when nothing may
-  // go now. They are in flight until Finished.
+  // Next returns up to `max_batch` envelopes of one destination (of one message when
+  // `same_message`), or none when nothing may go now. They are in flight until Finished.
   struct BatchRule {
     size_t max_batch = 100;
     bool same_message = false;
@@ -75,10 +81,12 @@ class ReadyQueue {
   // Finished takes `id` out of flight.
   void Finished(EnvelopeId id, uint64_t destination_key);
 
-  // Forget drops a ready envelope (removed or held by the operator); false when it is not there (it may be in flight).
+  // Forget drops a ready envelope (removed or held by the operator); false when it is not there (it
+  // may be in flight).
   bool Forget(EnvelopeId id);
 
-  // Crowded lists the destinations that have no room for more: a search for due envelopes should pass over them.
+  // Crowded lists the destinations that have no room for more: a search for due envelopes should
+  // pass over them.
   std::vector<uint64_t> Crowded() const;
 
   bool InFlight(EnvelopeId id) const { return in_flight_.contains(id); }
@@ -96,7 +104,7 @@ class ReadyQueue {
 
   ReadyLimits limits_;
   std::unordered_map<uint64_t, Destination> destinations_;
-  std::deque<uint64_t> rounds_[2];  // by kind: destinations with ready envelopes, in turn
+  std::deque<uint64_t> rounds_[2];        // by kind: destinations with ready envelopes, in turn
   std::unordered_set<EnvelopeId> known_;  // ready ones
   std::unordered_set<EnvelopeId> in_flight_;
   size_t ready_count_ = 0;

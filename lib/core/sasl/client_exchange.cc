@@ -24,7 +24,8 @@ std::optional<std::string> ClientExchange::Respond(std::string_view /*challenge*
 // RFC 4616 §2
 std::string ClientExchange::PlainMessage() const {
   std::string octets = credentials_.authorization_id;
-  octets.reserve(octets.size() + credentials_.authentication_id.size() + credentials_.password.size() + 2);
+  octets.reserve(octets.size() + credentials_.authentication_id.size() +
+                 credentials_.password.size() + 2);
   octets.push_back('\0');
   octets.append(credentials_.authentication_id);
   octets.push_back('\0');

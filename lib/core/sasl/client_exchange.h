@@ -1,4 +1,5 @@
-// The client's side of a SASL exchange (RFC 4422) for PLAIN and LOGIN. Lines go in and out as they stand on the wire.
+// The client's side of a SASL exchange (RFC 4422) for PLAIN and LOGIN. Lines go in and out as they
+// stand on the wire.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +12,20 @@
 
 namespace postern::sasl {
 
-// ClientExchange answers a server's questions with the credentials it was given. One thread at a time; what it held is wiped
-// when it dies.
+// ClientExchange answers a server's questions with the credentials it was given. One thread at a
+// time; what it held is wiped when it dies.
 class ClientExchange {
  public:
   ClientExchange(Mechanism mechanism, Credentials credentials)
       : mechanism_(mechanism), credentials_(std::move(credentials)) {}
 
-  // Initial gives the initial response in base64 (RFC 4954 §4), or nullopt when the mechanism has none (LOGIN: some servers
-  // take one, all take the questions). The caller wipes it.
+  // Initial gives the initial response in base64 (RFC 4954 §4), or nullopt when the mechanism has
+  // none (LOGIN: some servers take one, all take the questions). The caller wipes it.
   std::optional<std::string> Initial();
 
-  // Respond answers a challenge (the base64 text behind "334 "; its content is not looked at: LOGIN servers differ) with the
-  // next line, in base64. nullopt when the server asks more than the mechanism has: send "*". The caller wipes it.
+  // Respond answers a challenge (the base64 text behind "334 "; its content is not looked at: LOGIN
+  // servers differ) with the next line, in base64. nullopt when the server asks more than the
+  // mechanism has: send "*". The caller wipes it.
   std::optional<std::string> Respond(std::string_view challenge);
 
   Mechanism mechanism() const { return mechanism_; }

@@ -9,8 +9,8 @@ namespace postern::sasl {
 // WipeString overwrites the octets of `s` in a way the compiler may not leave out, then empties it.
 void WipeString(std::string& s);
 
-// Credentials holds one set of names and password, as octets (UTF-8 by the standards, not checked here). Moving leaves the
-// source empty; destruction and assignment wipe what was held.
+// Credentials holds one set of names and password, as octets (UTF-8 by the standards, not checked
+// here). Moving leaves the source empty; destruction and assignment wipe what was held.
 struct Credentials {
   std::string authorization_id;   // whom to act as; empty: the same as authentication_id
   std::string authentication_id;  // whose password this is

@@ -6,7 +6,8 @@
 namespace postern::sasl {
 namespace {
 
-// The two questions of LOGIN, "Username:" and "Password:": clients compare them, so they are spelled as everybody does.
+// The two questions of LOGIN, "Username:" and "Password:": clients compare them, so they are
+// spelled as everybody does.
 constexpr std::string_view kAskName = "VXNlcm5hbWU6";
 constexpr std::string_view kAskPassword = "UGFzc3dvcmQ6";
 
@@ -25,7 +26,8 @@ std::optional<Mechanism> FindMechanism(std::string_view name) {
 
 ServerExchange::Progress ServerExchange::Begin(std::optional<std::string_view> initial_response) {
   if (initial_response.has_value()) {
-    // RFC 4954 §4: a single "=" is the initial response of no octets; an empty one cannot be written otherwise.
+    // RFC 4954 §4: a single "=" is the initial response of no octets; an empty one cannot be
+    // written otherwise.
     if (*initial_response == "=") return Take("");
     if (initial_response->empty()) return Malformed("the initial response is missing");
     return Respond(*initial_response);
@@ -71,7 +73,8 @@ ServerExchange::Progress ServerExchange::Take(std::string_view octets) {
   return Progress::kDone;
 }
 
-// RFC 4616 §2: message = [authzid] UTF8NUL authcid UTF8NUL passwd, none of them with a NUL, the last two not empty.
+// RFC 4616 §2: message = [authzid] UTF8NUL authcid UTF8NUL passwd, none of them with a NUL, the
+// last two not empty.
 ServerExchange::Progress ServerExchange::TakePlain(std::string_view octets) {
   const size_t first = octets.find('\0');
   if (first == std::string_view::npos) return Malformed("a PLAIN response without NUL");
@@ -80,10 +83,12 @@ ServerExchange::Progress ServerExchange::TakePlain(std::string_view octets) {
   const std::string_view authorization_id = octets.substr(0, first);
   const std::string_view authentication_id = octets.substr(first + 1, second - first - 1);
   const std::string_view password = octets.substr(second + 1);
-  if (password.find('\0') != std::string_view::npos) return Malformed("a PLAIN response with more than two NULs");
+  if (password.find('\0') != std::string_view::npos)
+    return Malformed("a PLAIN response with more than two NULs");
   if (authentication_id.empty()) return Malformed("the name is empty");
   if (password.empty()) return Malformed("the password is empty");
-  if (authorization_id.size() > limits_.max_name_bytes || authentication_id.size() > limits_.max_name_bytes) {
+  if (authorization_id.size() > limits_.max_name_bytes ||
+      authentication_id.size() > limits_.max_name_bytes) {
     return Malformed("the name is too long");
   }
   if (password.size() > limits_.max_password_bytes) return Malformed("the password is too long");

@@ -1,6 +1,7 @@
-// The server's side of a SASL exchange (RFC 4422) for the mechanisms that hand over a password: PLAIN (RFC 4616) and LOGIN
-// (the old two-question mechanism of draft-murchison-sasl-login). SMTP AUTH, IMAP AUTHENTICATE and POP3 AUTH share it: they
-// carry base64 lines, which go in and come out here as they stand on the wire, without CRLF and without the "334 " or "+ ".
+// The server's side of a SASL exchange (RFC 4422) for the mechanisms that hand over a password:
+// PLAIN (RFC 4616) and LOGIN (the old two-question mechanism of draft-murchison-sasl-login). SMTP
+// AUTH, IMAP AUTHENTICATE and POP3 AUTH share it: they carry base64 lines, which go in and come out
+// here as they stand on the wire, without CRLF and without the "334 " or "+ ".
 #pragma once
 
 #include <cstddef>
@@ -20,18 +21,21 @@ std::string_view MechanismName(Mechanism mechanism);
 // FindMechanism knows the names in either case; nullopt for any other.
 std::optional<Mechanism> FindMechanism(std::string_view name);
 
-// ServerExchange runs one exchange. It never decides whether a password is right: at kDone the caller takes the credentials
-// and judges them. One thread at a time. Everything it held is wiped when it dies.
+// ServerExchange runs one exchange. It never decides whether a password is right: at kDone the
+// caller takes the credentials and judges them. One thread at a time. Everything it held is wiped
+// when it dies.
 class ServerExchange {
  public:
   enum class Progress : uint8_t {
     kChallenge,  // send challenge() and give the answer to Respond
     kDone,       // credentials() is complete
     kCancelled,  // the client sent "*" (RFC 4954 §4): SMTP 501 5.7.0, IMAP BAD
-    kMalformed,  // not base64, or not what the mechanism says: error() tells; SMTP 501 5.5.2, IMAP BAD
+    kMalformed,  // not base64, or not what the mechanism says: error() tells; SMTP 501 5.5.2, IMAP
+                 // BAD
   };
 
-  // max_name_bytes and max_password_bytes bound what a name and a password may be; longer is kMalformed.
+  // max_name_bytes and max_password_bytes bound what a name and a password may be; longer is
+  // kMalformed.
   struct Limits {
     size_t max_name_bytes = 1024;
     size_t max_password_bytes = 4096;
@@ -40,14 +44,15 @@ class ServerExchange {
   explicit ServerExchange(Mechanism mechanism) : ServerExchange(mechanism, Limits()) {}
   ServerExchange(Mechanism mechanism, Limits limits) : mechanism_(mechanism), limits_(limits) {}
 
-  // Begin starts with the initial response as the client wrote it in its command: nullopt when there was none, "=" for one
-  // that is empty (RFC 4954 §4), else base64.
+  // Begin starts with the initial response as the client wrote it in its command: nullopt when
+  // there was none, "=" for one that is empty (RFC 4954 §4), else base64.
   Progress Begin(std::optional<std::string_view> initial_response);
 
   // Respond takes one line from the client: base64, empty for an empty response, or "*".
   Progress Respond(std::string_view line);
 
-  // challenge lends what to send after "334 " or "+ ", already in base64; empty for an empty challenge.
+  // challenge lends what to send after "334 " or "+ ", already in base64; empty for an empty
+  // challenge.
   std::string_view challenge() const { return challenge_; }
   // error lends one line on what was wrong, after kMalformed.
   std::string_view error() const { return error_; }

@@ -31,7 +31,8 @@ void TakeLimits(const Words& arguments, ServerOffer& offer) {
   for (const std::string_view limit : arguments) {
     const size_t equals = limit.find('=');
     if (equals == std::string_view::npos) continue;
-    const uint64_t value = ParseUint(limit.substr(equals + 1), 999'999).value_or(0);  // RFC 9422 §3: at most six digits
+    const uint64_t value = ParseUint(limit.substr(equals + 1), 999'999)
+                               .value_or(0);  // RFC 9422 §3: at most six digits
     if (EqualsIgnoreCase(limit.substr(0, equals), "RCPTMAX")) offer.limit_recipients = value;
     if (EqualsIgnoreCase(limit.substr(0, equals), "MAILMAX")) offer.limit_messages = value;
   }
@@ -51,11 +52,12 @@ constexpr OfferRow kOffers[] = {
     {"LIMITS", TakeLimits},
 };
 
-// SafePath writes an address between brackets. What our own parser let in has no octet that could end the line; the check is for
-// what was put in by hand.
+// SafePath writes an address between brackets. What our own parser let in has no octet that could
+// end the line; the check is for what was put in by hand.
 void AppendPath(const mail::Address& address, std::string& out) {
   out.push_back('<');
-  for (const char c : address.ToString()) out.push_back(c == '\r' || c == '\n' || c == '\0' ? '?' : c);
+  for (const char c : address.ToString())
+    out.push_back(c == '\r' || c == '\n' || c == '\0' ? '?' : c);
   out.push_back('>');
 }
 
@@ -81,11 +83,16 @@ ServerOffer ParseOffer(const mail::Reply& reply) {
 
 std::optional<mail::Reply> CannotCarry(const ServerOffer& offer, const mail::ReversePath& path) {
   if (offer.max_size > 0 && path.declared_size_bytes.value_or(0) > offer.max_size) {
-    return mail::Reply(552, {5, 3, 4}, StrCat("The message has ", *path.declared_size_bytes, " octets; the server takes ", offer.max_size));
+    return mail::Reply(552, {5, 3, 4},
+                       StrCat("The message has ", *path.declared_size_bytes,
+                              " octets; the server takes ", offer.max_size));
   }
-  if (path.smtputf8 && !offer.smtputf8) return mail::Reply(553, {5, 6, 7}, "The message needs SMTPUTF8, which the server does not offer");
+  if (path.smtputf8 && !offer.smtputf8)
+    return mail::Reply(553, {5, 6, 7},
+                       "The message needs SMTPUTF8, which the server does not offer");
   if (path.body == mail::BodyType::kBinaryMime && !(offer.binary_mime && offer.chunking)) {
-    return mail::Reply(554, {5, 6, 3}, "The message needs BINARYMIME, which the server does not offer");
+    return mail::Reply(554, {5, 6, 3},
+                       "The message needs BINARYMIME, which the server does not offer");
   }
   return std::nullopt;
 }
@@ -93,13 +100,15 @@ std::optional<mail::Reply> CannotCarry(const ServerOffer& offer, const mail::Rev
 void AppendMail(const ServerOffer& offer, const mail::ReversePath& path, std::string& out) {
   out.append("MAIL FROM:");
   AppendPath(path.address, out);
-  if (offer.size && path.declared_size_bytes.has_value()) StrAppend(out, " SIZE=", *path.declared_size_bytes);
+  if (offer.size && path.declared_size_bytes.has_value())
+    StrAppend(out, " SIZE=", *path.declared_size_bytes);
   if (offer.eight_bit_mime && path.body == mail::BodyType::k8BitMime) out.append(" BODY=8BITMIME");
   if (offer.binary_mime && path.body == mail::BodyType::kBinaryMime) out.append(" BODY=BINARYMIME");
   if (offer.smtputf8 && path.smtputf8) out.append(" SMTPUTF8");
   if (offer.dsn && path.dsn_return == mail::DsnReturn::kFull) out.append(" RET=FULL");
   if (offer.dsn && path.dsn_return == mail::DsnReturn::kHeaders) out.append(" RET=HDRS");
-  if (offer.dsn && !path.dsn_envelope_id.empty()) StrAppend(out, " ENVID=", mail::XtextEncode(path.dsn_envelope_id));
+  if (offer.dsn && !path.dsn_envelope_id.empty())
+    StrAppend(out, " ENVID=", mail::XtextEncode(path.dsn_envelope_id));
   out.append("\r\n");
 }
 
@@ -124,8 +133,10 @@ void AppendRcpt(const ServerOffer& offer, const mail::ForwardPath& path, std::st
       const std::string_view type = original.substr(0, semicolon);
       const std::string_view address = original.substr(semicolon + 1);
       const bool utf8 = EqualsIgnoreCase(type, "utf-8");
-      // RFC 6533 §3: the utf-8 type has an encoding of its own, in ASCII, that every server can carry.
-      StrAppend(out, " ORCPT=", type, ";", utf8 ? mail::Utf8AddressEncode(address) : mail::XtextEncode(address));
+      // RFC 6533 §3: the utf-8 type has an encoding of its own, in ASCII, that every server can
+      // carry.
+      StrAppend(out, " ORCPT=", type, ";",
+                utf8 ? mail::Utf8AddressEncode(address) : mail::XtextEncode(address));
     }
   }
   out.append("\r\n");

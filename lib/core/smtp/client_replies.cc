@@ -39,8 +39,8 @@ ReplyReader::Result ReplyReader::Next(std::string_view input) {
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     consumed += end + 1;
 
-    if (line.size() < 3 || line[0] < '2' || line[0] > '5' || !IsAsciiDigit(line[1]) || !IsAsciiDigit(line[2]) ||
-        (line.size() > 3 && line[3] != ' ' && line[3] != '-')) {
+    if (line.size() < 3 || line[0] < '2' || line[0] > '5' || !IsAsciiDigit(line[1]) ||
+        !IsAsciiDigit(line[2]) || (line.size() > 3 && line[3] != ' ' && line[3] != '-')) {
       return Malformed("a line that is not a reply");
     }
     const int code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
@@ -49,7 +49,8 @@ ReplyReader::Result ReplyReader::Next(std::string_view input) {
     const bool last = line.size() == 3 || line[3] == ' ';
     std::string_view text = line.size() > 4 ? line.substr(4) : std::string_view();
     reply_.code = code;
-    // RFC 2034 §4: the enhanced status stands on each line of a reply; it counts when its class is that of the code.
+    // RFC 2034 §4: the enhanced status stands on each line of a reply; it counts when its class is
+    // that of the code.
     const size_t blank = std::min(text.find(' '), text.size());
     const mail::EnhancedStatus status = mail::EnhancedStatus::Parse(text.substr(0, blank));
     if (!status.empty() && status.klass == code / 100 && (lines_ == 1 || status == reply_.status)) {

@@ -1,4 +1,5 @@
-// Reads a server's replies (RFC 5321 §4.2), suspicious of everything: what a reply says ends in logs, bounces and queues.
+// Reads a server's replies (RFC 5321 §4.2), suspicious of everything: what a reply says ends in
+// logs, bounces and queues.
 #pragma once
 
 #include <cstddef>
@@ -27,12 +28,14 @@ class ReplyReader {
 
   explicit ReplyReader(ReplyLimits limits) : limits_(limits) {}
 
-  // Next reads at most one reply from the front of `input`; lines that are complete are consumed in any case. At kReply
-  // TakeReply has it; at kMalformed error() says what is wrong, and the connection is of no use any more.
+  // Next reads at most one reply from the front of `input`; lines that are complete are consumed in
+  // any case. At kReply TakeReply has it; at kMalformed error() says what is wrong, and the
+  // connection is of no use any more.
   //
-  // A reply line is three digits, the first of them 2 to 5, then "-" or a blank and text, or nothing (RFC 5321 §4.2.1); all
-  // lines of a reply have the same code. A bare LF ends a line too. Octets that are not printable ASCII become "?", so that no
-  // text of a server can start a line, a terminal sequence or a field of ours.
+  // A reply line is three digits, the first of them 2 to 5, then "-" or a blank and text, or
+  // nothing (RFC 5321 §4.2.1); all lines of a reply have the same code. A bare LF ends a line too.
+  // Octets that are not printable ASCII become "?", so that no text of a server can start a line, a
+  // terminal sequence or a field of ours.
   Result Next(std::string_view input);
 
   mail::Reply TakeReply();

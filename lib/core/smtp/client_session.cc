@@ -19,14 +19,16 @@ Reply MadeUp(std::string_view text) { return Reply(451, {4, 4, 2}, std::string(t
 
 ClientSession::Impl::Impl(std::shared_ptr<const ClientOptions> options, bool tls, Instant now)
     : options_(std::move(options)),
-      reader_({options_->max_reply_line_bytes, options_->max_reply_lines, options_->max_reply_text_bytes}),
+      reader_({options_->max_reply_line_bytes, options_->max_reply_lines,
+               options_->max_reply_text_bytes}),
       in_tls_(tls),
       wait_deadline_(now + options_->greeting_timeout) {
   expected_.push_back(Expected::kGreeting);
 }
 
 size_t ClientSession::Impl::Feed(std::string_view octets) {
-  // What stands in the clear behind the 220 to STARTTLS is not a reply to anything (the response injection of CVE-2021-38371).
+  // What stands in the clear behind the 220 to STARTTLS is not a reply to anything (the response
+  // injection of CVE-2021-38371).
   if (phase_ == ClientPhase::kTls || phase_ == ClientPhase::kClosed) return octets.size();
   return input_.Append(octets, std::max(kInputBytes, options_->max_reply_line_bytes));
 }
@@ -108,7 +110,8 @@ ClientEvent ClientSession::Impl::NextEvent(Instant now) {
       const ReplyReader::Result result = reader_.Next(input_.View());
       if (result.consumed > 0) input_.Consume(result.consumed);
       if (result.found == ReplyReader::Found::kMalformed) {
-        Fail(Reason::kProtocol, Reply(451, {4, 5, 0}, StrCat("The server sent ", reader_.error())), false);
+        Fail(Reason::kProtocol, Reply(451, {4, 5, 0}, StrCat("The server sent ", reader_.error())),
+             false);
         continue;
       }
       if (result.found == ReplyReader::Found::kReply) {
@@ -145,7 +148,9 @@ ClientEvent ClientSession::Impl::NextEvent(Instant now) {
 }
 
 Instant ClientSession::Impl::NextDeadline() const {
-  if (phase_ == ClientPhase::kReady || phase_ == ClientPhase::kTls || phase_ == ClientPhase::kClosed) return Instant::Never();
+  if (phase_ == ClientPhase::kReady || phase_ == ClientPhase::kTls ||
+      phase_ == ClientPhase::kClosed)
+    return Instant::Never();
   return std::min(wait_deadline_, output_deadline_);
 }
 
@@ -172,7 +177,8 @@ void ClientSession::Impl::OnReply() {
   // RFC 5321 §3.8: 421 may answer anything, and means that the channel is closing.
   if (expected_.front() == Expected::kGreeting) greeting_ = reply_;
   if (reply_.code == 421 && expected_.front() != Expected::kQuit) {
-    Fail(expected_.front() == Expected::kGreeting ? Reason::kGreeting : Reason::kServerClosing, reply_, true);
+    Fail(expected_.front() == Expected::kGreeting ? Reason::kGreeting : Reason::kServerClosing,
+         reply_, true);
     return;
   }
   const Expected expected = expected_.front();
@@ -187,49 +193,32 @@ void ClientSession::Impl::OnReply() {
       }
       SayHello();
       return;
-    case Expected::kEhlo:
-      OnHelloReply(true);
-      return;
-    case Expected::kHelo:
-      OnHelloReply(false);
-      return;
-    case Expected::kStartTls:
-      OnStartTlsReply();
-      return;
-    case Expected::kAuth:
-      OnAuthReply();
-      return;
+    case Expected::kEhlo: OnHelloReply(true); return;
+    case Expected::kHelo: OnHelloReply(false); return;
+    case Expected::kStartTls: OnStartTlsReply(); return;
+    case Expected::kAuth: OnAuthReply(); return;
     case Expected::kRset:  // whatever it says, MAIL will show
       return;
-    case Expected::kMail:
-      OnMailReply();
-      return;
-    case Expected::kRcpt:
-      OnRcptReply();
-      return;
-    case Expected::kData:
-      OnDataReply();
-      return;
-    case Expected::kChunk:
-      OnChunkReply();
-      return;
-    case Expected::kEnd:
-      OnEndReply();
-      return;
-    case Expected::kQuit:
-      Fail(Reason::kQuit, reply_, true);
-      return;
+    case Expected::kMail: OnMailReply(); return;
+    case Expected::kRcpt: OnRcptReply(); return;
+    case Expected::kData: OnDataReply(); return;
+    case Expected::kChunk: OnChunkReply(); return;
+    case Expected::kEnd: OnEndReply(); return;
+    case Expected::kQuit: Fail(Reason::kQuit, reply_, true); return;
   }
 }
 
-// OnUnexpectedReply: nothing was asked. 421 is a server that goes away; a refusal in the middle of the text is one that will not
-// wait for its end; anything else means that the two sides are out of step, or somebody sits in between.
+// OnUnexpectedReply: nothing was asked. 421 is a server that goes away; a refusal in the middle of
+// the text is one that will not wait for its end; anything else means that the two sides are out of
+// step, or somebody sits in between.
 void ClientSession::Impl::OnUnexpectedReply() {
   if (reply_.code == 421 || (phase_ == ClientPhase::kBody && reply_.code >= 400)) {
     Fail(Reason::kServerClosing, reply_, true);
     return;
   }
-  Fail(Reason::kProtocol, Reply(451, {4, 5, 0}, StrCat("The server sent an unexpected reply: ", reply_.ToString())), false);
+  Fail(Reason::kProtocol,
+       Reply(451, {4, 5, 0}, StrCat("The server sent an unexpected reply: ", reply_.ToString())),
+       false);
 }
 
 void ClientSession::Impl::SayHello() {
@@ -257,7 +246,8 @@ void ClientSession::Impl::OnHelloReply(bool extended) {
 bool ClientSession::Impl::StartTls() {
   if (phase_ != ClientPhase::kReady || !told_.empty()) return false;
   if (in_tls_ || !offer_.starttls) {
-    reply_ = Reply(502, {5, 5, 1}, in_tls_ ? "TLS is there already" : "The server does not offer STARTTLS");
+    reply_ = Reply(502, {5, 5, 1},
+                   in_tls_ ? "TLS is there already" : "The server does not offer STARTTLS");
     Tell(Kind::kTlsRefused);
     return true;
   }
@@ -272,7 +262,8 @@ void ClientSession::Impl::OnStartTlsReply() {
     Tell(Kind::kTlsRefused);
     return;
   }
-  // Whatever else was said in the clear is forgotten with what the server offered there (RFC 3207 §4.2).
+  // Whatever else was said in the clear is forgotten with what the server offered there (RFC 3207
+  // §4.2).
   input_.Clear();
   input_.Release();
   offer_ = {};
@@ -300,7 +291,8 @@ bool ClientSession::Impl::Authenticate(sasl::Credentials credentials) {
     Tell(Kind::kAuthRefused);
     return true;
   }
-  const sasl::Mechanism mechanism = offer_.auth_plain ? sasl::Mechanism::kPlain : sasl::Mechanism::kLogin;
+  const sasl::Mechanism mechanism =
+      offer_.auth_plain ? sasl::Mechanism::kPlain : sasl::Mechanism::kLogin;
   auth_ = std::make_unique<sasl::ClientExchange>(mechanism, std::move(credentials));
   std::string line = StrCat("AUTH ", sasl::MechanismName(mechanism));
   if (std::optional<std::string> initial = auth_->Initial(); initial.has_value()) {
@@ -359,7 +351,8 @@ void ClientSession::Impl::Fail(Reason reason, Reply reply, bool from_server) {
   }
 }
 
-// --- the public face ----------------------------------------------------------------------------------------------------
+// --- the public face
+// ----------------------------------------------------------------------------------------------------
 
 ClientSession::ClientSession(std::shared_ptr<const ClientOptions> options, bool tls, Instant now)
     : impl_(std::make_unique<Impl>(std::move(options), tls, now)) {}
@@ -373,8 +366,12 @@ void ClientSession::Wrote(size_t n) { impl_->Wrote(n); }
 Instant ClientSession::NextDeadline() const { return impl_->NextDeadline(); }
 void ClientSession::OnDeadline(Instant now) { impl_->OnDeadline(now); }
 bool ClientSession::StartTls() { return impl_->StartTls(); }
-bool ClientSession::Authenticate(sasl::Credentials credentials) { return impl_->Authenticate(std::move(credentials)); }
-bool ClientSession::SendMessage(OutgoingMessage message) { return impl_->SendMessage(std::move(message)); }
+bool ClientSession::Authenticate(sasl::Credentials credentials) {
+  return impl_->Authenticate(std::move(credentials));
+}
+bool ClientSession::SendMessage(OutgoingMessage message) {
+  return impl_->SendMessage(std::move(message));
+}
 bool ClientSession::Quit() { return impl_->Quit(); }
 void ClientSession::TlsEstablished() { impl_->TlsEstablished(); }
 void ClientSession::Body(std::string_view octets) { impl_->Body(octets); }

@@ -1,6 +1,6 @@
 // The inside of ClientSession, shared by the files that implement it and by nobody else:
-//   client_session.cc       the loop: replies, what is told, failures, deadlines; greeting, TLS, AUTH
-//   client_transaction.cc   a message: envelope, text, the fate of each recipient
+//   client_session.cc       the loop: replies, what is told, failures, deadlines; greeting, TLS,
+//   AUTH client_transaction.cc   a message: envelope, text, the fate of each recipient
 #pragma once
 
 #include <deque>
@@ -21,21 +21,34 @@ namespace postern::smtp {
 
 // ClientPhase says what the session is about.
 enum class ClientPhase : uint8_t {
-  kGreeting,   // the server's 220 is awaited
-  kHello,      // EHLO, LHLO or HELO was sent
-  kReady,      // the driver's turn
-  kStartTls,   // STARTTLS was sent
-  kTls,        // the handshake is under way
-  kAuth,       // AUTH was sent
-  kEnvelope,   // RSET, MAIL, RCPT, DATA are being sent and answered
-  kBody,       // the driver gives the text
-  kEnd,        // the end of the text was sent
-  kQuit,       // QUIT was sent
+  kGreeting,  // the server's 220 is awaited
+  kHello,     // EHLO, LHLO or HELO was sent
+  kReady,     // the driver's turn
+  kStartTls,  // STARTTLS was sent
+  kTls,       // the handshake is under way
+  kAuth,      // AUTH was sent
+  kEnvelope,  // RSET, MAIL, RCPT, DATA are being sent and answered
+  kBody,      // the driver gives the text
+  kEnd,       // the end of the text was sent
+  kQuit,      // QUIT was sent
   kClosed,
 };
 
 // Expected is a command that is not answered yet.
-enum class Expected : uint8_t { kGreeting, kEhlo, kHelo, kStartTls, kAuth, kRset, kMail, kRcpt, kData, kChunk, kEnd, kQuit };
+enum class Expected : uint8_t {
+  kGreeting,
+  kEhlo,
+  kHelo,
+  kStartTls,
+  kAuth,
+  kRset,
+  kMail,
+  kRcpt,
+  kData,
+  kChunk,
+  kEnd,
+  kQuit
+};
 
 // Delivery is one message under way.
 struct Delivery {
@@ -44,13 +57,14 @@ struct Delivery {
   std::vector<size_t> accepted;          // recipients whose RCPT was accepted, in order
   size_t next_rcpt = 0;                  // to be sent
   size_t answered_rcpt = 0;              // to be answered
-  size_t answered_end = 0;               // LMTP: which of `accepted` the next reply behind the text is for
+  size_t answered_end = 0;  // LMTP: which of `accepted` the next reply behind the text is for
   bool rset_first = false;
   bool mail_sent = false;
   bool mail_failed = false;
   bool data_sent = false;
   bool chunking = false;
-  bool empty_text = false;               // DATA was answered 354 although nobody is to get it: a lone dot ends it
+  bool empty_text =
+      false;  // DATA was answered 354 although nobody is to get it: a lone dot ends it
   TextWriter writer{true};
 };
 
@@ -94,7 +108,8 @@ class ClientSession::Impl {
   void SayHello();
   // Tell queues an event that comes before anything else.
   void Tell(Kind kind) { told_.push_back(kind); }
-  // Fail closes the session: what is under way fails with `reply_`, or with `made_up` when `from_server` is false.
+  // Fail closes the session: what is under way fails with `reply_`, or with `made_up` when
+  // `from_server` is false.
   void Fail(Reason reason, mail::Reply reply, bool from_server);
   ClientStage Stage() const;
   Duration Patience() const;
@@ -126,11 +141,11 @@ class ClientSession::Impl {
   bool in_tls_ = false;
   bool authenticated_ = false;
   bool input_ended_ = false;
-  bool secret_output_ = false;   // output_ has a password in it: wiped when written
-  bool rset_needed_ = false;     // a transaction was left open
+  bool secret_output_ = false;  // output_ has a password in it: wiped when written
+  bool rset_needed_ = false;    // a transaction was left open
   ServerOffer offer_;
   mail::Reply greeting_;
-  mail::Reply reply_;            // the one that is being looked at; events lend it
+  mail::Reply reply_;  // the one that is being looked at; events lend it
   Reason close_reason_ = Reason::kQuit;
   ClientStage close_stage_ = ClientStage::kGreeting;
   std::unique_ptr<sasl::ClientExchange> auth_;

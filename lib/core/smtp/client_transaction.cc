@@ -11,8 +11,9 @@ using mail::Reply;
 
 namespace {
 
-// Refusal is the fate that a reply other than the one hoped for gives: itself when it is a 4xx or 5xx. Anything else (a 3xx to MAIL,
-// a 250 to DATA) is no answer to what was asked, and nobody got the message by it.
+// Refusal is the fate that a reply other than the one hoped for gives: itself when it is a 4xx or
+// 5xx. Anything else (a 3xx to MAIL, a 250 to DATA) is no answer to what was asked, and nobody got
+// the message by it.
 Reply Refusal(const Reply& reply, std::string_view command) {
   if (reply.IsTransient() || reply.IsPermanent()) return reply;
   return Reply(451, {4, 5, 0}, StrCat("The server answered ", command, " with ", reply.ToString()));
@@ -25,20 +26,24 @@ bool ClientSession::Impl::SendMessage(OutgoingMessage message) {
   delivery_ = std::make_unique<Delivery>();
   delivery_->message = std::move(message);
   delivery_->results.resize(delivery_->message.recipients.size());
-  if (const std::optional<Reply> why = CannotCarry(offer_, delivery_->message.reverse_path); why.has_value()) {
+  if (const std::optional<Reply> why = CannotCarry(offer_, delivery_->message.reverse_path);
+      why.has_value()) {
     Settle(*why, ClientStage::kMail, false);
     FinishMessage();
     return true;
   }
-  delivery_->chunking = offer_.chunking && (options_->chunking || delivery_->message.reverse_path.body == mail::BodyType::kBinaryMime);
+  delivery_->chunking =
+      offer_.chunking &&
+      (options_->chunking || delivery_->message.reverse_path.body == mail::BodyType::kBinaryMime);
   delivery_->writer = TextWriter(/*stuff_dots=*/!delivery_->chunking);
   delivery_->rset_first = std::exchange(rset_needed_, false);
   phase_ = ClientPhase::kEnvelope;
   return true;
 }
 
-// PumpEnvelope sends as much of RSET, MAIL, RCPT … DATA as may be sent now: one command at a time, or with pipelining all of
-// it within the bounds (RFC 2920 §3.1; DATA may only come last in its group).
+// PumpEnvelope sends as much of RSET, MAIL, RCPT … DATA as may be sent now: one command at a time,
+// or with pipelining all of it within the bounds (RFC 2920 §3.1; DATA may only come last in its
+// group).
 void ClientSession::Impl::PumpEnvelope() {
   Delivery& delivery = *delivery_;
   const bool pipelining = options_->pipelining && offer_.pipelining;
@@ -81,7 +86,8 @@ void ClientSession::Impl::OnRcptReply() {
     delivery_->accepted.push_back(recipient);
     return;
   }
-  // RFC 5321 §4.5.3.1.10: 552 for too many recipients is an old spelling of 452; with an enhanced status it means what it says.
+  // RFC 5321 §4.5.3.1.10: 552 for too many recipients is an old spelling of 452; with an enhanced
+  // status it means what it says.
   if (reply_.code == 552 && reply_.status.empty()) reply_.code = 452;
   RecipientResult& result = delivery_->results[recipient];
   result.reply = Refusal(reply_, "RCPT");
@@ -119,7 +125,8 @@ void ClientSession::Impl::EnvelopeDone() {
 bool ClientSession::Impl::BodyWanted() const {
   if (!delivery_->chunking) return true;
   const bool pipelining = options_->pipelining && offer_.pipelining;
-  return expected_.size() < (pipelining ? std::max<size_t>(options_->max_pipelined_commands, 1) : 1);
+  return expected_.size() <
+         (pipelining ? std::max<size_t>(options_->max_pipelined_commands, 1) : 1);
 }
 
 void ClientSession::Impl::Body(std::string_view octets) {
@@ -149,7 +156,8 @@ void ClientSession::Impl::BodyEnd() {
     output_.append(".\r\n");
   } else {
     std::string last;
-    if (delivery.message.reverse_path.body != mail::BodyType::kBinaryMime) delivery.writer.Finish(last);
+    if (delivery.message.reverse_path.body != mail::BodyType::kBinaryMime)
+      delivery.writer.Finish(last);
     StrAppend(output_, "BDAT ", last.size(), " LAST\r\n", last);
   }
   // RFC 2033 §4.2: LMTP answers for each recipient that was accepted.
@@ -159,12 +167,14 @@ void ClientSession::Impl::BodyEnd() {
 
 void ClientSession::Impl::BodyFailed() {
   if (phase_ != ClientPhase::kBody) return;
-  Fail(ClientCloseReason::kPeerClosed, Reply(451, {4, 3, 0}, "The text of the message could not be read"), false);
+  Fail(ClientCloseReason::kPeerClosed,
+       Reply(451, {4, 3, 0}, "The text of the message could not be read"), false);
 }
 
 void ClientSession::Impl::OnChunkReply() {
   if (reply_.code / 100 == 2) return;
-  // The chunks that are under way will be refused too; their replies are of no interest, but they must be read.
+  // The chunks that are under way will be refused too; their replies are of no interest, but they
+  // must be read.
   Settle(Refusal(reply_, "BDAT"), ClientStage::kBody, true);
   if (phase_ == ClientPhase::kBody) {
     rset_needed_ = true;

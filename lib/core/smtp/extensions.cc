@@ -20,14 +20,20 @@ constexpr size_t kMaxAuthBytes = 500;
 constexpr size_t kMaxParameters = 16;
 
 Reply BadValue(std::string_view keyword) {
-  return Reply(501, {5, 5, 4}, StrCat("Invalid command arguments: ", AsciiUpper(keyword), " has a bad value"));
+  return Reply(501, {5, 5, 4},
+               StrCat("Invalid command arguments: ", AsciiUpper(keyword), " has a bad value"));
 }
 
-bool IsPrintableAscii(std::string_view text) { return std::all_of(text.begin(), text.end(), IsAsciiPrintable); }
+bool IsPrintableAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), IsAsciiPrintable);
+}
 
-// --- the lines of EHLO ------------------------------------------------------------------------------------------------
+// --- the lines of EHLO
+// ------------------------------------------------------------------------------------------------
 
-std::string PlainLine(std::string_view keyword, const ServerOptions&) { return std::string(keyword); }
+std::string PlainLine(std::string_view keyword, const ServerOptions&) {
+  return std::string(keyword);
+}
 
 std::string SizeLine(std::string_view keyword, const ServerOptions& options) {
   // RFC 1870 §4: without a number there is no fixed maximum.
@@ -35,16 +41,21 @@ std::string SizeLine(std::string_view keyword, const ServerOptions& options) {
   return StrCat(keyword, " ", options.max_message_bytes);
 }
 
-std::string AuthLine(std::string_view keyword, const ServerOptions&) { return StrCat(keyword, " PLAIN LOGIN"); }
+std::string AuthLine(std::string_view keyword, const ServerOptions&) {
+  return StrCat(keyword, " PLAIN LOGIN");
+}
 
 std::string LimitsLine(std::string_view keyword, const ServerOptions& options) {
   std::string line(keyword);
-  if (options.max_messages > 0) StrAppend(line, " MAILMAX=", options.max_messages);  // RFC 9422 §4.1
-  if (options.max_recipients > 0) StrAppend(line, " RCPTMAX=", options.max_recipients);  // RFC 9422 §4.2
+  if (options.max_messages > 0)
+    StrAppend(line, " MAILMAX=", options.max_messages);  // RFC 9422 §4.1
+  if (options.max_recipients > 0)
+    StrAppend(line, " RCPTMAX=", options.max_recipients);  // RFC 9422 §4.2
   return line;
 }
 
-// --- when they are offered --------------------------------------------------------------------------------------------
+// --- when they are offered
+// --------------------------------------------------------------------------------------------
 
 bool Always(const ServerOptions&, const Offer&) { return true; }
 
@@ -57,18 +68,23 @@ bool BeforeTls(const ServerOptions& options, const Offer& offer) {
 }
 
 bool BeforeAuth(const ServerOptions& options, const Offer& offer) {
-  return options.auth_available && !offer.authenticated && (offer.in_tls || options.auth_without_tls);
+  return options.auth_available && !offer.authenticated &&
+         (offer.in_tls || options.auth_without_tls);
 }
 
-// --- the parameters of MAIL -------------------------------------------------------------------------------------------
+// --- the parameters of MAIL
+// -------------------------------------------------------------------------------------------
 
 Reply SizeParameter(std::string_view keyword, std::string_view value, const ServerOptions& options,
                     mail::ReversePath& path) {
   // RFC 1870 §3: 1*20DIGIT. What does not fit 64 bits is too big for anybody.
-  if (value.empty() || value.size() > 20 || !std::all_of(value.begin(), value.end(), IsAsciiDigit)) return BadValue(keyword);
+  if (value.empty() || value.size() > 20 || !std::all_of(value.begin(), value.end(), IsAsciiDigit))
+    return BadValue(keyword);
   const std::optional<uint64_t> size = ParseUint(value);
   if (!size.has_value() || (options.max_message_bytes > 0 && *size > options.max_message_bytes)) {
-    return Reply(552, {5, 3, 4}, StrCat("Message size exceeds the limit of ", options.max_message_bytes, " octets"));
+    return Reply(
+        552, {5, 3, 4},
+        StrCat("Message size exceeds the limit of ", options.max_message_bytes, " octets"));
   }
   path.declared_size_bytes = *size;
   return {};
@@ -80,7 +96,8 @@ Reply BodyParameter(std::string_view keyword, std::string_view value, const Serv
     path.body = mail::BodyType::k7Bit;
   } else if (EqualsIgnoreCase(value, "8BITMIME")) {
     path.body = mail::BodyType::k8BitMime;
-  } else if (EqualsIgnoreCase(value, "BINARYMIME") && (options.extensions & kExtensionBinaryMime) != 0 &&
+  } else if (EqualsIgnoreCase(value, "BINARYMIME") &&
+             (options.extensions & kExtensionBinaryMime) != 0 &&
              (options.extensions & kExtensionChunking) != 0) {
     path.body = mail::BodyType::kBinaryMime;
   } else {
@@ -89,12 +106,14 @@ Reply BodyParameter(std::string_view keyword, std::string_view value, const Serv
   return {};
 }
 
-Reply SmtpUtf8Parameter(std::string_view, std::string_view, const ServerOptions&, mail::ReversePath& path) {
+Reply SmtpUtf8Parameter(std::string_view, std::string_view, const ServerOptions&,
+                        mail::ReversePath& path) {
   path.smtputf8 = true;
   return {};
 }
 
-Reply RetParameter(std::string_view keyword, std::string_view value, const ServerOptions&, mail::ReversePath& path) {
+Reply RetParameter(std::string_view keyword, std::string_view value, const ServerOptions&,
+                   mail::ReversePath& path) {
   if (EqualsIgnoreCase(value, "FULL")) {
     path.dsn_return = mail::DsnReturn::kFull;
   } else if (EqualsIgnoreCase(value, "HDRS")) {
@@ -105,32 +124,40 @@ Reply RetParameter(std::string_view keyword, std::string_view value, const Serve
   return {};
 }
 
-Reply EnvidParameter(std::string_view keyword, std::string_view value, const ServerOptions&, mail::ReversePath& path) {
+Reply EnvidParameter(std::string_view keyword, std::string_view value, const ServerOptions&,
+                     mail::ReversePath& path) {
   std::optional<std::string> decoded = mail::XtextDecode(value);
-  // RFC 3461 §4.4: what it decodes to is printable US-ASCII; anything else would end in a delivery report as it is.
-  if (value.empty() || value.size() > kMaxEnvidBytes || !decoded.has_value() || !IsPrintableAscii(*decoded)) {
+  // RFC 3461 §4.4: what it decodes to is printable US-ASCII; anything else would end in a delivery
+  // report as it is.
+  if (value.empty() || value.size() > kMaxEnvidBytes || !decoded.has_value() ||
+      !IsPrintableAscii(*decoded)) {
     return BadValue(keyword);
   }
   path.dsn_envelope_id = *std::move(decoded);
   return {};
 }
 
-Reply AuthParameter(std::string_view keyword, std::string_view value, const ServerOptions&, mail::ReversePath& path) {
+Reply AuthParameter(std::string_view keyword, std::string_view value, const ServerOptions&,
+                    mail::ReversePath& path) {
   std::optional<std::string> decoded = mail::XtextDecode(value);
-  if (value.empty() || value.size() > kMaxAuthBytes || !decoded.has_value() || !IsPrintableAscii(*decoded)) {
+  if (value.empty() || value.size() > kMaxAuthBytes || !decoded.has_value() ||
+      !IsPrintableAscii(*decoded)) {
     return BadValue(keyword);
   }
   // RFC 4954 §5: "<>" or an addr-spec.
-  if (*decoded != "<>" && !mail::ParseAddress(*decoded, {.allow_utf8 = false, .allow_no_domain = true}).ok()) {
+  if (*decoded != "<>" &&
+      !mail::ParseAddress(*decoded, {.allow_utf8 = false, .allow_no_domain = true}).ok()) {
     return BadValue(keyword);
   }
   path.auth = *std::move(decoded);
   return {};
 }
 
-// --- the parameters of RCPT -------------------------------------------------------------------------------------------
+// --- the parameters of RCPT
+// -------------------------------------------------------------------------------------------
 
-Reply NotifyParameter(std::string_view keyword, std::string_view value, const ServerOptions&, mail::ForwardPath& path) {
+Reply NotifyParameter(std::string_view keyword, std::string_view value, const ServerOptions&,
+                      mail::ForwardPath& path) {
   uint8_t notify = mail::kNotifyUnset;
   for (const std::string_view word : Split(value, ',')) {
     uint8_t bit = 0;
@@ -147,18 +174,23 @@ Reply NotifyParameter(std::string_view keyword, std::string_view value, const Se
   return {};
 }
 
-Reply OrcptParameter(std::string_view keyword, std::string_view value, const ServerOptions&, mail::ForwardPath& path) {
-  // RFC 3461 §4.2: original-recipient-address = addr-type ";" xtext; RFC 6533 §3 for the type utf-8.
+Reply OrcptParameter(std::string_view keyword, std::string_view value, const ServerOptions&,
+                     mail::ForwardPath& path) {
+  // RFC 3461 §4.2: original-recipient-address = addr-type ";" xtext; RFC 6533 §3 for the type
+  // utf-8.
   const size_t semicolon = value.find(';');
-  if (value.size() > kMaxOrcptBytes || semicolon == std::string_view::npos || semicolon == 0) return BadValue(keyword);
+  if (value.size() > kMaxOrcptBytes || semicolon == std::string_view::npos || semicolon == 0)
+    return BadValue(keyword);
   const std::string_view type = value.substr(0, semicolon);
   const std::string_view address = value.substr(semicolon + 1);
-  if (!std::all_of(type.begin(), type.end(), [](char c) { return IsAsciiAlnum(c) || c == '-'; })) return BadValue(keyword);
+  if (!std::all_of(type.begin(), type.end(), [](char c) { return IsAsciiAlnum(c) || c == '-'; }))
+    return BadValue(keyword);
   std::optional<std::string> decoded;
   if (EqualsIgnoreCase(type, "utf-8")) {
     decoded = mail::Utf8AddressDecode(address);
-    if (decoded.has_value() && !std::all_of(decoded->begin(), decoded->end(),
-                                            [](char c) { return IsAsciiPrintable(c) || !IsAscii(c); })) {
+    if (decoded.has_value() && !std::all_of(decoded->begin(), decoded->end(), [](char c) {
+          return IsAsciiPrintable(c) || !IsAscii(c);
+        })) {
       return BadValue(keyword);
     }
   } else {
@@ -170,7 +202,8 @@ Reply OrcptParameter(std::string_view keyword, std::string_view value, const Ser
   return {};
 }
 
-// --- the rows ---------------------------------------------------------------------------------------------------------
+// --- the rows
+// ---------------------------------------------------------------------------------------------------------
 
 struct ExtensionRow {
   Extension bit;
@@ -217,7 +250,8 @@ constexpr ParameterRow<mail::ForwardPath> kRcptParameters[] = {
     {"ORCPT", kExtensionDsn, true, OrcptParameter},
 };
 
-// RFC 5321 §4.1.1.11: esmtp-keyword ["=" esmtp-value]; the value has no "=", blank or control, and may be UTF-8 (RFC 6531 §3.3).
+// RFC 5321 §4.1.1.11: esmtp-keyword ["=" esmtp-value]; the value has no "=", blank or control, and
+// may be UTF-8 (RFC 6531 §3.3).
 bool IsEsmtpValue(std::string_view value) {
   for (const char c : value) {
     if (IsAscii(c) && (!IsAsciiPrintable(c) || c == ' ')) return false;
@@ -227,12 +261,13 @@ bool IsEsmtpValue(std::string_view value) {
 
 bool IsEsmtpKeyword(std::string_view keyword) {
   if (keyword.empty() || !IsAsciiAlnum(keyword[0])) return false;
-  return std::all_of(keyword.begin(), keyword.end(), [](char c) { return IsAsciiAlnum(c) || c == '-'; });
+  return std::all_of(keyword.begin(), keyword.end(),
+                     [](char c) { return IsAsciiAlnum(c) || c == '-'; });
 }
 
 template <typename Path, size_t kRows>
-Reply ParseParameters(const ParameterRow<Path> (&rows)[kRows], std::string_view text, uint32_t offered,
-                      const ServerOptions& options, Path& path) {
+Reply ParseParameters(const ParameterRow<Path> (&rows)[kRows], std::string_view text,
+                      uint32_t offered, const ServerOptions& options, Path& path) {
   static_assert(kRows <= 32);
   uint32_t seen = 0;
   size_t count = 0;
@@ -240,7 +275,9 @@ Reply ParseParameters(const ParameterRow<Path> (&rows)[kRows], std::string_view 
     const size_t start = text.find_first_not_of(' ');
     if (start == std::string_view::npos) return {};
     // A parameter is parted from the path and from the next one by a blank.
-    if (start == 0) return Reply(501, {5, 5, 4}, "Invalid command arguments: a blank is missing before the parameters");
+    if (start == 0)
+      return Reply(501, {5, 5, 4},
+                   "Invalid command arguments: a blank is missing before the parameters");
     const size_t end = std::min(text.find(' ', start), text.size());
     const std::string_view parameter = text.substr(start, end - start);
     text.remove_prefix(end);
@@ -251,8 +288,9 @@ Reply ParseParameters(const ParameterRow<Path> (&rows)[kRows], std::string_view 
     if (++count > kMaxParameters || !IsEsmtpKeyword(keyword) || !IsEsmtpValue(value)) {
       return Reply(501, {5, 5, 4}, "Invalid command arguments: malformed parameter");
     }
-    const auto* const row =
-        std::find_if(std::begin(rows), std::end(rows), [&](const auto& r) { return EqualsIgnoreCase(r.keyword, keyword); });
+    const auto* const row = std::find_if(std::begin(rows), std::end(rows), [&](const auto& r) {
+      return EqualsIgnoreCase(r.keyword, keyword);
+    });
     if (row == std::end(rows) || (offered & row->extension) == 0) {
       return Reply(555, {5, 5, 4}, StrCat("Unsupported option: ", Escape(keyword, 64)));
     }
@@ -273,7 +311,8 @@ uint32_t OfferedExtensions(const ServerOptions& options, const Offer& offer) {
   return offered;
 }
 
-void AppendEhloLines(const ServerOptions& options, uint32_t offered, std::vector<std::string>& lines) {
+void AppendEhloLines(const ServerOptions& options, uint32_t offered,
+                     std::vector<std::string>& lines) {
   for (const ExtensionRow& row : kExtensions) {
     if ((offered & row.bit) != 0) lines.push_back(row.line(row.keyword, options));
   }

@@ -17,7 +17,8 @@ std::string_view TrimBlanks(std::string_view text) {
   return text;
 }
 
-// SkipKeyword drops "FROM:" or "TO:" and blanks behind it, which RFC 5321 §3.3 forbids and many senders write.
+// SkipKeyword drops "FROM:" or "TO:" and blanks behind it, which RFC 5321 §3.3 forbids and many
+// senders write.
 bool SkipKeyword(std::string_view keyword, std::string_view& text) {
   if (!StartsWithIgnoreCase(text, keyword)) return false;
   text.remove_prefix(keyword.size());
@@ -25,9 +26,10 @@ bool SkipKeyword(std::string_view keyword, std::string_view& text) {
   return true;
 }
 
-// TakePath reads a path in brackets, or an address without them (RFC 5321 §4.1.2 wants them; old senders leave them out).
-StatusOr<mail::Address> TakePath(std::string_view text, bool allow_null, const mail::AddressOptions& options,
-                                 std::string_view* rest) {
+// TakePath reads a path in brackets, or an address without them (RFC 5321 §4.1.2 wants them; old
+// senders leave them out).
+StatusOr<mail::Address> TakePath(std::string_view text, bool allow_null,
+                                 const mail::AddressOptions& options, std::string_view* rest) {
   if (!text.empty() && text.front() == '<') return mail::ParsePath(text, allow_null, options, rest);
   const size_t end = std::min(text.find(' '), text.size());
   *rest = text.substr(end);
@@ -49,7 +51,8 @@ CommandLine ParseCommandLine(std::string_view line) {
 }
 
 std::optional<std::string_view> HelloName(std::string_view arguments) {
-  // RFC 5321 §4.1.1.1: one argument; HELO with more words behind it is an old habit: the first word counts.
+  // RFC 5321 §4.1.1.1: one argument; HELO with more words behind it is an old habit: the first word
+  // counts.
   const std::string_view name = arguments.substr(0, arguments.find(' '));
   if (name.empty() || name.size() > mail::kMaxDomainBytes) return std::nullopt;
   for (const char c : name) {
@@ -61,36 +64,48 @@ std::optional<std::string_view> HelloName(std::string_view arguments) {
   return name;
 }
 
-Reply ParseMail(std::string_view arguments, uint32_t offered, const ServerOptions& options, mail::ReversePath& path) {
-  if (!SkipKeyword("FROM:", arguments)) return Reply(501, {5, 5, 4}, "Invalid command arguments: MAIL FROM:<address> is wanted");
-  const mail::AddressOptions address_options{.allow_utf8 = (offered & kExtensionSmtpUtf8) != 0, .allow_no_domain = false};
+Reply ParseMail(std::string_view arguments, uint32_t offered, const ServerOptions& options,
+                mail::ReversePath& path) {
+  if (!SkipKeyword("FROM:", arguments))
+    return Reply(501, {5, 5, 4}, "Invalid command arguments: MAIL FROM:<address> is wanted");
+  const mail::AddressOptions address_options{.allow_utf8 = (offered & kExtensionSmtpUtf8) != 0,
+                                             .allow_no_domain = false};
   std::string_view rest;
-  StatusOr<mail::Address> address = TakePath(arguments, /*allow_null=*/true, address_options, &rest);
+  StatusOr<mail::Address> address =
+      TakePath(arguments, /*allow_null=*/true, address_options, &rest);
   if (!address.ok()) return Reply(553, {5, 1, 0}, "Sender address syntax error");
   path.address = *std::move(address);
-  if (Reply reply = ParseMailParameters(rest, offered, options, path); reply.code != 0) return reply;
+  if (Reply reply = ParseMailParameters(rest, offered, options, path); reply.code != 0)
+    return reply;
   // RFC 6531 §3.5: an address outside ASCII wants the parameter.
-  if (!path.smtputf8 && path.address.IsInternational()) return Reply(553, {5, 6, 7}, "Sender address needs SMTPUTF8");
+  if (!path.smtputf8 && path.address.IsInternational())
+    return Reply(553, {5, 6, 7}, "Sender address needs SMTPUTF8");
   return {};
 }
 
-Reply ParseRcpt(std::string_view arguments, uint32_t offered, const ServerOptions& options, bool smtputf8,
-                mail::ForwardPath& path) {
-  if (!SkipKeyword("TO:", arguments)) return Reply(501, {5, 5, 4}, "Invalid command arguments: RCPT TO:<address> is wanted");
-  const mail::AddressOptions address_options{.allow_utf8 = (offered & kExtensionSmtpUtf8) != 0, .allow_no_domain = true};
+Reply ParseRcpt(std::string_view arguments, uint32_t offered, const ServerOptions& options,
+                bool smtputf8, mail::ForwardPath& path) {
+  if (!SkipKeyword("TO:", arguments))
+    return Reply(501, {5, 5, 4}, "Invalid command arguments: RCPT TO:<address> is wanted");
+  const mail::AddressOptions address_options{.allow_utf8 = (offered & kExtensionSmtpUtf8) != 0,
+                                             .allow_no_domain = true};
   std::string_view rest;
-  StatusOr<mail::Address> address = TakePath(arguments, /*allow_null=*/false, address_options, &rest);
+  StatusOr<mail::Address> address =
+      TakePath(arguments, /*allow_null=*/false, address_options, &rest);
   if (!address.ok()) return Reply(501, {5, 1, 3}, "Recipient address syntax error");
   path.address = *std::move(address);
   if (path.address.domain.empty()) {
     // RFC 5321 §4.1.1.3: "postmaster" alone is always a recipient.
-    if (options.qualify_domain.empty() && !EqualsIgnoreCase(path.address.local_part, "postmaster")) {
+    if (options.qualify_domain.empty() &&
+        !EqualsIgnoreCase(path.address.local_part, "postmaster")) {
       return Reply(501, {5, 1, 3}, "Recipient address syntax error");
     }
     path.address.domain = options.qualify_domain;
   }
-  if (Reply reply = ParseRcptParameters(rest, offered, options, path); reply.code != 0) return reply;
-  if (!smtputf8 && path.address.IsInternational()) return Reply(553, {5, 6, 7}, "Recipient address needs SMTPUTF8");
+  if (Reply reply = ParseRcptParameters(rest, offered, options, path); reply.code != 0)
+    return reply;
+  if (!smtputf8 && path.address.IsInternational())
+    return Reply(553, {5, 6, 7}, "Recipient address needs SMTPUTF8");
   return {};
 }
 

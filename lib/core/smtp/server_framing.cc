@@ -78,7 +78,8 @@ LineScanner::Result LineScanner::Next(std::string_view input, size_t limit_bytes
     return {Found::kTooLong, {}, consumed};
   }
   const bool has_cr = end > 0 && input[end - 1] == '\r';
-  return {has_cr ? Found::kLine : Found::kBareLf, input.substr(0, has_cr ? end - 1 : end), consumed};
+  return {has_cr ? Found::kLine : Found::kBareLf, input.substr(0, has_cr ? end - 1 : end),
+          consumed};
 }
 
 void TextFramer::EndLine(uint64_t bytes) {
@@ -102,8 +103,9 @@ TextFramer::Result TextFramer::Next(char* data, size_t size) {
         result.ended = true;
         break;
       }
-      // RFC 5321 §4.5.2: the first dot of a line with anything behind it is dropped. at_line_start_ stays as it is only until
-      // the next octet is looked at, which may be another dot: that one is text.
+      // RFC 5321 §4.5.2: the first dot of a line with anything behind it is dropped. at_line_start_
+      // stays as it is only until the next octet is looked at, which may be another dot: that one
+      // is text.
       ++read;
       at_line_start_ = false;
       continue;
@@ -174,10 +176,11 @@ void TextChecker::Finish() {
 
 std::string_view LooksForeign(std::string_view start) {
   if (start.empty()) return {};
-  // RFC 8446 §5.1: a TLS record of type handshake (22), version 3.x. The first octet is not enough to be sure, but no SMTP
-  // command starts with it.
+  // RFC 8446 §5.1: a TLS record of type handshake (22), version 3.x. The first octet is not enough
+  // to be sure, but no SMTP command starts with it.
   if (start[0] == '\x16') return "TLS";
-  // An SSLv2-shaped ClientHello has its high bit set, as has all 8-bit text; no command starts with either.
+  // An SSLv2-shaped ClientHello has its high bit set, as has all 8-bit text; no command starts with
+  // either.
   if (!IsAscii(start[0])) return "binary data";
   for (const char c : start.substr(0, 4)) {
     if (c == '\r' || c == '\n') break;

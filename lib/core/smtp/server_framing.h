@@ -1,5 +1,5 @@
-// Where things end on the wire: a command line, a text sent by DATA, a chunk sent by BDAT. Nothing here knows what a command
-// means.
+// Where things end on the wire: a command line, a text sent by DATA, a chunk sent by BDAT. Nothing
+// here knows what a command means.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace postern::smtp {
 
-// InputBuffer keeps what the peer has said and nobody has read yet. Its memory grows on demand up to the bound, stays while a
-// message flows through it, and is given back by Release.
+// InputBuffer keeps what the peer has said and nobody has read yet. Its memory grows on demand up
+// to the bound, stays while a message flows through it, and is given back by Release.
 class InputBuffer {
  public:
   // Append takes as much of `octets` as `limit_bytes` allows and returns how much that was.
@@ -40,12 +40,13 @@ class LineScanner {
   enum class Found : uint8_t { kNothing, kLine, kBareLf, kTooLong };
   struct Result {
     Found found = Found::kNothing;
-    std::string_view line;    // without its end; kLine and kBareLf
-    size_t consumed = 0;      // octets with the end; for kTooLong all that may be dropped now
+    std::string_view line;  // without its end; kLine and kBareLf
+    size_t consumed = 0;    // octets with the end; for kTooLong all that may be dropped now
   };
 
-  // Next looks for the end of the line that `input` starts with. `limit_bytes` counts CRLF. kTooLong is told once, when the
-  // end of the overlong line has come; until then kNothing comes with `consumed` > 0: octets that are of no use any more.
+  // Next looks for the end of the line that `input` starts with. `limit_bytes` counts CRLF.
+  // kTooLong is told once, when the end of the overlong line has come; until then kNothing comes
+  // with `consumed` > 0: octets that are of no use any more.
   Result Next(std::string_view input, size_t limit_bytes);
   // overlong_bytes is how much of an overlong line was dropped so far.
   size_t overlong_bytes() const { return dropped_; }
@@ -56,19 +57,20 @@ class LineScanner {
   size_t dropped_ = 0;
 };
 
-// TextFramer takes the dots out of a text sent by DATA (RFC 5321 §4.5.2) and finds its end: a line of one dot, where a line
-// starts behind CRLF (or at the very start) and ends in CRLF, and nothing else (§4.1.1.4). A bare CR, a bare LF and a NUL are
-// content, and remembered: stopping early would leave the two sides out of step.
+// TextFramer takes the dots out of a text sent by DATA (RFC 5321 §4.5.2) and finds its end: a line
+// of one dot, where a line starts behind CRLF (or at the very start) and ends in CRLF, and nothing
+// else (§4.1.1.4). A bare CR, a bare LF and a NUL are content, and remembered: stopping early would
+// leave the two sides out of step.
 class TextFramer {
  public:
   struct Result {
-    size_t consumed = 0;      // octets of the input that are done with
-    size_t text_bytes = 0;    // the text stands in data[0 .. text_bytes)
-    bool ended = false;       // the final dot was met: what follows `consumed` is the next command
+    size_t consumed = 0;    // octets of the input that are done with
+    size_t text_bytes = 0;  // the text stands in data[0 .. text_bytes)
+    bool ended = false;     // the final dot was met: what follows `consumed` is the next command
   };
 
-  // Next works on data[0 .. size), moving text over the stuffed dots in place. It may leave the last two octets for the next
-  // time ("\r", ".", ".\r").
+  // Next works on data[0 .. size), moving text over the stuffed dots in place. It may leave the
+  // last two octets for the next time ("\r", ".", ".\r").
   Result Next(char* data, size_t size);
 
   uint8_t defects() const { return defects_; }
@@ -83,7 +85,8 @@ class TextFramer {
   uint64_t longest_line_ = 0;
 };
 
-// TextChecker looks for the same defects in octets that need no unstuffing (BDAT with BODY other than BINARYMIME).
+// TextChecker looks for the same defects in octets that need no unstuffing (BDAT with BODY other
+// than BINARYMIME).
 class TextChecker {
  public:
   void Scan(std::string_view octets);
@@ -101,8 +104,9 @@ class TextChecker {
   uint64_t longest_line_ = 0;
 };
 
-// LooksForeign tells whether `start`, the first octets a client sent, cannot be SMTP: TLS, or binary data. It answers from the
-// first octets alone, because no line end may ever come; "" when there is nothing to object to, else what it looks like.
+// LooksForeign tells whether `start`, the first octets a client sent, cannot be SMTP: TLS, or
+// binary data. It answers from the first octets alone, because no line end may ever come; "" when
+// there is nothing to object to, else what it looks like.
 std::string_view LooksForeign(std::string_view start);
 
 }  // namespace postern::smtp

@@ -1,4 +1,5 @@
-// The commands about the session itself: greeting, EHLO, STARTTLS, AUTH, and what is not SMTP at all.
+// The commands about the session itself: greeting, EHLO, STARTTLS, AUTH, and what is not SMTP at
+// all.
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -20,7 +21,8 @@ void ServerSession::Impl::DecideConnected(const Decision& decision) {
     return;
   }
   state_ = State::kRefused;
-  Send(decision.reply.code != 0 ? decision.reply : mail::Reply(554, {5, 7, 1}, "No service for you here"));
+  Send(decision.reply.code != 0 ? decision.reply
+                                : mail::Reply(554, {5, 7, 1}, "No service for you here"));
 }
 
 ServerEvent ServerSession::Impl::OnHello(std::string_view arguments, bool extended) {
@@ -29,7 +31,8 @@ ServerEvent ServerSession::Impl::OnHello(std::string_view arguments, bool extend
   const std::optional<std::string_view> name = HelloName(arguments);
   if (!name.has_value()) {
     SendError(501, {5, 5, 4},
-              arguments.empty() ? StrCat("Invalid command arguments: ", extended ? "EHLO" : "HELO", " requires domain name")
+              arguments.empty() ? StrCat("Invalid command arguments: ", extended ? "EHLO" : "HELO",
+                                         " requires domain name")
                                 : "Invalid command arguments: invalid domain name");
     return Stepped();
   }
@@ -52,9 +55,9 @@ void ServerSession::Impl::DecideHello(const Decision& decision) {
   state_ = State::kReady;
   extended_ = hello_extended_;
   helo_name_ = name;
-  const std::string greeting = decision.reply.code != 0
-                                   ? decision.reply.Text()
-                                   : StrCat("Hello ", name, " ", peer_text_, ", pleased to meet you");
+  const std::string greeting =
+      decision.reply.code != 0 ? decision.reply.Text()
+                               : StrCat("Hello ", name, " ", peer_text_, ", pleased to meet you");
   SendEhlo(greeting);
 }
 
@@ -79,8 +82,8 @@ ServerEvent ServerSession::Impl::OnStartTls(std::string_view arguments) {
     return Stepped();
   }
   Send(220, {2, 0, 0}, "Ready to start TLS");
-  // The line itself is still in the buffer; what stands behind it was said in the clear, by whoever sits in between, and is
-  // dropped unread (RFC 3207 §6; the command injection of CVE-2011-0411).
+  // The line itself is still in the buffer; what stands behind it was said in the clear, by whoever
+  // sits in between, and is dropped unread (RFC 3207 §6; the command injection of CVE-2011-0411).
   if (const size_t line = input_.View().find('\n') + 1; line < input_.size()) {
     TellError(0, StrCat(input_.size() - line, " octets in the clear behind STARTTLS were dropped"));
   }
@@ -118,7 +121,8 @@ ServerEvent ServerSession::Impl::OnAuth(std::string_view arguments) {
   }
   const std::optional<AuthArguments> parsed = ParseAuth(arguments);
   if (!parsed.has_value()) {
-    SendError(501, {5, 5, 4}, "Invalid command arguments: AUTH wants a mechanism and at most one response");
+    SendError(501, {5, 5, 4},
+              "Invalid command arguments: AUTH wants a mechanism and at most one response");
     return Stepped();
   }
   const std::optional<sasl::Mechanism> mechanism = sasl::FindMechanism(parsed->mechanism);
@@ -130,7 +134,9 @@ ServerEvent ServerSession::Impl::OnAuth(std::string_view arguments) {
   return OnAuthProgress(auth_->Begin(parsed->initial_response));
 }
 
-ServerEvent ServerSession::Impl::OnAuthLine(std::string_view line) { return OnAuthProgress(auth_->Respond(line)); }
+ServerEvent ServerSession::Impl::OnAuthLine(std::string_view line) {
+  return OnAuthProgress(auth_->Respond(line));
+}
 
 ServerEvent ServerSession::Impl::OnAuthProgress(sasl::ServerExchange::Progress progress) {
   switch (progress) {
@@ -162,10 +168,13 @@ void ServerSession::Impl::DecideAuthenticate(const Decision& decision) {
   if (decision.kind == Decision::Kind::kAccept) {
     authenticated_ = true;
     auth_failures_ = 0;
-    Send(decision.reply.code != 0 ? decision.reply : mail::Reply(235, {2, 7, 0}, "Authentication succeeded"));
+    Send(decision.reply.code != 0 ? decision.reply
+                                  : mail::Reply(235, {2, 7, 0}, "Authentication succeeded"));
     return;
   }
-  const mail::Reply reply = decision.reply.code != 0 ? decision.reply : mail::Reply(535, {5, 7, 8}, "Authentication failed");
+  const mail::Reply reply = decision.reply.code != 0
+                                ? decision.reply
+                                : mail::Reply(535, {5, 7, 8}, "Authentication failed");
   Send(reply);
   // RFC 4954 §6: 454 says that the server could not tell; that is not the client's failure.
   if (reply.code == 454 || decision.kind == Decision::Kind::kDisconnect) return;

@@ -9,7 +9,8 @@
 
 namespace postern::smtp {
 
-ServerSession::Impl::Impl(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls, Instant now)
+ServerSession::Impl::Impl(std::shared_ptr<const ServerOptions> options, std::string peer_text,
+                          bool tls, Instant now)
     : options_(std::move(options)),
       peer_text_(std::move(peer_text)),
       in_tls_(tls),
@@ -17,9 +18,11 @@ ServerSession::Impl::Impl(std::shared_ptr<const ServerOptions> options, std::str
 
 size_t ServerSession::Impl::Feed(std::string_view octets) {
   ConsumeInput(0);
-  // RFC 3207 §4: what came in the clear behind STARTTLS is not obeyed in TLS. Behind the end nothing is obeyed at all.
+  // RFC 3207 §4: what came in the clear behind STARTTLS is not obeyed in TLS. Behind the end
+  // nothing is obeyed at all.
   if (mode_ == Mode::kTls || mode_ == Mode::kClosed) return octets.size();
-  const size_t line_limit = std::max(options_->max_command_line_bytes, options_->max_auth_line_bytes);
+  const size_t line_limit =
+      std::max(options_->max_command_line_bytes, options_->max_auth_line_bytes);
   return input_.Append(octets, std::max(options_->input_buffer_bytes, line_limit));
 }
 
@@ -71,7 +74,8 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
       return event;
     }
     if (mode_ == Mode::kClosed) {
-      if (!PendingOutput().empty() && output_deadline_.IsNever()) output_deadline_ = now + options_->write_timeout;
+      if (!PendingOutput().empty() && output_deadline_.IsNever())
+        output_deadline_ = now + options_->write_timeout;
       ServerEvent event = Event(Kind::kClosed);
       event.close_reason = close_reason_;
       return event;
@@ -81,7 +85,8 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
       return Ask(Kind::kConnected);
     }
     if (mode_ == Mode::kTls) return Event(Kind::kAwaitingTls);
-    if (!PendingOutput().empty() && (must_flush_ || PendingOutput().size() >= options_->output_buffer_bytes)) {
+    if (!PendingOutput().empty() &&
+        (must_flush_ || PendingOutput().size() >= options_->output_buffer_bytes)) {
       if (output_asked_ && input_ended_) {
         // It could not be written, and nothing will be read: the connection is gone.
         std::string().swap(output_);
@@ -93,7 +98,8 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
       if (output_deadline_.IsNever()) output_deadline_ = now + options_->write_timeout;
       return Event(Kind::kNeedOutput);
     }
-    if (shutdown_ && transaction_ == nullptr && mode_ == Mode::kCommand && state_ != State::kConnecting) {
+    if (shutdown_ && transaction_ == nullptr && mode_ == Mode::kCommand &&
+        state_ != State::kConnecting) {
       Send(421, {4, 3, 2}, "Service shutting down");
       Close(CloseReason::kShutdown);
       continue;
@@ -112,7 +118,8 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
       }
       wait_deadline_ = now + patience;
     }
-    // Between messages an idle session keeps nothing; while a text flows the buffer stays, so that no piece allocates.
+    // Between messages an idle session keeps nothing; while a text flows the buffer stays, so that
+    // no piece allocates.
     if (mode_ == Mode::kCommand) {
       input_.Release();
       if (error_text_.capacity() > 64) std::string().swap(error_text_);
@@ -124,17 +131,12 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
 ServerEvent ServerSession::Impl::Advance(Instant now) {
   switch (mode_) {
     case Mode::kCommand:
-    case Mode::kAuth:
-      return TakeCommandLine(now);
-    case Mode::kText:
-      return TakeText();
-    case Mode::kChunk:
-      return TakeChunk();
-    case Mode::kSwallow:
-      return TakeSwallowed();
+    case Mode::kAuth: return TakeCommandLine(now);
+    case Mode::kText: return TakeText();
+    case Mode::kChunk: return TakeChunk();
+    case Mode::kSwallow: return TakeSwallowed();
     case Mode::kTls:
-    case Mode::kClosed:
-      break;
+    case Mode::kClosed: break;
   }
   return Event(Kind::kNeedInput);
 }
@@ -143,14 +145,16 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
   if (input_.empty()) return Event(Kind::kNeedInput);
   // Only the start of the first line: of an overlong one the middle may stand here.
   if (first_line_ && !in_tls_ && scanner_.overlong_bytes() == 0) {
-    if (const std::string_view what = LooksForeign(input_.View()); !what.empty()) return OnForeign(what);
+    if (const std::string_view what = LooksForeign(input_.View()); !what.empty())
+      return OnForeign(what);
   }
   const bool secret = mode_ == Mode::kAuth;
   const size_t limit = secret ? options_->max_auth_line_bytes : options_->max_command_line_bytes;
   const LineScanner::Result scan = scanner_.Next(input_.View(), limit);
   if (scan.found == LineScanner::Found::kNothing) {
     // A line that goes on and on is read over, up to a point.
-    if (scan.consumed > 0) secret ? input_.ConsumeAndWipe(scan.consumed) : ConsumeInput(scan.consumed);
+    if (scan.consumed > 0)
+      secret ? input_.ConsumeAndWipe(scan.consumed) : ConsumeInput(scan.consumed);
     if (scanner_.overlong_bytes() > options_->max_overlong_line_bytes) {
       SendError(421, {4, 7, 0}, "A line without end");
       Close(CloseReason::kProtocol);
@@ -166,7 +170,8 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
       auth_.reset();
       mode_ = Mode::kCommand;
     }
-    SendError(500, {5, 5, 6}, "Line too long");  // RFC 4954 §4.1 for SASL lines; RFC 5321 §4.5.3.1.10
+    SendError(500, {5, 5, 6},
+              "Line too long");  // RFC 4954 §4.1 for SASL lines; RFC 5321 §4.5.3.1.10
   } else if (scan.found == LineScanner::Found::kBareLf && !options_->accept_bare_lf_in_commands) {
     if (secret) {
       auth_.reset();
@@ -177,7 +182,8 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     event = OnAuthLine(scan.line);
   } else {
     const CommandLine line = ParseCommandLine(scan.line);
-    // AUTH with an initial response has a password in it too; and what is kept of a line by an event is a copy.
+    // AUTH with an initial response has a password in it too; and what is kept of a line by an
+    // event is a copy.
     event = RunCommand(line, now);
     if (line.command == Command::kAuth) {
       input_.ConsumeAndWipe(scan.consumed);
@@ -198,10 +204,8 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
 ServerEvent ServerSession::Impl::RunCommand(const CommandLine& line, Instant now) {
   const Outcome outcome = Transition(line.command, state_);
   switch (outcome) {
-    case Outcome::kRun:
-      break;
-    case Outcome::kSwallow:
-      return OnBdat(line.arguments, outcome);
+    case Outcome::kRun: break;
+    case Outcome::kSwallow: return OnBdat(line.arguments, outcome);
     case Outcome::kRefused:
       SendError(503, {5, 5, 1}, "Invalid command: This session was refused; only QUIT is left");
       return Stepped();
@@ -225,22 +229,14 @@ ServerEvent ServerSession::Impl::RunCommand(const CommandLine& line, Instant now
       return Stepped();
   }
   switch (line.command) {
-    case Command::kHelo:
-      return OnHello(line.arguments, /*extended=*/false);
-    case Command::kEhlo:
-      return OnHello(line.arguments, /*extended=*/true);
-    case Command::kStartTls:
-      return OnStartTls(line.arguments);
-    case Command::kAuth:
-      return OnAuth(line.arguments);
-    case Command::kMail:
-      return OnMail(line.arguments, now);
-    case Command::kRcpt:
-      return OnRcpt(line.arguments);
-    case Command::kData:
-      return OnData(line.arguments);
-    case Command::kBdat:
-      return OnBdat(line.arguments, outcome);
+    case Command::kHelo: return OnHello(line.arguments, /*extended=*/false);
+    case Command::kEhlo: return OnHello(line.arguments, /*extended=*/true);
+    case Command::kStartTls: return OnStartTls(line.arguments);
+    case Command::kAuth: return OnAuth(line.arguments);
+    case Command::kMail: return OnMail(line.arguments, now);
+    case Command::kRcpt: return OnRcpt(line.arguments);
+    case Command::kData: return OnData(line.arguments);
+    case Command::kBdat: return OnBdat(line.arguments, outcome);
     case Command::kRset:
       if (!line.arguments.empty()) {
         SendError(501, {5, 5, 4}, "Invalid command arguments: RSET has none");
@@ -278,10 +274,8 @@ ServerEvent ServerSession::Impl::RunCommand(const CommandLine& line, Instant now
     case Command::kUnimplemented:
       SendError(502, {5, 5, 1}, "Invalid command: Command not implemented");
       return Stepped();
-    case Command::kForeign:
-      return OnForeign("HTTP");
-    case Command::kUnknown:
-      break;
+    case Command::kForeign: return OnForeign("HTTP");
+    case Command::kUnknown: break;
   }
   if (line.verb.empty()) {
     SendError(500, {5, 5, 2}, "Invalid command: Syntax error");
@@ -329,13 +323,15 @@ void ServerSession::Impl::TellError(int code, std::string_view text) {
 }
 
 void ServerSession::Impl::CountError() {
-  if (++errors_ < options_->max_errors || options_->max_errors == 0 || mode_ == Mode::kClosed) return;
+  if (++errors_ < options_->max_errors || options_->max_errors == 0 || mode_ == Mode::kClosed)
+    return;
   Send(421, {4, 7, 0}, "Too many errors");
   Close(CloseReason::kTooManyErrors);
 }
 
 void ServerSession::Impl::CountIdleCommand() {
-  if (++idle_commands_ > options_->max_idle_commands && options_->max_idle_commands > 0) CountError();
+  if (++idle_commands_ > options_->max_idle_commands && options_->max_idle_commands > 0)
+    CountError();
 }
 
 void ServerSession::Impl::Close(CloseReason reason) {
@@ -390,38 +386,26 @@ void ServerSession::Impl::Decide(Decision decision) {
   ConsumeInput(0);
   asking_ = false;
   // RFC 5321 §3.8: after 421 the channel is closed.
-  if (decision.kind == Decision::Kind::kRefuse && decision.reply.code == 421) decision.kind = Decision::Kind::kDisconnect;
+  if (decision.kind == Decision::Kind::kRefuse && decision.reply.code == 421)
+    decision.kind = Decision::Kind::kDisconnect;
   switch (asked_) {
-    case Kind::kConnected:
-      DecideConnected(decision);
-      break;
-    case Kind::kHello:
-      DecideHello(decision);
-      break;
-    case Kind::kAuthenticate:
-      DecideAuthenticate(decision);
-      break;
-    case Kind::kMailFrom:
-      DecideMail(decision);
-      break;
-    case Kind::kRcptTo:
-      DecideRcpt(decision);
-      break;
-    case Kind::kDataBegin:
-      DecideData(decision);
-      break;
-    case Kind::kMessageEnd:
-      DecideMessageEnd(decision);
-      break;
-    default:
-      POSTERN_CHECK(false);
+    case Kind::kConnected: DecideConnected(decision); break;
+    case Kind::kHello: DecideHello(decision); break;
+    case Kind::kAuthenticate: DecideAuthenticate(decision); break;
+    case Kind::kMailFrom: DecideMail(decision); break;
+    case Kind::kRcptTo: DecideRcpt(decision); break;
+    case Kind::kDataBegin: DecideData(decision); break;
+    case Kind::kMessageEnd: DecideMessageEnd(decision); break;
+    default: POSTERN_CHECK(false);
   }
   if (decision.kind == Decision::Kind::kDisconnect) Close(CloseReason::kRefused);
 }
 
-// --- the public face ----------------------------------------------------------------------------------------------------
+// --- the public face
+// ----------------------------------------------------------------------------------------------------
 
-ServerSession::ServerSession(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls, Instant now)
+ServerSession::ServerSession(std::shared_ptr<const ServerOptions> options, std::string peer_text,
+                             bool tls, Instant now)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(peer_text), tls, now)) {}
 ServerSession::~ServerSession() = default;
 

@@ -1,6 +1,7 @@
-// ServerSession is the server's side of one SMTP connection (RFC 5321), without the connection: octets go in by Feed, events
-// come out by NextEvent, the driver answers those that ask by Decide, and what is to be sent stands in PendingOutput. It does
-// no I/O, knows no clock and starts no thread; `now` is an argument and must not run backwards.
+// ServerSession is the server's side of one SMTP connection (RFC 5321), without the connection:
+// octets go in by Feed, events come out by NextEvent, the driver answers those that ask by Decide,
+// and what is to be sent stands in PendingOutput. It does no I/O, knows no clock and starts no
+// thread; `now` is an argument and must not run backwards.
 //
 // The loop of a driver:
 //
@@ -8,19 +9,23 @@
 //     const ServerEvent event = session.NextEvent(now);
 //     switch (event.kind) {
 //       case kNeedOutput:  write PendingOutput, Wrote(n); break;
-//       case kNeedInput:   write PendingOutput, Wrote(n); then read until NextDeadline, Feed (FeedEnd when the peer closed,
+//       case kNeedInput:   write PendingOutput, Wrote(n); then read until NextDeadline, Feed
+//       (FeedEnd when the peer closed,
 //                          OnDeadline when the time came first); break;
-//       case kStartTls:    write PendingOutput; do the handshake; TlsEstablished(), or drop the connection; break;
-//       case kClosed:      write PendingOutput; close; return;
-//       ...                the events below; those marked (decide) want Decide before anything else happens
+//       case kStartTls:    write PendingOutput; do the handshake; TlsEstablished(), or drop the
+//       connection; break; case kClosed:      write PendingOutput; close; return;
+//       ...                the events below; those marked (decide) want Decide before anything else
+//       happens
 //     }
 //   }
 //
-// Replies to pipelined commands gather in PendingOutput; the session stops only where a decision is wanted, where output must
-// go out before it goes on (kNeedOutput: the bound is reached, or the reply to a whole message stands there), or for input.
+// Replies to pipelined commands gather in PendingOutput; the session stops only where a decision is
+// wanted, where output must go out before it goes on (kNeedOutput: the bound is reached, or the
+// reply to a whole message stands there), or for input.
 //
-// A transaction begins with an accepted MailFrom and ends with exactly one of: the decision of a MessageEnd, or a
-// TransactionReset. Whatever was refused at the end of data, nothing of the transaction is carried over.
+// A transaction begins with an accepted MailFrom and ends with exactly one of: the decision of a
+// MessageEnd, or a TransactionReset. Whatever was refused at the end of data, nothing of the
+// transaction is carried over.
 //
 // Views in an event live until the next call of a function that is not const. One thread at a time.
 #pragma once
@@ -42,27 +47,28 @@ namespace postern::smtp {
 
 // CloseReason says why a session is over.
 enum class CloseReason : uint8_t {
-  kQuit,              // the client said QUIT
-  kPeerClosed,        // FeedEnd
-  kTimeout,           // a deadline passed
-  kRefused,           // a decision disconnected it
-  kTooManyErrors,     // max_errors, max_refused_recipients, max_auth_failures
-  kNotSmtp,           // HTTP, TLS or binary junk on a plain port
-  kProtocol,          // framing that cannot be followed: a bad BDAT size, a line without end, bare line ends in DATA
-  kShutdown,          // RequestShutdown
+  kQuit,           // the client said QUIT
+  kPeerClosed,     // FeedEnd
+  kTimeout,        // a deadline passed
+  kRefused,        // a decision disconnected it
+  kTooManyErrors,  // max_errors, max_refused_recipients, max_auth_failures
+  kNotSmtp,        // HTTP, TLS or binary junk on a plain port
+  kProtocol,  // framing that cannot be followed: a bad BDAT size, a line without end, bare line
+              // ends in DATA
+  kShutdown,  // RequestShutdown
 };
 // CloseReasonName gives a word for logs: "quit", "timeout", ...
 std::string_view CloseReasonName(CloseReason reason);
 
 // ResetReason says why a transaction was dropped.
 enum class ResetReason : uint8_t {
-  kRset,        // RSET
-  kHello,       // EHLO or HELO in the middle (RFC 5321 §4.1.4)
-  kTls,         // STARTTLS
-  kRefused,     // DATA or BDAT was refused by a decision
-  kDefective,   // bare CR, LF or NUL, or a line too long: the session refused the message
-  kTooBig,      // max_message_bytes was passed: the session refused the message
-  kClosed,      // the session ended first
+  kRset,       // RSET
+  kHello,      // EHLO or HELO in the middle (RFC 5321 §4.1.4)
+  kTls,        // STARTTLS
+  kRefused,    // DATA or BDAT was refused by a decision
+  kDefective,  // bare CR, LF or NUL, or a line too long: the session refused the message
+  kTooBig,     // max_message_bytes was passed: the session refused the message
+  kClosed,     // the session ended first
 };
 std::string_view ResetReasonName(ResetReason reason);
 
@@ -71,9 +77,9 @@ enum MessageDefect : uint8_t {
   kDefectBareCr = 1,
   kDefectBareLf = 2,
   kDefectNul = 4,
-  kDefectLongLine = 8,     // a line over 1000 octets (RFC 5321 §4.5.3.1.6)
-  kDefectEightBit = 16,    // octets above 127 although BODY was 7BIT
-  kDefectNoFinalCrlf = 32, // BDAT only: the last line has no CRLF
+  kDefectLongLine = 8,      // a line over 1000 octets (RFC 5321 §4.5.3.1.6)
+  kDefectEightBit = 16,     // octets above 127 although BODY was 7BIT
+  kDefectNoFinalCrlf = 32,  // BDAT only: the last line has no CRLF
 };
 
 struct ServerEvent {
@@ -82,38 +88,45 @@ struct ServerEvent {
     kNeedOutput,        // PendingOutput must be written before the session goes on
     kAwaitingDecision,  // the last event still wants its Decide
     kAwaitingTls,       // TlsEstablished is wanted
-    kConnected,         // (decide) greet the client? Accept: 220. Refuse(554 …): it may only QUIT. Disconnect: reply and close
-    kHello,             // (decide) EHLO or HELO with `text`; `extended` for EHLO
-    kStartTls,          // 220 stands in PendingOutput: write it, do the handshake, call TlsEstablished
-    kAuthenticate,      // (decide) `credentials` by `mechanism`. Accept: 235. Refuse: 535 by default, or what is given
-    kMailFrom,          // (decide) `reverse_path`
-    kRcptTo,            // (decide) `forward_path`
-    kDataBegin,         // (decide) DATA or the first BDAT: is there room? Accept: 354 (or on with the chunk)
-    kBodyChunk,         // `text` is the next piece of the message: dots unstuffed, lines in CRLF. Not asking for the next event
-                        // is back-pressure: Feed takes less and less
-    kMessageEnd,        // (decide) all of it has come: `size`, `defects`. Accept: the reply of the decision, 250 by default
+    kConnected,     // (decide) greet the client? Accept: 220. Refuse(554 …): it may only QUIT.
+                    // Disconnect: reply and close
+    kHello,         // (decide) EHLO or HELO with `text`; `extended` for EHLO
+    kStartTls,      // 220 stands in PendingOutput: write it, do the handshake, call TlsEstablished
+    kAuthenticate,  // (decide) `credentials` by `mechanism`. Accept: 235. Refuse: 535 by default,
+                    // or what is given
+    kMailFrom,      // (decide) `reverse_path`
+    kRcptTo,        // (decide) `forward_path`
+    kDataBegin,     // (decide) DATA or the first BDAT: is there room? Accept: 354 (or on with the
+                    // chunk)
+    kBodyChunk,     // `text` is the next piece of the message: dots unstuffed, lines in CRLF. Not
+                    // asking for the next event is back-pressure: Feed takes less and less
+    kMessageEnd,    // (decide) all of it has come: `size`, `defects`. Accept: the reply of the
+                    // decision, 250 by default
     kTransactionReset,  // drop what was gathered: `reset_reason`
-    kProtocolError,     // for the log: `text` says what the peer did wrong, `code` is what it was answered (0: nothing)
-    kClosed,            // write PendingOutput and close: `close_reason`. NextEvent gives nothing else from here on
+    kProtocolError,     // for the log: `text` says what the peer did wrong, `code` is what it was
+                        // answered (0: nothing)
+    kClosed,  // write PendingOutput and close: `close_reason`. NextEvent gives nothing else from
+              // here on
   };
 
   Kind kind = Kind::kNeedInput;
-  bool extended = false;                                  // kHello: EHLO
-  bool chunking = false;                                  // kDataBegin: BDAT
-  uint8_t defects = 0;                                    // kMessageEnd: MessageDefect bits
-  CloseReason close_reason = CloseReason::kQuit;          // kClosed
-  ResetReason reset_reason = ResetReason::kRset;          // kTransactionReset
-  sasl::Mechanism mechanism = sasl::Mechanism::kPlain;    // kAuthenticate
-  int code = 0;                                           // kProtocolError
-  uint64_t size = 0;                                      // kMessageEnd: octets given in kBodyChunk events
-  std::string_view text;                                  // kHello, kBodyChunk, kProtocolError
-  const mail::ReversePath* reverse_path = nullptr;        // kMailFrom
-  const mail::ForwardPath* forward_path = nullptr;        // kRcptTo
-  const sasl::Credentials* credentials = nullptr;         // kAuthenticate; wiped at Decide
+  bool extended = false;                                // kHello: EHLO
+  bool chunking = false;                                // kDataBegin: BDAT
+  uint8_t defects = 0;                                  // kMessageEnd: MessageDefect bits
+  CloseReason close_reason = CloseReason::kQuit;        // kClosed
+  ResetReason reset_reason = ResetReason::kRset;        // kTransactionReset
+  sasl::Mechanism mechanism = sasl::Mechanism::kPlain;  // kAuthenticate
+  int code = 0;                                         // kProtocolError
+  uint64_t size = 0;      // kMessageEnd: octets given in kBodyChunk events
+  std::string_view text;  // kHello, kBodyChunk, kProtocolError
+  const mail::ReversePath* reverse_path = nullptr;  // kMailFrom
+  const mail::ForwardPath* forward_path = nullptr;  // kRcptTo
+  const sasl::Credentials* credentials = nullptr;   // kAuthenticate; wiped at Decide
 
   bool WantsDecision() const {
-    return kind == Kind::kConnected || kind == Kind::kHello || kind == Kind::kAuthenticate || kind == Kind::kMailFrom ||
-           kind == Kind::kRcptTo || kind == Kind::kDataBegin || kind == Kind::kMessageEnd;
+    return kind == Kind::kConnected || kind == Kind::kHello || kind == Kind::kAuthenticate ||
+           kind == Kind::kMailFrom || kind == Kind::kRcptTo || kind == Kind::kDataBegin ||
+           kind == Kind::kMessageEnd;
   }
 };
 
@@ -127,11 +140,12 @@ struct Decision {
   Kind kind = Kind::kAccept;
   mail::Reply reply;  // code 0: the default reply of the event
 
-  // Accept says yes. With a reply, that one is sent instead of the default (kConnected, kHello, kDataBegin by DATA: only the
-  // text counts, the code stays); its code must be 2xx.
+  // Accept says yes. With a reply, that one is sent instead of the default (kConnected, kHello,
+  // kDataBegin by DATA: only the text counts, the code stays); its code must be 2xx.
   static Decision Accept() { return {}; }
   static Decision Accept(mail::Reply reply) { return {Kind::kAccept, std::move(reply)}; }
-  // Refuse says no with a 4xx or 5xx and the session goes on. A reply of 421 disconnects (RFC 5321 §3.8).
+  // Refuse says no with a 4xx or 5xx and the session goes on. A reply of 421 disconnects (RFC 5321
+  // §3.8).
   static Decision Refuse(mail::Reply reply) { return {Kind::kRefuse, std::move(reply)}; }
   // Disconnect says no and closes once the reply is written.
   static Decision Disconnect(mail::Reply reply) { return {Kind::kDisconnect, std::move(reply)}; }
@@ -139,49 +153,58 @@ struct Decision {
 
 class ServerSession {
  public:
-  // `options` is shared by the sessions of a listener and must not change. `peer_text` is how the EHLO reply calls the client,
+  // `options` is shared by the sessions of a listener and must not change. `peer_text` is how the
+  // EHLO reply calls the client,
   // "[192.0.2.1]" (RFC 5321 §4.1.1.1). `tls` when TLS was there from the start (port 465).
-  ServerSession(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls, Instant now);
+  ServerSession(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls,
+                Instant now);
   ~ServerSession();
   ServerSession(const ServerSession&) = delete;
   ServerSession& operator=(const ServerSession&) = delete;
 
-  // Feed takes octets from the peer and returns how many; less than all when the input buffer is full: call NextEvent until
-  // kNeedInput, then feed the rest. While TLS is awaited and after the session closed, everything is taken and dropped.
+  // Feed takes octets from the peer and returns how many; less than all when the input buffer is
+  // full: call NextEvent until kNeedInput, then feed the rest. While TLS is awaited and after the
+  // session closed, everything is taken and dropped.
   size_t Feed(std::string_view octets);
-  // FeedEnd says that the peer will send no more: what it said so far is still obeyed, then what was begun is dropped and the
-  // session closes. Call it as well when a write failed: output that is asked for again and still not written is given up.
+  // FeedEnd says that the peer will send no more: what it said so far is still obeyed, then what
+  // was begun is dropped and the session closes. Call it as well when a write failed: output that
+  // is asked for again and still not written is given up.
   void FeedEnd();
 
-  // NextEvent advances the session and says what is next. kNeedInput is returned again and again until there is some.
+  // NextEvent advances the session and says what is next. kNeedInput is returned again and again
+  // until there is some.
   ServerEvent NextEvent(Instant now);
 
-  // Decide answers the last event, which must be one that WantsDecision. Calling it at any other time does nothing.
+  // Decide answers the last event, which must be one that WantsDecision. Calling it at any other
+  // time does nothing.
   void Decide(Decision decision);
 
   // PendingOutput lends what is to be written; Wrote drops the first `n` octets of it.
   std::string_view PendingOutput() const;
   void Wrote(size_t n);
 
-  // NextDeadline is when the session loses patience with the peer; Never while it is the driver's turn (a decision, TLS).
+  // NextDeadline is when the session loses patience with the peer; Never while it is the driver's
+  // turn (a decision, TLS).
   Instant NextDeadline() const;
-  // OnDeadline closes the session with 421 4.4.2 when NextDeadline has passed; before that it does nothing.
+  // OnDeadline closes the session with 421 4.4.2 when NextDeadline has passed; before that it does
+  // nothing.
   void OnDeadline(Instant now);
 
-  // TlsEstablished says that the handshake after kStartTls succeeded. Everything the client said before is forgotten
-  // (RFC 3207 §4.2): it must say EHLO again.
+  // TlsEstablished says that the handshake after kStartTls succeeded. Everything the client said
+  // before is forgotten (RFC 3207 §4.2): it must say EHLO again.
   void TlsEstablished();
 
-  // RequestShutdown closes the session with 421 4.3.2 as soon as no transaction is under way (its message is finished first).
+  // RequestShutdown closes the session with 421 4.3.2 as soon as no transaction is under way (its
+  // message is finished first).
   void RequestShutdown();
 
   // What was agreed, for Received fields and policy. The views live until the next call.
-  std::string_view helo_name() const;   // as given; empty before HELO or EHLO
-  bool extended() const;                // EHLO
+  std::string_view helo_name() const;  // as given; empty before HELO or EHLO
+  bool extended() const;               // EHLO
   bool in_tls() const;
   bool authenticated() const;
-  bool smtputf8() const;                // the transaction under way was begun with SMTPUTF8
-  size_t accepted_recipients() const;   // of the transaction under way
+  bool smtputf8() const;               // the transaction under way was begun with SMTPUTF8
+  size_t accepted_recipients() const;  // of the transaction under way
 
  private:
   class Impl;

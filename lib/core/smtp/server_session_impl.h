@@ -33,14 +33,14 @@ struct Transaction {
   mail::ReversePath reverse_path;
   mail::ForwardPath forward_path;  // the one that is being decided
   Instant deadline;
-  size_t recipients = 0;           // accepted
-  uint64_t size = 0;               // octets given to the driver
-  uint64_t received = 0;           // octets of text that came, given or not
-  uint64_t discarded = 0;          // of these, read over after the message was refused
-  bool chunking = false;           // BDAT was begun
-  bool last_chunk = false;         // the chunk under way is the last
-  bool text_ended = false;         // DATA: the final dot came
-  bool refused = false;            // the text is read over and refused at its end
+  size_t recipients = 0;    // accepted
+  uint64_t size = 0;        // octets given to the driver
+  uint64_t received = 0;    // octets of text that came, given or not
+  uint64_t discarded = 0;   // of these, read over after the message was refused
+  bool chunking = false;    // BDAT was begun
+  bool last_chunk = false;  // the chunk under way is the last
+  bool text_ended = false;  // DATA: the final dot came
+  bool refused = false;     // the text is read over and refused at its end
   bool too_big = false;
   TextFramer framer;
   TextChecker checker;
@@ -71,8 +71,8 @@ class ServerSession::Impl {
   using Kind = ServerEvent::Kind;
 
   // --- server_session.cc
-  // Advance takes one step with what has been fed. An event of kind kNeedInput from it means: more input; kNeedOutput from it
-  // means: a step was taken that has no event.
+  // Advance takes one step with what has been fed. An event of kind kNeedInput from it means: more
+  // input; kNeedOutput from it means: a step was taken that has no event.
   ServerEvent Advance(Instant now);
   ServerEvent TakeCommandLine(Instant now);
   ServerEvent RunCommand(const CommandLine& line, Instant now);
@@ -116,7 +116,8 @@ class ServerSession::Impl {
   ServerEvent TakeText();
   ServerEvent TakeChunk();
   ServerEvent TakeSwallowed();
-  // GiveText counts `text` and gives it to the driver, or only counts it when the message is refused already.
+  // GiveText counts `text` and gives it to the driver, or only counts it when the message is
+  // refused already.
   ServerEvent GiveText(std::string_view text);
   ServerEvent EndOfText();
   ServerEvent EndOfChunk();
@@ -148,21 +149,21 @@ class ServerSession::Impl {
   bool in_tls_ = false;
   bool authenticated_ = false;
   bool must_flush_ = false;
-  bool output_asked_ = false;        // kNeedOutput was told, and nothing was written since
+  bool output_asked_ = false;  // kNeedOutput was told, and nothing was written since
   bool input_ended_ = false;
   bool shutdown_ = false;
   bool pending_error_ = false;
   bool pending_reset_ = false;
-  bool hello_extended_ = false;      // of the EHLO that is being decided
+  bool hello_extended_ = false;  // of the EHLO that is being decided
   ResetReason reset_reason_ = ResetReason::kRset;
   CloseReason close_reason_ = CloseReason::kQuit;
   int error_code_ = 0;
   std::string error_text_;
-  std::string hello_text_;           // of the EHLO that is being decided
+  std::string hello_text_;  // of the EHLO that is being decided
 
   std::unique_ptr<sasl::ServerExchange> auth_;
   std::unique_ptr<Transaction> transaction_;
-  uint64_t chunk_left_ = 0;          // kChunk and kSwallow
+  uint64_t chunk_left_ = 0;  // kChunk and kSwallow
   std::unique_ptr<mail::Reply> swallow_reply_;
 
   size_t errors_ = 0;
@@ -174,7 +175,7 @@ class ServerSession::Impl {
   Instant session_deadline_;
   Instant wait_deadline_ = Instant::Never();
   Instant output_deadline_ = Instant::Never();
-  bool first_text_wait_ = false;     // the wait is for the first octet behind 354
+  bool first_text_wait_ = false;  // the wait is for the first octet behind 354
 };
 
 }  // namespace postern::smtp

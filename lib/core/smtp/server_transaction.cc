@@ -28,8 +28,11 @@ ServerEvent ServerSession::Impl::OnMail(std::string_view arguments, Instant now)
   }
   auto transaction = std::make_unique<Transaction>();
   // RFC 4954 §5: AUTH= may be used wherever AUTH exists, also when it is not offered any more.
-  const uint32_t offered = OfferedNow() | (options_->auth_available ? options_->extensions & kExtensionAuth : 0);
-  if (const mail::Reply refusal = ParseMail(arguments, offered, *options_, transaction->reverse_path); refusal.code != 0) {
+  const uint32_t offered =
+      OfferedNow() | (options_->auth_available ? options_->extensions & kExtensionAuth : 0);
+  if (const mail::Reply refusal =
+          ParseMail(arguments, offered, *options_, transaction->reverse_path);
+      refusal.code != 0) {
     SendError(refusal);
     return Stepped();
   }
@@ -65,7 +68,8 @@ ServerEvent ServerSession::Impl::OnRcpt(std::string_view arguments) {
   }
   transaction_->forward_path = {};
   const mail::Reply refusal =
-      ParseRcpt(arguments, OfferedNow(), *options_, transaction_->reverse_path.smtputf8, transaction_->forward_path);
+      ParseRcpt(arguments, OfferedNow(), *options_, transaction_->reverse_path.smtputf8,
+                transaction_->forward_path);
   if (refusal.code != 0) {
     SendError(refusal);
     return Stepped();
@@ -86,8 +90,11 @@ void ServerSession::Impl::DecideRcpt(const Decision& decision) {
     }
     return;
   }
-  Send(decision.reply.code != 0 ? decision.reply : mail::Reply(550, {5, 1, 1}, "Recipient refused"));
-  if (++refused_recipients_ < options_->max_refused_recipients || options_->max_refused_recipients == 0) return;
+  Send(decision.reply.code != 0 ? decision.reply
+                                : mail::Reply(550, {5, 1, 1}, "Recipient refused"));
+  if (++refused_recipients_ < options_->max_refused_recipients ||
+      options_->max_refused_recipients == 0)
+    return;
   if (decision.kind == Decision::Kind::kDisconnect) return;
   Send(421, {4, 7, 0}, "Too many refused recipients");
   Close(CloseReason::kTooManyErrors);
@@ -108,7 +115,8 @@ ServerEvent ServerSession::Impl::OnData(std::string_view arguments) {
 ServerEvent ServerSession::Impl::OnBdat(std::string_view arguments, Outcome outcome) {
   const std::optional<BdatArguments> chunk = ParseBdat(arguments);
   if (!chunk.has_value() || (options_->extensions & kExtensionChunking) == 0) {
-    // Nobody can tell where its octets end, or whether they come: going on would be to run them as commands.
+    // Nobody can tell where its octets end, or whether they come: going on would be to run them as
+    // commands.
     SendError(501, {5, 5, 4}, "Invalid command arguments: BDAT wants a size");
     Close(CloseReason::kProtocol);
     return Stepped();
@@ -134,7 +142,8 @@ ServerEvent ServerSession::Impl::OnBdat(std::string_view arguments, Outcome outc
 void ServerSession::Impl::DecideData(const Decision& decision) {
   const bool chunking = transaction_->chunking;
   if (decision.kind != Decision::Kind::kAccept) {
-    const mail::Reply reply = decision.reply.code != 0 ? decision.reply : mail::Reply(451, {4, 3, 0}, "Try again later");
+    const mail::Reply reply =
+        decision.reply.code != 0 ? decision.reply : mail::Reply(451, {4, 3, 0}, "Try again later");
     // Nothing is carried over from a refused message, wherever it was refused.
     DropTransaction(ResetReason::kRefused);
     if (chunking && decision.kind != Decision::Kind::kDisconnect) {
@@ -152,7 +161,9 @@ void ServerSession::Impl::DecideData(const Decision& decision) {
   mode_ = Mode::kText;
   first_text_wait_ = true;
   must_flush_ = true;
-  const std::string text = decision.reply.code != 0 ? decision.reply.Text() : "Enter mail, end with \".\" on a line by itself";
+  const std::string text = decision.reply.code != 0
+                               ? decision.reply.Text()
+                               : "Enter mail, end with \".\" on a line by itself";
   Send(mail::Reply(354, {}, text));
 }
 
@@ -177,7 +188,8 @@ ServerEvent ServerSession::Impl::TakeChunk() {
   if (chunk_left_ == 0) return EndOfChunk();
   if (input_.empty()) return Event(Kind::kNeedInput);
   Transaction& transaction = *transaction_;
-  const std::string_view octets = input_.View().substr(0, std::min<uint64_t>(chunk_left_, input_.size()));
+  const std::string_view octets =
+      input_.View().substr(0, std::min<uint64_t>(chunk_left_, input_.size()));
   wait_deadline_ = Instant::Never();
   first_text_wait_ = false;
   chunk_left_ -= octets.size();
@@ -193,8 +205,10 @@ ServerEvent ServerSession::Impl::TakeChunk() {
 }
 
 void ServerSession::Impl::CheckText(uint8_t defects, uint64_t longest_line) {
-  if (options_->refuse_bare_line_ends && (defects & kSmugglingDefects) != 0) transaction_->refused = true;
-  if (options_->max_text_line_bytes > 0 && longest_line > options_->max_text_line_bytes) transaction_->refused = true;
+  if (options_->refuse_bare_line_ends && (defects & kSmugglingDefects) != 0)
+    transaction_->refused = true;
+  if (options_->max_text_line_bytes > 0 && longest_line > options_->max_text_line_bytes)
+    transaction_->refused = true;
 }
 
 ServerEvent ServerSession::Impl::GiveText(std::string_view text) {
@@ -205,7 +219,8 @@ ServerEvent ServerSession::Impl::GiveText(std::string_view text) {
   }
   if (transaction.refused) {
     transaction.discarded += text.size();
-    if (transaction.discarded > options_->max_discard_bytes || chunk_left_ > options_->max_discard_bytes) {
+    if (transaction.discarded > options_->max_discard_bytes ||
+        chunk_left_ > options_->max_discard_bytes) {
       RefuseText();
       Close(CloseReason::kProtocol);
     }
@@ -229,7 +244,8 @@ ServerEvent ServerSession::Impl::EndOfText() {
   const bool chunking = transaction_->chunking;
   event.defects = chunking ? transaction_->checker.defects() : transaction_->framer.defects();
   // Eight bits are a defect only where they were not announced (RFC 6152 §3).
-  if (transaction_->reverse_path.body != mail::BodyType::k7Bit) event.defects &= static_cast<uint8_t>(~kDefectEightBit);
+  if (transaction_->reverse_path.body != mail::BodyType::k7Bit)
+    event.defects &= static_cast<uint8_t>(~kDefectEightBit);
   return event;
 }
 
@@ -253,8 +269,8 @@ ServerEvent ServerSession::Impl::EndOfChunk() {
   return Stepped();
 }
 
-// RefuseText answers a message that the session itself does not take. Whatever is refused here, the sender and the recipients
-// are gone with it: a client that goes on with DATA gets 503.
+// RefuseText answers a message that the session itself does not take. Whatever is refused here, the
+// sender and the recipients are gone with it: a client that goes on with DATA gets 503.
 void ServerSession::Impl::RefuseText() {
   must_flush_ = true;
   const Transaction& transaction = *transaction_;
@@ -306,7 +322,8 @@ ServerEvent ServerSession::Impl::TakeSwallowed() {
 }
 
 void ServerSession::Impl::DecideMessageEnd(const Decision& decision) {
-  // The reply to a whole message goes out before anything else is done, although more commands may wait.
+  // The reply to a whole message goes out before anything else is done, although more commands may
+  // wait.
   must_flush_ = true;
   EndTransaction();
   if (decision.kind == Decision::Kind::kAccept) {

@@ -6,8 +6,9 @@
 
 namespace postern::smtp {
 
-// TextWriter copies pieces of a text to an output, so that whatever line ends went in, only CRLF comes out (RFC 5321 §2.3.8: a
-// bare CR or LF that we pass on is a message that we smuggle for somebody).
+// TextWriter copies pieces of a text to an output, so that whatever line ends went in, only CRLF
+// comes out (RFC 5321 §2.3.8: a bare CR or LF that we pass on is a message that we smuggle for
+// somebody).
 class TextWriter {
  public:
   // `stuff_dots` for DATA (RFC 5321 §4.5.2); BDAT has none.

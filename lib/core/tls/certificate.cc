@@ -14,7 +14,8 @@ namespace {
 // NameText writes an X.500 name as "CN=x, O=y", escaped for a log.
 std::string NameText(const X509_NAME* name) {
   bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253 & ~XN_FLAG_DN_REV) < 0) return "";
+  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253 & ~XN_FLAG_DN_REV) < 0)
+    return "";
   const uint8_t* data = nullptr;
   size_t size = 0;
   if (!BIO_mem_contents(bio.get(), &data, &size)) return "";
@@ -23,22 +24,26 @@ std::string NameText(const X509_NAME* name) {
 }
 
 StatusOr<WallTime> TimeOf(const ASN1_TIME* time) {
-  // The difference to the epoch, because this BoringSSL has no other way that knows years after 2037 on all machines.
+  // The difference to the epoch, because this BoringSSL has no other way that knows years after
+  // 2037 on all machines.
   bssl::UniquePtr<ASN1_TIME> epoch(ASN1_TIME_set(nullptr, 0));
   int days = 0, seconds = 0;
-  if (!epoch || !ASN1_TIME_diff(&days, &seconds, epoch.get(), time)) return InvalidArgument("a date in the certificate is malformed");
+  if (!epoch || !ASN1_TIME_diff(&days, &seconds, epoch.get(), time))
+    return InvalidArgument("a date in the certificate is malformed");
   return absl::UnixEpoch() + absl::Hours(24) * days + absl::Seconds(seconds);
 }
 
 std::string AsnText(const ASN1_STRING* s) {
-  return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)), static_cast<size_t>(ASN1_STRING_length(s)));
+  return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)),
+                     static_cast<size_t>(ASN1_STRING_length(s)));
 }
 
 StatusOr<CertificateInfo> Describe(X509* certificate) {
   CertificateInfo info;
   info.subject = NameText(X509_get_subject_name(certificate));
   info.issuer = NameText(X509_get_issuer_name(certificate));
-  info.self_signed = X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) == 0;
+  info.self_signed =
+      X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) == 0;
   StatusOr<WallTime> not_before = TimeOf(X509_get0_notBefore(certificate));
   StatusOr<WallTime> not_after = TimeOf(X509_get0_notAfter(certificate));
   if (!not_before.ok()) return not_before.status();
@@ -46,20 +51,22 @@ StatusOr<CertificateInfo> Describe(X509* certificate) {
   info.not_before = *not_before;
   info.not_after = *not_after;
   bool has_alternatives = false;
-  bssl::UniquePtr<GENERAL_NAMES> names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (size_t i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type == GEN_DNS) {
       has_alternatives = true;
       std::string text = AsciiLower(AsnText(name->d.dNSName));
-      // A name with a NUL or other strange octets in it names nobody (the trick of 2009 against C strings).
+      // A name with a NUL or other strange octets in it names nobody (the trick of 2009 against C
+      // strings).
       bool clean = !text.empty();
       for (const char c : text) clean = clean && c > 0x20 && c < 0x7f;
       if (clean) info.names.push_back(std::move(text));
     } else if (name->type == GEN_IPADD) {
       has_alternatives = true;
-      if (const std::optional<IpAddress> address = IpAddress::FromBytes(AsnText(name->d.iPAddress))) {
+      if (const std::optional<IpAddress> address =
+              IpAddress::FromBytes(AsnText(name->d.iPAddress))) {
         info.addresses.push_back(address->ToString());
       }
     }
@@ -69,7 +76,8 @@ StatusOr<CertificateInfo> Describe(X509* certificate) {
     X509_NAME* subject = X509_get_subject_name(certificate);
     const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
     if (index >= 0) {
-      const std::string text = AsnText(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
+      const std::string text =
+          AsnText(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
       bool clean = !text.empty();
       for (const char c : text) clean = clean && c > 0x20 && c < 0x7f;
       if (clean) info.names.push_back(AsciiLower(text));
@@ -81,7 +89,8 @@ StatusOr<CertificateInfo> Describe(X509* certificate) {
 StatusOr<CertificateInfo> DescribeBuffer(CRYPTO_BUFFER* der) {
   ERR_clear_error();
   bssl::UniquePtr<X509> certificate(X509_parse_from_buffer(der));
-  if (!certificate) return InvalidArgument(StrCat("not an X.509 certificate: ", TakeErrors("malformed")));
+  if (!certificate)
+    return InvalidArgument(StrCat("not an X.509 certificate: ", TakeErrors("malformed")));
   return Describe(certificate.get());
 }
 
@@ -92,7 +101,9 @@ std::string Label(const CertificateInfo& info) {
   return info.subject.empty() ? "(no name)" : info.subject;
 }
 
-std::string Date(WallTime time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
+std::string Date(WallTime time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone());
+}
 
 }  // namespace
 
@@ -109,8 +120,10 @@ std::string TakeErrors(std::string_view otherwise) {
   return text;
 }
 
-StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> ReadPemCertificates(std::string_view pem, size_t most) {
-  if (pem.size() > kMaxPemBytes) return InvalidArgument(StrCat("more than ", kMaxPemBytes, " bytes of PEM"));
+StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> ReadPemCertificates(std::string_view pem,
+                                                                          size_t most) {
+  if (pem.size() > kMaxPemBytes)
+    return InvalidArgument(StrCat("more than ", kMaxPemBytes, " bytes of PEM"));
   std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> certificates;
   bssl::UniquePtr<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (!bio) return Unavailable("out of memory");
@@ -122,7 +135,8 @@ StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> ReadPemCertificates(std::s
     ERR_clear_error();
     if (!PEM_read_bio(bio.get(), &name, &header, &data, &size)) {
       const uint32_t error = ERR_peek_last_error();
-      const bool end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+      const bool end =
+          ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
       ERR_clear_error();
       if (end) break;
       return InvalidArgument("a PEM block is malformed (cut off, or not base64)");
@@ -133,36 +147,43 @@ StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> ReadPemCertificates(std::s
     const std::string_view kind(name);
     // A file may hold the key too; only certificates are looked at here.
     if (kind != PEM_STRING_X509 && kind != PEM_STRING_X509_OLD) continue;
-    if (certificates.size() >= most) return InvalidArgument(StrCat("more than ", most, " certificates"));
+    if (certificates.size() >= most)
+      return InvalidArgument(StrCat("more than ", most, " certificates"));
     bssl::UniquePtr<CRYPTO_BUFFER> der(CRYPTO_BUFFER_new(data, static_cast<size_t>(size), nullptr));
     if (!der) return Unavailable("out of memory");
     certificates.push_back(std::move(der));
   }
   if (certificates.empty()) {
     const bool is_key = pem.find("PRIVATE KEY-----") != std::string_view::npos;
-    return InvalidArgument(is_key ? "a private key and no certificate" : "no certificate in PEM (-----BEGIN CERTIFICATE-----)");
+    return InvalidArgument(is_key ? "a private key and no certificate"
+                                  : "no certificate in PEM (-----BEGIN CERTIFICATE-----)");
   }
   return certificates;
 }
 
 StatusOr<bssl::UniquePtr<EVP_PKEY>> ReadPemKey(std::string_view pem) {
-  if (pem.size() > kMaxPemBytes) return InvalidArgument(StrCat("more than ", kMaxPemBytes, " bytes of PEM"));
+  if (pem.size() > kMaxPemBytes)
+    return InvalidArgument(StrCat("more than ", kMaxPemBytes, " bytes of PEM"));
   if (pem.find("PRIVATE KEY-----") == std::string_view::npos) {
     const bool is_certificate = pem.find("-----BEGIN CERTIFICATE-----") != std::string_view::npos;
-    return InvalidArgument(is_certificate ? "a certificate and no private key" : "no private key in PEM (-----BEGIN PRIVATE KEY-----)");
+    return InvalidArgument(is_certificate ? "a certificate and no private key"
+                                          : "no private key in PEM (-----BEGIN PRIVATE KEY-----)");
   }
-  if (pem.find("ENCRYPTED") != std::string_view::npos) return InvalidArgument("the private key is encrypted; decrypt it first");
+  if (pem.find("ENCRYPTED") != std::string_view::npos)
+    return InvalidArgument("the private key is encrypted; decrypt it first");
   bssl::UniquePtr<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (!bio) return Unavailable("out of memory");
   ERR_clear_error();
   bssl::UniquePtr<EVP_PKEY> key(PEM_read_bio_PrivateKey(
       bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
-  if (!key) return InvalidArgument(StrCat("the private key cannot be read: ", TakeErrors("malformed")));
+  if (!key)
+    return InvalidArgument(StrCat("the private key cannot be read: ", TakeErrors("malformed")));
   return key;
 }
 
 StatusOr<bssl::UniquePtr<X509_STORE>> MakeStore(std::string_view ca_pem) {
-  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> authorities = ReadPemCertificates(ca_pem, 10'000);
+  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> authorities =
+      ReadPemCertificates(ca_pem, 10'000);
   if (!authorities.ok()) return authorities.status();
   bssl::UniquePtr<X509_STORE> store(X509_STORE_new());
   if (!store) return Unavailable("out of memory");
@@ -170,16 +191,19 @@ StatusOr<bssl::UniquePtr<X509_STORE>> MakeStore(std::string_view ca_pem) {
     ERR_clear_error();
     bssl::UniquePtr<X509> certificate(X509_parse_from_buffer(der.get()));
     if (!certificate || !X509_STORE_add_cert(store.get(), certificate.get())) {
-      return InvalidArgument(StrCat("an authority is not an X.509 certificate: ", TakeErrors("malformed")));
+      return InvalidArgument(
+          StrCat("an authority is not an X.509 certificate: ", TakeErrors("malformed")));
     }
   }
   return store;
 }
 
-Status VerifyChain(X509_STORE* store, const STACK_OF(CRYPTO_BUFFER)* chain, bool peer_is_server, std::string_view host,
-                   WallTime now) {
-  if (chain == nullptr || sk_CRYPTO_BUFFER_num(chain) == 0) return FailedPrecondition("the peer gave no certificate");
-  if (sk_CRYPTO_BUFFER_num(chain) > kMaxChainLength) return FailedPrecondition("the peer's certificate chain is too long");
+Status VerifyChain(X509_STORE* store, const STACK_OF(CRYPTO_BUFFER) * chain, bool peer_is_server,
+                   std::string_view host, WallTime now) {
+  if (chain == nullptr || sk_CRYPTO_BUFFER_num(chain) == 0)
+    return FailedPrecondition("the peer gave no certificate");
+  if (sk_CRYPTO_BUFFER_num(chain) > kMaxChainLength)
+    return FailedPrecondition("the peer's certificate chain is too long");
   bssl::UniquePtr<X509> leaf;
   bssl::UniquePtr<STACK_OF(X509)> others(sk_X509_new_null());
   for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(chain); ++i) {
@@ -197,11 +221,13 @@ Status VerifyChain(X509_STORE* store, const STACK_OF(CRYPTO_BUFFER)* chain, bool
   StatusOr<CertificateInfo> info = Describe(leaf.get());
   if (!info.ok()) return FailedPrecondition(std::string(Message(info.status())));
   bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
-  if (!context || !X509_STORE_CTX_init(context.get(), store, leaf.get(), others.get())) return Unavailable("out of memory");
+  if (!context || !X509_STORE_CTX_init(context.get(), store, leaf.get(), others.get()))
+    return Unavailable("out of memory");
   X509_STORE_CTX_set_default(context.get(), peer_is_server ? "ssl_server" : "ssl_client");
   X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_time(parameters, static_cast<time_t>(absl::ToUnixSeconds(now)));
-  // A self-signed certificate or an intermediate in the operator's file is trusted by standing there.
+  // A self-signed certificate or an intermediate in the operator's file is trusted by standing
+  // there.
   X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
   const int verified = X509_verify_cert(context.get());
   ERR_clear_error();
@@ -222,16 +248,18 @@ Status VerifyChain(X509_STORE* store, const STACK_OF(CRYPTO_BUFFER)* chain, bool
         break;
       }
       case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-        return FailedPrecondition(StrCat("certificate of ", Label(*info), " is self-signed and not among the trusted ones"));
+        return FailedPrecondition(StrCat("certificate of ", Label(*info),
+                                         " is self-signed and not among the trusted ones"));
       case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
       case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
       case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
       case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-        return FailedPrecondition(StrCat("certificate of ", Label(*info), " was issued by ", info->issuer,
-                                         ", which leads to no trusted authority"));
+        return FailedPrecondition(StrCat("certificate of ", Label(*info), " was issued by ",
+                                         info->issuer, ", which leads to no trusted authority"));
       default: break;
     }
-    return FailedPrecondition(StrCat("certificate of ", Label(faulty), ": ", X509_verify_cert_error_string(error)));
+    return FailedPrecondition(
+        StrCat("certificate of ", Label(faulty), ": ", X509_verify_cert_error_string(error)));
   }
   if (!host.empty()) return CheckName(*info, host);
   return OkStatus();
@@ -250,27 +278,32 @@ StatusOr<std::vector<CertificateInfo>> ReadCertificates(std::string_view pem) {
 }
 
 StatusOr<CertificateInfo> DescribeCertificate(std::string_view der) {
-  bssl::UniquePtr<CRYPTO_BUFFER> buffer(CRYPTO_BUFFER_new(reinterpret_cast<const uint8_t*>(der.data()), der.size(), nullptr));
+  bssl::UniquePtr<CRYPTO_BUFFER> buffer(
+      CRYPTO_BUFFER_new(reinterpret_cast<const uint8_t*>(der.data()), der.size(), nullptr));
   if (!buffer) return Unavailable("out of memory");
   return DescribeBuffer(buffer.get());
 }
 
 Status CheckKeyPair(std::string_view certificate_pem, std::string_view key_pem) {
-  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> chain = ReadPemCertificates(certificate_pem, kMaxChainLength);
+  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> chain =
+      ReadPemCertificates(certificate_pem, kMaxChainLength);
   if (!chain.ok()) return Annotate(chain.status(), "certificate");
   StatusOr<bssl::UniquePtr<EVP_PKEY>> key = ReadPemKey(key_pem);
   if (!key.ok()) return Annotate(key.status(), "key");
   for (size_t i = 0; i < chain->size(); ++i) {
     ERR_clear_error();
     bssl::UniquePtr<X509> certificate(X509_parse_from_buffer((*chain)[i].get()));
-    if (!certificate) return InvalidArgument(StrCat("certificate ", i + 1, " is malformed: ", TakeErrors("malformed")));
+    if (!certificate)
+      return InvalidArgument(
+          StrCat("certificate ", i + 1, " is malformed: ", TakeErrors("malformed")));
     if (i > 0) continue;
     bssl::UniquePtr<EVP_PKEY> public_key(X509_get_pubkey(certificate.get()));
     ERR_clear_error();
     if (!public_key || EVP_PKEY_cmp(public_key.get(), key->get()) != 1) {
       ERR_clear_error();
       StatusOr<CertificateInfo> info = Describe(certificate.get());
-      return InvalidArgument(StrCat("the key is not that of the certificate", info.ok() ? " of " + Label(*info) : std::string()));
+      return InvalidArgument(StrCat("the key is not that of the certificate",
+                                    info.ok() ? " of " + Label(*info) : std::string()));
     }
   }
   return OkStatus();
@@ -278,10 +311,12 @@ Status CheckKeyPair(std::string_view certificate_pem, std::string_view key_pem) 
 
 Status CheckValidity(const CertificateInfo& certificate, WallTime now) {
   if (now > certificate.not_after) {
-    return FailedPrecondition(StrCat("certificate of ", Label(certificate), " expired on ", Date(certificate.not_after)));
+    return FailedPrecondition(
+        StrCat("certificate of ", Label(certificate), " expired on ", Date(certificate.not_after)));
   }
   if (now < certificate.not_before) {
-    return FailedPrecondition(StrCat("certificate of ", Label(certificate), " is valid from ", Date(certificate.not_before), " only"));
+    return FailedPrecondition(StrCat("certificate of ", Label(certificate), " is valid from ",
+                                     Date(certificate.not_before), " only"));
   }
   return OkStatus();
 }

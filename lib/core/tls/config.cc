@@ -7,15 +7,21 @@
 namespace postern::tls {
 namespace {
 
-uint16_t VersionNumber(Version version) { return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION; }
+uint16_t VersionNumber(Version version) {
+  return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
 
-ConnectionState* StateOf(const SSL* ssl) { return static_cast<ConnectionState*>(SSL_get_ex_data(ssl, StateIndex())); }
+ConnectionState* StateOf(const SSL* ssl) {
+  return static_cast<ConnectionState*>(SSL_get_ex_data(ssl, StateIndex()));
+}
 
 ssl_verify_result_t VerifyPeer(SSL* ssl, uint8_t* out_alert) {
   ConnectionState* state = StateOf(ssl);
-  X509_STORE* store = state->server != nullptr ? state->server->store.get() : state->client->store.get();
+  X509_STORE* store =
+      state->server != nullptr ? state->server->store.get() : state->client->store.get();
   if (store == nullptr) return ssl_verify_ok;
-  state->verify_error = VerifyChain(store, SSL_get0_peer_certificates(ssl), state->client != nullptr, state->host, state->now);
+  state->verify_error = VerifyChain(store, SSL_get0_peer_certificates(ssl),
+                                    state->client != nullptr, state->host, state->now);
   state->verified = state->verify_error.ok();
   if (state->verified) return ssl_verify_ok;
   *out_alert = SSL_AD_BAD_CERTIFICATE;
@@ -31,12 +37,14 @@ ssl_select_cert_result_t SelectCertificate(const SSL_CLIENT_HELLO* hello) {
   return ssl_select_cert_success;
 }
 
-int SelectAlpn(SSL* ssl, const uint8_t** out, uint8_t* out_size, const uint8_t* in, unsigned in_size, void*) {
+int SelectAlpn(SSL* ssl, const uint8_t** out, uint8_t* out_size, const uint8_t* in,
+               unsigned in_size, void*) {
   const std::string& ours = StateOf(ssl)->server->alpn_wire;
   uint8_t* selected = nullptr;
   uint8_t selected_size = 0;
-  if (SSL_select_next_proto(&selected, &selected_size, reinterpret_cast<const uint8_t*>(ours.data()),
-                            static_cast<unsigned>(ours.size()), in, in_size) != OPENSSL_NPN_NEGOTIATED) {
+  if (SSL_select_next_proto(
+          &selected, &selected_size, reinterpret_cast<const uint8_t*>(ours.data()),
+          static_cast<unsigned>(ours.size()), in, in_size) != OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;  // no_application_protocol, RFC 7301 §3.2
   }
   *out = selected;
@@ -47,7 +55,8 @@ int SelectAlpn(SSL* ssl, const uint8_t** out, uint8_t* out_size, const uint8_t* 
 StatusOr<std::string> AlpnWire(const std::vector<std::string>& names) {
   std::string wire;
   for (const std::string& name : names) {
-    if (name.empty() || name.size() > 255) return InvalidArgument("an ALPN name has 1 to 255 octets");
+    if (name.empty() || name.size() > 255)
+      return InvalidArgument("an ALPN name has 1 to 255 octets");
     wire.push_back(static_cast<char>(name.size()));
     wire += name;
   }
@@ -55,20 +64,25 @@ StatusOr<std::string> AlpnWire(const std::vector<std::string>& names) {
 }
 
 // MakeContext makes what both sides have in common.
-StatusOr<bssl::UniquePtr<SSL_CTX>> MakeContext(Version min, Version max, const std::string& ciphers) {
+StatusOr<bssl::UniquePtr<SSL_CTX>> MakeContext(Version min, Version max,
+                                               const std::string& ciphers) {
   ERR_clear_error();
-  // "with buffers": certificates stay octets, instead of some 20 KiB of parsed objects for each connection.
+  // "with buffers": certificates stay octets, instead of some 20 KiB of parsed objects for each
+  // connection.
   bssl::UniquePtr<SSL_CTX> context(SSL_CTX_new(TLS_with_buffers_method()));
   if (!context) return Unavailable("out of memory");
   if (!SSL_CTX_set_min_proto_version(context.get(), VersionNumber(min)) ||
-      !SSL_CTX_set_max_proto_version(context.get(), VersionNumber(max)) || VersionNumber(min) > VersionNumber(max)) {
+      !SSL_CTX_set_max_proto_version(context.get(), VersionNumber(max)) ||
+      VersionNumber(min) > VersionNumber(max)) {
     return InvalidArgument("the TLS versions do not make a range");
   }
   if (!ciphers.empty() && !SSL_CTX_set_cipher_list(context.get(), ciphers.c_str())) {
-    return InvalidArgument(StrCat("ciphers \"", Escape(ciphers), "\": ", TakeErrors("none of them is known")));
+    return InvalidArgument(
+        StrCat("ciphers \"", Escape(ciphers), "\": ", TakeErrors("none of them is known")));
   }
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(context.get(),
+                   SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   return context;
 }
 
@@ -76,7 +90,8 @@ Status UseKeyPair(SSL_CTX* context, const KeyPair& pair) {
   const std::string label = pair.name.empty() ? "key pair" : StrCat("pki ", pair.name);
   const Status fits = CheckKeyPair(pair.certificate_pem, pair.key_pem);
   if (!fits.ok()) return Annotate(fits, label);
-  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> chain = ReadPemCertificates(pair.certificate_pem, kMaxChainLength);
+  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> chain =
+      ReadPemCertificates(pair.certificate_pem, kMaxChainLength);
   if (!chain.ok()) return Annotate(chain.status(), label);
   StatusOr<bssl::UniquePtr<EVP_PKEY>> key = ReadPemKey(pair.key_pem);
   if (!key.ok()) return Annotate(key.status(), label);
@@ -91,18 +106,21 @@ Status UseKeyPair(SSL_CTX* context, const KeyPair& pair) {
 
 // UseAuthorityNames lets a server tell its clients whose certificates it takes.
 Status UseAuthorityNames(SSL_CTX* context, CRYPTO_BUFFER_POOL* pool, const std::string& ca_pem) {
-  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> authorities = ReadPemCertificates(ca_pem, 10'000);
+  StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> authorities =
+      ReadPemCertificates(ca_pem, 10'000);
   if (!authorities.ok()) return authorities.status();
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names(sk_CRYPTO_BUFFER_new_null());
   // A long list only fills the handshake: clients that get none choose by themselves.
   for (size_t i = 0; i < authorities->size() && authorities->size() <= 20; ++i) {
     bssl::UniquePtr<X509> certificate(X509_parse_from_buffer((*authorities)[i].get()));
     uint8_t* der = nullptr;
-    const int size = certificate ? i2d_X509_NAME(X509_get_subject_name(certificate.get()), &der) : -1;
+    const int size =
+        certificate ? i2d_X509_NAME(X509_get_subject_name(certificate.get()), &der) : -1;
     if (size < 0) continue;
     bssl::UniquePtr<uint8_t> free_der(der);
     bssl::UniquePtr<CRYPTO_BUFFER> name(CRYPTO_BUFFER_new(der, static_cast<size_t>(size), pool));
-    if (!name || !bssl::PushToStack(names.get(), std::move(name))) return Unavailable("out of memory");
+    if (!name || !bssl::PushToStack(names.get(), std::move(name)))
+      return Unavailable("out of memory");
   }
   SSL_CTX_set0_client_CAs(context, names.release());
   return OkStatus();
@@ -122,16 +140,20 @@ size_t ServerConfig::Impl::IndexFor(std::string_view server_name) const {
   if (const auto it = exact.find(name); it != exact.end()) return it->second;
   const size_t dot = name.find('.');
   if (dot == std::string::npos || dot == 0) return 0;
-  if (const auto it = wildcards.find(std::string_view(name).substr(dot + 1)); it != wildcards.end()) return it->second;
+  if (const auto it = wildcards.find(std::string_view(name).substr(dot + 1)); it != wildcards.end())
+    return it->second;
   return 0;
 }
 
 ServerConfig::ServerConfig(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ServerConfig::~ServerConfig() = default;
-size_t ServerConfig::IndexFor(std::string_view server_name) const { return impl_->IndexFor(server_name); }
+size_t ServerConfig::IndexFor(std::string_view server_name) const {
+  return impl_->IndexFor(server_name);
+}
 
 StatusOr<std::shared_ptr<const ServerConfig>> ServerConfig::Make(const ServerOptions& options) {
-  if (options.key_pairs.empty()) return InvalidArgument("a TLS server needs a certificate and its key");
+  if (options.key_pairs.empty())
+    return InvalidArgument("a TLS server needs a certificate and its key");
   auto impl = std::make_unique<Impl>();
   StatusOr<std::string> alpn = AlpnWire(options.alpn);
   if (!alpn.ok()) return alpn.status();
@@ -143,7 +165,8 @@ StatusOr<std::shared_ptr<const ServerConfig>> ServerConfig::Make(const ServerOpt
     impl->store = *std::move(store);
   }
   for (const KeyPair& pair : options.key_pairs) {
-    StatusOr<bssl::UniquePtr<SSL_CTX>> made = MakeContext(options.min_version, options.max_version, options.ciphers);
+    StatusOr<bssl::UniquePtr<SSL_CTX>> made =
+        MakeContext(options.min_version, options.max_version, options.ciphers);
     if (!made.ok()) return made.status();
     SSL_CTX* context = made->get();
     POSTERN_RETURN_IF_ERROR(UseKeyPair(context, pair));
@@ -153,9 +176,11 @@ StatusOr<std::shared_ptr<const ServerConfig>> ServerConfig::Make(const ServerOpt
     if (!impl->alpn_wire.empty()) SSL_CTX_set_alpn_select_cb(context, SelectAlpn, nullptr);
     if (options.client_certificates != ClientCertificates::kNone) {
       const bool require = options.client_certificates == ClientCertificates::kRequire;
-      SSL_CTX_set_custom_verify(context, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), VerifyPeer);
+      SSL_CTX_set_custom_verify(
+          context, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), VerifyPeer);
       POSTERN_RETURN_IF_ERROR(UseAuthorityNames(context, nullptr, options.ca_pem));
-      // Sessions of servers with client certificates are kept apart (RFC 5077 §4 leaves that to us).
+      // Sessions of servers with client certificates are kept apart (RFC 5077 §4 leaves that to
+      // us).
       static constexpr uint8_t kContext[] = {'p'};
       SSL_CTX_set_session_id_context(context, kContext, sizeof kContext);
     }
@@ -183,7 +208,8 @@ bool ClientConfig::verifies() const { return impl_->store != nullptr; }
 
 StatusOr<std::shared_ptr<const ClientConfig>> ClientConfig::Make(const ClientOptions& options) {
   auto impl = std::make_unique<Impl>();
-  StatusOr<bssl::UniquePtr<SSL_CTX>> made = MakeContext(options.min_version, options.max_version, options.ciphers);
+  StatusOr<bssl::UniquePtr<SSL_CTX>> made =
+      MakeContext(options.min_version, options.max_version, options.ciphers);
   if (!made.ok()) return made.status();
   impl->context = *std::move(made);
   SSL_CTX* context = impl->context.get();
@@ -192,14 +218,17 @@ StatusOr<std::shared_ptr<const ClientConfig>> ClientConfig::Make(const ClientOpt
     if (!store.ok()) return Annotate(store.status(), "ca");
     impl->store = *std::move(store);
   }
-  SSL_CTX_set_custom_verify(context, options.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, VerifyPeer);
+  SSL_CTX_set_custom_verify(context, options.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                            VerifyPeer);
   StatusOr<std::string> alpn = AlpnWire(options.alpn);
   if (!alpn.ok()) return alpn.status();
   if (!alpn->empty() &&
-      SSL_CTX_set_alpn_protos(context, reinterpret_cast<const uint8_t*>(alpn->data()), static_cast<unsigned>(alpn->size())) != 0) {
+      SSL_CTX_set_alpn_protos(context, reinterpret_cast<const uint8_t*>(alpn->data()),
+                              static_cast<unsigned>(alpn->size())) != 0) {
     return Unavailable("out of memory");
   }
-  if (!options.key_pair.certificate_pem.empty()) POSTERN_RETURN_IF_ERROR(UseKeyPair(context, options.key_pair));
+  if (!options.key_pair.certificate_pem.empty())
+    POSTERN_RETURN_IF_ERROR(UseKeyPair(context, options.key_pair));
   return std::shared_ptr<const ClientConfig>(new ClientConfig(std::move(impl)));
 }
 

@@ -1,5 +1,6 @@
-// What both sides of TLS are set up with. A configuration is made once, checked as it is made, never changes, and is shared by
-// all connections; a reload makes a new one, and the connections that have the old one keep it to their end.
+// What both sides of TLS are set up with. A configuration is made once, checked as it is made,
+// never changes, and is shared by all connections; a reload makes a new one, and the connections
+// that have the old one keep it to their end.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,8 @@ enum class Version { kTls12, kTls13 };
 
 // KeyPair is a certificate with its chain (the leaf first) and its private key, as PEM texts.
 struct KeyPair {
-  std::string name;  // of the pki: a host name that selects it besides those in the certificate, "*" or "": none besides
+  std::string name;  // of the pki: a host name that selects it besides those in the certificate,
+                     // "*" or "": none besides
   std::string certificate_pem;
   std::string key_pem;
 };
@@ -29,27 +31,32 @@ enum class ClientCertificates {
 };
 
 struct ServerOptions {
-  // key_pairs: at least one. The server name that the client sends selects: an exact name of any of them first, then a wildcard,
-  // and otherwise the first one (RFC 6066 §3 allows to go on with a default, and mail clients need it).
+  // key_pairs: at least one. The server name that the client sends selects: an exact name of any of
+  // them first, then a wildcard, and otherwise the first one (RFC 6066 §3 allows to go on with a
+  // default, and mail clients need it).
   std::vector<KeyPair> key_pairs;
   Version min_version = Version::kTls12;  // RFC 8996
   Version max_version = Version::kTls13;
-  // ciphers: BoringSSL's cipher rules for TLS 1.2 ("HIGH:!aNULL:!MD5"); empty: its default. TLS 1.3 has no choice.
+  // ciphers: BoringSSL's cipher rules for TLS 1.2 ("HIGH:!aNULL:!MD5"); empty: its default. TLS 1.3
+  // has no choice.
   std::string ciphers;
-  // alpn: protocol names that we speak ("imap"). A client that offers ALPN and none of them is refused with the alert
-  // no_application_protocol (RFC 7301 §3.2: against cross-protocol attacks); empty: ALPN is ignored.
+  // alpn: protocol names that we speak ("imap"). A client that offers ALPN and none of them is
+  // refused with the alert no_application_protocol (RFC 7301 §3.2: against cross-protocol attacks);
+  // empty: ALPN is ignored.
   std::vector<std::string> alpn;
   ClientCertificates client_certificates = ClientCertificates::kNone;
   std::string ca_pem;  // authorities for client certificates
-  // tickets: resumption by tickets (RFC 5077, RFC 8446 §4.6.1), which keep nothing here. There is no session cache.
+  // tickets: resumption by tickets (RFC 5077, RFC 8446 §4.6.1), which keep nothing here. There is
+  // no session cache.
   bool tickets = true;
 };
 
 // ServerConfig is what a server's connections share. Any thread.
 class ServerConfig {
  public:
-  // Make checks everything: keys fit, certificates parse, ciphers are known. kInvalidArgument names the pki and the reason.
-  // An expired certificate is no error here (CheckValidity tells): a server with an old certificate is better than none.
+  // Make checks everything: keys fit, certificates parse, ciphers are known. kInvalidArgument names
+  // the pki and the reason. An expired certificate is no error here (CheckValidity tells): a server
+  // with an old certificate is better than none.
   static StatusOr<std::shared_ptr<const ServerConfig>> Make(const ServerOptions& options);
   ~ServerConfig();
   ServerConfig(const ServerConfig&) = delete;
@@ -67,15 +74,16 @@ class ServerConfig {
 };
 
 struct ClientOptions {
-  // verify: the server's certificate must chain to `ca_pem`, be valid now, and name the server that is asked for. Without it any
-  // certificate is taken (opportunistic TLS of RFC 7435).
+  // verify: the server's certificate must chain to `ca_pem`, be valid now, and name the server that
+  // is asked for. Without it any certificate is taken (opportunistic TLS of RFC 7435).
   bool verify = false;
   std::string ca_pem;
   Version min_version = Version::kTls12;
   Version max_version = Version::kTls13;
   std::string ciphers;
   std::vector<std::string> alpn;  // offered when not empty
-  // key_pair is our certificate for servers that ask for one; without certificate_pem none is given.
+  // key_pair is our certificate for servers that ask for one; without certificate_pem none is
+  // given.
   KeyPair key_pair;
 };
 

@@ -12,7 +12,8 @@ namespace postern::tls {
 
 class ServerConfig::Impl {
  public:
-  // One context for each key pair; a connection begins with the first and changes to the one that the server name selects.
+  // One context for each key pair; a connection begins with the first and changes to the one that
+  // the server name selects.
   std::vector<bssl::UniquePtr<SSL_CTX>> contexts;
   std::map<std::string, size_t, std::less<>> exact;      // name in lower case -> index
   std::map<std::string, size_t, std::less<>> wildcards;  // what follows "*." -> index

@@ -38,7 +38,8 @@ int PipeRead(BIO* bio, char* out, int size) {
 int PipeWrite(BIO* bio, const char* data, int size) {
   auto* pipe = static_cast<Pipe*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  // Never refuses: BoringSSL writes a flight of the handshake, one record for a Write, or an alert, and Write looks at the limit.
+  // Never refuses: BoringSSL writes a flight of the handshake, one record for a Write, or an alert,
+  // and Write looks at the limit.
   pipe->output.append(data, static_cast<size_t>(size));
   return size;
 }
@@ -112,8 +113,8 @@ struct Engine::Impl {
     if (reason >= SSL_AD_REASON_OFFSET) {
       ERR_clear_error();
       const int alert = reason - SSL_AD_REASON_OFFSET;
-      return FailedPrecondition(
-          StrCat(peer, " ended TLS with the alert \"", AsciiLower(SSL_alert_desc_string_long(alert)), "\""));
+      return FailedPrecondition(StrCat(peer, " ended TLS with the alert \"",
+                                       AsciiLower(SSL_alert_desc_string_long(alert)), "\""));
     }
     switch (reason) {
       case SSL_R_HTTP_REQUEST:
@@ -191,7 +192,8 @@ struct Engine::Impl {
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
-std::unique_ptr<Engine> Engine::Server(std::shared_ptr<const ServerConfig> config, WallTime now, const EngineLimits& limits) {
+std::unique_ptr<Engine> Engine::Server(std::shared_ptr<const ServerConfig> config, WallTime now,
+                                       const EngineLimits& limits) {
   auto impl = std::make_unique<Impl>(limits);
   impl->server_config = std::move(config);
   impl->state.server = &impl->server_config->impl();
@@ -202,7 +204,8 @@ std::unique_ptr<Engine> Engine::Server(std::shared_ptr<const ServerConfig> confi
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
-std::unique_ptr<Engine> Engine::Client(std::shared_ptr<const ClientConfig> config, std::string_view server_name, WallTime now,
+std::unique_ptr<Engine> Engine::Client(std::shared_ptr<const ClientConfig> config,
+                                       std::string_view server_name, WallTime now,
                                        const EngineLimits& limits) {
   auto impl = std::make_unique<Impl>(limits);
   impl->client_config = std::move(config);
@@ -212,7 +215,8 @@ std::unique_ptr<Engine> Engine::Client(std::shared_ptr<const ClientConfig> confi
   if (impl->client_config->verifies()) {
     impl->state.host = std::string(server_name);
     // Without a name there is nothing to verify against: that must not pass.
-    if (server_name.empty()) impl->Fail(FailedPrecondition("no name to verify the server's certificate against"));
+    if (server_name.empty())
+      impl->Fail(FailedPrecondition("no name to verify the server's certificate against"));
   }
   impl->ssl.reset(SSL_new(impl->state.client->context.get()));
   impl->Attach();
@@ -233,7 +237,9 @@ size_t Engine::Feed(std::string_view ciphertext) { return impl_->pipe.input.Appe
 size_t Engine::input_room() const { return impl_->limits.input_bytes - impl_->pipe.input.size(); }
 void Engine::FeedEnd() { impl_->pipe.input_ended = true; }
 Engine::Step Engine::Handshake() { return impl_->Handshake(); }
-Engine::ReadResult Engine::Read(std::span<char> into) { return impl_->Read(into.data(), into.size(), false); }
+Engine::ReadResult Engine::Read(std::span<char> into) {
+  return impl_->Read(into.data(), into.size(), false);
+}
 Engine::ReadResult Engine::Peek() {
   char octet = 0;
   return impl_->Read(&octet, 1, true);
@@ -281,7 +287,8 @@ Info Engine::info() const {
   if (!impl_->done) return info;
   info.version = SSL_get_version(ssl);
   if (const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl)) {
-    info.cipher = SSL_version(ssl) == TLS1_3_VERSION ? SSL_CIPHER_standard_name(cipher) : SSL_CIPHER_get_name(cipher);
+    info.cipher = SSL_version(ssl) == TLS1_3_VERSION ? SSL_CIPHER_standard_name(cipher)
+                                                     : SSL_CIPHER_get_name(cipher);
     info.cipher_bits = SSL_CIPHER_get_bits(cipher, nullptr);
   }
   if (impl_->client_config) {
@@ -297,9 +304,12 @@ Info Engine::info() const {
   const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl);
   if (chain != nullptr && sk_CRYPTO_BUFFER_num(chain) > 0) {
     const CRYPTO_BUFFER* leaf = sk_CRYPTO_BUFFER_value(chain, 0);
-    info.peer_certificate_der.assign(reinterpret_cast<const char*>(CRYPTO_BUFFER_data(leaf)), CRYPTO_BUFFER_len(leaf));
-    // A ticket is only given after the full handshake verified, so a resumed session is as verified as that one was.
-    info.peer_verified = impl_->state.verified || (info.resumed && impl_->server_config && impl_->state.server->store != nullptr);
+    info.peer_certificate_der.assign(reinterpret_cast<const char*>(CRYPTO_BUFFER_data(leaf)),
+                                     CRYPTO_BUFFER_len(leaf));
+    // A ticket is only given after the full handshake verified, so a resumed session is as verified
+    // as that one was.
+    info.peer_verified = impl_->state.verified || (info.resumed && impl_->server_config &&
+                                                   impl_->state.server->store != nullptr);
   }
   return info;
 }

@@ -1,8 +1,9 @@
-// Engine is one TLS connection, without the connection: what the peer sent goes in by Feed, what is to be sent to it comes out
-// by TakeOutput, plaintext is read and written in between. No I/O, no clock, no thread.
+// Engine is one TLS connection, without the connection: what the peer sent goes in by Feed, what is
+// to be sent to it comes out by TakeOutput, plaintext is read and written in between. No I/O, no
+// clock, no thread.
 //
-// It costs little while nothing happens: buffers exist only while there is something in them, and what only the handshake
-// needed is dropped after it.
+// It costs little while nothing happens: buffers exist only while there is something in them, and
+// what only the handshake needed is dropped after it.
 #pragma once
 
 #include <memory>
@@ -17,38 +18,43 @@
 namespace postern::tls {
 
 struct EngineLimits {
-  size_t input_bytes = 20 * 1024;          // ciphertext fed and not used: one record of RFC 8446 §5.2 and a little
-  size_t output_bytes = 256 * 1024;        // ciphertext not taken; Write accepts nothing beyond
+  size_t input_bytes =
+      20 * 1024;  // ciphertext fed and not used: one record of RFC 8446 §5.2 and a little
+  size_t output_bytes = 256 * 1024;  // ciphertext not taken; Write accepts nothing beyond
 };
 
 // Info describes an established connection.
 struct Info {
-  std::string version;      // "TLSv1.3"
-  std::string cipher;       // "TLS_AES_256_GCM_SHA384"; TLS 1.2 ciphers by OpenSSL's name, as logs have always had them
+  std::string version;  // "TLSv1.3"
+  std::string cipher;   // "TLS_AES_256_GCM_SHA384"; TLS 1.2 ciphers by OpenSSL's name, as logs have
+                        // always had them
   int cipher_bits = 0;
   std::string server_name;  // SNI
   std::string alpn;         // what was agreed; may be empty
   bool resumed = false;
   bool peer_verified = false;
-  std::string peer_certificate_der;  // the leaf; empty when there was none (or the session was resumed without)
+  std::string peer_certificate_der;  // the leaf; empty when there was none (or the session was
+                                     // resumed without)
 };
 
 class Engine {
  public:
-  // Server and Client start a connection at `now`, the time by which certificates are judged. (The age of tickets is BoringSSL's own
-  // affair, by the machine's clock: its callback for the time does not say for which connection it asks.)
+  // Server and Client start a connection at `now`, the time by which certificates are judged. (The
+  // age of tickets is BoringSSL's own affair, by the machine's clock: its callback for the time
+  // does not say for which connection it asks.)
   static std::unique_ptr<Engine> Server(std::shared_ptr<const ServerConfig> config, WallTime now,
                                         const EngineLimits& limits = {});
-  // `server_name` is sent as SNI when it is a name (not an address), and is what the certificate must name when the
-  // configuration verifies.
-  static std::unique_ptr<Engine> Client(std::shared_ptr<const ClientConfig> config, std::string_view server_name, WallTime now,
+  // `server_name` is sent as SNI when it is a name (not an address), and is what the certificate
+  // must name when the configuration verifies.
+  static std::unique_ptr<Engine> Client(std::shared_ptr<const ClientConfig> config,
+                                        std::string_view server_name, WallTime now,
                                         const EngineLimits& limits = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Feed copies ciphertext in and returns how many octets it took; less than all when the input is full: Handshake or Read
-  // makes room.
+  // Feed copies ciphertext in and returns how many octets it took; less than all when the input is
+  // full: Handshake or Read makes room.
   size_t Feed(std::string_view ciphertext);
   // input_room is how many octets Feed would take.
   size_t input_room() const;
@@ -56,15 +62,16 @@ class Engine {
   void FeedEnd();
 
   enum class Step { kDone, kNeedInput, kFailed };
-  // Handshake goes as far as the input allows. Take the output after each call, also after kFailed (the alert that tells the
-  // peer why). Once done it stays kDone.
+  // Handshake goes as far as the input allows. Take the output after each call, also after kFailed
+  // (the alert that tells the peer why). Once done it stays kDone.
   Step Handshake();
 
   enum class ReadKind {
     kData,       // `size` octets were written to `into`
     kNeedInput,  // nothing yet
     kEnd,        // the peer said close_notify: the true end
-    kFailed,     // error() says why; kDataLoss when the octets ended without close_notify, so that something may be missing
+    kFailed,     // error() says why; kDataLoss when the octets ended without close_notify, so that
+                 // something may be missing
   };
   struct ReadResult {
     ReadKind kind = ReadKind::kNeedInput;
@@ -75,8 +82,8 @@ class Engine {
   // Peek tells what Read would say, without taking anything (`size` is at most 1).
   ReadResult Peek();
 
-  // Write encrypts from the front of `plaintext` and returns how many octets it took; 0 when the output is full, or after
-  // CloseNotify or a failure.
+  // Write encrypts from the front of `plaintext` and returns how many octets it took; 0 when the
+  // output is full, or after CloseNotify or a failure.
   size_t Write(std::string_view plaintext);
 
   // CloseNotify says that no more plaintext will come. Idempotent.
@@ -87,7 +94,8 @@ class Engine {
   // TakeOutput hands over all ciphertext that waits to be sent.
   std::string TakeOutput();
 
-  // error says in one sentence what went wrong, once something was kFailed: "certificate of mx.example.com expired on …".
+  // error says in one sentence what went wrong, once something was kFailed: "certificate of
+  // mx.example.com expired on …".
   const Status& error() const;
 
   // info is valid after the handshake.

@@ -1,10 +1,9 @@
 #include "lib/rt/asio/acting_as.h"
 
+#include <cerrno>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include "lib/core/base/strings.h"
 

@@ -2,16 +2,15 @@
 #pragma once
 
 #include <sys/types.h>
-
 #include <vector>
 
 #include "lib/rt/files.h"
 
 namespace postern::rt {
 
-// ActingAs makes the calling thread's file accesses those of `who` for as long as it lives; files that are made meanwhile are
-// theirs. The calls of glibc would change every thread of the host's process; these change one. In a process that is not
-// privileged it works only for who we are.
+// ActingAs makes the calling thread's file accesses those of `who` for as long as it lives; files
+// that are made meanwhile are theirs. The calls of glibc would change every thread of the host's
+// process; these change one. In a process that is not privileged it works only for who we are.
 class ActingAs {
  public:
   explicit ActingAs(const Credentials& who);

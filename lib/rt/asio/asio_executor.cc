@@ -11,7 +11,8 @@ namespace {
 // PosixFdWatch waits for one readiness at a time in each direction and asks again after each.
 class PosixFdWatch final : public FdWatch {
  public:
-  PosixFdWatch(asio::io_context& io, int fd, FdInterest interest, std::function<void(FdInterest)> on_ready)
+  PosixFdWatch(asio::io_context& io, int fd, FdInterest interest,
+               std::function<void(FdInterest)> on_ready)
       : state_(std::make_shared<State>(io, fd, std::move(on_ready))) {
     if (interest.read) Arm(state_, true);
     if (interest.write) Arm(state_, false);
@@ -45,7 +46,9 @@ class PosixFdWatch final : public FdWatch {
 
 }  // namespace
 
-AsioExecutor::AsioExecutor(ThreadPool* pool) : keep_open_(asio::make_work_guard(io_)), pool_(pool) { ReadClock(); }
+AsioExecutor::AsioExecutor(ThreadPool* pool) : keep_open_(asio::make_work_guard(io_)), pool_(pool) {
+  ReadClock();
+}
 
 void AsioExecutor::ReadClock() const {
   waited_ = false;
@@ -78,7 +81,8 @@ void AsioExecutor::PostBlocking(std::function<void()> work, std::function<void()
   if (pool_ == nullptr || !pool_->Post(both)) Post(std::move(both));
 }
 
-std::unique_ptr<FdWatch> AsioExecutor::WatchFd(int fd, FdInterest interest, std::function<void(FdInterest)> on_ready) {
+std::unique_ptr<FdWatch> AsioExecutor::WatchFd(int fd, FdInterest interest,
+                                               std::function<void(FdInterest)> on_ready) {
   return std::make_unique<PosixFdWatch>(io_, fd, interest, std::move(on_ready));
 }
 
@@ -99,8 +103,9 @@ size_t AsioExecutor::RunOnce(Duration max_wait) {
   size_t ran = RunDueTimers();
   if (!timers_.empty()) max_wait = std::min(max_wait, timers_.begin()->first.first - now_);
   if (ran == 0 && max_wait > absl::ZeroDuration()) {
-    // Straight into the wait, which ends at once when something is ready: to look first would be one more call of the system for
-    // each turn. A bounded wait also for "forever": the clock type of Asio would overflow.
+    // Straight into the wait, which ends at once when something is ready: to look first would be
+    // one more call of the system for each turn. A bounded wait also for "forever": the clock type
+    // of Asio would overflow.
     const Duration bounded = std::min(max_wait, absl::Hours(24));
     waited_ = true;
     ran += io_.run_one_for(absl::ToChronoNanoseconds(bounded));

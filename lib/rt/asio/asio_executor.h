@@ -25,11 +25,14 @@ class AsioExecutor final : public Executor {
   TimerId CallAt(Instant at, std::function<void()> fn) override;
   void CancelTimer(TimerId id) override;
   void PostBlocking(std::function<void()> work, std::function<void()> done) override;
-  std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest, std::function<void(FdInterest)> on_ready) override;
-  bool IsCurrent() const override { return running_on_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+  std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest,
+                                   std::function<void(FdInterest)> on_ready) override;
+  bool IsCurrent() const override {
+    return running_on_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  }
 
-  // RunOnce runs what is ready; when nothing is, it waits until something is or `max_wait` has passed. It returns how many
-  // callbacks ran. One thread at a time.
+  // RunOnce runs what is ready; when nothing is, it waits until something is or `max_wait` has
+  // passed. It returns how many callbacks ran. One thread at a time.
   size_t RunOnce(Duration max_wait);
 
   // Wake ends a RunOnce that waits. Any thread.
@@ -47,7 +50,8 @@ class AsioExecutor final : public Executor {
   asio::executor_work_guard<asio::io_context::executor_type> keep_open_;
   ThreadPool* pool_;
   mutable Instant now_;
-  mutable bool waited_ = false;  // the loop has slept since now_ was read: the first callback after it reads anew
+  mutable bool waited_ =
+      false;  // the loop has slept since now_ was read: the first callback after it reads anew
   std::map<TimerKey, std::function<void()>> timers_;
   std::map<TimerId, Instant> timer_times_;
   TimerId next_timer_ = 1;

@@ -1,16 +1,15 @@
 #include "lib/rt/asio/asio_network.h"
 
+#include <cerrno>
 #include <fcntl.h>
+#include <fstream>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <fstream>
 #include <set>
 #include <sstream>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <asio/posix/stream_descriptor.hpp>
 
@@ -35,8 +34,9 @@ struct AcceptableAwaiter {
   bool await_ready() const { return socket->closed; }
   void await_suspend(std::coroutine_handle<> waiter) const {
     // The operation keeps the socket alive: the listener may be gone when it is cancelled.
-    socket->descriptor.async_wait(Descriptor::wait_read,
-                                  [held = socket, waiter](const asio::error_code&) { waiter.resume(); });
+    socket->descriptor.async_wait(
+        Descriptor::wait_read,
+        [held = socket, waiter](const asio::error_code&) { waiter.resume(); });
   }
   void await_resume() const {}
 };
@@ -60,18 +60,22 @@ class AsioListener final : public Listener {
       socklen_t length = peer.capacity();
       if (reserve_ < 0) RefillReserve();
       bool on_reserve = false;
-      int fd = ::accept4(socket->descriptor.native_handle(), peer.get(), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      int fd = ::accept4(socket->descriptor.native_handle(), peer.get(), &length,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0 && (errno == EMFILE || errno == ENFILE) && reserve_ >= 0) {
-        // Out of descriptors: the reserve serves to tell one client so, instead of spinning on a readable listener.
+        // Out of descriptors: the reserve serves to tell one client so, instead of spinning on a
+        // readable listener.
         ::close(std::exchange(reserve_, -1));
         on_reserve = true;
         length = peer.capacity();
-        fd = ::accept4(socket->descriptor.native_handle(), peer.get(), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = ::accept4(socket->descriptor.native_handle(), peer.get(), &length,
+                       SOCK_NONBLOCK | SOCK_CLOEXEC);
       }
       if (fd >= 0) {
         Endpoint remote = peer.ToEndpoint(length);
         Endpoint local = local_.is_unix() ? local_ : EndpointOfSocket(fd, false);
-        co_return MakeAsioStream(static_cast<AsioExecutor&>(worker), fd, std::move(local), std::move(remote), on_reserve);
+        co_return MakeAsioStream(static_cast<AsioExecutor&>(worker), fd, std::move(local),
+                                 std::move(remote), on_reserve);
       }
       switch (errno) {
         case EAGAIN:
@@ -85,8 +89,7 @@ class AsioListener final : public Listener {
         case ENETUNREACH:
         case ENONET:
         case EOPNOTSUPP:
-        case ENOPROTOOPT:
-          break;
+        case ENOPROTOOPT: break;
         default:
           co_return Unavailable(StrCat("accept: ", Message(ErrnoError(errno, local_.ToString()))));
       }
@@ -118,16 +121,18 @@ Status ListenError(int error, const Endpoint& endpoint) {
     case EADDRINUSE:
       return AlreadyExists(StrCat(endpoint.ToString(), " is in use by another program"));
     case EACCES:
-      return PermissionDenied(StrCat("no permission to listen on ", endpoint.ToString(),
-                                     endpoint.port != 0 && endpoint.port < 1024 ? " (ports below 1024 need privilege)" : ""));
+      return PermissionDenied(StrCat(
+          "no permission to listen on ", endpoint.ToString(),
+          endpoint.port != 0 && endpoint.port < 1024 ? " (ports below 1024 need privilege)" : ""));
     case EADDRNOTAVAIL:
-      return InvalidArgument(StrCat(endpoint.address.ToString(), " is not an address of this machine"));
-    default:
-      return ErrnoError(error, StrCat("listen on ", endpoint.ToString()));
+      return InvalidArgument(
+          StrCat(endpoint.address.ToString(), " is not an address of this machine"));
+    default: return ErrnoError(error, StrCat("listen on ", endpoint.ToString()));
   }
 }
 
-// A socket file that nobody listens on is a crashed server's: it may be replaced; a live one may not.
+// A socket file that nobody listens on is a crashed server's: it may be replaced; a live one may
+// not.
 bool IsStaleSocket(const Endpoint& endpoint) {
   struct stat info {};
   if (::lstat(endpoint.unix_path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
@@ -153,7 +158,8 @@ std::set<std::string> InterfacesWithDefaultRoute() {
   std::ifstream v6("/proc/net/ipv6_route");
   while (std::getline(v6, line)) {
     const std::vector<std::string_view> fields = SplitWords(line);
-    if (fields.size() >= 10 && fields[0] == std::string(32, '0') && fields[1] == "00" && fields[9] != "lo") {
+    if (fields.size() >= 10 && fields[0] == std::string(32, '0') && fields[1] == "00" &&
+        fields[9] != "lo") {
       names.insert(std::string(fields[9]));
     }
   }
@@ -165,7 +171,8 @@ std::set<std::string> InterfacesWithDefaultRoute() {
 StatusOr<std::unique_ptr<Listener>> AsioNetwork::Listen(Executor& loop, const Endpoint& endpoint,
                                                         const ListenOptions& options) {
   SocketAddress address;
-  if (!address.Set(endpoint)) return InvalidArgument(StrCat(endpoint.unix_path, ": socket path too long"));
+  if (!address.Set(endpoint))
+    return InvalidArgument(StrCat(endpoint.unix_path, ": socket path too long"));
   if (endpoint.is_unix() && IsStaleSocket(endpoint)) ::unlink(endpoint.unix_path.c_str());
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ErrnoError(errno, "socket");
@@ -188,7 +195,8 @@ StatusOr<std::unique_ptr<Listener>> AsioNetwork::Listen(Executor& loop, const En
       std::make_unique<AsioListener>(static_cast<AsioExecutor&>(loop), fd, std::move(local)));
 }
 
-Task<StatusOr<std::unique_ptr<Stream>>> AsioNetwork::Connect(Executor& loop, Endpoint remote, ConnectOptions options,
+Task<StatusOr<std::unique_ptr<Stream>>> AsioNetwork::Connect(Executor& loop, Endpoint remote,
+                                                             ConnectOptions options,
                                                              Instant deadline) {
   return AsioConnect(static_cast<AsioExecutor&>(loop), std::move(remote), options.source, deadline);
 }
@@ -203,12 +211,14 @@ std::vector<InterfaceAddress> AsioNetwork::Interfaces() {
     std::optional<IpAddress> address;
     if (each->ifa_addr->sa_family == AF_INET) {
       const auto* in = reinterpret_cast<const sockaddr_in*>(each->ifa_addr);
-      address = IpAddress::FromBytes(std::string_view(reinterpret_cast<const char*>(&in->sin_addr), 4));
+      address =
+          IpAddress::FromBytes(std::string_view(reinterpret_cast<const char*>(&in->sin_addr), 4));
     } else if (each->ifa_addr->sa_family == AF_INET6) {
       const auto* in6 = reinterpret_cast<const sockaddr_in6*>(each->ifa_addr);
       // Link-local addresses need a zone to be used: they are not for mail.
       if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr)) continue;
-      address = IpAddress::FromBytes(std::string_view(reinterpret_cast<const char*>(&in6->sin6_addr), 16));
+      address = IpAddress::FromBytes(
+          std::string_view(reinterpret_cast<const char*>(&in6->sin6_addr), 16));
     }
     if (!address.has_value()) continue;
     found.push_back({.interface_name = each->ifa_name,
@@ -229,7 +239,8 @@ std::string AsioNetwork::HostName() {
   addrinfo* result = nullptr;
   std::string full = name;
   if (::getaddrinfo(name, nullptr, &hints, &result) == 0) {
-    if (result->ai_canonname != nullptr && std::string_view(result->ai_canonname).find('.') != std::string_view::npos) {
+    if (result->ai_canonname != nullptr &&
+        std::string_view(result->ai_canonname).find('.') != std::string_view::npos) {
       full = result->ai_canonname;
     }
     ::freeaddrinfo(result);

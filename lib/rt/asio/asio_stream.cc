@@ -1,12 +1,11 @@
 #include "lib/rt/asio/asio_stream.h"
 
+#include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include <asio/posix/stream_descriptor.hpp>
 
@@ -18,8 +17,8 @@ namespace {
 
 using Descriptor = asio::posix::stream_descriptor;
 
-// Readiness is one direction of a socket. A wait that times out leaves its reactor operation armed for the next wait, so that
-// a deadline costs a timer and no cancellation.
+// Readiness is one direction of a socket. A wait that times out leaves its reactor operation armed
+// for the next wait, so that a deadline costs a timer and no cancellation.
 struct Readiness {
   bool armed = false;
   bool ready = false;
@@ -50,7 +49,8 @@ void Arm(const std::shared_ptr<Socket>& socket, Readiness Socket::*direction) {
   });
 }
 
-// ReadinessAwaiter gives true when the direction is ready or closed, false when the deadline came first.
+// ReadinessAwaiter gives true when the direction is ready or closed, false when the deadline came
+// first.
 struct ReadinessAwaiter {
   std::shared_ptr<Socket> socket;
   Readiness Socket::*direction;
@@ -101,7 +101,8 @@ class AsioStream final : public Stream {
   StatusOr<size_t> TryRead(std::span<char> into) override {
     if (socket_->closed) return ClosedStatus();
     for (;;) {
-      const ssize_t got = ::recv(socket_->descriptor.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
+      const ssize_t got =
+          ::recv(socket_->descriptor.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
       if (got >= 0) return static_cast<size_t>(got);
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return WouldBlock();
@@ -113,8 +114,8 @@ class AsioStream final : public Stream {
     const std::shared_ptr<Socket> socket = socket_;
     while (!data.empty()) {
       if (socket->closed) co_return ClosedStatus();
-      const ssize_t sent =
-          ::send(socket->descriptor.native_handle(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      const ssize_t sent = ::send(socket->descriptor.native_handle(), data.data(), data.size(),
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
       if (sent >= 0) {
         data.remove_prefix(static_cast<size_t>(sent));
         continue;
@@ -156,9 +157,11 @@ class AsioStream final : public Stream {
   bool on_reserve_;
 };
 
-StatusOr<int> OpenAndStartConnect(const Endpoint& remote, const std::optional<IpAddress>& source, bool* in_progress) {
+StatusOr<int> OpenAndStartConnect(const Endpoint& remote, const std::optional<IpAddress>& source,
+                                  bool* in_progress) {
   SocketAddress address;
-  if (!address.Set(remote)) return InvalidArgument(StrCat(remote.unix_path, ": socket path too long"));
+  if (!address.Set(remote))
+    return InvalidArgument(StrCat(remote.unix_path, ": socket path too long"));
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ErrnoError(errno, "socket");
   if (source.has_value() && !remote.is_unix()) {
@@ -186,21 +189,25 @@ StatusOr<int> OpenAndStartConnect(const Endpoint& remote, const std::optional<Ip
 Endpoint EndpointOfSocket(int fd, bool remote) {
   SocketAddress address;
   socklen_t length = address.capacity();
-  const int got = remote ? ::getpeername(fd, address.get(), &length) : ::getsockname(fd, address.get(), &length);
+  const int got = remote ? ::getpeername(fd, address.get(), &length)
+                         : ::getsockname(fd, address.get(), &length);
   return got == 0 ? address.ToEndpoint(length) : Endpoint{};
 }
 
-std::unique_ptr<Stream> MakeAsioStream(AsioExecutor& loop, int fd, Endpoint local, Endpoint remote, bool on_reserve) {
+std::unique_ptr<Stream> MakeAsioStream(AsioExecutor& loop, int fd, Endpoint local, Endpoint remote,
+                                       bool on_reserve) {
   if (!local.is_unix() && !remote.is_unix()) {
     const int on = 1;
-    // Replies are small and wanted at once; Nagle's algorithm would hold each back for the peer's delayed acknowledgement.
+    // Replies are small and wanted at once; Nagle's algorithm would hold each back for the peer's
+    // delayed acknowledgement.
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   }
   return std::make_unique<AsioStream>(loop, fd, std::move(local), std::move(remote), on_reserve);
 }
 
-Task<StatusOr<std::unique_ptr<Stream>>> AsioConnect(AsioExecutor& loop, Endpoint remote, std::optional<IpAddress> source,
+Task<StatusOr<std::unique_ptr<Stream>>> AsioConnect(AsioExecutor& loop, Endpoint remote,
+                                                    std::optional<IpAddress> source,
                                                     Instant deadline) {
   bool in_progress = false;
   StatusOr<int> fd = OpenAndStartConnect(remote, source, &in_progress);

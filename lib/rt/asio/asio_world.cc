@@ -3,9 +3,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/random.h>
-#include <time.h>
-
 #include <thread>
+#include <time.h>
 
 #include "lib/core/base/check.h"
 #include "lib/rt/asio/asio_executor.h"

@@ -10,11 +10,13 @@
 namespace postern::rt {
 
 struct AsioWorldOptions {
-  // Event loops. 0 means one; a loop serves thousands of sessions, and the blocking work has threads of its own.
+  // Event loops. 0 means one; a loop serves thousands of sessions, and the blocking work has
+  // threads of its own.
   size_t workers = 1;
   // Most threads for blocking work (disk, SQLite, password hashes). They are made when needed.
   size_t pool_threads = 4;
-  // Make no thread at all: one loop, blocking work on the loop itself. For an embedder who calls Poll from its own thread.
+  // Make no thread at all: one loop, blocking work on the loop itself. For an embedder who calls
+  // Poll from its own thread.
   bool no_threads = false;
 };
 
@@ -32,11 +34,12 @@ class AsioWorld final : public World {
   size_t worker_count() const override;
   Executor& worker(size_t index) override;
 
-  // Run runs the main loop on the calling thread and the others on threads of their own, until Stop.
+  // Run runs the main loop on the calling thread and the others on threads of their own, until
+  // Stop.
   void Run();
 
-  // Poll runs what is ready on the main loop, waiting at most `max_wait` for something to become ready; it returns how many
-  // callbacks ran. Only with a single worker.
+  // Poll runs what is ready on the main loop, waiting at most `max_wait` for something to become
+  // ready; it returns how many callbacks ran. Only with a single worker.
   size_t Poll(Duration max_wait);
 
   // Stop ends Run. Any thread.

@@ -1,14 +1,13 @@
 #include "lib/rt/asio/posix_files.h"
 
+#include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
+#include <mutex>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <mutex>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/acting_as.h"
@@ -46,7 +45,8 @@ class PosixFile final : public File {
   StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) override {
     size_t done = 0;
     while (done < into.size()) {
-      const ssize_t got = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+      const ssize_t got =
+          ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
       if (got == 0) break;
       if (got < 0) {
         if (errno == EINTR) continue;
@@ -93,15 +93,19 @@ class PosixFile final : public File {
     if (::fstat(fd_, &st) != 0) return Failed("stat");
     return InfoOfStat(st);
   }
-  Status SetMode(uint32_t mode) override { return ::fchmod(fd_, mode) == 0 ? OkStatus() : Failed("chmod"); }
+  Status SetMode(uint32_t mode) override {
+    return ::fchmod(fd_, mode) == 0 ? OkStatus() : Failed("chmod");
+  }
 
   Status TryLock() override {
     struct flock lock {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
     // The open file description's lock: another thread's close of the same file does not drop it.
-    if (::fcntl(fd_, F_OFD_SETLK, &lock) != 0) return Unavailable(StrCat(path_, " is locked by another program"));
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) return Unavailable(StrCat(path_, " is locked by another program"));
+    if (::fcntl(fd_, F_OFD_SETLK, &lock) != 0)
+      return Unavailable(StrCat(path_, " is locked by another program"));
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0)
+      return Unavailable(StrCat(path_, " is locked by another program"));
     return OkStatus();
   }
 
@@ -119,7 +123,8 @@ Status Result(int result, const char* call, const std::string& path) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<File>> PosixFiles::Open(const std::string& path, const OpenOptions& options) {
+StatusOr<std::unique_ptr<File>> PosixFiles::Open(const std::string& path,
+                                                 const OpenOptions& options) {
   // O_NONBLOCK: a FIFO that somebody left in the way must not hang the open; it is refused below.
   int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   const bool writes = options.write || options.append;
@@ -131,13 +136,15 @@ StatusOr<std::unique_ptr<File>> PosixFiles::Open(const std::string& path, const 
   if (!options.follow_symlink) flags |= O_NOFOLLOW;
   const int fd = ::open(path.c_str(), flags, options.mode);
   if (fd < 0) {
-    if (errno == ELOOP && !options.follow_symlink) return FailedPrecondition(StrCat(path, " is a symbolic link"));
+    if (errno == ELOOP && !options.follow_symlink)
+      return FailedPrecondition(StrCat(path, " is a symbolic link"));
     return ErrnoError(errno, StrCat("open ", path));
   }
   auto file = std::make_unique<PosixFile>(fd, path);
   const StatusOr<FileInfo> info = file->Stat();
   if (!info.ok()) return info.status();
-  if (info->kind != FileInfo::Kind::kRegular) return FailedPrecondition(StrCat(path, " is not a regular file"));
+  if (info->kind != FileInfo::Kind::kRegular)
+    return FailedPrecondition(StrCat(path, " is not a regular file"));
   return std::unique_ptr<File>(std::move(file));
 }
 
@@ -147,11 +154,15 @@ Status PosixFiles::Rename(const std::string& from, const std::string& to) {
 Status PosixFiles::Link(const std::string& from, const std::string& to) {
   return Result(::link(from.c_str(), to.c_str()), "link", StrCat(from, " to ", to));
 }
-Status PosixFiles::Unlink(const std::string& path) { return Result(::unlink(path.c_str()), "unlink", path); }
+Status PosixFiles::Unlink(const std::string& path) {
+  return Result(::unlink(path.c_str()), "unlink", path);
+}
 Status PosixFiles::MakeDirectory(const std::string& path, uint32_t mode) {
   return Result(::mkdir(path.c_str(), mode), "mkdir", path);
 }
-Status PosixFiles::RemoveDirectory(const std::string& path) { return Result(::rmdir(path.c_str()), "rmdir", path); }
+Status PosixFiles::RemoveDirectory(const std::string& path) {
+  return Result(::rmdir(path.c_str()), "rmdir", path);
+}
 
 StatusOr<std::vector<DirectoryEntry>> PosixFiles::List(const std::string& path) {
   DIR* directory = ::opendir(path.c_str());
@@ -164,7 +175,8 @@ StatusOr<std::vector<DirectoryEntry>> PosixFiles::List(const std::string& path) 
     FileInfo::Kind kind = FileInfo::Kind::kOther;
     if (entry->d_type == DT_UNKNOWN) {
       struct stat st {};
-      if (::fstatat(::dirfd(directory), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) kind = KindOfMode(st.st_mode);
+      if (::fstatat(::dirfd(directory), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        kind = KindOfMode(st.st_mode);
       errno = 0;
     } else {
       kind = KindOfMode(DTTOIF(entry->d_type));
@@ -210,7 +222,8 @@ class PosixFilesAs final : public PosixFiles {
  public:
   explicit PosixFilesAs(Credentials who) : who_(std::move(who)) {}
 
-  StatusOr<std::unique_ptr<File>> Open(const std::string& path, const OpenOptions& options) override {
+  StatusOr<std::unique_ptr<File>> Open(const std::string& path,
+                                       const OpenOptions& options) override {
     ActingAs acting(who_);
     if (!acting.failure().ok()) return acting.failure();
     return PosixFiles::Open(path, options);
@@ -278,6 +291,8 @@ class PosixFilesAs final : public PosixFiles {
 
 }  // namespace
 
-std::unique_ptr<Files> PosixFiles::As(const Credentials& who) { return std::make_unique<PosixFilesAs>(who); }
+std::unique_ptr<Files> PosixFiles::As(const Credentials& who) {
+  return std::make_unique<PosixFilesAs>(who);
+}
 
 }  // namespace postern::rt

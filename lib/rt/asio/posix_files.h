@@ -7,7 +7,8 @@ namespace postern::rt {
 
 class PosixFiles : public Files {
  public:
-  StatusOr<std::unique_ptr<File>> Open(const std::string& path, const OpenOptions& options) override;
+  StatusOr<std::unique_ptr<File>> Open(const std::string& path,
+                                       const OpenOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Link(const std::string& from, const std::string& to) override;
   Status Unlink(const std::string& path) override;

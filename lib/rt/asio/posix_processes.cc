@@ -1,5 +1,6 @@
 #include "lib/rt/asio/posix_processes.h"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
@@ -9,8 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include "lib/core/base/strings.h"
 
@@ -61,7 +60,8 @@ struct Pipe {
 };
 
 // BecomeProgram is the child's side: only calls that are safe after fork in a process with threads.
-[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp, int in, int out) {
+[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
+                                int in, int out) {
   ::dup2(in, 0);
   ::dup2(out, 1);
   ::dup2(out, 2);
@@ -73,7 +73,8 @@ struct Pipe {
     std::array<gid_t, kMaxGroups> groups{};
     const size_t count = std::min<size_t>(spec.run_as->groups.size(), groups.size());
     for (size_t i = 0; i < count; ++i) groups[i] = spec.run_as->groups[i];
-    if (::setgroups(count, groups.data()) != 0 || ::setresgid(spec.run_as->gid, spec.run_as->gid, spec.run_as->gid) != 0 ||
+    if (::setgroups(count, groups.data()) != 0 ||
+        ::setresgid(spec.run_as->gid, spec.run_as->gid, spec.run_as->gid) != 0 ||
         ::setresuid(spec.run_as->uid, spec.run_as->uid, spec.run_as->uid) != 0) {
       ::_exit(75);  // EX_TEMPFAIL of sysexits: it may work when tried again
     }
@@ -137,7 +138,8 @@ StatusOr<ProcessResult> RunAndWait(const ProcessSpec& spec) {
   Pipe in, out;
   if (!in.Open() || !out.Open()) return ErrnoError(errno, "pipe");
 
-  // A program that stops reading must give EPIPE to this thread, not a signal to the host's process.
+  // A program that stops reading must give EPIPE to this thread, not a signal to the host's
+  // process.
   sigset_t sigpipe, before;
   sigemptyset(&sigpipe);
   sigaddset(&sigpipe, SIGPIPE);
@@ -191,7 +193,8 @@ StatusOr<Account> PosixProcesses::FindAccount(const std::string& name) {
   passwd* found = nullptr;
   std::vector<char> buffer(kAccountBufferBytes);
   const int error = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
-  if (found == nullptr && error != 0 && error != ENOENT && error != ESRCH) return ErrnoError(error, "getpwnam");
+  if (found == nullptr && error != 0 && error != ENOENT && error != ESRCH)
+    return ErrnoError(error, "getpwnam");
   std::optional<Account> account;
   if (found != nullptr) account = AccountOf(entry);
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -218,7 +221,8 @@ Account PosixProcesses::Self() {
   const Instant now = MonotonicNow();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (self_.account.has_value() && self_.account->uid == uid && now < self_.until) return *self_.account;
+    if (self_.account.has_value() && self_.account->uid == uid && now < self_.until)
+      return *self_.account;
   }
   passwd entry{};
   passwd* found = nullptr;

@@ -21,8 +21,8 @@ class PosixProcesses final : public Processes {
     std::optional<Account> account;  // nullopt: there is none of that name
     Instant until;
   };
-  // A burst of deliveries asks for the same accounts again and again, and each look-up walks through every source of
-  // nsswitch.conf. Failures are not kept.
+  // A burst of deliveries asks for the same accounts again and again, and each look-up walks
+  // through every source of nsswitch.conf. Failures are not kept.
   std::mutex mutex_;
   std::map<std::string, Known> known_;
   Known self_;

@@ -12,7 +12,8 @@ namespace postern::rt {
 
 // VfsAsCalls are the functions that SQLite calls. Each hands on to SQLite's own VFS.
 struct VfsAsCalls {
-  // SqliteFile stands before the file of SQLite's own VFS, in memory that SQLite gave, which it aligns to 8 octets.
+  // SqliteFile stands before the file of SQLite's own VFS, in memory that SQLite gave, which it
+  // aligns to 8 octets.
   struct SqliteFile {
     sqlite3_file base;
     const SqliteVfsAs* vfs;
@@ -46,26 +47,40 @@ struct VfsAsCalls {
   static int Write(sqlite3_file* file, const void* from, int amount, sqlite3_int64 offset) {
     return Real(file)->pMethods->xWrite(Real(file), from, amount, offset);
   }
-  static int Truncate(sqlite3_file* file, sqlite3_int64 size) { return Real(file)->pMethods->xTruncate(Real(file), size); }
+  static int Truncate(sqlite3_file* file, sqlite3_int64 size) {
+    return Real(file)->pMethods->xTruncate(Real(file), size);
+  }
   // The first sync of a journal opens its directory.
   static int Sync(sqlite3_file* file, int flags) {
-    return Acting(file, SQLITE_IOERR_FSYNC, [&] { return Real(file)->pMethods->xSync(Real(file), flags); });
+    return Acting(file, SQLITE_IOERR_FSYNC,
+                  [&] { return Real(file)->pMethods->xSync(Real(file), flags); });
   }
-  static int FileSize(sqlite3_file* file, sqlite3_int64* size) { return Real(file)->pMethods->xFileSize(Real(file), size); }
-  static int Lock(sqlite3_file* file, int level) { return Real(file)->pMethods->xLock(Real(file), level); }
-  static int Unlock(sqlite3_file* file, int level) { return Real(file)->pMethods->xUnlock(Real(file), level); }
+  static int FileSize(sqlite3_file* file, sqlite3_int64* size) {
+    return Real(file)->pMethods->xFileSize(Real(file), size);
+  }
+  static int Lock(sqlite3_file* file, int level) {
+    return Real(file)->pMethods->xLock(Real(file), level);
+  }
+  static int Unlock(sqlite3_file* file, int level) {
+    return Real(file)->pMethods->xUnlock(Real(file), level);
+  }
   static int CheckReservedLock(sqlite3_file* file, int* held) {
     return Real(file)->pMethods->xCheckReservedLock(Real(file), held);
   }
   static int FileControl(sqlite3_file* file, int what, void* argument) {
     return Real(file)->pMethods->xFileControl(Real(file), what, argument);
   }
-  static int SectorSize(sqlite3_file* file) { return Real(file)->pMethods->xSectorSize(Real(file)); }
-  static int DeviceCharacteristics(sqlite3_file* file) { return Real(file)->pMethods->xDeviceCharacteristics(Real(file)); }
+  static int SectorSize(sqlite3_file* file) {
+    return Real(file)->pMethods->xSectorSize(Real(file));
+  }
+  static int DeviceCharacteristics(sqlite3_file* file) {
+    return Real(file)->pMethods->xDeviceCharacteristics(Real(file));
+  }
   // The first mapping makes the file of the shared memory.
   static int ShmMap(sqlite3_file* file, int region, int size, int extend, void volatile** out) {
-    return Acting(file, SQLITE_CANTOPEN,
-                  [&] { return Real(file)->pMethods->xShmMap(Real(file), region, size, extend, out); });
+    return Acting(file, SQLITE_CANTOPEN, [&] {
+      return Real(file)->pMethods->xShmMap(Real(file), region, size, extend, out);
+    });
   }
   static int ShmLock(sqlite3_file* file, int offset, int count, int flags) {
     return Real(file)->pMethods->xShmLock(Real(file), offset, count, flags);
@@ -103,7 +118,8 @@ struct VfsAsCalls {
 
   // --- names ---
 
-  static int Open(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags, int* out_flags) {
+  static int Open(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags,
+                  int* out_flags) {
     SqliteVfsAs& vfs = Of(base);
     SqliteFile* const ours = new (file) SqliteFile{};
     ours->vfs = &vfs;
@@ -116,15 +132,18 @@ struct VfsAsCalls {
   }
   static int Delete(sqlite3_vfs* base, const char* name, int sync_directory) {
     SqliteVfsAs& vfs = Of(base);
-    return Acting(vfs, SQLITE_IOERR_DELETE, [&] { return vfs.base_->xDelete(vfs.base_, name, sync_directory); });
+    return Acting(vfs, SQLITE_IOERR_DELETE,
+                  [&] { return vfs.base_->xDelete(vfs.base_, name, sync_directory); });
   }
   static int Access(sqlite3_vfs* base, const char* name, int what, int* result) {
     SqliteVfsAs& vfs = Of(base);
-    return Acting(vfs, SQLITE_IOERR_ACCESS, [&] { return vfs.base_->xAccess(vfs.base_, name, what, result); });
+    return Acting(vfs, SQLITE_IOERR_ACCESS,
+                  [&] { return vfs.base_->xAccess(vfs.base_, name, what, result); });
   }
   static int FullPathname(sqlite3_vfs* base, const char* name, int size, char* out) {
     SqliteVfsAs& vfs = Of(base);
-    return Acting(vfs, SQLITE_CANTOPEN, [&] { return vfs.base_->xFullPathname(vfs.base_, name, size, out); });
+    return Acting(vfs, SQLITE_CANTOPEN,
+                  [&] { return vfs.base_->xFullPathname(vfs.base_, name, size, out); });
   }
 
   // --- the rest of the machine ---
@@ -135,9 +154,15 @@ struct VfsAsCalls {
   }
   static void (*DlSym(sqlite3_vfs*, void*, const char*))(void) { return nullptr; }
   static void DlClose(sqlite3_vfs*, void*) {}
-  static int Randomness(sqlite3_vfs* base, int size, char* out) { return Of(base).base_->xRandomness(Of(base).base_, size, out); }
-  static int Sleep(sqlite3_vfs* base, int microseconds) { return Of(base).base_->xSleep(Of(base).base_, microseconds); }
-  static int CurrentTime(sqlite3_vfs* base, double* out) { return Of(base).base_->xCurrentTime(Of(base).base_, out); }
+  static int Randomness(sqlite3_vfs* base, int size, char* out) {
+    return Of(base).base_->xRandomness(Of(base).base_, size, out);
+  }
+  static int Sleep(sqlite3_vfs* base, int microseconds) {
+    return Of(base).base_->xSleep(Of(base).base_, microseconds);
+  }
+  static int CurrentTime(sqlite3_vfs* base, double* out) {
+    return Of(base).base_->xCurrentTime(Of(base).base_, out);
+  }
   static int CurrentTimeInt64(sqlite3_vfs* base, sqlite3_int64* out) {
     return Of(base).base_->xCurrentTimeInt64(Of(base).base_, out);
   }

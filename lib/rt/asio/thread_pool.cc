@@ -17,7 +17,8 @@ bool ThreadPool::Post(std::function<void()> work) {
     try {
       threads_.emplace_back([this] { Serve(); });
     } catch (const std::system_error&) {
-      // No thread to be had: those that run will come to it. With none at all there is nobody to do the work.
+      // No thread to be had: those that run will come to it. With none at all there is nobody to do
+      // the work.
       if (threads_.empty()) {
         queue_.pop_back();
         pthread_sigmask(SIG_SETMASK, &before, nullptr);

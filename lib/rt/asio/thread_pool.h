@@ -1,5 +1,5 @@
-// ThreadPool runs work that blocks. Threads are made when there is work for them, up to the limit, so that an idle server has
-// none to carry.
+// ThreadPool runs work that blocks. Threads are made when there is work for them, up to the limit,
+// so that an idle server has none to carry.
 #pragma once
 
 #include <condition_variable>

@@ -9,7 +9,8 @@
 
 namespace postern::rt::sim {
 namespace {
-// One connection in eight delivers the first octets of each write in cuts of at most kTinyCut: what a parser must survive.
+// One connection in eight delivers the first octets of each write in cuts of at most kTinyCut: what
+// a parser must survive.
 constexpr uint64_t kTinyOneIn = 8;
 constexpr uint64_t kTinyCut = 12;
 constexpr size_t kTinyPart = 256;
@@ -18,7 +19,10 @@ constexpr uint64_t kTraceReset = 0x101;
 }  // namespace
 
 Connection::Connection(Fabric* fabric, uint64_t id, Life* opener, Life* acceptor, bool loopback)
-    : fabric_(fabric), id_(id), loopback_(loopback), tiny_(fabric->random().Below(kTinyOneIn) == 0) {
+    : fabric_(fabric),
+      id_(id),
+      loopback_(loopback),
+      tiny_(fabric->random().Below(kTinyOneIn) == 0) {
   sides_[0].life = opener;
   sides_[1].life = acceptor;
 }
@@ -34,7 +38,8 @@ size_t Connection::Send(int from, std::string_view data) {
   const size_t sent = room;
   size_t position = 0;
   while (room > 0) {
-    const uint64_t most = tiny_ && position < kTinyPart ? kTinyCut : fabric_->options().segment_bytes;
+    const uint64_t most =
+        tiny_ && position < kTinyPart ? kTinyCut : fabric_->options().segment_bytes;
     const size_t cut = std::min<size_t>(room, fabric_->random().Between(1, most));
     Segment segment;
     segment.data.assign(data.substr(position, cut));
@@ -118,8 +123,8 @@ void Connection::Deliver(int from) {
   Simulation& simulation = fabric_->simulation();
   simulation.Note(kTraceSegment + id_ * 4 + static_cast<uint64_t>(from), segment.data.size());
   if (simulation.tracing()) {
-    simulation.Tell(StrCat("wire #", id_, " ", side.local.ToString(), " > ", peer.local.ToString(), " ",
-                           segment.end ? std::string("FIN") : Escape(segment.data, 80)));
+    simulation.Tell(StrCat("wire #", id_, " ", side.local.ToString(), " > ", peer.local.ToString(),
+                           " ", segment.end ? std::string("FIN") : Escape(segment.data, 80)));
   }
   if (segment.end) {
     peer.end_received = true;
@@ -158,7 +163,8 @@ void Connection::Close(int by) {
   if (side.closed) return;
   side.closed = true;
   side.stream = nullptr;
-  // RFC 2525 §2.17: closing with data unread resets, and the peer may lose what it has not read yet.
+  // RFC 2525 §2.17: closing with data unread resets, and the peer may lose what it has not read
+  // yet.
   const bool unread = side.taken < side.received.size();
   side.received.clear();
   side.taken = 0;
@@ -195,7 +201,8 @@ void Connection::SendReset(int from) {
   Simulation& simulation = fabric_->simulation();
   simulation.After(Latency(), nullptr, [self = shared_from_this(), at = 1 - from] {
     // A reset that is lost on the way is not sent again: the peer learns it when it next sends.
-    const bool heard = self->loopback_ || self->fabric_->Reachable(self->host(1 - at), self->host(at));
+    const bool heard =
+        self->loopback_ || self->fabric_->Reachable(self->host(1 - at), self->host(at));
     if (heard && !self->sides_[at].dark) self->ReceiveReset(at, ECONNRESET);
   });
 }
@@ -204,7 +211,8 @@ void Connection::ReceiveReset(int at, int error_number) {
   Side& side = sides_[at];
   if (side.reset) return;
   fabric_->simulation().Note(kTraceReset, id_ * 2 + static_cast<uint64_t>(at));
-  if (fabric_->simulation().tracing()) fabric_->simulation().Tell(StrCat("wire #", id_, " RST at ", side.local.ToString()));
+  if (fabric_->simulation().tracing())
+    fabric_->simulation().Tell(StrCat("wire #", id_, " RST at ", side.local.ToString()));
   side.reset = true;
   side.reset_errno = error_number;
   side.in_flight.clear();
@@ -231,7 +239,8 @@ void Connection::ForgetIfOver() {
 
 // --- SimStream ---
 
-SimStream::SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side, bool on_reserve)
+SimStream::SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side,
+                     bool on_reserve)
     : executor_(executor),
       connection_(std::move(connection)),
       side_(side),
@@ -276,7 +285,9 @@ StatusOr<size_t> SimStream::TryRead(std::span<char> into) {
     return count;
   }
   if (side.end_received) return size_t{0};
-  if (side.reset) return Unavailable(side.reset_errno == ETIMEDOUT ? "connection timed out" : "connection reset by peer");
+  if (side.reset)
+    return Unavailable(side.reset_errno == ETIMEDOUT ? "connection timed out"
+                                                     : "connection reset by peer");
   return WouldBlock();
 }
 
@@ -285,12 +296,14 @@ Task<Status> SimStream::Write(std::string_view data, Instant deadline) {
     POSTERN_CO_RETURN_IF_ERROR(Gone());
     Connection::Side& side = connection_->side(side_);
     if (side.reset) {
-      co_return Unavailable(side.reset_errno == ETIMEDOUT ? "connection timed out" : "connection reset by peer");
+      co_return Unavailable(side.reset_errno == ETIMEDOUT ? "connection timed out"
+                                                          : "connection reset by peer");
     }
     if (side.end_sent) co_return Unavailable("write after the end");
     data.remove_prefix(connection_->Send(side_, data));
     if (data.empty()) co_return OkStatus();
-    if (deadline <= executor_->Now()) co_return DeadlineExceeded("the peer did not take it in time");
+    if (deadline <= executor_->Now())
+      co_return DeadlineExceeded("the peer did not take it in time");
     side.writer_waits = true;
     co_await writable_.Wait(deadline);
   }
@@ -325,7 +338,8 @@ void SimStream::OnHostDown() {
 
 // --- SimListener ---
 
-SimListener::SimListener(Fabric* fabric, Life* life, Executor* loop, Endpoint local, ListenOptions options)
+SimListener::SimListener(Fabric* fabric, Life* life, Executor* loop, Endpoint local,
+                         ListenOptions options)
     : fabric_(fabric),
       life_(life),
       local_(std::move(local)),
@@ -350,7 +364,8 @@ Task<StatusOr<std::unique_ptr<Stream>>> SimListener::Accept(Executor& worker) {
       if (on_reserve && !life_->TakeReserve()) co_return ErrnoError(EMFILE, "accept");
       std::shared_ptr<Connection> connection = std::move(queue_.front());
       queue_.pop_front();
-      std::unique_ptr<Stream> stream = std::make_unique<SimStream>(target, std::move(connection), 1, on_reserve);
+      std::unique_ptr<Stream> stream =
+          std::make_unique<SimStream>(target, std::move(connection), 1, on_reserve);
       co_return stream;
     }
     co_await arrival_.Wait();

@@ -1,5 +1,5 @@
-// Connection: one TCP or Unix connection between two simulated machines, and the stream and listener on top of it.
-// Internal to rt/sim.
+// Connection: one TCP or Unix connection between two simulated machines, and the stream and
+// listener on top of it. Internal to rt/sim.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace postern::rt::sim {
 
 class SimStream;
 
-// Connection has two sides: 0 opened it, 1 accepted it. Each side is a kernel's half: it outlives the stream on it.
+// Connection has two sides: 0 opened it, 1 accepted it. Each side is a kernel's half: it outlives
+// the stream on it.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Segment {
@@ -41,9 +42,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     size_t in_flight_bytes = 0;
     bool end_sent = false;
     bool closed = false;
-    bool dark = false;       // the machine lost power: nothing leaves or is heard any more
-    bool stalled = false;    // the front segment cannot be delivered now
-    uint64_t round = 0;      // of deliveries; a kick starts a new one
+    bool dark = false;     // the machine lost power: nothing leaves or is heard any more
+    bool stalled = false;  // the front segment cannot be delivered now
+    uint64_t round = 0;    // of deliveries; a kick starts a new one
     Instant last_delivery;
     Instant stalled_since;
   };
@@ -71,7 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Schedule(int from);
   void Deliver(int from);
   void Stall(int from);
-  void SendReset(int from);   // towards the peer
+  void SendReset(int from);  // towards the peer
   void ReceiveReset(int at, int error_number);
   void ForgetIfOver();
   bool OnSameHost() const { return loopback_; }
@@ -88,7 +89,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 class SimStream : public Stream, public Mortal {
  public:
   // `on_reserve`: the stream took the life's reserve in place of a descriptor of its own.
-  SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side, bool on_reserve = false);
+  SimStream(Executor* executor, std::shared_ptr<Connection> connection, int side,
+            bool on_reserve = false);
   ~SimStream() override;
 
   Task<Status> WaitReadable(Instant deadline) override;

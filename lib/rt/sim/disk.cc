@@ -42,7 +42,8 @@ Disk::~Disk() = default;
 
 // --- faults and crash points ---
 
-Disk::Verdict Disk::Gate(Life* life, FileOperation operation, std::string_view path, uint64_t length) {
+Disk::Verdict Disk::Gate(Life* life, FileOperation operation, std::string_view path,
+                         uint64_t length) {
   Verdict verdict;
   if (life == nullptr) return verdict;
   if (!life->alive()) {
@@ -54,9 +55,11 @@ Disk::Verdict Disk::Gate(Life* life, FileOperation operation, std::string_view p
   if (operation != FileOperation::kRead) {
     ++operations_;
     simulation_->Note(static_cast<uint64_t>(operation) + 1, length ^ (path.size() << 48));
-    if (simulation_->tracing()) simulation_->Tell(StrCat("disk ", NameOf(operation), " ", path, " ", length));
+    if (simulation_->tracing())
+      simulation_->Tell(StrCat("disk ", NameOf(operation), " ", path, " ", length));
     if (crash_ && operations_ == crash_at_) {
-      const uint64_t choice = random_.Below(operation == FileOperation::kWrite && length > 1 ? 3 : 2);
+      const uint64_t choice =
+          random_.Below(operation == FileOperation::kWrite && length > 1 ? 3 : 2);
       if (choice == 0) {
         CrashNow();
         verdict.status = HostIsDown();
@@ -134,14 +137,16 @@ void Disk::ListDirty(const InodePtr& inode) {
   }
 }
 
-Status Disk::Write(const InodePtr& inode, uint64_t offset, std::string_view data, std::string_view path) {
+Status Disk::Write(const InodePtr& inode, uint64_t offset, std::string_view data,
+                   std::string_view path) {
   Inode& file = *inode;
   const uint64_t old_size = file.content.size();
   Status status;
   const uint64_t end = offset + data.size();
   if (end > old_size) {
     const uint64_t growth = end - old_size;
-    const uint64_t free = options_.space_bytes > used_bytes_ ? options_.space_bytes - used_bytes_ : 0;
+    const uint64_t free =
+        options_.space_bytes > used_bytes_ ? options_.space_bytes - used_bytes_ : 0;
     if (growth > free) {
       status = ErrnoError(ENOSPC, StrCat("write ", path));
       // What fits is written, as write(2) does.
@@ -204,8 +209,8 @@ void Disk::Sync(Inode& inode) {
   for (Inode::Change& change : inode.changes) change.durable = !change.lost;
 }
 
-// As Linux does: the pages that could not be written are clean from now on. Who syncs again is told that all is well, and
-// what was lost stays lost (the fsyncgate of 2018).
+// As Linux does: the pages that could not be written are clean from now on. Who syncs again is told
+// that all is well, and what was lost stays lost (the fsyncgate of 2018).
 void Disk::FailSync(Inode& inode) {
   for (Inode::Change& change : inode.changes) {
     if (change.durable) continue;
@@ -215,8 +220,9 @@ void Disk::FailSync(Inode& inode) {
 }
 
 bool Disk::Lies(std::string_view path) const {
-  return std::any_of(lies_.begin(), lies_.end(),
-                     [path](const std::string& part) { return path.find(part) != std::string_view::npos; });
+  return std::any_of(lies_.begin(), lies_.end(), [path](const std::string& part) {
+    return path.find(part) != std::string_view::npos;
+  });
 }
 
 void Disk::LoseData(Inode& inode) {
@@ -225,8 +231,8 @@ void Disk::LoseData(Inode& inode) {
     if (change->is_write) {
       std::string written = content.substr(change->offset, change->length);
       content.resize(change->old_size);
-      content.replace(change->offset < content.size() ? change->offset : content.size(), change->saved.size(),
-                      change->saved);
+      content.replace(change->offset < content.size() ? change->offset : content.size(),
+                      change->saved.size(), change->saved);
       change->saved = std::move(written);
     } else {
       content.resize(change->offset);
@@ -234,8 +240,8 @@ void Disk::LoseData(Inode& inode) {
       content.resize(change->old_size);
     }
   }
-  // Which unsynced changes had reached the platter? One style for the whole file, drawn anew for each: nothing, everything,
-  // the first k, whole writes at random, sectors at random.
+  // Which unsynced changes had reached the platter? One style for the whole file, drawn anew for
+  // each: nothing, everything, the first k, whole writes at random, sectors at random.
   const uint64_t style = random_.Below(5);
   const uint64_t cut = random_.Below(inode.changes.size() + 1);
   uint64_t index = 0;
@@ -308,17 +314,20 @@ void Disk::SetEntry(const InodePtr& directory, const std::string& name, const In
   NameOperation operation;
   operation.owner = directory;
   auto present = directory->entries.find(name);
-  operation.changes[0] = {directory, name, present == directory->entries.end() ? nullptr : present->second, inode};
+  operation.changes[0] = {directory, name,
+                          present == directory->entries.end() ? nullptr : present->second, inode};
   Record(std::move(operation));
 }
 
-void Disk::MoveEntry(const InodePtr& from, const std::string& from_name, const InodePtr& to, const std::string& to_name) {
+void Disk::MoveEntry(const InodePtr& from, const std::string& from_name, const InodePtr& to,
+                     const std::string& to_name) {
   NameOperation operation;
   operation.owner = to;
   operation.count = 2;
   const InodePtr moved = from->entries.find(from_name)->second;
   auto present = to->entries.find(to_name);
-  operation.changes[0] = {to, to_name, present == to->entries.end() ? nullptr : present->second, moved};
+  operation.changes[0] = {to, to_name, present == to->entries.end() ? nullptr : present->second,
+                          moved};
   operation.changes[1] = {from, from_name, moved, nullptr};
   Record(std::move(operation));
 }
@@ -330,14 +339,15 @@ void Disk::SyncNames(Inode& directory) {
 }
 
 void Disk::TrimNames() {
-  while (!names_.empty() && names_.front().number <= names_.front().owner->names_synced) names_.pop_front();
+  while (!names_.empty() && names_.front().number <= names_.front().owner->names_synced)
+    names_.pop_front();
 }
 
 void Disk::LoseNames() {
   const size_t count = names_.size();
   std::vector<bool> survives(count);
-  // A journal keeps a prefix of all operations; other file systems order them by directory only. Half the crashes are of
-  // either kind.
+  // A journal keeps a prefix of all operations; other file systems order them by directory only.
+  // Half the crashes are of either kind.
   const bool one_journal = random_.Chance(0.5);
   const uint64_t journal_cut = random_.Below(count + 1);
   const double subset_chance = random_.Unit();
@@ -356,30 +366,34 @@ void Disk::LoseNames() {
       survives[i] = !stop;
     }
   }
-  // A rename that survives moved a name that was there: the operation that made it has survived too. The keys are looked
-  // up, never iterated.
+  // A rename that survives moved a name that was there: the operation that made it has survived
+  // too. The keys are looked up, never iterated.
   std::set<std::pair<const Inode*, std::string>> needed;
   for (size_t i = count; i-- > 0;) {
     const NameOperation& operation = names_[i];
     if (!survives[i]) {
       for (int c = 0; c < operation.count; ++c) {
         const NameChange& change = operation.changes[c];
-        if (change.after != nullptr && needed.contains({change.directory.get(), change.name})) survives[i] = true;
+        if (change.after != nullptr && needed.contains({change.directory.get(), change.name}))
+          survives[i] = true;
       }
     }
     if (!survives[i]) continue;
     for (int c = 0; c < operation.count; ++c) {
       needed.erase({operation.changes[c].directory.get(), operation.changes[c].name});
     }
-    if (operation.count == 2) needed.insert({operation.changes[1].directory.get(), operation.changes[1].name});
+    if (operation.count == 2)
+      needed.insert({operation.changes[1].directory.get(), operation.changes[1].name});
   }
   for (size_t i = count; i-- > 0;) {
     const NameOperation& operation = names_[i];
-    for (int c = operation.count; c-- > 0;) Apply(operation.changes[c], operation.changes[c].before);
+    for (int c = operation.count; c-- > 0;)
+      Apply(operation.changes[c], operation.changes[c].before);
   }
   for (size_t i = 0; i < count; ++i) {
     const NameOperation& operation = names_[i];
-    for (int c = 0; survives[i] && c < operation.count; ++c) Apply(operation.changes[c], operation.changes[c].after);
+    for (int c = 0; survives[i] && c < operation.count; ++c)
+      Apply(operation.changes[c], operation.changes[c].after);
   }
   names_.clear();
 }

@@ -1,13 +1,18 @@
 // Disk: a file system in memory that knows what was synced.
 //
 // It promises what lib/rt/files.h promises and forgets the rest when the power goes:
-//  - Of a file, the data that was synced stays. Of the writes and truncations since then a random subset stays, torn at
-//    sectors of 512 octets. A file that was never synced may be empty or torn though its name is there.
-//  - Of a directory, the names that were synced stay. Of the operations since then (create, link, unlink, rename, mkdir,
-//    rmdir) a random prefix stays (NameLoss::kPrefix, as a journal leaves it) or a random subset (kAnySubset). A rename is
-//    one operation; it is durable when the directory of the new name was synced. Syncing a file does not sync its name.
+//  - Of a file, the data that was synced stays. Of the writes and truncations since then a random
+//  subset stays, torn at
+//    sectors of 512 octets. A file that was never synced may be empty or torn though its name is
+//    there.
+//  - Of a directory, the names that were synced stay. Of the operations since then (create, link,
+//  unlink, rename, mkdir,
+//    rmdir) a random prefix stays (NameLoss::kPrefix, as a journal leaves it) or a random subset
+//    (kAnySubset). A rename is one operation; it is durable when the directory of the new name was
+//    synced. Syncing a file does not sync its name.
 //  - Owner and permission bits never get lost.
-// What a write replaced is kept beside it until a sync, so writing costs what it changes and a crash what was not synced.
+// What a write replaced is kept beside it until a sync, so writing costs what it changes and a
+// crash what was not synced.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +33,9 @@ namespace postern::rt::sim {
 class Life;
 class Simulation;
 
-// FileOperation names what faults and crash points can strike. Those up to kSyncDirectory are counted; kRead (ReadAt, List,
-// Stat, opening without creating) is not, as a crash before it is one after the operation before.
+// FileOperation names what faults and crash points can strike. Those up to kSyncDirectory are
+// counted; kRead (ReadAt, List, Stat, opening without creating) is not, as a crash before it is one
+// after the operation before.
 enum class FileOperation {
   kCreate,
   kWrite,
@@ -48,13 +54,15 @@ std::string_view NameOf(FileOperation operation);
 enum class NameLoss { kPrefix, kAnySubset };
 
 struct DiskOptions {
-  uint64_t space_bytes = 1ull << 34;   // of file contents together; writing beyond is ENOSPC after what fits
+  uint64_t space_bytes =
+      1ull << 34;  // of file contents together; writing beyond is ENOSPC after what fits
   uint64_t space_inodes = 1'000'000;
   NameLoss name_loss = NameLoss::kPrefix;
-  // A file with more unsynced changes than this, or a disk with more unsynced names, writes the older half back, as a kernel
-  // does in time.
+  // A file with more unsynced changes than this, or a disk with more unsynced names, writes the
+  // older half back, as a kernel does in time.
   size_t unsynced_limit = 16384;
-  // Files are for the pool (lib/rt/files.h). With this set, a call from a loop fails a check: the test finds who blocks it.
+  // Files are for the pool (lib/rt/files.h). With this set, a call from a loop fails a check: the
+  // test finds who blocks it.
   bool check_off_loop = false;
 };
 
@@ -69,8 +77,8 @@ struct FileFault {
 
 // Inode is a file, directory or symbolic link. Internal to rt/sim.
 struct Inode {
-  // Change is a write or truncation since the last sync. While it is applied, `saved` has the octets that it replaced;
-  // while it is rolled back, those that it wrote.
+  // Change is a write or truncation since the last sync. While it is applied, `saved` has the
+  // octets that it replaced; while it is rolled back, those that it wrote.
   struct Change {
     bool is_write = true;
     bool lost = false;     // a failed sync dropped it: it will never reach the disk
@@ -94,9 +102,9 @@ struct Inode {
   std::vector<Change> changes;
   bool any_lost = false;
   bool listed_dirty = false;
-  uint64_t names_synced = 0;      // name operations of this directory up to this one are durable
+  uint64_t names_synced = 0;  // name operations of this directory up to this one are durable
   const void* lock_owner = nullptr;
-  void* sqlite = nullptr;         // the VFS's locks on this file in the current life
+  void* sqlite = nullptr;  // the VFS's locks on this file in the current life
 };
 using InodePtr = std::shared_ptr<Inode>;
 
@@ -107,19 +115,21 @@ class Disk {
   Disk(const Disk&) = delete;
   Disk& operator=(const Disk&) = delete;
 
-  // view is the whole disk as root, for the test: no faults, no counting, works while the host is down. What is written
-  // through it is durable at once when made durable with SyncAll.
+  // view is the whole disk as root, for the test: no faults, no counting, works while the host is
+  // down. What is written through it is durable at once when made durable with SyncAll.
   Files& view() { return *view_; }
   // SyncAll makes the present state durable: the starting point of a test.
   void SyncAll();
   // MakeSymlink makes a symbolic link (Files has no call for it).
   Status MakeSymlink(const std::string& target, const std::string& path);
 
-  // Inject arms `fault`; several may be armed, the first that matches strikes. ClearFaults disarms all.
+  // Inject arms `fault`; several may be armed, the first that matches strikes. ClearFaults disarms
+  // all.
   void Inject(FileFault fault) { faults_.push_back(std::move(fault)); }
   void ClearFaults() { faults_.clear(); }
-  // LieAbout makes Sync and SyncDirectory of paths that contain `part` answer that all is well and do nothing, as a drive with
-  // a volatile cache does. It plants the bug "a sync is missing here" without a change to the code under test.
+  // LieAbout makes Sync and SyncDirectory of paths that contain `part` answer that all is well and
+  // do nothing, as a drive with a volatile cache does. It plants the bug "a sync is missing here"
+  // without a change to the code under test.
   void LieAbout(std::string part) { lies_.push_back(std::move(part)); }
   // SetSpace changes the size of the disk: smaller than what is used makes it full.
   void SetSpace(uint64_t bytes) { options_.space_bytes = bytes; }
@@ -132,7 +142,8 @@ class Disk {
   uint64_t syncs() const { return syncs_; }
 
   // --- for the other parts of rt/sim ---
-  // LosePower forgets what was not synced; Forget ends the open files and locks of the life that ended.
+  // LosePower forgets what was not synced; Forget ends the open files and locks of the life that
+  // ended.
   void LosePower();
   void EndLife();
   // CrashAt calls `crash` at the n-th counted operation from now.
@@ -140,10 +151,11 @@ class Disk {
 
   // Gate decides about one operation: what to do before it, and after it.
   struct Verdict {
-    Status status;             // not OK: do nothing and return this
-    bool crash_after = false;  // do it, then call CrashNow and return HostIsDown
+    Status status;                  // not OK: do nothing and return this
+    bool crash_after = false;       // do it, then call CrashNow and return HostIsDown
     uint64_t partial = UINT64_MAX;  // of a write: apply only so many octets, then CrashNow
-    bool sync_failure = false;      // the status comes from a fault and the operation is kSync: drop the dirty data
+    bool sync_failure =
+        false;  // the status comes from a fault and the operation is kSync: drop the dirty data
   };
   // `life` is null for the view.
   Verdict Gate(Life* life, FileOperation operation, std::string_view path, uint64_t length = 0);
@@ -151,14 +163,16 @@ class Disk {
 
   const InodePtr& root() const { return root_; }
   StatusOr<InodePtr> NewInode(FileInfo::Kind kind, uint32_t mode, const Credentials& owner);
-  Status Write(const InodePtr& inode, uint64_t offset, std::string_view data, std::string_view path);
+  Status Write(const InodePtr& inode, uint64_t offset, std::string_view data,
+               std::string_view path);
   Status Truncate(const InodePtr& inode, uint64_t size, std::string_view path);
   void Sync(Inode& inode);
   void FailSync(Inode& inode);
   bool Lies(std::string_view path) const;
   // SetEntry is one name operation: `directory`/`name` becomes `inode` (null: is removed).
   void SetEntry(const InodePtr& directory, const std::string& name, const InodePtr& inode);
-  void MoveEntry(const InodePtr& from, const std::string& from_name, const InodePtr& to, const std::string& to_name);
+  void MoveEntry(const InodePtr& from, const std::string& from_name, const InodePtr& to,
+                 const std::string& to_name);
   void SyncNames(Inode& directory);
   void Opened(Inode& inode) { ++inode.opens; }
   void Closed(Inode& inode);

@@ -6,7 +6,8 @@
 
 namespace postern::rt::sim {
 namespace {
-constexpr Executor::TimerId kNeverTimer = UINT64_MAX;  // no slot has this id, so cancelling it does nothing
+constexpr Executor::TimerId kNeverTimer =
+    UINT64_MAX;                     // no slot has this id, so cancelling it does nothing
 constexpr double kSlowWork = 0.05;  // the part of the pool's work that meets a busy machine
 constexpr int kSlowFactor = 20;
 }  // namespace
@@ -15,7 +16,8 @@ void SimExecutor::Post(std::function<void()> fn) {
   Simulation& simulation = life_->simulation();
   Instant at = simulation.now();
   if (simulation.current() != this) {
-    at = at + simulation.random().Between(absl::ZeroDuration(), life_->host().options().post_latency);
+    at = at +
+         simulation.random().Between(absl::ZeroDuration(), life_->host().options().post_latency);
     at = last_outside_post_ = std::max(at, last_outside_post_);
   }
   simulation.At(at, this, std::move(fn));
@@ -38,7 +40,8 @@ void SimExecutor::PostBlocking(std::function<void()> work, std::function<void()>
     Duration took = absl::Nanoseconds(100);
     if (life_->alive()) {
       const int64_t synced = static_cast<int64_t>(life_->host().disk().syncs() - syncs);
-      took += world.random().Between(absl::ZeroDuration(), life_->host().options().sync_latency * synced);
+      took += world.random().Between(absl::ZeroDuration(),
+                                     life_->host().options().sync_latency * synced);
     }
     world.After(took, this, std::move(done));
   });

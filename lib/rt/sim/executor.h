@@ -1,4 +1,5 @@
-// SimExecutor: a loop of a simulated machine. All loops of all machines are run by the simulation's one thread.
+// SimExecutor: a loop of a simulated machine. All loops of all machines are run by the simulation's
+// one thread.
 #pragma once
 
 #include <functional>
@@ -14,13 +15,13 @@ class SimExecutor : public Executor {
   explicit SimExecutor(Life* life) : life_(life) {}
 
   Instant Now() const override { return life_->simulation().now(); }
-  // Post from the loop itself runs in this instant, in order; from elsewhere (the pool, another loop) a little later, in
-  // order too, so that the seed decides how threads interleave.
+  // Post from the loop itself runs in this instant, in order; from elsewhere (the pool, another
+  // loop) a little later, in order too, so that the seed decides how threads interleave.
   void Post(std::function<void()> fn) override;
   TimerId CallAt(Instant at, std::function<void()> fn) override;
   void CancelTimer(TimerId id) override { life_->simulation().Cancel(id); }
-  // PostBlocking runs `work` as one event: other events happen before or after it, never within. It must not wait for other
-  // work of the pool.
+  // PostBlocking runs `work` as one event: other events happen before or after it, never within. It
+  // must not wait for other work of the pool.
   void PostBlocking(std::function<void()> work, std::function<void()> done) override;
   bool IsCurrent() const override { return life_->simulation().current() == this; }
 

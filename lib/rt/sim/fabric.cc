@@ -14,7 +14,8 @@ namespace {
 constexpr uint16_t kFirstEphemeralPort = 32768;
 constexpr uint16_t kLastEphemeralPort = 60999;
 
-// Attempt is a connection being opened. The caller leaves it when its deadline comes; the network may answer later.
+// Attempt is a connection being opened. The caller leaves it when its deadline comes; the network
+// may answer later.
 struct Attempt {
   explicit Attempt(Executor* loop) : answered(loop) {}
   Event answered;
@@ -52,7 +53,8 @@ class SimNetwork : public Network {
     Endpoint local = endpoint;
     if (!local.is_unix()) {
       if (!local.address.IsAny() && !host.OwnsAddress(local.address)) {
-        return InvalidArgument(StrCat(local.address.ToString(), " is not an address of this machine"));
+        return InvalidArgument(
+            StrCat(local.address.ToString(), " is not an address of this machine"));
       }
       if (local.port != 0 && local.port < 1024 && host.options().self.uid != 0) {
         return ErrnoError(EACCES, StrCat("bind ", local.ToString()));
@@ -69,7 +71,8 @@ class SimNetwork : public Network {
         std::make_unique<SimListener>(fabric_, life_, &loop, std::move(local), options));
   }
 
-  Task<StatusOr<std::unique_ptr<Stream>>> Connect(Executor& loop, Endpoint remote, ConnectOptions options,
+  Task<StatusOr<std::unique_ptr<Stream>>> Connect(Executor& loop, Endpoint remote,
+                                                  ConnectOptions options,
                                                   Instant deadline) override {
     Executor* const executor = &loop;
     Simulation& simulation = fabric_->simulation();
@@ -86,7 +89,8 @@ class SimNetwork : public Network {
     for (;;) {
       SendSyn(attempt, *local, remote);
       const Instant retry = std::min(std::min(simulation.now() + pause, give_up), deadline);
-      while (attempt->connection == nullptr && attempt->error_number == 0 && life_->alive() && simulation.now() < retry) {
+      while (attempt->connection == nullptr && attempt->error_number == 0 && life_->alive() &&
+             simulation.now() < retry) {
         co_await attempt->answered.Wait(retry);
       }
       if (attempt->connection != nullptr || attempt->error_number != 0 || !life_->alive()) break;
@@ -111,10 +115,15 @@ class SimNetwork : public Network {
 
   std::vector<InterfaceAddress> Interfaces() override {
     std::vector<InterfaceAddress> all;
-    all.push_back({.interface_name = "lo", .address = IpAddress::V4(127, 0, 0, 1), .is_loopback = true});
-    all.push_back({.interface_name = "lo", .address = *IpAddress::Parse("::1"), .is_loopback = true});
+    all.push_back(
+        {.interface_name = "lo", .address = IpAddress::V4(127, 0, 0, 1), .is_loopback = true});
+    all.push_back(
+        {.interface_name = "lo", .address = *IpAddress::Parse("::1"), .is_loopback = true});
     for (const IpAddress& address : life_->host().options().addresses) {
-      all.push_back({.interface_name = "eth0", .address = address, .is_loopback = false, .has_default_route = true});
+      all.push_back({.interface_name = "eth0",
+                     .address = address,
+                     .is_loopback = false,
+                     .has_default_route = true});
     }
     return all;
   }
@@ -127,9 +136,10 @@ class SimNetwork : public Network {
       Endpoint candidate = wanted;
       candidate.port =
           static_cast<uint16_t>(fabric_->random().Between(kFirstEphemeralPort, kLastEphemeralPort));
-      const bool taken = std::any_of(fabric_->listeners_.begin(), fabric_->listeners_.end(), [&](SimListener* other) {
-        return &other->life() == life_ && other->local().port == candidate.port;
-      });
+      const bool taken = std::any_of(
+          fabric_->listeners_.begin(), fabric_->listeners_.end(), [&](SimListener* other) {
+            return &other->life() == life_ && other->local().port == candidate.port;
+          });
       if (!taken) return candidate.port;
     }
   }
@@ -138,10 +148,12 @@ class SimNetwork : public Network {
     if (remote.is_unix()) return Endpoint();
     Host& host = life_->host();
     Endpoint local;
-    local.port = static_cast<uint16_t>(fabric_->random().Between(kFirstEphemeralPort, kLastEphemeralPort));
+    local.port =
+        static_cast<uint16_t>(fabric_->random().Between(kFirstEphemeralPort, kLastEphemeralPort));
     if (options.source.has_value()) {
       if (!host.OwnsAddress(*options.source)) {
-        return InvalidArgument(StrCat(options.source->ToString(), " is not an address of this machine"));
+        return InvalidArgument(
+            StrCat(options.source->ToString(), " is not an address of this machine"));
       }
       local.address = *options.source;
       return local;
@@ -159,7 +171,8 @@ class SimNetwork : public Network {
     return ErrnoError(ENETUNREACH, StrCat("connect ", remote.ToString()));
   }
 
-  void SendSyn(const std::shared_ptr<Attempt>& attempt, const Endpoint& local, const Endpoint& remote) {
+  void SendSyn(const std::shared_ptr<Attempt>& attempt, const Endpoint& local,
+               const Endpoint& remote) {
     Host& from = life_->host();
     Host* const to = remote.is_unix() ? &from : fabric_->FindByAddress(remote.address, from);
     Simulation& simulation = fabric_->simulation();
@@ -169,54 +182,62 @@ class SimNetwork : public Network {
     }
     Fabric* const fabric = fabric_;
     Life* const life = life_;
-    simulation.After(fabric->Latency(from, *to), nullptr, [attempt, local, remote, fabric, life, to] {
-      Host& asking = life->host();
-      const bool answered = attempt->connection != nullptr || attempt->error_number != 0;
-      if (answered || !attempt->caller_waits || !life->alive()) return;
-      if (to != &asking && (!fabric->Reachable(asking, *to) || !to->powered())) return;
-      SimListener* const listener = to->up() ? fabric->FindListener(*to, remote) : nullptr;
-      if (listener == nullptr) {
-        Answer(attempt, *to, asking, remote.is_unix() ? ENOENT : ECONNREFUSED, nullptr);
-        return;
-      }
-      auto connection = std::make_shared<Connection>(fabric, ++fabric->last_connection_, life, &listener->life(), to == &asking);
-      connection->side(0).local = local;
-      connection->side(0).remote = remote;
-      connection->side(1).local = remote;
-      connection->side(1).remote = local;
-      if (!listener->Offer(connection)) return;  // as Linux: a full backlog drops the SYN
-      fabric->connections_[connection->id()] = connection;
-      Answer(attempt, *to, asking, 0, connection);
-    });
+    simulation.After(
+        fabric->Latency(from, *to), nullptr, [attempt, local, remote, fabric, life, to] {
+          Host& asking = life->host();
+          const bool answered = attempt->connection != nullptr || attempt->error_number != 0;
+          if (answered || !attempt->caller_waits || !life->alive()) return;
+          if (to != &asking && (!fabric->Reachable(asking, *to) || !to->powered())) return;
+          SimListener* const listener = to->up() ? fabric->FindListener(*to, remote) : nullptr;
+          if (listener == nullptr) {
+            Answer(attempt, *to, asking, remote.is_unix() ? ENOENT : ECONNREFUSED, nullptr);
+            return;
+          }
+          auto connection = std::make_shared<Connection>(fabric, ++fabric->last_connection_, life,
+                                                         &listener->life(), to == &asking);
+          connection->side(0).local = local;
+          connection->side(0).remote = remote;
+          connection->side(1).local = remote;
+          connection->side(1).remote = local;
+          if (!listener->Offer(connection)) return;  // as Linux: a full backlog drops the SYN
+          fabric->connections_[connection->id()] = connection;
+          Answer(attempt, *to, asking, 0, connection);
+        });
   }
 
-  static void Answer(const std::shared_ptr<Attempt>& attempt, Host& from, Host& to, int error_number,
-                     const std::shared_ptr<Connection>& connection) {
+  static void Answer(const std::shared_ptr<Attempt>& attempt, Host& from, Host& to,
+                     int error_number, const std::shared_ptr<Connection>& connection) {
     Simulation& simulation = from.simulation();
     Fabric& fabric = simulation.network();
-    simulation.After(fabric.Latency(from, to), nullptr, [attempt, &from, &to, error_number, connection] {
-      Fabric& wire = from.simulation().network();
-      const bool lost = &from != &to && !wire.Reachable(from, to);
-      if (attempt->caller_waits && attempt->connection == nullptr && !lost) {
-        attempt->error_number = error_number;
-        attempt->connection = connection;
-        attempt->answered.Pulse();
-        return;
-      }
-      // Nobody at home for this connection: the acceptor learns by a reset.
-      if (connection != nullptr && attempt->connection != connection) connection->side(0).closed = true;
-      if (connection != nullptr && attempt->connection != connection) connection->Abort(1, ECONNRESET);
-    });
+    simulation.After(fabric.Latency(from, to), nullptr,
+                     [attempt, &from, &to, error_number, connection] {
+                       Fabric& wire = from.simulation().network();
+                       const bool lost = &from != &to && !wire.Reachable(from, to);
+                       if (attempt->caller_waits && attempt->connection == nullptr && !lost) {
+                         attempt->error_number = error_number;
+                         attempt->connection = connection;
+                         attempt->answered.Pulse();
+                         return;
+                       }
+                       // Nobody at home for this connection: the acceptor learns by a reset.
+                       if (connection != nullptr && attempt->connection != connection)
+                         connection->side(0).closed = true;
+                       if (connection != nullptr && attempt->connection != connection)
+                         connection->Abort(1, ECONNRESET);
+                     });
   }
 
   Fabric* fabric_;
   Life* life_;
 };
 
-Fabric::Fabric(Simulation* simulation) : simulation_(simulation), random_(simulation->random().Fork("network")) {}
+Fabric::Fabric(Simulation* simulation)
+    : simulation_(simulation), random_(simulation->random().Fork("network")) {}
 Fabric::~Fabric() = default;
 
-std::unique_ptr<Network> Fabric::MakeNetwork(Life* life) { return std::make_unique<SimNetwork>(this, life); }
+std::unique_ptr<Network> Fabric::MakeNetwork(Life* life) {
+  return std::make_unique<SimNetwork>(this, life);
+}
 
 void Fabric::AddHost(Host* host) { hosts_.push_back(host); }
 
@@ -251,7 +272,8 @@ void Fabric::Partition(Host& a, Host& b) {
   PartitionOneWay(b, a);
 }
 void Fabric::PartitionOneWay(Host& from, Host& to) {
-  if (simulation_->tracing()) simulation_->Tell(StrCat("partition ", from.name(), " > ", to.name()));
+  if (simulation_->tracing())
+    simulation_->Tell(StrCat("partition ", from.name(), " > ", to.name()));
   blocked_.insert({&from, &to});
 }
 void Fabric::Heal(Host& a, Host& b) {
@@ -294,7 +316,8 @@ void Fabric::HostDied(Host& host, bool dark) {
       }
     }
   }
-  std::erase_if(listeners_, [&host](SimListener* listener) { return &listener->life() == &host.life(); });
+  std::erase_if(listeners_,
+                [&host](SimListener* listener) { return &listener->life() == &host.life(); });
 }
 
 }  // namespace postern::rt::sim

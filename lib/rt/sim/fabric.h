@@ -24,10 +24,11 @@ class SimListener;
 struct LinkOptions {
   Duration latency_min = absl::Microseconds(50);
   Duration latency_max = absl::Milliseconds(2);
-  double reset_chance = 0;        // for each segment: both sides see a reset in its place
-  size_t buffer_bytes = 64 * 1024;  // in one direction, on the wire and at the receiver together
-  size_t segment_bytes = 16 * 1024; // octets arrive in random cuts of at most this
-  Duration give_up = absl::Minutes(15);      // a segment that cannot be delivered for so long resets the sender (RFC 1122 R2)
+  double reset_chance = 0;           // for each segment: both sides see a reset in its place
+  size_t buffer_bytes = 64 * 1024;   // in one direction, on the wire and at the receiver together
+  size_t segment_bytes = 16 * 1024;  // octets arrive in random cuts of at most this
+  Duration give_up = absl::Minutes(
+      15);  // a segment that cannot be delivered for so long resets the sender (RFC 1122 R2)
   Duration connect_give_up = absl::Seconds(127);  // as Linux does after six SYNs
 };
 
@@ -38,11 +39,13 @@ class Fabric {
   Fabric(const Fabric&) = delete;
   Fabric& operator=(const Fabric&) = delete;
 
-  // options applies to all links; changes are seen by the next segment. Loopback has a tenth of the latency and no resets.
+  // options applies to all links; changes are seen by the next segment. Loopback has a tenth of the
+  // latency and no resets.
   LinkOptions& options() { return options_; }
 
-  // Partition stops all traffic between two hosts, or one way only (a half-open link). Nothing is lost: segments wait, as
-  // TCP would send them again, and arrive after Heal, or the sender gives up.
+  // Partition stops all traffic between two hosts, or one way only (a half-open link). Nothing is
+  // lost: segments wait, as TCP would send them again, and arrive after Heal, or the sender gives
+  // up.
   void Partition(Host& a, Host& b);
   void PartitionOneWay(Host& from, Host& to);
   void Heal(Host& a, Host& b);

@@ -21,10 +21,12 @@ Status Failed(int error_number, std::string_view what, const std::string& path) 
 
 }  // namespace
 
-// SimFile is one open file. It keeps what it needs of its SimFiles by value: an As() view may die before it.
+// SimFile is one open file. It keeps what it needs of its SimFiles by value: an As() view may die
+// before it.
 class SimFile : public File {
  public:
-  SimFile(Disk* disk, Life* life, uint32_t uid, InodePtr inode, std::string path, bool readable, bool writable)
+  SimFile(Disk* disk, Life* life, uint32_t uid, InodePtr inode, std::string path, bool readable,
+          bool writable)
       : disk_(disk),
         life_(life),
         uid_(uid),
@@ -132,13 +134,15 @@ bool SimFiles::May(const Inode& inode, uint32_t wanted) const {
   uint32_t bits = inode.mode & 7;
   if (who_.uid == inode.uid) {
     bits = (inode.mode >> 6) & 7;
-  } else if (who_.gid == inode.gid || std::find(who_.groups.begin(), who_.groups.end(), inode.gid) != who_.groups.end()) {
+  } else if (who_.gid == inode.gid ||
+             std::find(who_.groups.begin(), who_.groups.end(), inode.gid) != who_.groups.end()) {
     bits = (inode.mode >> 3) & 7;
   }
   return (bits & wanted) == wanted;
 }
 
-StatusOr<SimFiles::Place> SimFiles::Find(const std::string& path, bool follow_last, std::string_view what) {
+StatusOr<SimFiles::Place> SimFiles::Find(const std::string& path, bool follow_last,
+                                         std::string_view what) {
   if (life_ != nullptr && !life_->alive()) return HostIsDown();
   Place place;
   place.directory = disk_->root();
@@ -176,7 +180,8 @@ StatusOr<SimFiles::Place> SimFiles::Find(const std::string& path, bool follow_la
     place.inode = entry == place.directory->entries.end() ? nullptr : entry->second;
     place.name = std::move(part);
     const bool last = waiting.empty();
-    if (place.inode != nullptr && place.inode->kind == FileInfo::Kind::kSymlink && (!last || follow_last)) {
+    if (place.inode != nullptr && place.inode->kind == FileInfo::Kind::kSymlink &&
+        (!last || follow_last)) {
       if (++symlinks > kSymlinkLimit) return Failed(ELOOP, what, path);
       const std::string target = place.inode->content;
       if (target.starts_with('/')) {
@@ -192,7 +197,8 @@ StatusOr<SimFiles::Place> SimFiles::Find(const std::string& path, bool follow_la
   return place;
 }
 
-Status SimFiles::MayChange(const Place& place, std::string_view what, const std::string& path) const {
+Status SimFiles::MayChange(const Place& place, std::string_view what,
+                           const std::string& path) const {
   if (place.name.empty()) return Failed(EBUSY, what, path);
   if (!May(*place.directory, kWrite | kSearch)) return Failed(EACCES, what, path);
   return OkStatus();
@@ -208,12 +214,14 @@ Status SimFiles::Change(FileOperation operation, const std::string& path, Effect
   return HostIsDown();
 }
 
-StatusOr<std::unique_ptr<File>> SimFiles::Open(const std::string& path, const OpenOptions& options) {
+StatusOr<std::unique_ptr<File>> SimFiles::Open(const std::string& path,
+                                               const OpenOptions& options) {
   InodePtr inode;
   return OpenFile(path, options, &inode);
 }
 
-StatusOr<std::unique_ptr<File>> SimFiles::OpenFile(const std::string& path, const OpenOptions& options,
+StatusOr<std::unique_ptr<File>> SimFiles::OpenFile(const std::string& path,
+                                                   const OpenOptions& options,
                                                    InodePtr* out_inode) {
   const bool writes = options.write || options.append;
   if (life_ != nullptr && !life_->alive()) return HostIsDown();
@@ -223,8 +231,10 @@ StatusOr<std::unique_ptr<File>> SimFiles::OpenFile(const std::string& path, cons
   InodePtr inode = place->inode;
   if (inode == nullptr && !options.create) return Failed(ENOENT, "open", path);
   if (inode != nullptr && options.create && options.exclusive) return Failed(EEXIST, "open", path);
-  if (inode != nullptr && inode->kind == FileInfo::Kind::kSymlink) return Failed(ELOOP, "open", path);
-  if (inode != nullptr && inode->kind == FileInfo::Kind::kDirectory && writes) return Failed(EISDIR, "open", path);
+  if (inode != nullptr && inode->kind == FileInfo::Kind::kSymlink)
+    return Failed(ELOOP, "open", path);
+  if (inode != nullptr && inode->kind == FileInfo::Kind::kDirectory && writes)
+    return Failed(EISDIR, "open", path);
   if (inode != nullptr && !May(*inode, (options.read ? kRead : 0) | (writes ? kWrite : 0))) {
     return Failed(EACCES, "open", path);
   }
@@ -235,7 +245,8 @@ StatusOr<std::unique_ptr<File>> SimFiles::OpenFile(const std::string& path, cons
     status = MayChange(*place, "open", path);
     if (status.ok()) {
       status = Change(FileOperation::kCreate, path, [&]() -> Status {
-        StatusOr<InodePtr> made = disk_->NewInode(FileInfo::Kind::kRegular, options.mode & 07777, who_);
+        StatusOr<InodePtr> made =
+            disk_->NewInode(FileInfo::Kind::kRegular, options.mode & 07777, who_);
         if (!made.ok()) return made.status();
         inode = *made;
         disk_->SetEntry(place->directory, place->name, inode);
@@ -243,7 +254,8 @@ StatusOr<std::unique_ptr<File>> SimFiles::OpenFile(const std::string& path, cons
       });
     }
   } else if (options.truncate && writes && !inode->content.empty()) {
-    status = Change(FileOperation::kTruncate, path, [&] { return disk_->Truncate(inode, 0, path); });
+    status =
+        Change(FileOperation::kTruncate, path, [&] { return disk_->Truncate(inode, 0, path); });
   } else {
     status = disk_->Gate(life_, FileOperation::kRead, path).status;
   }
@@ -252,20 +264,22 @@ StatusOr<std::unique_ptr<File>> SimFiles::OpenFile(const std::string& path, cons
     return status;
   }
   *out_inode = inode;
-  return std::unique_ptr<File>(
-      std::make_unique<SimFile>(disk_, life_, who_.uid, std::move(inode), path, options.read, writes));
+  return std::unique_ptr<File>(std::make_unique<SimFile>(disk_, life_, who_.uid, std::move(inode),
+                                                         path, options.read, writes));
 }
 
 StatusOr<std::unique_ptr<File>> SimFiles::OpenNameless(InodePtr* out_inode) {
   if (life_ != nullptr && !life_->alive()) return HostIsDown();
-  if (life_ != nullptr && !life_->TakeDescriptor()) return ErrnoError(EMFILE, "open a temporary file");
+  if (life_ != nullptr && !life_->TakeDescriptor())
+    return ErrnoError(EMFILE, "open a temporary file");
   StatusOr<InodePtr> made = disk_->NewInode(FileInfo::Kind::kRegular, 0600, who_);
   if (!made.ok()) {
     if (life_ != nullptr) life_->ReleaseDescriptor();
     return made.status();
   }
   *out_inode = *made;
-  return std::unique_ptr<File>(std::make_unique<SimFile>(disk_, life_, who_.uid, *made, "(temporary)", true, true));
+  return std::unique_ptr<File>(
+      std::make_unique<SimFile>(disk_, life_, who_.uid, *made, "(temporary)", true, true));
 }
 
 Status SimFiles::Rename(const std::string& from, const std::string& to) {
@@ -281,11 +295,13 @@ Status SimFiles::Rename(const std::string& from, const std::string& to) {
     const bool source_directory = source->inode->kind == FileInfo::Kind::kDirectory;
     if (target_directory && !source_directory) return Failed(EISDIR, "rename to", to);
     if (!target_directory && source_directory) return Failed(ENOTDIR, "rename to", to);
-    if (target_directory && !target->inode->entries.empty()) return Failed(ENOTEMPTY, "rename to", to);
+    if (target_directory && !target->inode->entries.empty())
+      return Failed(ENOTEMPTY, "rename to", to);
   }
   return Change(FileOperation::kRename, to, [&] {
     // Two names of one file: rename(2) does nothing.
-    if (target->inode != source->inode) disk_->MoveEntry(source->directory, source->name, target->directory, target->name);
+    if (target->inode != source->inode)
+      disk_->MoveEntry(source->directory, source->name, target->directory, target->name);
     return OkStatus();
   });
 }
@@ -364,10 +380,12 @@ StatusOr<std::vector<DirectoryEntry>> SimFiles::List(const std::string& path) {
   if (!May(*place->inode, kRead)) return Failed(EACCES, "list", path);
   std::vector<DirectoryEntry> entries;
   entries.reserve(place->inode->entries.size());
-  for (const auto& [name, inode] : place->inode->entries) entries.push_back({name, inode->kind, inode->number});
+  for (const auto& [name, inode] : place->inode->entries)
+    entries.push_back({name, inode->kind, inode->number});
   // readdir gives them in no order that a program may rely on.
   if (life_ != nullptr && entries.size() > 1) {
-    for (size_t i = entries.size() - 1; i > 0; --i) std::swap(entries[i], entries[life_->random().Below(i + 1)]);
+    for (size_t i = entries.size() - 1; i > 0; --i)
+      std::swap(entries[i], entries[life_->random().Below(i + 1)]);
   }
   return entries;
 }
@@ -385,7 +403,8 @@ Status SimFiles::SyncDirectory(const std::string& path) {
   StatusOr<Place> place = Find(path, true, "sync directory");
   if (!place.ok()) return place.status();
   if (place->inode == nullptr) return Failed(ENOENT, "sync directory", path);
-  if (place->inode->kind != FileInfo::Kind::kDirectory) return Failed(ENOTDIR, "sync directory", path);
+  if (place->inode->kind != FileInfo::Kind::kDirectory)
+    return Failed(ENOTDIR, "sync directory", path);
   return Change(FileOperation::kSyncDirectory, path, [&] {
     if (life_ == nullptr || !disk_->Lies(path)) disk_->SyncNames(*place->inode);
     return OkStatus();
@@ -411,7 +430,8 @@ Status SimFiles::SetOwner(const std::string& path, uint32_t uid, uint32_t gid) {
 }
 
 std::unique_ptr<Files> SimFiles::As(const Credentials& who) {
-  // Without privilege nobody becomes somebody else: the caller stays who it is, as setfsuid(2) has it.
+  // Without privilege nobody becomes somebody else: the caller stays who it is, as setfsuid(2) has
+  // it.
   const bool allowed = who_.uid == 0 || who.uid == who_.uid;
   return std::make_unique<SimFiles>(disk_, life_, allowed ? who : who_, vfs_name_);
 }

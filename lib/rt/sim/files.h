@@ -17,7 +17,8 @@ class SimFiles : public Files {
   SimFiles(Disk* disk, Life* life, Credentials who, const char* vfs_name = nullptr)
       : disk_(disk), life_(life), who_(std::move(who)), vfs_name_(vfs_name) {}
 
-  StatusOr<std::unique_ptr<File>> Open(const std::string& path, const OpenOptions& options) override;
+  StatusOr<std::unique_ptr<File>> Open(const std::string& path,
+                                       const OpenOptions& options) override;
   Status Rename(const std::string& from, const std::string& to) override;
   Status Link(const std::string& from, const std::string& to) override;
   Status Unlink(const std::string& path) override;
@@ -31,8 +32,10 @@ class SimFiles : public Files {
   std::unique_ptr<Files> As(const Credentials& who) override;
   const char* SqliteVfs() const override { return vfs_name_; }
 
-  // OpenInode is Open for the VFS, which keeps its locks on the inode. OpenFile gives `*out_inode` the file's inode.
-  StatusOr<std::unique_ptr<File>> OpenFile(const std::string& path, const OpenOptions& options, InodePtr* out_inode);
+  // OpenInode is Open for the VFS, which keeps its locks on the inode. OpenFile gives `*out_inode`
+  // the file's inode.
+  StatusOr<std::unique_ptr<File>> OpenFile(const std::string& path, const OpenOptions& options,
+                                           InodePtr* out_inode);
   // OpenNameless makes a file without a name, gone when closed.
   StatusOr<std::unique_ptr<File>> OpenNameless(InodePtr* out_inode);
   Status MakeSymlink(const std::string& target, const std::string& path);

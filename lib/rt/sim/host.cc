@@ -47,7 +47,9 @@ class HostProcesses : public Processes {
     if (!life_->alive()) co_return HostIsDown();
     Executor* const executor = &loop;
     RunWatch watch(life_, executor);
-    if (!host_->program_) co_return NotFound(StrCat(spec.argv.empty() ? std::string() : spec.argv[0], ": no such program"));
+    if (!host_->program_)
+      co_return NotFound(
+          StrCat(spec.argv.empty() ? std::string() : spec.argv[0], ": no such program"));
     Host::ProgramEnd end = host_->program_(spec);
     const bool too_long = end.after > spec.time_limit;
     const Instant at = executor->Now() + (too_long ? spec.time_limit : end.after);
@@ -76,7 +78,8 @@ class HostProcesses : public Processes {
     if (!life_->alive()) return HostIsDown();
     if (Self().uid != 0) return PermissionDenied("the shadow file is for root only");
     const Host::KnownAccount* known = Find(name);
-    if (known == nullptr || !known->password_hash.has_value()) return NotFound(StrCat("no password for ", name));
+    if (known == nullptr || !known->password_hash.has_value())
+      return NotFound(StrCat("no password for ", name));
     return *known->password_hash;
   }
 
@@ -122,7 +125,9 @@ class Host::Incarnation : public World {
   SqliteVfs& vfs() { return vfs_; }
 
  private:
-  static Credentials CredentialsOf(const Account& account) { return {account.uid, account.gid, account.groups}; }
+  static Credentials CredentialsOf(const Account& account) {
+    return {account.uid, account.gid, account.groups};
+  }
 
   Life life_;
   SeededRandom random_;
@@ -153,7 +158,8 @@ bool Host::up() const { return incarnations_.back()->life().alive(); }
 void Host::Crash(CrashKind kind) {
   const bool dark = kind == CrashKind::kPowerLoss;
   simulation_->Note(kTraceCrash, dark ? 1 : 0);
-  if (simulation_->tracing()) simulation_->Tell(StrCat(dark ? "power loss of " : "kill on ", name()));
+  if (simulation_->tracing())
+    simulation_->Tell(StrCat(dark ? "power loss of " : "kill on ", name()));
   if (!up()) {
     if (dark && powered_) {
       powered_ = false;
@@ -177,25 +183,30 @@ void Host::CrashAtFileOperation(uint64_t n, CrashKind kind) {
 
 World& Host::Restart() {
   POSTERN_CHECK(!up());
-  // A stream, listener, file or database of the life that ended is still open: its owner was not destroyed.
+  // A stream, listener, file or database of the life that ended is still open: its owner was not
+  // destroyed.
   POSTERN_CHECK(life().descriptors() == 0);
   incarnations_.back()->vfs().Unregister();
   simulation_->Note(kTraceRestart, incarnations_.size());
   if (simulation_->tracing()) simulation_->Tell(StrCat("restart of ", name()));
   powered_ = true;
-  incarnations_.push_back(std::make_unique<Incarnation>(this, incarnations_.size() + 1, random_.Fork("life")));
+  incarnations_.push_back(
+      std::make_unique<Incarnation>(this, incarnations_.size() + 1, random_.Fork("life")));
   simulation_->network().Kick();
   return world();
 }
 
 void Host::AddAccount(Account account, std::optional<std::string> password_hash) {
-  std::erase_if(accounts_, [&account](const KnownAccount& known) { return known.account.name == account.name; });
+  std::erase_if(accounts_, [&account](const KnownAccount& known) {
+    return known.account.name == account.name;
+  });
   accounts_.push_back({std::move(account), std::move(password_hash)});
 }
 
 bool Host::OwnsAddress(const IpAddress& address) const {
   if (address.IsLoopback()) return true;
-  return std::find(options_.addresses.begin(), options_.addresses.end(), address) != options_.addresses.end();
+  return std::find(options_.addresses.begin(), options_.addresses.end(), address) !=
+         options_.addresses.end();
 }
 
 }  // namespace postern::rt::sim

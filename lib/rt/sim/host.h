@@ -1,10 +1,11 @@
-// Host: one simulated machine. It implements rt::World for the code under test, and gives the test the power over it:
-// crash, restart, faults, clock.
+// Host: one simulated machine. It implements rt::World for the code under test, and gives the test
+// the power over it: crash, restart, faults, clock.
 //
-// A crash ends a *life* of the machine. From that moment every call on its files and streams returns kCancelled, its
-// connections are cut and what waits on the network ends with kCancelled; but callbacks and timers go on running, so that
-// the code under test can unwind as on an orderly stop. Nothing of what it still does has any effect on the disk or the wire.
-// When its owner has destroyed it, Restart() starts the next life, with a new World, over the files that survived.
+// A crash ends a *life* of the machine. From that moment every call on its files and streams
+// returns kCancelled, its connections are cut and what waits on the network ends with kCancelled;
+// but callbacks and timers go on running, so that the code under test can unwind as on an orderly
+// stop. Nothing of what it still does has any effect on the disk or the wire. When its owner has
+// destroyed it, Restart() starts the next life, with a new World, over the files that survived.
 #pragma once
 
 #include <cstdint>
@@ -25,17 +26,21 @@
 namespace postern::rt::sim {
 
 enum class CrashKind {
-  kKill,       // kill -9: the process dies, the machine lives. All that was written stays; peers see FIN or RST
-  kPowerLoss,  // the machine goes dark: what was not synced may be lost; peers see nothing until it is back
+  kKill,  // kill -9: the process dies, the machine lives. All that was written stays; peers see FIN
+          // or RST
+  kPowerLoss,  // the machine goes dark: what was not synced may be lost; peers see nothing until it
+               // is back
 };
 
 struct HostOptions {
-  std::string name = "host.example";   // what Network::HostName says
-  std::vector<IpAddress> addresses;    // on interface eth0, with the default route; 127.0.0.1 and ::1 are always there
+  std::string name = "host.example";  // what Network::HostName says
+  std::vector<IpAddress>
+      addresses;  // on interface eth0, with the default route; 127.0.0.1 and ::1 are always there
   size_t workers = 1;
   Account self = {.name = "root", .uid = 0, .gid = 0, .groups = {}, .home = "/root"};
-  int descriptor_limit = 65536;        // open files, streams and listeners together; beyond is EMFILE
-  // The pool answers after a random time between these two, plus `sync_latency` at most for each sync that the work did.
+  int descriptor_limit = 65536;  // open files, streams and listeners together; beyond is EMFILE
+  // The pool answers after a random time between these two, plus `sync_latency` at most for each
+  // sync that the work did.
   Duration pool_latency_min = absl::Microseconds(2);
   Duration pool_latency_max = absl::Microseconds(200);
   Duration sync_latency = absl::Milliseconds(2);
@@ -51,7 +56,8 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  // world is the World of the current life. A World stays valid (dead, but callable) until the simulation goes.
+  // world is the World of the current life. A World stays valid (dead, but callable) until the
+  // simulation goes.
   World& world();
   Executor& main_loop() { return world().main_loop(); }
   Life& life();
@@ -62,32 +68,38 @@ class Host {
   // disk gives the test a view that never fails and is never counted, faults and crash points.
   Disk& disk() { return disk_; }
 
-  // up tells whether a life is running; powered whether the machine is on (after kKill it is, and refuses connections).
+  // up tells whether a life is running; powered whether the machine is on (after kKill it is, and
+  // refuses connections).
   bool up() const;
   bool powered() const { return powered_; }
 
-  // Crash ends the life. It may be called from anywhere, even from within a call of the code under test on its files. On a
-  // host that is down it does nothing, except that kPowerLoss after kKill takes the unsynced data as well.
+  // Crash ends the life. It may be called from anywhere, even from within a call of the code under
+  // test on its files. On a host that is down it does nothing, except that kPowerLoss after kKill
+  // takes the unsynced data as well.
   void Crash(CrashKind kind);
-  // CrashAtFileOperation crashes at the `n`-th counted file operation from now (1 is the next one; see disk.h for what
-  // counts), before it, after it, or for a write in the middle of it: the seed chooses.
+  // CrashAtFileOperation crashes at the `n`-th counted file operation from now (1 is the next one;
+  // see disk.h for what counts), before it, after it, or for a write in the middle of it: the seed
+  // chooses.
   void CrashAtFileOperation(uint64_t n, CrashKind kind);
-  // SetCrashHandler: `handler` runs as an event of its own after each crash, to stop and destroy the code under test.
+  // SetCrashHandler: `handler` runs as an event of its own after each crash, to stop and destroy
+  // the code under test.
   void SetCrashHandler(std::function<void()> handler) { crash_handler_ = std::move(handler); }
   uint64_t crashes() const { return crashes_; }
 
-  // Restart begins the next life after a crash. The code under test must have closed its files and databases by then: what
-  // is still open fails a check.
+  // Restart begins the next life after a crash. The code under test must have closed its files and
+  // databases by then: what is still open fails a check.
   World& Restart();
 
   // JumpWallClock moves the date of this machine alone.
   void JumpWallClock(Duration by) { wall_jump_ += by; }
   Duration wall_jump() const { return wall_jump_; }
 
-  // AddAccount makes `account` known to Processes::FindAccount, with a crypt(3) hash if there is one.
+  // AddAccount makes `account` known to Processes::FindAccount, with a crypt(3) hash if there is
+  // one.
   void AddAccount(Account account, std::optional<std::string> password_hash = std::nullopt);
-  // SetProgram answers Processes::Run: `program` is called when the process starts and says how it ends and after how long;
-  // longer than the spec's time limit is a process that is killed. Without one every program is missing (kNotFound).
+  // SetProgram answers Processes::Run: `program` is called when the process starts and says how it
+  // ends and after how long; longer than the spec's time limit is a process that is killed. Without
+  // one every program is missing (kNotFound).
   struct ProgramEnd {
     StatusOr<ProcessResult> result = ProcessResult();
     Duration after = absl::Milliseconds(1);
@@ -115,7 +127,8 @@ class Host {
   std::function<void()> crash_handler_;
   Program program_;
   std::vector<KnownAccount> accounts_;
-  // All lives, the last one current: coroutines of a dead one may still hold its World while they unwind.
+  // All lives, the last one current: coroutines of a dead one may still hold its World while they
+  // unwind.
   class Incarnation;
   std::vector<std::unique_ptr<Incarnation>> incarnations_;
 };

@@ -1,5 +1,6 @@
-// Life: one life of a machine, from switching on to crash. Whatever belongs to it (streams, listeners, open files) asks
-// whether it still runs, and what waits in it is told when it ends, so that coroutines unwind by errors.
+// Life: one life of a machine, from switching on to crash. Whatever belongs to it (streams,
+// listeners, open files) asks whether it still runs, and what waits in it is told when it ends, so
+// that coroutines unwind by errors.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ class Simulation;
 class Mortal {
  public:
   virtual ~Mortal() = default;
-  // OnHostDown is called once, in the event of the crash: it may schedule, but not resume a coroutine.
+  // OnHostDown is called once, in the event of the crash: it may schedule, but not resume a
+  // coroutine.
   virtual void OnHostDown() = 0;
 };
 
@@ -27,8 +29,13 @@ inline Status HostIsDown() { return Cancelled("the host is down"); }
 
 class Life {
  public:
-  Life(Simulation* simulation, Host* host, uint64_t number, SeededRandom random, int descriptor_limit)
-      : simulation_(simulation), host_(host), number_(number), random_(random), descriptor_limit_(descriptor_limit) {}
+  Life(Simulation* simulation, Host* host, uint64_t number, SeededRandom random,
+       int descriptor_limit)
+      : simulation_(simulation),
+        host_(host),
+        number_(number),
+        random_(random),
+        descriptor_limit_(descriptor_limit) {}
   Life(const Life&) = delete;
   Life& operator=(const Life&) = delete;
 
@@ -45,13 +52,15 @@ class Life {
     return true;
   }
   void ReleaseDescriptor() { --descriptors_; }
-  // TakeReserve takes the one descriptor kept for telling a peer that there are none; false when it is in use.
+  // TakeReserve takes the one descriptor kept for telling a peer that there are none; false when it
+  // is in use.
   bool TakeReserve() { return !std::exchange(reserve_taken_, true); }
   void ReleaseReserve() { reserve_taken_ = false; }
   int descriptors() const { return descriptors_; }
   void set_descriptor_limit(int limit) { descriptor_limit_ = limit; }
 
-  // Enroll and Dismiss keep the list of those to tell; in order of enrolment, for the sake of repetition.
+  // Enroll and Dismiss keep the list of those to tell; in order of enrolment, for the sake of
+  // repetition.
   uint64_t Enroll(Mortal* mortal) {
     mortals_[++last_enrolment_] = mortal;
     return last_enrolment_;

@@ -57,7 +57,8 @@ class SeededRandom : public Random {
   // Chance is true with probability `p`.
   bool Chance(double p) { return p > 0 && Unit() < p; }
 
-  // Fork makes an independent stream named `label`, so that what one part of the world draws does not move another's.
+  // Fork makes an independent stream named `label`, so that what one part of the world draws does
+  // not move another's.
   SeededRandom Fork(std::string_view label) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (const char c : label) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;

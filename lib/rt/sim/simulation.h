@@ -1,13 +1,14 @@
 // Simulation: a whole world of machines in one real thread, from one seed.
 //
-// Time is a number that jumps to the next event. All that happens (callbacks, timers, work of the pools, segments on the
-// wire, crashes) is an event in one queue ordered by (time, sequence), so the same seed and the same program give the same
-// run, to the octet; TraceHash() proves it. Nothing here is thread-safe: the program under test has no real threads either.
+// Time is a number that jumps to the next event. All that happens (callbacks, timers, work of the
+// pools, segments on the wire, crashes) is an event in one queue ordered by (time, sequence), so
+// the same seed and the same program give the same run, to the octet; TraceHash() proves it.
+// Nothing here is thread-safe: the program under test has no real threads either.
 //
 //   sim::Simulation simulation(seed);
-//   sim::Host& server = simulation.AddHost({.name = "mx.example.org", .addresses = {*IpAddress::Parse("192.0.2.1")}});
-//   Server s(server.world());                       // the code under test sees an rt::World
-//   simulation.RunFor(absl::Seconds(60));
+//   sim::Host& server = simulation.AddHost({.name = "mx.example.org", .addresses =
+//   {*IpAddress::Parse("192.0.2.1")}}); Server s(server.world());                       // the code
+//   under test sees an rt::World simulation.RunFor(absl::Seconds(60));
 //   server.Crash(sim::CrashKind::kPowerLoss);       // see host.h
 #pragma once
 
@@ -37,7 +38,8 @@ struct SimulationOptions {
   uint64_t seed = 1;
   // The wall clock at time 0. The default has no daylight-saving change or leap second near it.
   WallTime epoch = absl::FromUnixSeconds(1767225600);  // 2026-01-01T00:00:00Z
-  // A run that dispatches more events than this stops with kStepLimit: two parts that wake each other for ever.
+  // A run that dispatches more events than this stops with kStepLimit: two parts that wake each
+  // other for ever.
   uint64_t step_limit = 20'000'000;
 };
 
@@ -66,20 +68,24 @@ class Simulation {
   // network is the wire between the machines: latency, partitions, resets.
   Fabric& network() { return *fabric_; }
 
-  // now is the monotonic time, wall_now the date. Time starts at one second, so that 0 is never a time that was read.
+  // now is the monotonic time, wall_now the date. Time starts at one second, so that 0 is never a
+  // time that was read.
   Instant now() const { return now_; }
   WallTime wall_now() const { return options_.epoch + absl::Nanoseconds(now_.ns) + wall_jump_; }
-  // JumpWallClock moves the date of all machines at once (forwards or back), never the monotonic time.
+  // JumpWallClock moves the date of all machines at once (forwards or back), never the monotonic
+  // time.
   void JumpWallClock(Duration by) { wall_jump_ += by; }
-  // SpendTime lets the running event take this long: what it reads from the clock afterwards is later.
+  // SpendTime lets the running event take this long: what it reads from the clock afterwards is
+  // later.
   void SpendTime(Duration duration) { now_ = now_ + duration; }
 
-  // random draws for the world itself (latencies, faults); Fork it for anything that should not disturb others.
+  // random draws for the world itself (latencies, faults); Fork it for anything that should not
+  // disturb others.
   SeededRandom& random() { return random_; }
   uint64_t seed() const { return options_.seed; }
 
-  // At runs `fn` at `when` (at once if it has passed) in the name of `context` (null: nobody's loop). Cancel of an event that
-  // has run does nothing. Ids are never 0.
+  // At runs `fn` at `when` (at once if it has passed) in the name of `context` (null: nobody's
+  // loop). Cancel of an event that has run does nothing. Ids are never 0.
   EventId At(Instant when, Executor* context, std::function<void()> fn);
   EventId After(Duration delay, Executor* context, std::function<void()> fn) {
     return At(now_ + delay, context, std::move(fn));
@@ -88,15 +94,15 @@ class Simulation {
 
   // Step dispatches one event; false when there is none.
   bool Step();
-  // RunUntil dispatches events until `done()` holds (checked first, and after each event), or until no event is left up to
-  // `limit`; then time stands at `limit`.
+  // RunUntil dispatches events until `done()` holds (checked first, and after each event), or until
+  // no event is left up to `limit`; then time stands at `limit`.
   RunResult RunUntil(const std::function<bool()>& done, Instant limit = Instant::Never());
   RunResult RunUntilIdle() { return Run(Instant::Never()); }
   RunResult RunUntilTime(Instant limit) { return Run(limit); }
   RunResult RunFor(Duration duration) { return Run(now_ + duration); }
 
-  // Await runs `task` on `loop` to its end, with the whole world around it, and returns its result. A task that cannot end
-  // fails a check. Exceptions of the task are rethrown.
+  // Await runs `task` on `loop` to its end, with the whole world around it, and returns its result.
+  // A task that cannot end fails a check. Exceptions of the task are rethrown.
   template <typename T>
   T Await(Executor& loop, Task<T> task);
 
@@ -106,11 +112,14 @@ class Simulation {
   // pending is how many events wait, cancelled ones not counted.
   size_t pending() const { return heap_.size() - stale_; }
 
-  // TraceHash sums up all that has happened so far: two runs with equal hashes took the same course.
+  // TraceHash sums up all that has happened so far: two runs with equal hashes took the same
+  // course.
   uint64_t TraceHash() const { return trace_; }
-  // Note adds to the trace; parts of the simulation call it for what matters (segments, file operations, crashes).
+  // Note adds to the trace; parts of the simulation call it for what matters (segments, file
+  // operations, crashes).
   void Note(uint64_t what, uint64_t detail) { Mix(what * 0x9e3779b97f4a7c15u ^ detail); }
-  // With a sink set, Tell gives it one line for each such thing, for a person who follows a failing seed.
+  // With a sink set, Tell gives it one line for each such thing, for a person who follows a failing
+  // seed.
   void SetTraceSink(std::function<void(const std::string& line)> sink) { sink_ = std::move(sink); }
   bool tracing() const { return sink_ != nullptr; }
   void Tell(const std::string& line);
@@ -135,7 +144,9 @@ class Simulation {
   };
 
   RunResult Run(Instant limit);
-  bool IsStale(const Entry& entry) const { return slots_[entry.slot].generation != entry.generation; }
+  bool IsStale(const Entry& entry) const {
+    return slots_[entry.slot].generation != entry.generation;
+  }
   void DropStale();
   void Compact();
   void Release(uint32_t slot);

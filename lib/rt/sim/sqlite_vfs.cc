@@ -15,8 +15,9 @@ namespace postern::rt::sim {
 namespace {
 
 constexpr int kPathLimit = 1024;
-constexpr int kSectorSize = 4096;                           // as the unix VFS says
-constexpr int64_t kUnixEpochJulianMs = 210866760000000;     // 1970-01-01 in milliseconds of the Julian day
+constexpr int kSectorSize = 4096;  // as the unix VFS says
+constexpr int64_t kUnixEpochJulianMs =
+    210866760000000;  // 1970-01-01 in milliseconds of the Julian day
 constexpr int kNewJournal = SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL;
 
 std::string DirectoryOf(const std::string& path) {
@@ -173,7 +174,8 @@ struct VfsCalls {
 
   static int FileControl(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
   static int SectorSize(sqlite3_file*) { return kSectorSize; }
-  // The disk tears writes at sectors and leaves the octets beside them alone, which is what this promises.
+  // The disk tears writes at sectors and leaves the octets beside them alone, which is what this
+  // promises.
   static int DeviceCharacteristics(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
 
   // --- shared memory of the WAL ---
@@ -189,7 +191,8 @@ struct VfsCalls {
     *out = nullptr;
     if (index >= locks.regions.size()) {
       if (extend == 0) return SQLITE_OK;
-      while (locks.regions.size() <= index) locks.regions.push_back(std::make_unique<char[]>(static_cast<size_t>(size)));
+      while (locks.regions.size() <= index)
+        locks.regions.push_back(std::make_unique<char[]>(static_cast<size_t>(size)));
     }
     *out = locks.regions[index].get();
     return SQLITE_OK;
@@ -258,7 +261,8 @@ struct VfsCalls {
 
   // --- names ---
 
-  static int OpenFile(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags, int* out_flags) {
+  static int OpenFile(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags,
+                      int* out_flags) {
     SqliteVfs& vfs = Of(base);
     file->pMethods = nullptr;
     auto open = std::make_unique<Open>();
@@ -274,7 +278,8 @@ struct VfsCalls {
       options.exclusive = (flags & SQLITE_OPEN_EXCLUSIVE) != 0;
       options.follow_symlink = true;
       opened = vfs.files_.OpenFile(open->path, options, &open->inode);
-      if (!opened.ok() && options.write && opened.status().code() == StatusCode::kPermissionDenied) {
+      if (!opened.ok() && options.write &&
+          opened.status().code() == StatusCode::kPermissionDenied) {
         options.write = options.create = options.exclusive = false;
         opened = vfs.files_.OpenFile(open->path, options, &open->inode);
         flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
@@ -300,7 +305,8 @@ struct VfsCalls {
     Status status = vfs.files_.Unlink(path);
     if (!status.ok()) {
       vfs.last_errno_ = ErrnoOf(status);
-      return status.code() == StatusCode::kNotFound ? SQLITE_IOERR_DELETE_NOENT : SQLITE_IOERR_DELETE;
+      return status.code() == StatusCode::kNotFound ? SQLITE_IOERR_DELETE_NOENT
+                                                    : SQLITE_IOERR_DELETE;
     }
     if (sync_directory == 0) return SQLITE_OK;
     status = vfs.files_.SyncDirectory(DirectoryOf(path));
@@ -312,8 +318,10 @@ struct VfsCalls {
     SqliteVfs& vfs = Of(base);
     const StatusOr<FileInfo> info = vfs.files_.Stat(name);
     *out_result = 0;
-    if (!info.ok()) return info.status().code() == StatusCode::kNotFound ? SQLITE_OK : SQLITE_IOERR_ACCESS;
-    // As the unix VFS: an empty file is as good as none (a journal that was created but never written).
+    if (!info.ok())
+      return info.status().code() == StatusCode::kNotFound ? SQLITE_OK : SQLITE_IOERR_ACCESS;
+    // As the unix VFS: an empty file is as good as none (a journal that was created but never
+    // written).
     *out_result = info->kind != FileInfo::Kind::kRegular || info->size_bytes > 0 ? 1 : 0;
     return SQLITE_OK;
   }
@@ -329,13 +337,15 @@ struct VfsCalls {
 
   static void* DlOpen(sqlite3_vfs*, const char*) { return nullptr; }
   static void DlError(sqlite3_vfs*, int size, char* out) {
-    if (size > 0) std::snprintf(out, static_cast<size_t>(size), "the simulated machine loads no libraries");
+    if (size > 0)
+      std::snprintf(out, static_cast<size_t>(size), "the simulated machine loads no libraries");
   }
   static void (*DlSym(sqlite3_vfs*, void*, const char*))(void) { return nullptr; }
   static void DlClose(sqlite3_vfs*, void*) {}
 
   static int Randomness(sqlite3_vfs* base, int size, char* out) {
-    Of(base).random_.Fill(std::span<uint8_t>(reinterpret_cast<uint8_t*>(out), static_cast<size_t>(size)));
+    Of(base).random_.Fill(
+        std::span<uint8_t>(reinterpret_cast<uint8_t*>(out), static_cast<size_t>(size)));
     return size;
   }
   static int Sleep(sqlite3_vfs* base, int microseconds) {
@@ -344,7 +354,8 @@ struct VfsCalls {
   }
   static int CurrentTimeInt64(sqlite3_vfs* base, sqlite3_int64* out) {
     Life& life = *Of(base).life_;
-    *out = kUnixEpochJulianMs + absl::ToUnixMillis(life.simulation().wall_now() + life.host().wall_jump());
+    *out = kUnixEpochJulianMs +
+           absl::ToUnixMillis(life.simulation().wall_now() + life.host().wall_jump());
     return SQLITE_OK;
   }
   static int CurrentTime(sqlite3_vfs* base, double* out) {
@@ -359,7 +370,8 @@ struct VfsCalls {
 SqliteVfs::SqliteVfs(Disk* disk, Life* life)
     : life_(life),
       files_(disk, life,
-             Credentials{life->host().options().self.uid, life->host().options().self.gid, life->host().options().self.groups}),
+             Credentials{life->host().options().self.uid, life->host().options().self.gid,
+                         life->host().options().self.groups}),
       random_(life->random().Fork("sqlite")) {
   static std::atomic<uint64_t> last_name{0};
   name_ = StrCat("postern-sim-", ++last_name);

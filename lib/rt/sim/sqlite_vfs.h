@@ -1,9 +1,10 @@
 // SqliteVfs: SQLite on a simulated disk, for one life of a machine.
 //
-// It does what SQLite's own unix VFS does, as far as durability sees it: xSync syncs the file, and the directory after a
-// journal or WAL was created; xDelete syncs the directory when asked. Locks and the WAL's shared memory live in the process
-// and end with the life. Time is the simulation's: a busy handler that sleeps lets virtual time pass, but lets nobody else
-// run, so it waits in vain for another connection: take locks on one pool thread at a time, as with any SQLite database.
+// It does what SQLite's own unix VFS does, as far as durability sees it: xSync syncs the file, and
+// the directory after a journal or WAL was created; xDelete syncs the directory when asked. Locks
+// and the WAL's shared memory live in the process and end with the life. Time is the simulation's:
+// a busy handler that sleeps lets virtual time pass, but lets nobody else run, so it waits in vain
+// for another connection: take locks on one pool thread at a time, as with any SQLite database.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ namespace postern::rt::sim {
 
 class SqliteVfs {
  public:
-  // SqliteVfs registers itself with SQLite under a name of its own, and seeds SQLite's generator (one in the process) from
-  // the simulation, or the salts of a WAL would differ from run to run.
+  // SqliteVfs registers itself with SQLite under a name of its own, and seeds SQLite's generator
+  // (one in the process) from the simulation, or the salts of a WAL would differ from run to run.
   SqliteVfs(Disk* disk, Life* life);
   ~SqliteVfs();
   SqliteVfs(const SqliteVfs&) = delete;

@@ -9,7 +9,8 @@
 namespace postern::rt {
 namespace {
 
-// How much plaintext one inner write carries at most: a reply of any length that occurs goes out in one segment train.
+// How much plaintext one inner write carries at most: a reply of any length that occurs goes out in
+// one segment train.
 constexpr size_t kWriteBytes = 128 * 1024;
 // How long the peer is given to take the alert that says why the handshake failed.
 constexpr absl::Duration kAlertPatience = absl::Seconds(1);
@@ -53,7 +54,8 @@ class TlsStream final : public Stream {
       if (!read_error_.ok()) co_return OkStatus();
       const tls::Engine::ReadResult there = engine_->Peek();
       if (there.kind != tls::Engine::ReadKind::kNeedInput) co_return OkStatus();
-      // Reading may make something to say (an answer to a key update). A writer that is at work takes it along.
+      // Reading may make something to say (an answer to a key update). A writer that is at work
+      // takes it along.
       if (engine_->has_output() && !writing_) {
         const Status sent = co_await Flush(deadline);
         if (!sent.ok()) co_return sent;
@@ -100,7 +102,8 @@ class TlsStream final : public Stream {
       const size_t taken = engine_->Write(data.substr(0, kWriteBytes));
       data.remove_prefix(taken);
       if (!engine_->error().ok()) co_return engine_->error();
-      if (taken == 0 && !engine_->has_output()) co_return FailedPrecondition("written after the end of the stream");
+      if (taken == 0 && !engine_->has_output())
+        co_return FailedPrecondition("written after the end of the stream");
       const Status sent = co_await Flush(deadline);
       if (!sent.ok()) co_return sent;
     }
@@ -127,8 +130,8 @@ class TlsStream final : public Stream {
   const TlsInfo* tls() const override { return &info_; }
 
  private:
-  // Pull moves ciphertext from the inner stream into the engine, through a buffer that is on the stack and nowhere else. Ok when
-  // anything came, the end included.
+  // Pull moves ciphertext from the inner stream into the engine, through a buffer that is on the
+  // stack and nowhere else. Ok when anything came, the end included.
   Status Pull() {
     std::array<char, 16 * 1024> buffer;
     std::span<char> room(buffer.data(), std::min(buffer.size(), engine_->input_room()));
@@ -143,8 +146,8 @@ class TlsStream final : public Stream {
     return OkStatus();
   }
 
-  // Flush sends what the engine has to say, also what is added meanwhile. What is under way belongs to this frame, so that the
-  // engine's memory may change.
+  // Flush sends what the engine has to say, also what is added meanwhile. What is under way belongs
+  // to this frame, so that the engine's memory may change.
   Task<Status> Flush(Instant deadline) {
     Status sent;
     writing_ = true;
@@ -164,7 +167,8 @@ class TlsStream final : public Stream {
   bool closed_ = false;
 };
 
-Task<StatusOr<std::unique_ptr<Stream>>> Establish(std::unique_ptr<Stream> inner, std::unique_ptr<tls::Engine> engine,
+Task<StatusOr<std::unique_ptr<Stream>>> Establish(std::unique_ptr<Stream> inner,
+                                                  std::unique_ptr<tls::Engine> engine,
                                                   Instant deadline) {
   auto stream = std::make_unique<TlsStream>(std::move(inner), std::move(engine));
   const Status established = co_await stream->Handshake(deadline);
@@ -178,18 +182,21 @@ Task<StatusOr<std::unique_ptr<Stream>>> Establish(std::unique_ptr<Stream> inner,
 }  // namespace
 
 Task<StatusOr<std::unique_ptr<Stream>>> TlsAccept(std::unique_ptr<Stream> inner,
-                                                  std::shared_ptr<const tls::ServerConfig> config, WallTime now,
-                                                  Instant deadline) {
+                                                  std::shared_ptr<const tls::ServerConfig> config,
+                                                  WallTime now, Instant deadline) {
   std::unique_ptr<tls::Engine> engine = tls::Engine::Server(std::move(config), now);
-  StatusOr<std::unique_ptr<Stream>> stream = co_await Establish(std::move(inner), std::move(engine), deadline);
+  StatusOr<std::unique_ptr<Stream>> stream =
+      co_await Establish(std::move(inner), std::move(engine), deadline);
   co_return stream;
 }
 
 Task<StatusOr<std::unique_ptr<Stream>>> TlsConnect(std::unique_ptr<Stream> inner,
-                                                   std::shared_ptr<const tls::ClientConfig> config, std::string server_name,
-                                                   WallTime now, Instant deadline) {
+                                                   std::shared_ptr<const tls::ClientConfig> config,
+                                                   std::string server_name, WallTime now,
+                                                   Instant deadline) {
   std::unique_ptr<tls::Engine> engine = tls::Engine::Client(std::move(config), server_name, now);
-  StatusOr<std::unique_ptr<Stream>> stream = co_await Establish(std::move(inner), std::move(engine), deadline);
+  StatusOr<std::unique_ptr<Stream>> stream =
+      co_await Establish(std::move(inner), std::move(engine), deadline);
   co_return stream;
 }
 

@@ -38,16 +38,12 @@ DeliveryResult ResultOf(const Delivery& delivery, Duration locked_retry) {
       result.outcome = DeliveryResult::Outcome::kPermanent;
       result.status = mail::EnhancedStatus{5, 3, 5};
       break;
-    case StatusCode::kResourceExhausted:
-      result.status = mail::EnhancedStatus{4, 2, 2};
-      break;
+    case StatusCode::kResourceExhausted: result.status = mail::EnhancedStatus{4, 2, 2}; break;
     case StatusCode::kUnavailable:
       result.status = mail::EnhancedStatus{4, 2, 1};
       result.retry_after = locked_retry;
       break;
-    default:
-      result.status = mail::EnhancedStatus{4, 3, 0};
-      break;
+    default: result.status = mail::EnhancedStatus{4, 3, 0}; break;
   }
   return result;
 }
@@ -59,23 +55,27 @@ rt::Task<std::vector<DeliveryResult>> LocalDeliverer::Deliver(std::vector<queue:
   std::vector<Delivery> deliveries(batch.size());
   for (size_t i = 0; i < batch.size(); ++i) {
     deliveries[i].envelope = &batch[i];
-    StatusOr<std::shared_ptr<const store::Body>> body = co_await queue_.OpenBody(loop, batch[i].message_id());
+    StatusOr<std::shared_ptr<const store::Body>> body =
+        co_await queue_.OpenBody(loop, batch[i].message_id());
     if (body.ok()) {
       deliveries[i].body = *std::move(body);
     } else {
-      // A body that is missing or damaged must not bounce by accident: the queue has parked it, and says so.
+      // A body that is missing or damaged must not bounce by accident: the queue has parked it, and
+      // says so.
       deliveries[i].outcome = DataLoss(std::string(Message(body.status())));
     }
   }
   co_await loop.RunBlocking([&] { DeliverAll(deliveries); });
   std::vector<DeliveryResult> results;
   results.reserve(deliveries.size());
-  for (const Delivery& delivery : deliveries) results.push_back(ResultOf(delivery, options_.locked_retry));
+  for (const Delivery& delivery : deliveries)
+    results.push_back(ResultOf(delivery, options_.locked_retry));
   co_return results;
 }
 
 void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
-  std::map<std::tuple<uint32_t, uint32_t, std::vector<uint32_t>>, std::unique_ptr<rt::Files>> accounts;
+  std::map<std::tuple<uint32_t, uint32_t, std::vector<uint32_t>>, std::unique_ptr<rt::Files>>
+      accounts;
   std::vector<Delivery*> maildirs;
   for (Delivery& delivery : deliveries) {
     if (!delivery.outcome.ok()) continue;
@@ -92,14 +92,12 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
       delivery.files = files.get();
     }
     switch (delivery.target.kind) {
-      case LocalTarget::Kind::kMaildir:
-        maildirs.push_back(&delivery);
-        break;
+      case LocalTarget::Kind::kMaildir: maildirs.push_back(&delivery); break;
       case LocalTarget::Kind::kMbox:
-        delivery.outcome = AppendToMbox(delivery, world_.files(), world_.clock().WallNow(), &names_);
+        delivery.outcome =
+            AppendToMbox(delivery, world_.files(), world_.clock().WallNow(), &names_);
         break;
-      case LocalTarget::Kind::kNowhere:
-        break;
+      case LocalTarget::Kind::kNowhere: break;
     }
   }
   MaildirBatch batch(options_.host_name, &names_);

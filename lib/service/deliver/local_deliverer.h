@@ -17,18 +17,20 @@ namespace postern::deliver {
 struct LocalDelivererOptions {
   std::string host_name = "localhost";  // last part of the names of Maildir files
   size_t max_batch = 128;               // deliveries that are made durable together
-  size_t max_batches = 2;               // at the same time: one writes while the other waits for the disk
+  size_t max_batches = 2;  // at the same time: one writes while the other waits for the disk
   // A stream of single messages is gathered for so long: one sync then serves a batch of them.
   Duration batch_interval = absl::Milliseconds(20);
   Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
-  // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle IMAP sessions hear of it.
+  // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle
+  // IMAP sessions hear of it.
   std::function<void(const std::string& path)> on_maildir_changed;
 };
 
 class LocalDeliverer final : public schedule::Deliverer {
  public:
   // `world`, `queue` and `targets` outlive it.
-  LocalDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets, LocalDelivererOptions options = {})
+  LocalDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets,
+                 LocalDelivererOptions options = {})
       : world_(world), queue_(queue), targets_(targets), options_(std::move(options)) {}
 
   queue::ReadyQueue::BatchRule Batching() const override {
@@ -36,7 +38,8 @@ class LocalDeliverer final : public schedule::Deliverer {
   }
   size_t max_batches() const override { return options_.max_batches; }
   Duration batch_interval() const override { return options_.batch_interval; }
-  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) override;
+  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
+      std::vector<queue::Envelope> batch) override;
   // Stop does nothing: a delivery waits for nobody but the disk.
   void Stop() override {}
 

@@ -1,5 +1,5 @@
-// LocalTarget: where and as whom a local delivery is made. The server's composition answers this from the configuration, so
-// that the deliverer knows neither rules nor formats.
+// LocalTarget: where and as whom a local delivery is made. The server's composition answers this
+// from the configuration, so that the deliverer knows neither rules nor formats.
 #pragma once
 
 #include <optional>
@@ -18,21 +18,23 @@ struct LocalTarget {
     kNowhere,  // accepted and dropped: the null destination of an alias
   };
   Kind kind = Kind::kMaildir;
-  std::string path;                        // absolute, variables filled in
-  bool junk = false;                       // mail marked as spam goes to the folder Junk
-  // in_mail_spool: the folder of `path` is the system's (/var/mail). Its mailboxes and their locks are made with our own rights,
-  // and the mailbox is then given to run_as: users may not make files there.
+  std::string path;   // absolute, variables filled in
+  bool junk = false;  // mail marked as spam goes to the folder Junk
+  // in_mail_spool: the folder of `path` is the system's (/var/mail). Its mailboxes and their locks
+  // are made with our own rights, and the mailbox is then given to run_as: users may not make files
+  // there.
   bool in_mail_spool = false;
-  // run_as is the account whose file system rights are used; unset: our own (an unprivileged server).
+  // run_as is the account whose file system rights are used; unset: our own (an unprivileged
+  // server).
   std::optional<rt::Credentials> run_as;
 };
 
 class TargetResolver {
  public:
   virtual ~TargetResolver() = default;
-  // ResolveTarget tells where `envelope` goes. It is called on the pool and may block. kNotFound: the account is no more (a
-  // permanent failure); kUnimplemented: the action is of a kind that is not delivered here (permanent as well); anything else
-  // is temporary.
+  // ResolveTarget tells where `envelope` goes. It is called on the pool and may block. kNotFound:
+  // the account is no more (a permanent failure); kUnimplemented: the action is of a kind that is
+  // not delivered here (permanent as well); anything else is temporary.
   virtual StatusOr<LocalTarget> ResolveTarget(const queue::Envelope& envelope) = 0;
 };
 

@@ -11,7 +11,8 @@ namespace {
 constexpr size_t kChunkBytes = 64 * 1024;
 constexpr uint64_t kHeaderScanBytes = 256 * 1024;
 
-// Clean keeps an address from ending a header line; the parser of addresses lets no such octet through in the first place.
+// Clean keeps an address from ending a header line; the parser of addresses lets no such octet
+// through in the first place.
 std::string Clean(std::string text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
@@ -71,8 +72,8 @@ bool IsFromLine(std::string_view line) {
 }  // namespace
 
 std::string DeliveryHeaders(const queue::Envelope& envelope) {
-  return StrCat("Return-Path: <", Clean(envelope.sender.address.ToString()), ">\nDelivered-To: ",
-                Clean(envelope.destination.ToString()), "\n");
+  return StrCat("Return-Path: <", Clean(envelope.sender.address.ToString()),
+                ">\nDelivered-To: ", Clean(envelope.destination.ToString()), "\n");
 }
 
 Status WriteMaildirText(const std::string& headers, const store::Body& body, const Sink& sink) {
@@ -90,12 +91,16 @@ Status WriteMaildirText(const std::string& headers, const store::Body& body, con
   return out.empty() ? OkStatus() : sink(out);
 }
 
-Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers, const store::Body& body, const Sink& sink) {
-  const std::string sender = envelope.sender.address.empty() ? "MAILER-DAEMON" : Clean(envelope.sender.address.ToString());
+Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers,
+                     const store::Body& body, const Sink& sink) {
+  const std::string sender =
+      envelope.sender.address.empty() ? "MAILER-DAEMON" : Clean(envelope.sender.address.ToString());
   std::string from;
   for (const char c : sender) from.push_back(c == ' ' ? '-' : c);
-  std::string out = StrCat("From ", from, " ",
-                           absl::FormatTime("%a %b %e %H:%M:%S %Y", envelope.created, absl::UTCTimeZone()), "\n", headers);
+  std::string out =
+      StrCat("From ", from, " ",
+             absl::FormatTime("%a %b %e %H:%M:%S %Y", envelope.created, absl::UTCTimeZone()), "\n",
+             headers);
   std::string line;   // the unfinished last line
   std::string fresh;  // one chunk with its line ends turned
   LineEndings endings;
@@ -150,7 +155,8 @@ StatusOr<bool> IsMarkedAsSpam(const store::Body& body) {
     const std::string_view line = Trim(text.substr(0, lf));
     if (line.empty()) return false;
     const size_t colon = line.find(':');
-    if (colon != std::string_view::npos && EqualsIgnoreCase(Trim(line.substr(0, colon)), "x-spam") &&
+    if (colon != std::string_view::npos &&
+        EqualsIgnoreCase(Trim(line.substr(0, colon)), "x-spam") &&
         StartsWithIgnoreCase(Trim(line.substr(colon + 1)), "yes")) {
       return true;
     }

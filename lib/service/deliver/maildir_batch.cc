@@ -35,8 +35,8 @@ std::string MaildirName(const queue::Envelope& envelope, const std::string& host
       host.push_back(c);
     }
   }
-  return StrCat(absl::ToUnixSeconds(envelope.created), ".Q", queue::EnvelopeIdText(envelope.id), ".",
-                host.empty() ? "localhost" : host);
+  return StrCat(absl::ToUnixSeconds(envelope.created), ".Q", queue::EnvelopeIdText(envelope.id),
+                ".", host.empty() ? "localhost" : host);
 }
 
 bool IsSafeFolderName(std::string_view name) {
@@ -78,15 +78,17 @@ void MaildirBatch::Deliver(const std::vector<Delivery*>& deliveries) {
   SyncFolders(folders);
   for (Item& item : items) {
     Status& outcome = item.delivery->outcome;
-    // A name whose folder could not be synced may be there or not after a crash: the next attempt looks for it.
+    // A name whose folder could not be synced may be there or not after a crash: the next attempt
+    // looks for it.
     if (outcome.ok()) outcome = folders.at(item.folder).synced;
   }
   witnesses_.clear();
 }
 
-// Each Sync waits for the disk's cache to be flushed, even when one commit of the journal served all the files. Beyond a few
-// files one sync of the whole file system is cheaper by far; it is asked of the file that was opened first, as only that one
-// has seen every failure. A batch may span file systems: each is asked once.
+// Each Sync waits for the disk's cache to be flushed, even when one commit of the journal served
+// all the files. Beyond a few files one sync of the whole file system is cheaper by far; it is
+// asked of the file that was opened first, as only that one has seen every failure. A batch may
+// span file systems: each is asked once.
 void MaildirBatch::SyncFiles(std::vector<Item>& items) {
   std::map<uint64_t, std::vector<Item*>> by_device;
   for (Item& item : items) {
@@ -113,15 +115,16 @@ void MaildirBatch::SyncFiles(std::vector<Item>& items) {
   for (Item& item : items) item.file.reset();
 }
 
-// The new names are made durable as the files were: by one sync of the file system where there are many folders, else each by its
-// own, with the rights of its account.
+// The new names are made durable as the files were: by one sync of the file system where there are
+// many folders, else each by its own, with the rights of its account.
 void MaildirBatch::SyncFolders(std::map<std::string, Folder>& folders) {
   std::map<uint64_t, std::vector<std::pair<const std::string*, Folder*>>> by_device;
   for (auto& [path, folder] : folders) by_device[folder.device].emplace_back(&path, &folder);
   for (auto& [device, group] : by_device) {
     Status together = Unimplemented("too few");
     const auto witness = witnesses_.find(device);
-    if (group.size() > kFewFolders && witness != witnesses_.end()) together = witness->second->SyncFileSystem();
+    if (group.size() > kFewFolders && witness != witnesses_.end())
+      together = witness->second->SyncFileSystem();
     for (auto& [path, folder] : group) {
       const bool each = together.code() == StatusCode::kUnimplemented;
       folder->synced = each ? folder->files->SyncDirectory(*path + "/new") : together;
@@ -135,7 +138,8 @@ Status MaildirBatch::Prepare(Item& item) {
   if (!delivery.envelope->fresh) {
     const StatusOr<std::string> earlier = FindEarlier(delivery);
     if (!earlier.ok()) return earlier.status();
-    // It may have been renamed and not synced: its name is made durable before it is called delivered.
+    // It may have been renamed and not synced: its name is made durable before it is called
+    // delivered.
     if (!earlier->empty()) {
       POSTERN_RETURN_IF_ERROR(delivery.files->SyncDirectory(*earlier));
       return names_->Ensure(*delivery.files, *earlier);
@@ -189,7 +193,8 @@ Status MaildirBatch::OpenTemporary(Item& item, const std::string& name) {
     file = files.Open(item.temporary, open);
   }
   if (file.status().code() == StatusCode::kAlreadyExists) {
-    // Left by an attempt that a crash cut short, or put there by somebody: nothing is written through it.
+    // Left by an attempt that a crash cut short, or put there by somebody: nothing is written
+    // through it.
     POSTERN_RETURN_IF_ERROR(files.Unlink(item.temporary));
     file = files.Open(item.temporary, open);
   }
@@ -203,12 +208,12 @@ Status MaildirBatch::Write(Item& item) {
   const std::string name = MaildirName(*delivery.envelope, host_name_);
   POSTERN_RETURN_IF_ERROR(OpenTemporary(item, name));
   uint64_t size = 0;
-  POSTERN_RETURN_IF_ERROR(
-      WriteMaildirText(DeliveryHeaders(*delivery.envelope), *delivery.body, [&](std::string_view piece) {
-        const Status written = item.file->WriteAt(size, piece);
-        size += piece.size();
-        return written;
-      }));
+  POSTERN_RETURN_IF_ERROR(WriteMaildirText(DeliveryHeaders(*delivery.envelope), *delivery.body,
+                                           [&](std::string_view piece) {
+                                             const Status written = item.file->WriteAt(size, piece);
+                                             size += piece.size();
+                                             return written;
+                                           }));
   item.final_path = StrCat(item.folder, "/new/", name, ",S=", size);
   return OkStatus();
 }

@@ -1,13 +1,15 @@
 // MaildirBatch: many messages into many Maildirs, made durable together.
 //
-// Each message is written to tmp/ under a name made of its queue id, so that no two attempts at one delivery can have different
-// names. Then, for all of them: the kernel is asked to begin writing, each file is synced (one commit of the file system's
-// journal serves them all), each is renamed into new/, and each new/ that changed is synced once; before the first delivery to a
-// folder, the names on the way to it as well, as whoever made it may not have come to that. Only then does any of them count as
-// delivered; the queue has kept its copy so far.
+// Each message is written to tmp/ under a name made of its queue id, so that no two attempts at one
+// delivery can have different names. Then, for all of them: the kernel is asked to begin writing,
+// each file is synced (one commit of the file system's journal serves them all), each is renamed
+// into new/, and each new/ that changed is synced once; before the first delivery to a folder, the
+// names on the way to it as well, as whoever made it may not have come to that. Only then does any
+// of them count as delivered; the queue has kept its copy so far.
 //
-// An attempt that may not be the first looks for its name in every folder of the account, in new/ and cur/, where a mail program
-// may have moved it: what is found there was delivered before a crash and is not delivered again.
+// An attempt that may not be the first looks for its name in every folder of the account, in new/
+// and cur/, where a mail program may have moved it: what is found there was delivered before a
+// crash and is not delivered again.
 #pragma once
 
 #include <map>
@@ -33,17 +35,19 @@ struct Delivery {
   Status outcome;              // set by the batch
 };
 
-// MaildirName is the name of `envelope`'s file up to its size: "<created>.Q<id>.<host>". Octets of the host name that a
-// Maildir name cannot have are written as \057 and \072.
+// MaildirName is the name of `envelope`'s file up to its size: "<created>.Q<id>.<host>". Octets of
+// the host name that a Maildir name cannot have are written as \057 and \072.
 std::string MaildirName(const queue::Envelope& envelope, const std::string& host_name);
 
-// IsSafeFolderName tells whether a sub-address may name a folder: no slash, no control octet, no dot at the start or the end.
+// IsSafeFolderName tells whether a sub-address may name a folder: no slash, no control octet, no
+// dot at the start or the end.
 bool IsSafeFolderName(std::string_view name);
 
 class MaildirBatch {
  public:
   // `names` is what all batches of a process know in common; it outlives them.
-  MaildirBatch(std::string host_name, rt::DurableNames* names) : host_name_(std::move(host_name)), names_(names) {}
+  MaildirBatch(std::string host_name, rt::DurableNames* names)
+      : host_name_(std::move(host_name)), names_(names) {}
 
   // Deliver attempts each of `deliveries`, which are for Maildirs, and sets its outcome. Blocks.
   void Deliver(const std::vector<Delivery*>& deliveries);
@@ -51,9 +55,9 @@ class MaildirBatch {
  private:
   struct Item {
     Delivery* delivery = nullptr;
-    std::string folder;     // the Maildir or one of its subfolders
-    std::string temporary;  // full path in tmp/
-    std::string final_path; // full path in new/
+    std::string folder;      // the Maildir or one of its subfolders
+    std::string temporary;   // full path in tmp/
+    std::string final_path;  // full path in new/
     std::unique_ptr<rt::File> file;
     uint64_t device = 0;
   };
@@ -71,14 +75,16 @@ class MaildirBatch {
   Status OpenTemporary(Item& item, const std::string& name);
   Status MakeFolder(rt::Files& files, const std::string& folder);
   StatusOr<std::string> ChooseFolder(const Delivery& delivery);
-  // FindEarlier tells in which directory an earlier attempt left this delivery; "" when there is none.
+  // FindEarlier tells in which directory an earlier attempt left this delivery; "" when there is
+  // none.
   StatusOr<std::string> FindEarlier(const Delivery& delivery);
 
   const std::string host_name_;
   rt::DurableNames* const names_;
   // By device, the first file of the batch: it is what SyncFileSystem is asked of.
   std::map<uint64_t, std::unique_ptr<rt::File>> witnesses_;
-  // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may not be the first.
+  // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may
+  // not be the first.
   std::map<std::string, std::map<std::string, std::string>> earlier_;
 };
 

@@ -74,41 +74,46 @@ StatusOr<Earlier> Compare(rt::File& file, uint64_t begin, uint64_t size, const D
   uint64_t offset = begin;
   Earlier result = Earlier::kWhole;
   bool decided = false;
-  const Status status = WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) -> Status {
-    if (decided) return OkStatus();
-    std::string there(piece.size(), '\0');
-    const StatusOr<size_t> got = file.ReadAt(offset, there);
-    if (!got.ok()) return got.status();
-    const auto differs = std::mismatch(there.begin(), there.begin() + static_cast<ptrdiff_t>(*got), piece.begin());
-    const bool same = differs.first == there.begin() + static_cast<ptrdiff_t>(*got);
-    if (!same) {
-      // A crash may leave zeros where octets were to be; anything else is a mail program's work, done on a whole message.
-      decided = true;
-      uint64_t at = offset + static_cast<uint64_t>(differs.first - there.begin());
-      std::vector<char> rest(kChunkBytes);
-      result = Earlier::kBroken;
-      while (at < size) {
-        const StatusOr<size_t> more = file.ReadAt(at, rest);
-        if (!more.ok()) return more.status();
-        if (*more == 0) break;
-        if (std::any_of(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(*more), [](char c) { return c != '\0'; })) {
-          result = Earlier::kWhole;
-          break;
+  const Status status = WriteMboxText(
+      *delivery.envelope, headers, *delivery.body, [&](std::string_view piece) -> Status {
+        if (decided) return OkStatus();
+        std::string there(piece.size(), '\0');
+        const StatusOr<size_t> got = file.ReadAt(offset, there);
+        if (!got.ok()) return got.status();
+        const auto differs = std::mismatch(
+            there.begin(), there.begin() + static_cast<ptrdiff_t>(*got), piece.begin());
+        const bool same = differs.first == there.begin() + static_cast<ptrdiff_t>(*got);
+        if (!same) {
+          // A crash may leave zeros where octets were to be; anything else is a mail program's
+          // work, done on a whole message.
+          decided = true;
+          uint64_t at = offset + static_cast<uint64_t>(differs.first - there.begin());
+          std::vector<char> rest(kChunkBytes);
+          result = Earlier::kBroken;
+          while (at < size) {
+            const StatusOr<size_t> more = file.ReadAt(at, rest);
+            if (!more.ok()) return more.status();
+            if (*more == 0) break;
+            if (std::any_of(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(*more),
+                            [](char c) { return c != '\0'; })) {
+              result = Earlier::kWhole;
+              break;
+            }
+            at += *more;
+          }
+        } else if (*got < piece.size()) {
+          decided = true;
+          result = Earlier::kBroken;
         }
-        at += *more;
-      }
-    } else if (*got < piece.size()) {
-      decided = true;
-      result = Earlier::kBroken;
-    }
-    offset += *got;
-    return OkStatus();
-  });
+        offset += *got;
+        return OkStatus();
+      });
   if (!status.ok()) return status;
   return result;
 }
 
-// MakeInSpool makes the mailbox of a user in the system's folder, empty and theirs, if it is not there.
+// MakeInSpool makes the mailbox of a user in the system's folder, empty and theirs, if it is not
+// there.
 Status MakeInSpool(rt::Files& own_files, const rt::Credentials& user, const std::string& path) {
   StatusOr<rt::FileInfo> info = own_files.Stat(path);
   if (info.status().code() == StatusCode::kNotFound) {
@@ -119,19 +124,24 @@ Status MakeInSpool(rt::Files& own_files, const rt::Credentials& user, const std:
     info = (*made)->Stat();
   }
   if (!info.ok()) return info.status();
-  // An earlier attempt may have been cut short between the two steps. Nobody's mail is in an empty file with one name.
-  const bool ours = info->kind == rt::FileInfo::Kind::kRegular && info->links == 1 && info->size_bytes == 0 && info->uid == 0;
+  // An earlier attempt may have been cut short between the two steps. Nobody's mail is in an empty
+  // file with one name.
+  const bool ours = info->kind == rt::FileInfo::Kind::kRegular && info->links == 1 &&
+                    info->size_bytes == 0 && info->uid == 0;
   return ours && user.uid != 0 ? own_files.SetOwner(path, user.uid, user.gid) : OkStatus();
 }
 
 }  // namespace
 
-Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now, rt::DurableNames* names) {
+Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now,
+                    rt::DurableNames* names) {
   const std::string& path = delivery.target.path;
-  const std::string mark = StrCat("X-Postern-Queue-Id: ", queue::EnvelopeIdText(delivery.envelope->id), "\n");
+  const std::string mark =
+      StrCat("X-Postern-Queue-Id: ", queue::EnvelopeIdText(delivery.envelope->id), "\n");
   const std::string headers = mark + DeliveryHeaders(*delivery.envelope);
 
-  // Outside of the system's folder nothing is done with rights that the user has not: a folder there may be a link to anywhere.
+  // Outside of the system's folder nothing is done with rights that the user has not: a folder
+  // there may be a link to anywhere.
   const bool in_spool = delivery.target.in_mail_spool;
   rt::Files& folder_files = in_spool ? own_files : *delivery.files;
   DotLock lock(folder_files, path + ".lock");
@@ -150,7 +160,8 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
   rt::File& file = **opened;
   const StatusOr<rt::FileInfo> info = file.Stat();
   if (!info.ok()) return info.status();
-  // A second name means that somebody wants this file to be another one as well (CVE-2020-8793 was of this kind).
+  // A second name means that somebody wants this file to be another one as well (CVE-2020-8793 was
+  // of this kind).
   if (info->links > 1) return FailedPrecondition(StrCat(path, " has more than one name"));
   POSTERN_RETURN_IF_ERROR(file.TryLock());
 
@@ -163,10 +174,11 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
     if (*found) {
       // The From_ line is the one line before the mark; its length is known, as its text is.
       std::string first;
-      POSTERN_RETURN_IF_ERROR(WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
-        if (first.empty()) first = piece.substr(0, piece.find('\n'));
-        return OkStatus();
-      }));
+      POSTERN_RETURN_IF_ERROR(
+          WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
+            if (first.empty()) first = piece.substr(0, piece.find('\n'));
+            return OkStatus();
+          }));
       if (**found < first.size()) return OkStatus();
       const uint64_t begin = **found - first.size();
       const StatusOr<Earlier> earlier = Compare(file, begin, end, delivery, headers);
@@ -189,11 +201,12 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
     if (last != '\n') status = file.WriteAt(offset++, "\n");
   }
   if (status.ok()) {
-    status = WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
-      const Status written = file.WriteAt(offset, piece);
-      offset += piece.size();
-      return written;
-    });
+    status =
+        WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
+          const Status written = file.WriteAt(offset, piece);
+          offset += piece.size();
+          return written;
+        });
   }
   if (status.ok()) status = file.Sync();
   if (!status.ok()) {

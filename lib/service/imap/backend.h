@@ -1,5 +1,5 @@
-// What the IMAP service asks of whoever built it: how a listener speaks, and who may log in. lib/server answers with the
-// configuration's accounts; tests answer as they like.
+// What the IMAP service asks of whoever built it: how a listener speaks, and who may log in.
+// lib/server answers with the configuration's accounts; tests answer as they like.
 #pragma once
 
 #include <functional>
@@ -17,17 +17,21 @@ namespace postern::service {
 
 // ImapListener is what one listener asks of its sessions; shared by them and never changed.
 struct ImapListener {
-  std::shared_ptr<const imap::ServerOptions> options;  // offer_starttls false when accept_tls is empty
-  // accept_tls does the server's handshake on a plain stream until the deadline (rt::TlsAccept with the certificates in force,
-  // so that a reload is seen). Empty without TLS.
-  std::function<rt::Task<StatusOr<std::unique_ptr<rt::Stream>>>(std::unique_ptr<rt::Stream>, Instant)> accept_tls;
+  std::shared_ptr<const imap::ServerOptions>
+      options;  // offer_starttls false when accept_tls is empty
+  // accept_tls does the server's handshake on a plain stream until the deadline (rt::TlsAccept with
+  // the certificates in force, so that a reload is seen). Empty without TLS.
+  std::function<rt::Task<StatusOr<std::unique_ptr<rt::Stream>>>(std::unique_ptr<rt::Stream>,
+                                                                Instant)>
+      accept_tls;
   bool tls_from_start = false;  // port 993 (RFC 8314 §3.2)
   std::string name;             // for logs: "127.0.0.1:993"
   int config_index = -1;        // of the listener in the configuration, for the backend
   Duration handshake_timeout = absl::Seconds(30);
 };
 
-// ImapSessionFacts is what is known of a session. It lives as long as the session and changes between calls.
+// ImapSessionFacts is what is known of a session. It lives as long as the session and changes
+// between calls.
 struct ImapSessionFacts {
   std::string id;  // 16 hex digits
   std::shared_ptr<const ImapListener> listener;
@@ -37,7 +41,8 @@ struct ImapSessionFacts {
   std::string user;  // empty before the login
 };
 
-// ImapLogin is the answer to a login: `store` is null when the password is wrong. Sessions of one account may share a store.
+// ImapLogin is the answer to a login: `store` is null when the password is wrong. Sessions of one
+// account may share a store.
 struct ImapLogin {
   std::shared_ptr<mailbox::MailStore> store;
   std::string user;  // the name under which the account is known
@@ -46,8 +51,10 @@ struct ImapLogin {
 class ImapBackend {
  public:
   virtual ~ImapBackend() = default;
-  // Login judges a name and password. An error is a temporary failure. `facts` lives until the call ends.
-  virtual rt::Task<StatusOr<ImapLogin>> Login(const ImapSessionFacts& facts, std::string user, std::string password) = 0;
+  // Login judges a name and password. An error is a temporary failure. `facts` lives until the call
+  // ends.
+  virtual rt::Task<StatusOr<ImapLogin>> Login(const ImapSessionFacts& facts, std::string user,
+                                              std::string password) = 0;
 };
 
 }  // namespace postern::service

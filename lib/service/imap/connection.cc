@@ -22,17 +22,12 @@ Completion CompletionOf(const Status& status, std::string_view verb, bool trycre
   switch (status.code()) {
     case StatusCode::kNotFound:
       return Completion::NoCode(trycreate ? "TRYCREATE" : "NONEXISTENT", std::move(text));
-    case StatusCode::kAlreadyExists:
-      return Completion::NoCode("ALREADYEXISTS", std::move(text));
+    case StatusCode::kAlreadyExists: return Completion::NoCode("ALREADYEXISTS", std::move(text));
     case StatusCode::kInvalidArgument:
-    case StatusCode::kFailedPrecondition:
-      return Completion::NoCode("CANNOT", std::move(text));
-    case StatusCode::kResourceExhausted:
-      return Completion::NoCode("OVERQUOTA", std::move(text));
-    case StatusCode::kPermissionDenied:
-      return Completion::NoCode("NOPERM", std::move(text));
-    case StatusCode::kUnavailable:
-      return Completion::NoCode("UNAVAILABLE", std::move(text));
+    case StatusCode::kFailedPrecondition: return Completion::NoCode("CANNOT", std::move(text));
+    case StatusCode::kResourceExhausted: return Completion::NoCode("OVERQUOTA", std::move(text));
+    case StatusCode::kPermissionDenied: return Completion::NoCode("NOPERM", std::move(text));
+    case StatusCode::kUnavailable: return Completion::NoCode("UNAVAILABLE", std::move(text));
     default:
       // What else the world does is for the log; a client cannot act on it.
       return Completion::NoCode("SERVERBUG", StrCat(verb, " failed"));
@@ -68,24 +63,19 @@ rt::Task<void> ImapConnection::Run() {
     const bool secured = co_await StartTls();
     if (!secured) co_return;
   }
-  session_ = std::make_unique<imap::ServerSession>(*facts_.listener->options, facts_.tls, loop().Now());
+  session_ =
+      std::make_unique<imap::ServerSession>(*facts_.listener->options, facts_.tls, loop().Now());
 
   for (;;) {
     const Event event = session_->NextEvent(loop().Now());
     switch (event.kind) {
-      case Event::Kind::kNeedInput:
-        co_await FillInput();
-        break;
+      case Event::Kind::kNeedInput: co_await FillInput(); break;
       case Event::Kind::kAwaitingDecision:
         // Every event that asks is answered below before the next is asked for.
         POSTERN_CHECK(false);
         break;
-      case Event::Kind::kCredentials:
-        co_await OnCredentials(event);
-        break;
-      case Event::Kind::kCommand:
-        co_await OnCommand(event.command);
-        break;
+      case Event::Kind::kCredentials: co_await OnCredentials(event); break;
+      case Event::Kind::kCommand: co_await OnCommand(event.command); break;
       case Event::Kind::kIdleDone:
         co_await StopIdle();
         if (!session_->closed()) session_->Finish(Completion::Ok("IDLE completed"));
@@ -96,25 +86,19 @@ rt::Task<void> ImapConnection::Run() {
         session_->TlsStarted(loop().Now());
         break;
       }
-      case Event::Kind::kAppend:
-        co_await OnAppend(event.command);
-        break;
-      case Event::Kind::kAppendData:
-        co_await OnAppendData(event.data);
-        break;
-      case Event::Kind::kAppendEnd:
-        co_await OnAppendEnd(event.command);
-        break;
-      case Event::Kind::kAppendAbort:
-        append_.reset();
-        break;
+      case Event::Kind::kAppend: co_await OnAppend(event.command); break;
+      case Event::Kind::kAppendData: co_await OnAppendData(event.data); break;
+      case Event::Kind::kAppendEnd: co_await OnAppendEnd(event.command); break;
+      case Event::Kind::kAppendAbort: append_.reset(); break;
       case Event::Kind::kClosed: {
         append_.reset();
         co_await StopIdle();
         const bool written = co_await Flush();
-        Log(LogLevel::kInfo, "disconnected", {{"user", facts_.user}, {"reason", std::string(event.reason)}});
+        Log(LogLevel::kInfo, "disconnected",
+            {{"user", facts_.user}, {"reason", std::string(event.reason)}});
         if (written) {
-          const Status ignored = co_await stream_->ShutdownWrite(loop().Now() + service_->options_.farewell_timeout);
+          const Status ignored =
+              co_await stream_->ShutdownWrite(loop().Now() + service_->options_.farewell_timeout);
           (void)ignored;
         }
         stream_->Close();
@@ -140,7 +124,8 @@ rt::Task<void> ImapConnection::End() {
 rt::Task<bool> ImapConnection::Flush() {
   while (!session_->PendingOutput().empty()) {
     const std::string_view output = session_->PendingOutput();
-    const Duration patience = session_->closed() ? service_->options_.farewell_timeout : service_->options_.write_timeout;
+    const Duration patience =
+        session_->closed() ? service_->options_.farewell_timeout : service_->options_.write_timeout;
     const Status written = co_await stream_->Write(output, loop().Now() + patience);
     if (!written.ok()) {
       stream_->Close();
@@ -194,8 +179,8 @@ rt::Task<void> ImapConnection::FillInput() {
   FeedWhatIsThere();
 }
 
-// FeedWhatIsThere takes one read's worth without waiting; false when there was nothing yet. It is no coroutine, so the buffer is
-// on the stack and an idle session has none.
+// FeedWhatIsThere takes one read's worth without waiting; false when there was nothing yet. It is
+// no coroutine, so the buffer is on the stack and an idle session has none.
 bool ImapConnection::FeedWhatIsThere() {
   std::array<char, kReadBytes> buffer;
   const StatusOr<size_t> got = stream_->TryRead(std::span<char>(buffer));
@@ -225,7 +210,8 @@ rt::Task<bool> ImapConnection::StartTls() {
   stream_ = std::move(*secured);
   facts_.tls = true;
   if (stream_->tls() != nullptr) {
-    Log(LogLevel::kInfo, "tls", {{"ciphers", StrCat(stream_->tls()->version, ":", stream_->tls()->cipher)}});
+    Log(LogLevel::kInfo, "tls",
+        {{"ciphers", StrCat(stream_->tls()->version, ":", stream_->tls()->cipher)}});
   }
   co_return true;
 }
@@ -235,7 +221,8 @@ rt::Task<void> ImapConnection::OnCredentials(const Event event) {
   std::string password = event.credentials->password;
   const std::string mechanism(event.mechanism);
   // RFC 4616 §2: acting for another needs a right that nobody can be given here.
-  const bool for_another = !event.credentials->authorization_id.empty() && event.credentials->authorization_id != user;
+  const bool for_another =
+      !event.credentials->authorization_id.empty() && event.credentials->authorization_id != user;
   StatusOr<ImapLogin> login = co_await service_->backend_->Login(facts_, user, std::move(password));
   if (!login.ok()) {
     Log(LogLevel::kWarning, "authentication",
@@ -244,8 +231,10 @@ rt::Task<void> ImapConnection::OnCredentials(const Event event) {
     co_return;
   }
   if (login->store == nullptr || for_another) {
-    Log(LogLevel::kInfo, "authentication", {{"user", user}, {"mechanism", mechanism}, {"result", "permfail"}});
-    const Duration pause = service_->options_.max_login_failure_pause * service_->world_->random().Unit();
+    Log(LogLevel::kInfo, "authentication",
+        {{"user", user}, {"mechanism", mechanism}, {"result", "permfail"}});
+    const Duration pause =
+        service_->options_.max_login_failure_pause * service_->world_->random().Unit();
     rt::Event never(&loop());
     const bool set = co_await never.Wait(loop().Now() + pause);
     (void)set;
@@ -254,7 +243,8 @@ rt::Task<void> ImapConnection::OnCredentials(const Event event) {
   }
   store_ = std::move(login->store);
   facts_.user = std::move(login->user);
-  Log(LogLevel::kInfo, "authentication", {{"user", facts_.user}, {"mechanism", mechanism}, {"result", "ok"}});
+  Log(LogLevel::kInfo, "authentication",
+      {{"user", facts_.user}, {"mechanism", mechanism}, {"result", "ok"}});
   session_->Decide(imap::AuthDecision::kAccept, loop().Now());
 }
 
@@ -263,7 +253,8 @@ rt::Task<void> ImapConnection::OnCommand(const imap::Command* command) {
   const bool may_expunge = imap::AllowsExpunge(*command);
   Completion completion = co_await Execute(command);
   if (session_->closed()) co_return;
-  if (selected_ != nullptr && command->kind != CommandKind::kSelect && command->kind != CommandKind::kExamine) {
+  if (selected_ != nullptr && command->kind != CommandKind::kSelect &&
+      command->kind != CommandKind::kExamine) {
     const bool there = co_await ReportChanges(may_expunge);
     if (!there) co_return;
   }
@@ -273,44 +264,34 @@ rt::Task<void> ImapConnection::OnCommand(const imap::Command* command) {
 rt::Task<Completion> ImapConnection::Execute(const imap::Command* command) {
   switch (command->kind) {
     case CommandKind::kSelect:
-    case CommandKind::kExamine:
-      return Select(command);
+    case CommandKind::kExamine: return Select(command);
     case CommandKind::kCreate:
     case CommandKind::kDelete:
     case CommandKind::kRename:
     case CommandKind::kSubscribe:
-    case CommandKind::kUnsubscribe:
-      return ChangeMailbox(command);
+    case CommandKind::kUnsubscribe: return ChangeMailbox(command);
     case CommandKind::kList:
-    case CommandKind::kLsub:
-      return List(command);
-    case CommandKind::kStatus:
-      return StatusOf(command);
-    case CommandKind::kClose:
-      return Close(true);
-    case CommandKind::kUnselect:
-      return Close(false);
-    case CommandKind::kExpunge:
-      return Expunge(command);
-    case CommandKind::kSearch:
-      return Search(command);
-    case CommandKind::kFetch:
-      return Fetch(command);
-    case CommandKind::kStore:
-      return Store(command);
+    case CommandKind::kLsub: return List(command);
+    case CommandKind::kStatus: return StatusOf(command);
+    case CommandKind::kClose: return Close(true);
+    case CommandKind::kUnselect: return Close(false);
+    case CommandKind::kExpunge: return Expunge(command);
+    case CommandKind::kSearch: return Search(command);
+    case CommandKind::kFetch: return Fetch(command);
+    case CommandKind::kStore: return Store(command);
     case CommandKind::kCopy:
-    case CommandKind::kMove:
-      return Copy(command);
-    default:
-      return Simple(command);
+    case CommandKind::kMove: return Copy(command);
+    default: return Simple(command);
   }
 }
 
-// Simple answers the commands that only want to hear what is new, which comes before every tagged reply anyway.
+// Simple answers the commands that only want to hear what is new, which comes before every tagged
+// reply anyway.
 rt::Task<Completion> ImapConnection::Simple(const imap::Command* command) {
   if (command->kind == CommandKind::kNamespace) {
     // RFC 2342 §5: one personal namespace without a prefix.
-    session_->responses().Untagged(StrCat("NAMESPACE ((\"\" \"", store_->separator(), "\")) NIL NIL"));
+    session_->responses().Untagged(
+        StrCat("NAMESPACE ((\"\" \"", store_->separator(), "\")) NIL NIL"));
   }
   co_return Completion::Ok(StrCat(imap::RowOf(command->kind).name, " completed"));
 }
@@ -357,9 +338,11 @@ rt::Task<void> ImapConnection::OnAppendEnd(const imap::Command*) {
   Completion completion;
   if (result.ok()) {
     // RFC 4315 §3
-    completion = Completion::OkCode(StrCat("APPENDUID ", result->uid_validity, " ", result->uids.at(0)), "APPEND completed");
+    completion = Completion::OkCode(
+        StrCat("APPENDUID ", result->uid_validity, " ", result->uids.at(0)), "APPEND completed");
   } else {
-    Log(LogLevel::kWarning, "append-failed", {{"user", facts_.user}, {"reason", Text(result.status())}});
+    Log(LogLevel::kWarning, "append-failed",
+        {{"user", facts_.user}, {"reason", Text(result.status())}});
     completion = CompletionOf(result.status(), "APPEND", true);
   }
   if (selected_ != nullptr) {
@@ -376,7 +359,7 @@ rt::Task<bool> ImapConnection::ReportChanges(bool may_expunge) {
   if (synced.code() == StatusCode::kNotFound || synced.code() == StatusCode::kFailedPrecondition) {
     co_await DropSelected();
     session_->Bye("", synced.code() == StatusCode::kNotFound ? "The selected mailbox was deleted"
-                                                              : "The selected mailbox was replaced");
+                                                             : "The selected mailbox was replaced");
     co_return false;
   }
   if (!synced.ok()) {
@@ -387,7 +370,8 @@ rt::Task<bool> ImapConnection::ReportChanges(bool may_expunge) {
   if (!changed && !(may_expunge && selected.view.has_ghosts())) co_return true;
   selected.generation = selected.mailbox->generation();
   TellKeywords();
-  const std::vector<mailbox::ViewUpdate> updates = selected.view.Update(selected.mailbox->messages(), may_expunge);
+  const std::vector<mailbox::ViewUpdate> updates =
+      selected.view.Update(selected.mailbox->messages(), may_expunge);
   for (const mailbox::ViewUpdate& update : updates) {
     switch (update.kind) {
       case mailbox::ViewUpdate::Kind::kExpunge:
@@ -402,8 +386,8 @@ rt::Task<bool> ImapConnection::ReportChanges(bool may_expunge) {
       case mailbox::ViewUpdate::Kind::kFlags:
         session_->responses().Untagged(
             StrCat(update.number, " FETCH (FLAGS ",
-                   mailbox::FormatFlags(update.message.flags, update.message.keywords, selected.mailbox->keywords(),
-                                        update.message.recent),
+                   mailbox::FormatFlags(update.message.flags, update.message.keywords,
+                                        selected.mailbox->keywords(), update.message.recent),
                    ")"));
         break;
     }
@@ -417,13 +401,14 @@ void ImapConnection::TellKeywords() {
   const mailbox::KeywordTable& table = selected_->mailbox->keywords();
   if (table.names().size() == selected_->keywords_told) return;
   selected_->keywords_told = table.names().size();
-  session_->responses().Untagged(
-      StrCat("FLAGS ", mailbox::FormatFlags(mailbox::kAllSystemFlags, KeywordMask(), table, false)));
+  session_->responses().Untagged(StrCat(
+      "FLAGS ", mailbox::FormatFlags(mailbox::kAllSystemFlags, KeywordMask(), table, false)));
 }
 
 mailbox::KeywordBits ImapConnection::KeywordMask() const {
   const size_t count = selected_->mailbox->keywords().names().size();
-  return count >= mailbox::kMaxKeywords ? ~mailbox::KeywordBits{0} : (mailbox::KeywordBits{1} << count) - 1;
+  return count >= mailbox::kMaxKeywords ? ~mailbox::KeywordBits{0}
+                                        : (mailbox::KeywordBits{1} << count) - 1;
 }
 
 rt::Task<void> ImapConnection::DropSelected() {
@@ -439,7 +424,8 @@ void ImapConnection::AskToLeave() {
   if (waiting_for_input_) goodbye_.Spawn(SayGoodbye());
 }
 
-// SayGoodbye ends a session whose reader waits for its client; the reader then finds the stream closed.
+// SayGoodbye ends a session whose reader waits for its client; the reader then finds the stream
+// closed.
 rt::Task<void> ImapConnection::SayGoodbye() {
   co_await StopIdle();
   session_->Bye("UNAVAILABLE", "Server shutting down");
@@ -460,8 +446,11 @@ Completion ImapConnection::Failure(const Status& status, std::string_view verb) 
 }
 
 void ImapConnection::Log(LogLevel level, std::string event, std::vector<LogField> fields) const {
-  service_->log_->Write(LogRecord{
-      .level = level, .subsystem = "imap", .session = facts_.id, .event = std::move(event), .fields = std::move(fields)});
+  service_->log_->Write(LogRecord{.level = level,
+                                  .subsystem = "imap",
+                                  .session = facts_.id,
+                                  .event = std::move(event),
+                                  .fields = std::move(fields)});
 }
 
 }  // namespace postern::service

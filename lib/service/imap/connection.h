@@ -1,5 +1,5 @@
-// ImapConnection drives one IMAP session: the loop of core/imap/server_session.h over a stream, and the commands over the
-// account's mailboxes.
+// ImapConnection drives one IMAP session: the loop of core/imap/server_session.h over a stream, and
+// the commands over the account's mailboxes.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ namespace postern::service {
 
 class ImapConnection {
  public:
-  ImapConnection(ImapService* service, std::unique_ptr<rt::Stream> stream, std::shared_ptr<const ImapListener> listener);
+  ImapConnection(ImapService* service, std::unique_ptr<rt::Stream> stream,
+                 std::shared_ptr<const ImapListener> listener);
   ~ImapConnection();
   ImapConnection(const ImapConnection&) = delete;
   ImapConnection& operator=(const ImapConnection&) = delete;
@@ -32,7 +33,8 @@ class ImapConnection {
   void Cut();
 
  private:
-  // Selected is the mailbox that SELECT opened. It is used by one coroutine or one job on the pool at a time.
+  // Selected is the mailbox that SELECT opened. It is used by one coroutine or one job on the pool
+  // at a time.
   struct Selected {
     std::unique_ptr<mailbox::Mailbox> mailbox;
     mailbox::View view;
@@ -44,7 +46,8 @@ class ImapConnection {
     std::unique_ptr<mailbox::Appender> appender;
     Status failure;  // told at the end of the message, where the client expects it
   };
-  // IdleSignal is reached by watches from other threads through the loop; `event` is null once nobody listens.
+  // IdleSignal is reached by watches from other threads through the loop; `event` is null once
+  // nobody listens.
   struct IdleSignal {
     rt::Event* event = nullptr;
   };
@@ -61,7 +64,8 @@ class ImapConnection {
   rt::Task<void> OnAppend(const imap::Command* command);
   rt::Task<void> OnAppendData(std::string_view data);
   rt::Task<void> OnAppendEnd(const imap::Command* command);
-  // ReportChanges takes in what others did and tells the client; false when the mailbox is gone and the session over.
+  // ReportChanges takes in what others did and tells the client; false when the mailbox is gone and
+  // the session over.
   rt::Task<bool> ReportChanges(bool may_expunge);
   rt::Task<void> FlushIfLong();
   rt::Task<void> DropSelected();
@@ -88,10 +92,12 @@ class ImapConnection {
   rt::Task<imap::Completion> Copy(const imap::Command* command);
   rt::Task<imap::Completion> Search(const imap::Command* command);
   rt::Task<imap::Completion> Expunge(const imap::Command* command);
-  // ResolveSet turns a command's set into UIDs that the client knows of; nullopt for a number that no message has.
+  // ResolveSet turns a command's set into UIDs that the client knows of; nullopt for a number that
+  // no message has.
   std::optional<mailbox::UidSet> ResolveSet(const imap::SequenceSet& set, bool uid) const;
 
-  // Failure is what a client is told when a command fails for `status`; `verb` is the command's name.
+  // Failure is what a client is told when a command fails for `status`; `verb` is the command's
+  // name.
   imap::Completion Failure(const Status& status, std::string_view verb) const;
   rt::Executor& loop() const { return *service_->loop_; }
   void Log(LogLevel level, std::string event, std::vector<LogField> fields) const;
@@ -116,8 +122,8 @@ class ImapConnection {
   rt::TaskGroup idle_tasks_;
 };
 
-// CompletionOf maps a failure of the mailboxes to a response code (RFC 5530 §3). `trycreate`: a missing mailbox is one that the
-// client may create (RFC 3501 §6.3.11, §6.4.7).
+// CompletionOf maps a failure of the mailboxes to a response code (RFC 5530 §3). `trycreate`: a
+// missing mailbox is one that the client may create (RFC 3501 §6.3.11, §6.4.7).
 imap::Completion CompletionOf(const Status& status, std::string_view verb, bool trycreate);
 
 }  // namespace postern::service

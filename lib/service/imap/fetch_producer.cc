@@ -13,7 +13,8 @@ namespace {
 using imap::FetchItem;
 using Kind = imap::FetchItem::Kind;
 
-// How many messages get \Seen at a time: one transaction for many, and not much marked that was not sent when a client leaves.
+// How many messages get \Seen at a time: one transaction for many, and not much marked that was not
+// sent when a client leaves.
 constexpr size_t kSeenBatch = 32;
 constexpr size_t kStreamBytes = 32 * 1024;
 
@@ -21,52 +22,41 @@ message::SectionSpec SpecOf(const FetchItem& item) {
   using Text = message::SectionSpec::Text;
   message::SectionSpec spec;
   switch (item.kind) {
-    case Kind::kRfc822Header:
-      spec.text = Text::kHeader;
-      return spec;
-    case Kind::kRfc822Text:
-      spec.text = Text::kText;
-      return spec;
-    default:
-      break;
+    case Kind::kRfc822Header: spec.text = Text::kHeader; return spec;
+    case Kind::kRfc822Text: spec.text = Text::kText; return spec;
+    default: break;
   }
   spec.part = item.section.part;
   spec.fields = item.section.fields;
   switch (item.section.text) {
-    case imap::BodySection::Text::kAll:
-      spec.text = Text::kNone;
-      break;
-    case imap::BodySection::Text::kHeader:
-      spec.text = Text::kHeader;
-      break;
-    case imap::BodySection::Text::kHeaderFields:
-      spec.text = Text::kHeaderFields;
-      break;
-    case imap::BodySection::Text::kHeaderFieldsNot:
-      spec.text = Text::kHeaderFieldsNot;
-      break;
-    case imap::BodySection::Text::kText:
-      spec.text = Text::kText;
-      break;
-    case imap::BodySection::Text::kMime:
-      spec.text = Text::kMime;
-      break;
+    case imap::BodySection::Text::kAll: spec.text = Text::kNone; break;
+    case imap::BodySection::Text::kHeader: spec.text = Text::kHeader; break;
+    case imap::BodySection::Text::kHeaderFields: spec.text = Text::kHeaderFields; break;
+    case imap::BodySection::Text::kHeaderFieldsNot: spec.text = Text::kHeaderFieldsNot; break;
+    case imap::BodySection::Text::kText: spec.text = Text::kText; break;
+    case imap::BodySection::Text::kMime: spec.text = Text::kMime; break;
   }
   return spec;
 }
 
-// IsWhole tells whether the item is the message from its first octet to its last, which needs no parsing.
+// IsWhole tells whether the item is the message from its first octet to its last, which needs no
+// parsing.
 bool IsWhole(const FetchItem& item) {
-  return item.kind == Kind::kRfc822 || (item.kind == Kind::kSection && item.section == imap::BodySection());
+  return item.kind == Kind::kRfc822 ||
+         (item.kind == Kind::kSection && item.section == imap::BodySection());
 }
 
-// NoNul makes octets fit for a literal: RFC 3501 §9, CHAR8 has no NUL, and one octet must stay one octet.
-void NoNul(std::string* out, size_t from) { std::replace(out->begin() + static_cast<long>(from), out->end(), '\0', ' '); }
+// NoNul makes octets fit for a literal: RFC 3501 §9, CHAR8 has no NUL, and one octet must stay one
+// octet.
+void NoNul(std::string* out, size_t from) {
+  std::replace(out->begin() + static_cast<long>(from), out->end(), '\0', ' ');
+}
 
 }  // namespace
 
-FetchProducer::FetchProducer(mailbox::Mailbox* mailbox, mailbox::View* view, std::vector<uint32_t> uids,
-                             const std::vector<FetchItem>* items, Options options)
+FetchProducer::FetchProducer(mailbox::Mailbox* mailbox, mailbox::View* view,
+                             std::vector<uint32_t> uids, const std::vector<FetchItem>* items,
+                             Options options)
     : mailbox_(mailbox), view_(view), uids_(std::move(uids)), items_(items), options_(options) {
   for (const FetchItem& item : *items_) {
     sets_seen_ = sets_seen_ || (item.SetsSeen() && !mailbox_->read_only());
@@ -99,13 +89,15 @@ void FetchProducer::Produce(std::string* out, size_t target_bytes) {
 
 const mailbox::MessageInfo* FetchProducer::Find(uint32_t uid) const {
   const std::span<const mailbox::MessageInfo> messages = mailbox_->messages();
-  const auto at = std::lower_bound(messages.begin(), messages.end(), uid,
-                                   [](const mailbox::MessageInfo& m, uint32_t u) { return m.uid < u; });
+  const auto at =
+      std::lower_bound(messages.begin(), messages.end(), uid,
+                       [](const mailbox::MessageInfo& m, uint32_t u) { return m.uid < u; });
   return at == messages.end() || at->uid != uid ? nullptr : &*at;
 }
 
 bool FetchProducer::Wants(Kind kind) const {
-  return std::any_of(items_->begin(), items_->end(), [kind](const FetchItem& item) { return item.kind == kind; });
+  return std::any_of(items_->begin(), items_->end(),
+                     [kind](const FetchItem& item) { return item.kind == kind; });
 }
 
 // MarkSeen sets \Seen on the next few messages that lack it.
@@ -156,11 +148,14 @@ bool FetchProducer::PrepareContent() {
   StatusOr<std::unique_ptr<mailbox::MessageContent>> content = mailbox_->OpenContent(info_.uid);
   if (content.ok()) {
     content_ = std::move(*content);
-    // Whatever must be parsed is parsed before the answer begins, so that a failure costs this message only.
+    // Whatever must be parsed is parsed before the answer begins, so that a failure costs this
+    // message only.
     const bool parse = std::any_of(items_->begin(), items_->end(), [this](const FetchItem& item) {
       if (!item.NeedsContent() || IsWhole(item)) return false;
-      if (item.kind == Kind::kEnvelope) return !mailbox_->Cached(info_.uid, mailbox::CacheKind::kEnvelope).has_value();
-      if (item.kind == Kind::kBody) return !mailbox_->Cached(info_.uid, mailbox::CacheKind::kBody).has_value();
+      if (item.kind == Kind::kEnvelope)
+        return !mailbox_->Cached(info_.uid, mailbox::CacheKind::kEnvelope).has_value();
+      if (item.kind == Kind::kBody)
+        return !mailbox_->Cached(info_.uid, mailbox::CacheKind::kBody).has_value();
       if (item.kind == Kind::kBodyStructure) {
         return !mailbox_->Cached(info_.uid, mailbox::CacheKind::kBodyStructure).has_value();
       }
@@ -197,7 +192,8 @@ void FetchProducer::StartItem(const FetchItem& item, std::string* out) {
   switch (item.kind) {
     case Kind::kFlags:
       AppendName("FLAGS", out);
-      out->append(mailbox::FormatFlags(info_.flags, info_.keywords, mailbox_->keywords(), info_.recent));
+      out->append(
+          mailbox::FormatFlags(info_.flags, info_.keywords, mailbox_->keywords(), info_.recent));
       view_->Told(info_);
       return;
     case Kind::kUid:
@@ -218,15 +214,11 @@ void FetchProducer::StartItem(const FetchItem& item, std::string* out) {
       return;
     case Kind::kEnvelope:
     case Kind::kBody:
-    case Kind::kBodyStructure:
-      AppendStructure(item, out);
-      return;
+    case Kind::kBodyStructure: AppendStructure(item, out); return;
     case Kind::kRfc822:
     case Kind::kRfc822Header:
     case Kind::kRfc822Text:
-    case Kind::kSection:
-      StartSection(item, out);
-      return;
+    case Kind::kSection: StartSection(item, out); return;
   }
 }
 
@@ -244,9 +236,10 @@ void FetchProducer::AppendStructure(const FetchItem& item, std::string* out) {
     broken_ = true;
     return;
   }
-  const std::string text = kind == mailbox::CacheKind::kEnvelope
-                               ? message::EnvelopeText(*parsed_)
-                               : message::BodyStructureText(*parsed_, kind == mailbox::CacheKind::kBodyStructure);
+  const std::string text =
+      kind == mailbox::CacheKind::kEnvelope
+          ? message::EnvelopeText(*parsed_)
+          : message::BodyStructureText(*parsed_, kind == mailbox::CacheKind::kBodyStructure);
   mailbox_->PutCached(info_.uid, kind, text);
   out->append(text);
 }
@@ -284,7 +277,8 @@ void FetchProducer::Stream(std::string* out) {
     stream_range_->Append(*out, static_cast<size_t>(stream_offset_), wanted);
   } else {
     out->resize(start + wanted);
-    const StatusOr<size_t> got = content_->ReadAt(stream_offset_, std::span<char>(out->data() + start, wanted));
+    const StatusOr<size_t> got =
+        content_->ReadAt(stream_offset_, std::span<char>(out->data() + start, wanted));
     out->resize(start + (got.ok() ? *got : 0));
     if (!got.ok()) failure_ = got.status();
   }

@@ -1,5 +1,5 @@
-// FetchProducer puts the answers of one FETCH together (RFC 3501 §7.4.2), a piece at a time, so that a message of any size passes
-// through a buffer of bounded size.
+// FetchProducer puts the answers of one FETCH together (RFC 3501 §7.4.2), a piece at a time, so
+// that a message of any size passes through a buffer of bounded size.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@
 
 namespace postern::service {
 
-// FetchProducer blocks: its calls belong on the pool, one at a time. What it is given outlives it, and nobody else uses the
-// mailbox or the view between its calls.
+// FetchProducer blocks: its calls belong on the pool, one at a time. What it is given outlives it,
+// and nobody else uses the mailbox or the view between its calls.
 class FetchProducer {
  public:
   struct Options {
-    bool uid_form = false;          // UID FETCH: every answer has the UID (RFC 3501 §6.4.8)
-    uint64_t parse_limit_bytes = 0; // how large a message may be that must be parsed
+    bool uid_form = false;           // UID FETCH: every answer has the UID (RFC 3501 §6.4.8)
+    uint64_t parse_limit_bytes = 0;  // how large a message may be that must be parsed
   };
   // `uids` are those to answer for, rising.
   FetchProducer(mailbox::Mailbox* mailbox, mailbox::View* view, std::vector<uint32_t> uids,
@@ -33,7 +33,8 @@ class FetchProducer {
   void Produce(std::string* out, size_t target_bytes);
 
   bool done() const { return broken_ || (next_ == uids_.size() && !in_message_); }
-  // broken tells that an answer could not be finished after its length was said: only closing the connection is honest now.
+  // broken tells that an answer could not be finished after its length was said: only closing the
+  // connection is honest now.
   bool broken() const { return broken_; }
   // missing counts messages that another session has expunged (RFC 2180 §4.1.2).
   size_t missing() const { return missing_; }
@@ -70,7 +71,8 @@ class FetchProducer {
   mailbox::MessageInfo info_;
   std::unique_ptr<mailbox::MessageContent> content_;
   std::optional<message::MessageView> parsed_;
-  // What is being sent of a body: octets of content_ from stream_offset_, or pieces of the parsed message.
+  // What is being sent of a body: octets of content_ from stream_offset_, or pieces of the parsed
+  // message.
   uint64_t stream_left_ = 0;
   uint64_t stream_offset_ = 0;
   std::optional<message::SectionRange> stream_range_;

@@ -1,4 +1,5 @@
-// IDLE (RFC 2177): while the client waits, one task looks for changes and tells them; it alone writes until it has ended.
+// IDLE (RFC 2177): while the client waits, one task looks for changes and tells them; it alone
+// writes until it has ended.
 #include "lib/service/imap/connection.h"
 
 namespace postern::service {
@@ -9,7 +10,8 @@ void ImapConnection::StartIdle() {
   idle_event_.Reset();
   idle_signal_ = std::make_shared<IdleSignal>();
   idle_signal_->event = &idle_event_;
-  // The callback runs on the thread that made the change, and what it posts may run after this session is over.
+  // The callback runs on the thread that made the change, and what it posts may run after this
+  // session is over.
   rt::Executor* loop = service_->loop_;
   std::shared_ptr<IdleSignal> signal = idle_signal_;
   idle_watch_ = store_->Watch(selected_->mailbox->name(), [loop, signal] {

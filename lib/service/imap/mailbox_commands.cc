@@ -25,27 +25,13 @@ std::string FormatStatus(std::string_view name, const std::vector<imap::StatusIt
     first = false;
     StrAppend(out, imap::StatusItemName(item), " ");
     switch (item) {
-      case imap::StatusItem::kMessages:
-        StrAppend(out, status.messages);
-        break;
-      case imap::StatusItem::kRecent:
-        StrAppend(out, status.recent);
-        break;
-      case imap::StatusItem::kUidNext:
-        StrAppend(out, status.uid_next);
-        break;
-      case imap::StatusItem::kUidValidity:
-        StrAppend(out, status.uid_validity);
-        break;
-      case imap::StatusItem::kUnseen:
-        StrAppend(out, status.unseen);
-        break;
-      case imap::StatusItem::kSize:
-        StrAppend(out, status.size_bytes);
-        break;
-      case imap::StatusItem::kHighestModSeq:
-        StrAppend(out, status.highest_modseq);
-        break;
+      case imap::StatusItem::kMessages: StrAppend(out, status.messages); break;
+      case imap::StatusItem::kRecent: StrAppend(out, status.recent); break;
+      case imap::StatusItem::kUidNext: StrAppend(out, status.uid_next); break;
+      case imap::StatusItem::kUidValidity: StrAppend(out, status.uid_validity); break;
+      case imap::StatusItem::kUnseen: StrAppend(out, status.unseen); break;
+      case imap::StatusItem::kSize: StrAppend(out, status.size_bytes); break;
+      case imap::StatusItem::kHighestModSeq: StrAppend(out, status.highest_modseq); break;
     }
   }
   out.push_back(')');
@@ -58,7 +44,8 @@ rt::Task<Completion> ImapConnection::Select(const imap::Command* command) {
   const bool read_only = command->kind == CommandKind::kExamine;
   const std::string_view verb = read_only ? "EXAMINE" : "SELECT";
   const std::string& wanted = std::get<imap::MailboxArguments>(command->arguments).mailbox;
-  // RFC 3501 §6.3.1: the mailbox that was selected is left first, whatever becomes of the new one, without expunging.
+  // RFC 3501 §6.3.1: the mailbox that was selected is left first, whatever becomes of the new one,
+  // without expunging.
   co_await DropSelected();
   auto selected = std::make_unique<Selected>();
   auto work = [&]() -> Status {
@@ -92,11 +79,13 @@ rt::Task<Completion> ImapConnection::Select(const imap::Command* command) {
   out.UntaggedCondition("OK", StrCat("UIDNEXT ", box.uid_next()), "Next UID");
   std::string permanent = "()";
   if (!box.read_only()) {
-    permanent = mailbox::FormatFlags(mailbox::kAllSystemFlags, KeywordMask(), box.keywords(), false);
+    permanent =
+        mailbox::FormatFlags(mailbox::kAllSystemFlags, KeywordMask(), box.keywords(), false);
     permanent.insert(permanent.size() - 1, " \\*");
   }
   out.UntaggedCondition("OK", StrCat("PERMANENTFLAGS ", permanent), "Flags that are kept");
-  co_return Completion::OkCode(box.read_only() ? "READ-ONLY" : "READ-WRITE", StrCat(verb, " completed"));
+  co_return Completion::OkCode(box.read_only() ? "READ-ONLY" : "READ-WRITE",
+                               StrCat(verb, " completed"));
 }
 
 rt::Task<Completion> ImapConnection::Close(bool expunge) {
@@ -128,15 +117,10 @@ rt::Task<Completion> ImapConnection::ChangeMailbox(const imap::Command* command)
     StatusOr<std::string> name = mailbox::CanonicalName(arguments.mailbox, separator);
     if (!name.ok()) return name.status();
     switch (command->kind) {
-      case CommandKind::kCreate:
-        return store_->Create(*name);
-      case CommandKind::kDelete:
-        deleted = *name;
-        return store_->Delete(*name);
-      case CommandKind::kSubscribe:
-        return store_->Subscribe(*name);
-      default:
-        return store_->Unsubscribe(*name);
+      case CommandKind::kCreate: return store_->Create(*name);
+      case CommandKind::kDelete: deleted = *name; return store_->Delete(*name);
+      case CommandKind::kSubscribe: return store_->Subscribe(*name);
+      default: return store_->Unsubscribe(*name);
     }
   };
   const Status done = co_await loop().RunBlocking(work);
@@ -156,8 +140,9 @@ rt::Task<Completion> ImapConnection::List(const imap::Command* command) {
   auto work = [&]() -> Status {
     StatusOr<std::vector<mailbox::MailboxEntry>> entries = store_->List();
     if (!entries.ok()) return entries.status();
-    lines = command->kind == CommandKind::kLsub ? LsubLines(arguments, *entries, store_->separator())
-                                                : ListLines(arguments, *entries, store_->separator());
+    lines = command->kind == CommandKind::kLsub
+                ? LsubLines(arguments, *entries, store_->separator())
+                : ListLines(arguments, *entries, store_->separator());
     return OkStatus();
   };
   const Status listed = co_await loop().RunBlocking(work);
@@ -168,7 +153,9 @@ rt::Task<Completion> ImapConnection::List(const imap::Command* command) {
       auto look = [&] { return store_->GetStatus(line.status_of); };
       const StatusOr<mailbox::MailboxStatus> status = co_await loop().RunBlocking(look);
       // RFC 5819 §2: a mailbox whose status cannot be had is listed without.
-      if (status.ok()) session_->responses().Untagged(FormatStatus(line.status_of, arguments.return_status, *status));
+      if (status.ok())
+        session_->responses().Untagged(
+            FormatStatus(line.status_of, arguments.return_status, *status));
     }
     co_await FlushIfLong();
   }

@@ -16,7 +16,8 @@ namespace {
 using imap::CommandKind;
 using imap::Completion;
 
-// How many messages one job on the pool looks at: many when their flags and dates decide, few when they must be read.
+// How many messages one job on the pool looks at: many when their flags and dates decide, few when
+// they must be read.
 constexpr size_t kSearchBatch = 16384;
 constexpr size_t kContentSearchBatch = 64;
 
@@ -27,7 +28,8 @@ std::vector<uint32_t> NumbersOf(const mailbox::UidSet& set) { return set.Numbers
 
 }  // namespace
 
-std::optional<mailbox::UidSet> ImapConnection::ResolveSet(const imap::SequenceSet& set, bool uid) const {
+std::optional<mailbox::UidSet> ImapConnection::ResolveSet(const imap::SequenceSet& set,
+                                                          bool uid) const {
   const mailbox::View& view = selected_->view;
   if (uid) return view.Known(set.Resolve(view.max_uid()));
   return view.UidsOf(set.Resolve(static_cast<uint32_t>(view.size())));
@@ -40,7 +42,8 @@ rt::Task<Completion> ImapConnection::Fetch(const imap::Command* command) {
   FetchProducer::Options options;
   options.uid_form = command->uid;
   options.parse_limit_bytes = service_->options_.parse_limit_bytes;
-  FetchProducer producer(selected_->mailbox.get(), &selected_->view, NumbersOf(*uids), &arguments.items, options);
+  FetchProducer producer(selected_->mailbox.get(), &selected_->view, NumbersOf(*uids),
+                         &arguments.items, options);
   const size_t target = service_->options_.output_chunk_bytes;
   while (!producer.done()) {
     // The output is this coroutine's while the command runs, so the pool may write into it.
@@ -52,14 +55,16 @@ rt::Task<Completion> ImapConnection::Fetch(const imap::Command* command) {
     if (!written) break;
   }
   if (!producer.failure().ok()) {
-    Log(LogLevel::kWarning, "fetch-failed", {{"user", facts_.user}, {"reason", Text(producer.failure())}});
+    Log(LogLevel::kWarning, "fetch-failed",
+        {{"user", facts_.user}, {"reason", Text(producer.failure())}});
   }
   if (producer.broken()) {
     stream_->Close();
     session_->EndOfInput();
     co_return Completion::NoCode("SERVERBUG", "FETCH broke off");
   }
-  if (!producer.failure().ok()) co_return Completion::NoCode("SERVERBUG", "Some messages cannot be read");
+  if (!producer.failure().ok())
+    co_return Completion::NoCode("SERVERBUG", "Some messages cannot be read");
   // RFC 5530 §3; UID FETCH passes over them without a word (RFC 3501 §6.4.8).
   if (producer.missing() > 0 && !command->uid) {
     co_return Completion::OkCode("EXPUNGEISSUED", "Some messages are gone");
@@ -79,12 +84,8 @@ rt::Task<Completion> ImapConnection::Store(const imap::Command* command) {
     case imap::StoreArguments::Mode::kReplace:
       request.change = mailbox::FlagChange::kReplace;
       break;
-    case imap::StoreArguments::Mode::kAdd:
-      request.change = mailbox::FlagChange::kAdd;
-      break;
-    case imap::StoreArguments::Mode::kRemove:
-      request.change = mailbox::FlagChange::kRemove;
-      break;
+    case imap::StoreArguments::Mode::kAdd: request.change = mailbox::FlagChange::kAdd; break;
+    case imap::StoreArguments::Mode::kRemove: request.change = mailbox::FlagChange::kRemove; break;
   }
   auto work = [&] { return selected_->mailbox->StoreFlags(*uids, request); };
   const StatusOr<mailbox::StoreResult> stored = co_await loop().RunBlocking(work);
@@ -97,19 +98,23 @@ rt::Task<Completion> ImapConnection::Store(const imap::Command* command) {
   const std::span<const mailbox::MessageInfo> messages = box.messages();
   auto at = messages.begin();
   for (const uint32_t uid : numbers) {
-    at = std::lower_bound(at, messages.end(), uid, [](const mailbox::MessageInfo& m, uint32_t u) { return m.uid < u; });
+    at = std::lower_bound(at, messages.end(), uid,
+                          [](const mailbox::MessageInfo& m, uint32_t u) { return m.uid < u; });
     if (at == messages.end() || at->uid != uid) {
       ++missing;
       continue;
     }
     selected_->view.Told(*at);
     if (arguments.silent) continue;
-    const std::string flags = mailbox::FormatFlags(at->flags, at->keywords, box.keywords(), at->recent);
+    const std::string flags =
+        mailbox::FormatFlags(at->flags, at->keywords, box.keywords(), at->recent);
     session_->responses().Untagged(StrCat(selected_->view.NumberOf(uid), " FETCH (",
-                                          command->uid ? StrCat("UID ", uid, " ") : std::string(), "FLAGS ", flags, ")"));
+                                          command->uid ? StrCat("UID ", uid, " ") : std::string(),
+                                          "FLAGS ", flags, ")"));
     co_await FlushIfLong();
   }
-  if (missing > 0 && !command->uid) co_return Completion::NoCode("EXPUNGEISSUED", "Some messages are gone");
+  if (missing > 0 && !command->uid)
+    co_return Completion::NoCode("EXPUNGEISSUED", "Some messages are gone");
   co_return Completion::Ok("STORE completed");
 }
 
@@ -129,8 +134,9 @@ rt::Task<Completion> ImapConnection::Copy(const imap::Command* command) {
   const StatusOr<mailbox::CopyResult> copied = co_await loop().RunBlocking(work);
   if (!copied.ok()) co_return CompletionOf(copied.status(), verb, true);
   if (copied->source.empty()) co_return Completion::Ok(StrCat(verb, " completed: no messages"));
-  const std::string code = StrCat("COPYUID ", copied->uid_validity, " ", mailbox::UidSet::FromNumbers(copied->source).ToString(),
-                                  " ", mailbox::UidSet::FromNumbers(copied->target).ToString());
+  const std::string code = StrCat("COPYUID ", copied->uid_validity, " ",
+                                  mailbox::UidSet::FromNumbers(copied->source).ToString(), " ",
+                                  mailbox::UidSet::FromNumbers(copied->target).ToString());
   if (!move) co_return Completion::OkCode(code, "COPY completed");
   // RFC 6851 §4.3: COPYUID comes untagged, before the EXPUNGEs.
   session_->responses().UntaggedCondition("OK", code, "Moved");
@@ -150,8 +156,10 @@ rt::Task<Completion> ImapConnection::Search(const imap::Command* command) {
   if (!key.ok() && key.status().code() == StatusCode::kUnimplemented) {
     co_return Completion::NoCode("BADCHARSET (US-ASCII UTF-8)", "The charset is not known");
   }
-  if (!key.ok() || !mailbox::WithinSearchLimits(*key)) co_return Completion::Bad("SEARCH: the criteria are not understood");
-  const mailbox::Search search(std::move(*key), box.keywords(), service_->world_->clock().WallNow());
+  if (!key.ok() || !mailbox::WithinSearchLimits(*key))
+    co_return Completion::Bad("SEARCH: the criteria are not understood");
+  const mailbox::Search search(std::move(*key), box.keywords(),
+                               service_->world_->clock().WallNow());
   const size_t batch = search.NeedsContent() ? kContentSearchBatch : kSearchBatch;
   const uint64_t parse_limit = service_->options_.parse_limit_bytes;
 
@@ -159,13 +167,15 @@ rt::Task<Completion> ImapConnection::Search(const imap::Command* command) {
   uint32_t next = 1;
   auto work = [&] {
     const std::span<const mailbox::MessageInfo> messages = box.messages();
-    const uint32_t end = static_cast<uint32_t>(std::min<uint64_t>(view.size() + 1, uint64_t{next} + batch));
+    const uint32_t end =
+        static_cast<uint32_t>(std::min<uint64_t>(view.size() + 1, uint64_t{next} + batch));
     auto at = std::lower_bound(messages.begin(), messages.end(), view.UidAt(next),
                                [](const mailbox::MessageInfo& m, uint32_t u) { return m.uid < u; });
     for (; next < end; ++next) {
       const uint32_t uid = view.UidAt(next);
       while (at != messages.end() && at->uid < uid) ++at;
-      if (at == messages.end() || at->uid != uid) continue;  // gone, but the client has not heard of it
+      if (at == messages.end() || at->uid != uid)
+        continue;  // gone, but the client has not heard of it
       const auto open = [&]() -> std::unique_ptr<mailbox::SearchableMessage> {
         StatusOr<std::unique_ptr<mailbox::MessageContent>> content = box.OpenContent(uid);
         if (!content.ok()) return nullptr;
@@ -188,7 +198,8 @@ rt::Task<Completion> ImapConnection::Expunge(const imap::Command* command) {
     co_return Completion::Bad("UID EXPUNGE takes a set of UIDs, EXPUNGE takes nothing");
   }
   mailbox::UidSet uids;
-  if (arguments.uids.has_value()) uids = selected_->view.Known(arguments.uids->Resolve(selected_->view.max_uid()));
+  if (arguments.uids.has_value())
+    uids = selected_->view.Known(arguments.uids->Resolve(selected_->view.max_uid()));
   auto work = [&] { return selected_->mailbox->Expunge(command->uid ? &uids : nullptr).status(); };
   const Status expunged = co_await loop().RunBlocking(work);
   if (!expunged.ok()) co_return Failure(expunged, "EXPUNGE");

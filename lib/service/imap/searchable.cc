@@ -14,8 +14,8 @@ Status SearchableContent::Parse() {
   return OkStatus();
 }
 
-StatusOr<bool> SearchableContent::EachHeader(std::string_view name,
-                                             const std::function<bool(std::string_view, std::string_view)>& visit) {
+StatusOr<bool> SearchableContent::EachHeader(
+    std::string_view name, const std::function<bool(std::string_view, std::string_view)>& visit) {
   POSTERN_RETURN_IF_ERROR(Parse());
   for (const message::Header& header : parsed_->headers(parsed_->root())) {
     if (!name.empty() && !EqualsIgnoreCase(header.name, name)) continue;

@@ -17,8 +17,9 @@ class SearchableContent final : public mailbox::SearchableMessage {
   SearchableContent(std::unique_ptr<mailbox::MessageContent> content, uint64_t parse_limit_bytes)
       : content_(std::move(content)), parse_limit_bytes_(parse_limit_bytes) {}
 
-  StatusOr<bool> EachHeader(std::string_view name,
-                            const std::function<bool(std::string_view, std::string_view)>& visit) override;
+  StatusOr<bool> EachHeader(
+      std::string_view name,
+      const std::function<bool(std::string_view, std::string_view)>& visit) override;
   StatusOr<std::optional<mail::MailDate>> SentDate() override;
   StatusOr<bool> EachText(const std::function<bool(std::string_view)>& visit) override;
 

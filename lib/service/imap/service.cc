@@ -31,7 +31,8 @@ ImapService::ImapService(rt::World* world, rt::Executor* loop, ImapBackend* back
 
 ImapService::~ImapService() = default;
 
-void ImapService::Serve(std::unique_ptr<rt::Stream> stream, std::shared_ptr<const ImapListener> listener) {
+void ImapService::Serve(std::unique_ptr<rt::Stream> stream,
+                        std::shared_ptr<const ImapListener> listener) {
   tasks_.Spawn(ServeConnection(std::move(stream), std::move(listener)));
 }
 

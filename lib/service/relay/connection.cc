@@ -16,8 +16,9 @@ mail::Reply Made(int code, int subject, int detail, std::string text) {
 
 }  // namespace
 
-Connection::Connection(rt::World& world, rt::Executor& loop, LogSink& log, std::shared_ptr<const RelaySettings> settings,
-                       queue::RelayTarget target, std::string session_id)
+Connection::Connection(rt::World& world, rt::Executor& loop, LogSink& log,
+                       std::shared_ptr<const RelaySettings> settings, queue::RelayTarget target,
+                       std::string session_id)
     : world_(world),
       loop_(loop),
       log_(log),
@@ -60,7 +61,8 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   StatusOr<std::unique_ptr<rt::Stream>> stream =
       co_await world_.network().Connect(loop_, remote, connect_options, deadline);
   if (!stream.ok() || closed_) {
-    const std::string why = stream.ok() ? std::string("stopping") : std::string(Message(stream.status()));
+    const std::string why =
+        stream.ok() ? std::string("stopping") : std::string(Message(stream.status()));
     Log("error", {{"reason", StrCat("Connection failed: ", why)}});
     opened.reason = Made(451, 4, 1, StrCat("Connection to ", target_.host, " failed: ", why));
     co_return opened;
@@ -68,10 +70,12 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   stream_ = *std::move(stream);
   local_address_ = stream_->local().address.ToString();
   if (tls == queue::RelayTls::kImplicit) {
-    StatusOr<std::unique_ptr<rt::Stream>> secured = co_await rt::TlsConnect(
-        std::move(stream_), settings_->tls_config, target_.host, world_.clock().WallNow(), loop_.Now() + absl::Minutes(1));
+    StatusOr<std::unique_ptr<rt::Stream>> secured =
+        co_await rt::TlsConnect(std::move(stream_), settings_->tls_config, target_.host,
+                                world_.clock().WallNow(), loop_.Now() + absl::Minutes(1));
     if (!secured.ok() || closed_) {
-      const std::string why = secured.ok() ? std::string("stopping") : std::string(Message(secured.status()));
+      const std::string why =
+          secured.ok() ? std::string("stopping") : std::string(Message(secured.status()));
       Log("error", {{"reason", StrCat("TLS: ", why)}});
       opened.kind = Opened::Kind::kTlsFailed;
       opened.reason = Made(454, 7, 0, StrCat("TLS with ", target_.host, ": ", why));
@@ -80,7 +84,8 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
     stream_ = *std::move(secured);
   }
   Log("connected", {});
-  session_ = std::make_unique<smtp::ClientSession>(options_, tls == queue::RelayTls::kImplicit, loop_.Now());
+  session_ = std::make_unique<smtp::ClientSession>(options_, tls == queue::RelayTls::kImplicit,
+                                                   loop_.Now());
   opened = co_await Greet(tls);
   usable_ = opened.kind == Opened::Kind::kReady;
   if (!usable_) Log("error", {{"reason", opened.reason.ToString()}});
@@ -105,7 +110,8 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
           }
           if (tls == queue::RelayTls::kRequired) {
             opened.kind = Opened::Kind::kTlsFailed;
-            opened.reason = Made(454, 7, 0, StrCat("TLS required but not supported by ", target_.host));
+            opened.reason =
+                Made(454, 7, 0, StrCat("TLS required but not supported by ", target_.host));
             co_return opened;
           }
         }
@@ -124,12 +130,14 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
         // What came in the clear behind the 220 is nobody's answer (CVE-2021-38371).
         unfed_.clear();
         StatusOr<std::unique_ptr<rt::Stream>> secured =
-            co_await rt::TlsConnect(std::move(stream_), settings_->tls_config, target_.host, world_.clock().WallNow(),
-                                    loop_.Now() + absl::Minutes(1));
+            co_await rt::TlsConnect(std::move(stream_), settings_->tls_config, target_.host,
+                                    world_.clock().WallNow(), loop_.Now() + absl::Minutes(1));
         if (!secured.ok() || closed_) {
           opened.kind = Opened::Kind::kTlsFailed;
-          opened.reason = Made(454, 7, 0, StrCat("TLS with ", target_.host, ": ",
-                                                 secured.ok() ? std::string("stopping") : std::string(Message(secured.status()))));
+          opened.reason = Made(454, 7, 0,
+                               StrCat("TLS with ", target_.host, ": ",
+                                      secured.ok() ? std::string("stopping")
+                                                   : std::string(Message(secured.status()))));
           co_return opened;
         }
         stream_ = *std::move(secured);
@@ -142,14 +150,17 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
       case smtp::ClientEvent::Kind::kTlsRefused:
         if (tls == queue::RelayTls::kRequired) {
           opened.kind = Opened::Kind::kTlsFailed;
-          opened.reason = Made(454, 7, 0, StrCat("TLS required and refused by ", target_.host, ": ", event.reply->ToString()));
+          opened.reason = Made(
+              454, 7, 0,
+              StrCat("TLS required and refused by ", target_.host, ": ", event.reply->ToString()));
           co_return opened;
         }
         continue;
       case smtp::ClientEvent::Kind::kAuthenticated: continue;
       case smtp::ClientEvent::Kind::kAuthRefused:
         // Our password is wrong, or theirs is down: nothing about the message, so it waits.
-        opened.reason = Made(454, 7, 0, StrCat("AUTH at ", target_.host, " failed: ", event.reply->ToString()));
+        opened.reason =
+            Made(454, 7, 0, StrCat("AUTH at ", target_.host, " failed: ", event.reply->ToString()));
         co_return opened;
       case smtp::ClientEvent::Kind::kClosed:
         opened.reason = *event.reply;
@@ -160,7 +171,8 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
   }
 }
 
-rt::Task<std::vector<smtp::RecipientResult>> Connection::Send(smtp::OutgoingMessage message, const store::Body& body) {
+rt::Task<std::vector<smtp::RecipientResult>> Connection::Send(smtp::OutgoingMessage message,
+                                                              const store::Body& body) {
   std::vector<smtp::RecipientResult> results;
   const size_t count = message.recipients.size();
   ++messages_;
@@ -170,7 +182,8 @@ rt::Task<std::vector<smtp::RecipientResult>> Connection::Send(smtp::OutgoingMess
     switch (event.kind) {
       case smtp::ClientEvent::Kind::kSendBody: {
         const Status sent = co_await SendBody(body);
-        // A failure to write is told to the session as the end of the peer: the results then say that nothing is known.
+        // A failure to write is told to the session as the end of the peer: the results then say
+        // that nothing is known.
         if (!sent.ok()) session_->FeedEnd();
         break;
       }
@@ -265,14 +278,16 @@ Status Connection::Pull() {
   return OkStatus();
 }
 
-// Next pumps octets until the session has something to say to the driver. A connection that fails is an end to the session.
+// Next pumps octets until the session has something to say to the driver. A connection that fails
+// is an end to the session.
 rt::Task<smtp::ClientEvent> Connection::Next() {
   bool ended = false;
   for (;;) {
     const smtp::ClientEvent event = session_->NextEvent(loop_.Now());
     const bool input = event.kind == smtp::ClientEvent::Kind::kNeedInput;
     if (!input && event.kind != smtp::ClientEvent::Kind::kNeedOutput) co_return event;
-    Status status = closed_ || stream_ == nullptr ? Cancelled("the connection was closed") : OkStatus();
+    Status status =
+        closed_ || stream_ == nullptr ? Cancelled("the connection was closed") : OkStatus();
     const Instant deadline = std::min(session_->NextDeadline(), loop_.Now() + absl::Minutes(15));
     if (status.ok()) status = co_await Flush(deadline);
     if (status.ok() && input) {

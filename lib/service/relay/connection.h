@@ -1,4 +1,5 @@
-// Connection is one SMTP connection to another server: the stream, core/smtp's client session, and the pumping between them.
+// Connection is one SMTP connection to another server: the stream, core/smtp's client session, and
+// the pumping between them.
 #pragma once
 
 #include <memory>
@@ -27,8 +28,9 @@ struct Opened {
 class Connection {
  public:
   // `world` and `log` outlive it. `session_id` is for logs.
-  Connection(rt::World& world, rt::Executor& loop, LogSink& log, std::shared_ptr<const RelaySettings> settings,
-             queue::RelayTarget target, std::string session_id);
+  Connection(rt::World& world, rt::Executor& loop, LogSink& log,
+             std::shared_ptr<const RelaySettings> settings, queue::RelayTarget target,
+             std::string session_id);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -36,8 +38,10 @@ class Connection {
   // Open connects, says hello, and does TLS and AUTH as `tls` and the settings ask.
   rt::Task<Opened> Open(queue::RelayTls tls, Instant deadline);
 
-  // Send sends one message and returns the fate of each recipient, in their order. `body` outlives the call.
-  rt::Task<std::vector<smtp::RecipientResult>> Send(smtp::OutgoingMessage message, const store::Body& body);
+  // Send sends one message and returns the fate of each recipient, in their order. `body` outlives
+  // the call.
+  rt::Task<std::vector<smtp::RecipientResult>> Send(smtp::OutgoingMessage message,
+                                                    const store::Body& body);
 
   // Own keeps things alive for as long as the connection lives: its shares of the limits.
   void Own(std::shared_ptr<void> first, std::shared_ptr<void> second) {
@@ -78,7 +82,7 @@ class Connection {
   std::shared_ptr<const smtp::ClientOptions> options_;
   std::unique_ptr<rt::Stream> stream_;
   std::unique_ptr<smtp::ClientSession> session_;
-  std::string unfed_;         // read, and not yet taken by the session
+  std::string unfed_;  // read, and not yet taken by the session
   std::string local_address_;
   bool closed_ = false;
   bool usable_ = false;

@@ -21,7 +21,8 @@ DeliveryResult::Outcome OutcomeFor(queue::RelayOutcome outcome) {
 }
 
 // ResultsFor gives all of `batch` the same failure, which no server said about a recipient.
-std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch, const mail::Reply& reply) {
+std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch,
+                                       const mail::Reply& reply) {
   std::vector<DeliveryResult> results;
   for (const queue::Envelope& envelope : batch) {
     DeliveryResult result;
@@ -37,8 +38,9 @@ std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch
 // KeyOf names what connections may be shared for: the same route, spoken in the same way.
 std::string KeyOf(const RelaySettings& settings) {
   const queue::RelayRoute& route = settings.route;
-  return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", static_cast<int>(route.tls), route.verify ? "v" : "-",
-                route.lmtp ? "l" : "-", " ", settings.source ? settings.source->ToString() : "-", " ", settings.helo_name, " ",
+  return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ",
+                static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-", " ",
+                settings.source ? settings.source->ToString() : "-", " ", settings.helo_name, " ",
                 settings.auth_user);
 }
 
@@ -48,7 +50,8 @@ mail::ReversePath SenderFor(const RelaySettings& settings, const queue::Envelope
   if (settings.mail_from.empty() || sender.address.empty()) return sender;
   if (settings.mail_from.front() == '@') {
     sender.address.domain = settings.mail_from.substr(1);
-  } else if (StatusOr<mail::Address> address = mail::ParseAddress(settings.mail_from); address.ok()) {
+  } else if (StatusOr<mail::Address> address = mail::ParseAddress(settings.mail_from);
+             address.ok()) {
     sender.address = *std::move(address);
   }
   return sender;
@@ -56,8 +59,8 @@ mail::ReversePath SenderFor(const RelaySettings& settings, const queue::Envelope
 
 }  // namespace
 
-RelayDeliverer::RelayDeliverer(rt::World& world, store::Queue& queue, resolve::Resolver& resolver, RouteSource& routes,
-                               LogSink& log, RelayOptions options)
+RelayDeliverer::RelayDeliverer(rt::World& world, store::Queue& queue, resolve::Resolver& resolver,
+                               RouteSource& routes, LogSink& log, RelayOptions options)
     : world_(world),
       loop_(world.main_loop()),
       queue_(queue),
@@ -76,15 +79,18 @@ RelayDeliverer::~RelayDeliverer() {
 rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue::Envelope> batch) {
   std::vector<DeliveryResult> results;
   if (batch.empty()) co_return results;
-  StatusOr<RelaySettings> settings = co_await loop_.RunBlocking([this, &batch] { return routes_.RouteFor(batch.front()); });
+  StatusOr<RelaySettings> settings =
+      co_await loop_.RunBlocking([this, &batch] { return routes_.RouteFor(batch.front()); });
   if (!settings.ok()) {
     const StatusCode code = settings.status().code();
     const bool permanent = code == StatusCode::kNotFound || code == StatusCode::kInvalidArgument ||
                            code == StatusCode::kFailedPrecondition;
-    co_return ResultsFor(batch, Made(permanent ? 550 : 451, 4, 4, std::string(Message(settings.status()))));
+    co_return ResultsFor(
+        batch, Made(permanent ? 550 : 451, 4, 4, std::string(Message(settings.status()))));
   }
   auto shared = std::make_shared<const RelaySettings>(*std::move(settings));
-  StatusOr<std::shared_ptr<const store::Body>> body = co_await queue_.OpenBody(loop_, batch.front().message_id());
+  StatusOr<std::shared_ptr<const store::Body>> body =
+      co_await queue_.OpenBody(loop_, batch.front().message_id());
   if (!body.ok()) co_return ResultsFor(batch, Made(451, 3, 0, std::string(Message(body.status()))));
 
   smtp::OutgoingMessage message;
@@ -110,9 +116,11 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
     }
     active_.insert(connection.get());
     smtp::OutgoingMessage copy = message;
-    const std::vector<smtp::RecipientResult> fates = co_await connection->Send(std::move(copy), **body);
+    const std::vector<smtp::RecipientResult> fates =
+        co_await connection->Send(std::move(copy), **body);
     active_.erase(connection.get());
-    // A connection that had waited may be gone: when it died before a single answer, nothing was sent that could count.
+    // A connection that had waited may be gone: when it died before a single answer, nothing was
+    // sent that could count.
     bool untouched = reused && !connection->usable() && attempt == 0;
     for (const smtp::RecipientResult& fate : fates) {
       untouched = untouched && !fate.from_server && fate.stage == smtp::ClientStage::kMail;
@@ -141,11 +149,13 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
 }
 
 // FindTargets turns a route into addresses, best first; none and a failure otherwise.
-rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySettings settings, mail::Reply* failure) {
+rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySettings settings,
+                                                                      mail::Reply* failure) {
   std::vector<queue::RelayTarget> targets;
   const queue::RelayRoute& route = settings.route;
   if (route.address) {
-    targets.push_back(queue::RelayTarget{route.host.empty() ? route.address->ToString() : route.host, *route.address});
+    targets.push_back(queue::RelayTarget{
+        route.host.empty() ? route.address->ToString() : route.host, *route.address});
     co_return targets;
   }
   const Instant deadline = loop_.Now() + options_.resolve_timeout;
@@ -157,7 +167,8 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
   queue::MxPlan plan;
   if (route.by_mx) {
     const dns::Answer mx = co_await resolver_.Resolve(loop_, *name, dns::Type::kMx, deadline);
-    plan = queue::PlanMx(mx, route.host, settings.own_names, [this](uint64_t n) { return world_.random().Below(n); });
+    plan = queue::PlanMx(mx, route.host, settings.own_names,
+                         [this](uint64_t n) { return world_.random().Below(n); });
     if (plan.hosts.empty()) {
       *failure = plan.failure;
       co_return targets;
@@ -176,7 +187,8 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
     for (const dns::Type type : {dns::Type::kAaaa, dns::Type::kA}) {
       const bool wanted = options_.family == RelayOptions::Family::kAny ||
                           (options_.family == RelayOptions::Family::kV4) == (type == dns::Type::kA);
-      const bool source_fits = !settings.source || settings.source->is_v4() == (type == dns::Type::kA);
+      const bool source_fits =
+          !settings.source || settings.source->is_v4() == (type == dns::Type::kA);
       if (!wanted || !source_fits) {
         mismatch = true;
         continue;
@@ -200,7 +212,8 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
     } else if (mismatch) {
       *failure = Made(451, 4, 4, "Address family mismatch on destination MXs");
     } else {
-      // RFC 5321 §5.1: an MX without address is an error of theirs; a domain with neither takes no mail.
+      // RFC 5321 §5.1: an MX without address is an error of theirs; a domain with neither takes no
+      // mail.
       *failure = Made(550, 1, 2, "No MX found for destination");
     }
   }
@@ -210,7 +223,9 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
 // Place takes a connection's share of the limits, and gives it back.
 class RelayDeliverer::Place {
  public:
-  Place(RelayDeliverer* owner, std::string key) : owner_(owner), key_(std::move(key)) { ++owner_->in_use_[key_]; }
+  Place(RelayDeliverer* owner, std::string key) : owner_(owner), key_(std::move(key)) {
+    ++owner_->in_use_[key_];
+  }
   ~Place() {
     const auto it = owner_->in_use_.find(key_);
     if (--it->second == 0) owner_->in_use_.erase(it);
@@ -224,12 +239,14 @@ class RelayDeliverer::Place {
   std::string key_;
 };
 
-rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(std::shared_ptr<const RelaySettings> settings, std::string key,
-                                                              std::string session, mail::Reply* failure) {
+rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
+    std::shared_ptr<const RelaySettings> settings, std::string key, std::string session,
+    mail::Reply* failure) {
   std::vector<queue::RelayTarget> targets = co_await FindTargets(*settings, failure);
   if (targets.empty()) co_return nullptr;
   const size_t all = targets.size();
-  std::erase_if(targets, [this](const queue::RelayTarget& target) { return Blocked(target.address); });
+  std::erase_if(targets,
+                [this](const queue::RelayTarget& target) { return Blocked(target.address); });
   if (targets.empty() && all > 0) {
     *failure = Made(451, 4, 1, "All routes to destination blocked");
     co_return nullptr;
@@ -260,7 +277,8 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(std::shared_ptr<co
       co_return nullptr;
     }
     auto connection = std::make_unique<Connection>(world_, loop_, log_, settings, target, session);
-    connection->Own(std::make_shared<Place>(this, host_key), std::make_shared<Place>(this, route_key));
+    connection->Own(std::make_shared<Place>(this, host_key),
+                    std::make_shared<Place>(this, route_key));
     active_.insert(connection.get());
     const Instant deadline = loop_.Now() + options_.connect_timeout;
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
@@ -308,7 +326,9 @@ void RelayDeliverer::KeepIdle(const std::string& key, std::unique_ptr<Connection
   freed_.Pulse();
 }
 
-void RelayDeliverer::Retire(std::unique_ptr<Connection> connection) { good_byes_.Spawn(SayGoodBye(std::move(connection))); }
+void RelayDeliverer::Retire(std::unique_ptr<Connection> connection) {
+  good_byes_.Spawn(SayGoodBye(std::move(connection)));
+}
 
 rt::Task<void> RelayDeliverer::SayGoodBye(std::unique_ptr<Connection> connection) {
   active_.insert(connection.get());
@@ -326,12 +346,14 @@ void RelayDeliverer::Reached(const IpAddress& address, bool good) {
     penalties_.erase(address);
     return;
   }
-  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(address)) penalties_.erase(penalties_.begin());
+  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(address))
+    penalties_.erase(penalties_.begin());
   Penalty& penalty = penalties_[address];
   // Connections that fail together fail for one reason: they count once.
   if (loop_.Now() < penalty.until) return;
   penalty.failures = std::min(penalty.failures + 1, 1000);
-  const Duration pause = std::min(options_.route_penalty * penalty.failures * penalty.failures, options_.route_penalty_max);
+  const Duration pause = std::min(options_.route_penalty * penalty.failures * penalty.failures,
+                                  options_.route_penalty_max);
   penalty.until = loop_.Now() + pause;
 }
 

@@ -18,23 +18,27 @@
 
 namespace postern::relay {
 
-// RelayOptions are `mta limit` of smtpd.conf, with its names and defaults, and the times we give to others.
+// RelayOptions are `mta limit` of smtpd.conf, with its names and defaults, and the times we give to
+// others.
 struct RelayOptions {
-  size_t max_batch = 100;               // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
-  size_t max_batches = 100;             // messages on their way at the same time
-  size_t max_conn_per_host = 10;        // to one address
-  size_t max_conn_per_domain = 100;     // for one route
-  size_t session_mail_max = 100;        // messages on one connection
-  Duration session_keepalive = absl::Seconds(10);  // how long a connection waits for the next message
-  size_t max_idle = 100;                // connections that wait
+  size_t max_batch =
+      100;  // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
+  size_t max_batches = 100;          // messages on their way at the same time
+  size_t max_conn_per_host = 10;     // to one address
+  size_t max_conn_per_domain = 100;  // for one route
+  size_t session_mail_max = 100;     // messages on one connection
+  Duration session_keepalive =
+      absl::Seconds(10);  // how long a connection waits for the next message
+  size_t max_idle = 100;  // connections that wait
   Duration connect_timeout = absl::Seconds(30);
   Duration resolve_timeout = absl::Seconds(30);
-  Duration conn_wait = absl::Minutes(5);           // for a place under the limits
-  Duration stop_grace = absl::Seconds(5);          // after Stop, for what is under way
-  // A server that could not be reached is left alone for route_penalty * n^2 after n failures, at most route_penalty_max.
+  Duration conn_wait = absl::Minutes(5);   // for a place under the limits
+  Duration stop_grace = absl::Seconds(5);  // after Stop, for what is under way
+  // A server that could not be reached is left alone for route_penalty * n^2 after n failures, at
+  // most route_penalty_max.
   Duration route_penalty = absl::Seconds(15);
   Duration route_penalty_max = absl::Hours(1);
-  size_t max_penalties = 10'000;        // servers remembered for that
+  size_t max_penalties = 10'000;  // servers remembered for that
   enum class Family : uint8_t { kAny, kV4, kV6 };
   Family family = Family::kAny;
 };
@@ -42,8 +46,8 @@ struct RelayOptions {
 class RelayDeliverer final : public schedule::Deliverer {
  public:
   // It works on `world`'s main loop, the scheduler's. All arguments outlive it.
-  RelayDeliverer(rt::World& world, store::Queue& queue, resolve::Resolver& resolver, RouteSource& routes, LogSink& log,
-                 RelayOptions options = {});
+  RelayDeliverer(rt::World& world, store::Queue& queue, resolve::Resolver& resolver,
+                 RouteSource& routes, LogSink& log, RelayOptions options = {});
   // Await Join before.
   ~RelayDeliverer() override;
 
@@ -51,9 +55,11 @@ class RelayDeliverer final : public schedule::Deliverer {
     return {.max_batch = options_.max_batch, .same_message = true, .across_destinations = false};
   }
   size_t max_batches() const override { return options_.max_batches; }
-  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) override;
+  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
+      std::vector<queue::Envelope> batch) override;
 
-  // Stop makes waiting deliveries fail for now, says good-bye on idle connections, and closes the others after stop_grace.
+  // Stop makes waiting deliveries fail for now, says good-bye on idle connections, and closes the
+  // others after stop_grace.
   void Stop() override;
   // Join waits for the good-byes, after Stop and after the scheduler's last Deliver.
   rt::Task<void> Join();
@@ -73,9 +79,11 @@ class RelayDeliverer final : public schedule::Deliverer {
   // Place is one connection's share of the limits.
   class Place;
 
-  rt::Task<std::vector<queue::RelayTarget>> FindTargets(RelaySettings settings, mail::Reply* failure);
-  rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings, std::string key,
-                                                std::string session, mail::Reply* failure);
+  rt::Task<std::vector<queue::RelayTarget>> FindTargets(RelaySettings settings,
+                                                        mail::Reply* failure);
+  rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings,
+                                                std::string key, std::string session,
+                                                mail::Reply* failure);
   std::unique_ptr<Connection> TakeIdle(const std::string& key);
   void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
@@ -93,9 +101,9 @@ class RelayDeliverer final : public schedule::Deliverer {
 
   std::list<Idle> idle_;
   std::set<Connection*> active_;
-  std::map<std::string, size_t> in_use_;     // by "host ADDRESS" and by "route KEY"
+  std::map<std::string, size_t> in_use_;  // by "host ADDRESS" and by "route KEY"
   std::map<IpAddress, Penalty> penalties_;
-  rt::Event freed_;                          // a place was given back, or Stop
+  rt::Event freed_;  // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;
   bool stopping_ = false;

@@ -1,4 +1,5 @@
-// RouteSource: where a relay action sends mail, and how. The server's composition answers this from the configuration.
+// RouteSource: where a relay action sends mail, and how. The server's composition answers this from
+// the configuration.
 #pragma once
 
 #include <memory>
@@ -14,9 +15,10 @@ namespace postern::relay {
 
 struct RelaySettings {
   queue::RelayRoute route;
-  std::string helo_name;                   // what EHLO says
-  std::optional<IpAddress> source;         // bind to it
-  // mail_from replaces the sender's address where it is not null ("@domain" keeps the user part); empty: unchanged.
+  std::string helo_name;            // what EHLO says
+  std::optional<IpAddress> source;  // bind to it
+  // mail_from replaces the sender's address where it is not null ("@domain" keeps the user part);
+  // empty: unchanged.
   std::string mail_from;
   // Credentials for AUTH; empty user: none. They are sent over TLS only.
   std::string auth_user;
@@ -30,8 +32,9 @@ struct RelaySettings {
 class RouteSource {
  public:
   virtual ~RouteSource() = default;
-  // RouteFor tells where `envelope` goes. It is called on the pool and may block. kNotFound, kInvalidArgument and
-  // kFailedPrecondition are permanent failures, anything else is temporary; the message is what the log and a notice say.
+  // RouteFor tells where `envelope` goes. It is called on the pool and may block. kNotFound,
+  // kInvalidArgument and kFailedPrecondition are permanent failures, anything else is temporary;
+  // the message is what the log and a notice say.
   virtual StatusOr<RelaySettings> RouteFor(const queue::Envelope& envelope) = 0;
 };
 

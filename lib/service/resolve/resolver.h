@@ -16,36 +16,40 @@ class Resolver {
  public:
   virtual ~Resolver() = default;
 
-  // Resolve asks for `type` at `name`, following CNAMEs, and never fails: what goes wrong is an answer of kind kServFail or
-  // kTimeout. `loop` is the caller's, any loop of the world; the answer comes on it. It ends by `deadline`.
-  virtual rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type, Instant deadline) = 0;
+  // Resolve asks for `type` at `name`, following CNAMEs, and never fails: what goes wrong is an
+  // answer of kind kServFail or kTimeout. `loop` is the caller's, any loop of the world; the answer
+  // comes on it. It ends by `deadline`.
+  virtual rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
+                                        Instant deadline) = 0;
 
-  // Stop ends the questions that are under way (kServFail) and lets go of descriptors and timers. On the main loop, once, before
-  // the world ends.
+  // Stop ends the questions that are under way (kServFail) and lets go of descriptors and timers.
+  // On the main loop, once, before the world ends.
   virtual void Stop() {}
 };
 
-// ZoneResolver answers from zone text, and says NXDOMAIN for what is not in it. A timeout in the zone is answered at the
-// deadline, as by a server that is silent.
+// ZoneResolver answers from zone text, and says NXDOMAIN for what is not in it. A timeout in the
+// zone is answered at the deadline, as by a server that is silent.
 class ZoneResolver final : public Resolver {
  public:
   explicit ZoneResolver(dns::ZoneData zone);
   ~ZoneResolver() override;
-  rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type, Instant deadline) override;
+  rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
+                                Instant deadline) override;
 
  private:
   dns::ZoneData zone_;
 };
 
 struct UnboundOptions {
-  // resolv_conf: ask the servers named in this file. Empty, or there is no such file (a machine without a network): full recursion
-  // from the root.
+  // resolv_conf: ask the servers named in this file. Empty, or there is no such file (a machine
+  // without a network): full recursion from the root.
   std::string resolv_conf = "/etc/resolv.conf";
   // forwarders: ask these ("192.0.2.53", "127.0.0.1@5353") instead of resolv_conf's.
   std::vector<std::string> forwarders;
   // hosts: names and addresses of this file come first. Empty, or there is no such file: none do.
   std::string hosts = "/etc/hosts";
-  // trust_anchor_file: the root's keys, for DNSSEC ("/usr/share/dns/root.key"). Empty: nothing is validated.
+  // trust_anchor_file: the root's keys, for DNSSEC ("/usr/share/dns/root.key"). Empty: nothing is
+  // validated.
   std::string trust_anchor_file;
   // cache_bytes bounds each of the record and the message cache.
   size_t cache_bytes = 4 << 20;
@@ -53,9 +57,11 @@ struct UnboundOptions {
   size_t max_questions = 1000;
 };
 
-// NewUnboundResolver makes a validating, caching resolver out of libunbound, on `world`'s main loop: no thread, no process. Its
-// loop must have descriptors (Executor::WatchFd); elsewhere every question is kServFail. Call it on the main loop, or before it
-// runs. An error names the option that libunbound refuses.
-StatusOr<std::unique_ptr<Resolver>> NewUnboundResolver(rt::World& world, const UnboundOptions& options);
+// NewUnboundResolver makes a validating, caching resolver out of libunbound, on `world`'s main
+// loop: no thread, no process. Its loop must have descriptors (Executor::WatchFd); elsewhere every
+// question is kServFail. Call it on the main loop, or before it runs. An error names the option
+// that libunbound refuses.
+StatusOr<std::unique_ptr<Resolver>> NewUnboundResolver(rt::World& world,
+                                                       const UnboundOptions& options);
 
 }  // namespace postern::resolve

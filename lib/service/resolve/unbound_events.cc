@@ -11,7 +11,8 @@ struct ub_event;
 namespace postern::resolve {
 namespace {
 
-// Event is one ub_event: a descriptor, a timer, or both. libunbound owns it and frees it by the table's `free`.
+// Event is one ub_event: a descriptor, a timer, or both. libunbound owns it and frees it by the
+// table's `free`.
 struct Event : ub_event {
   rt::Executor* loop = nullptr;
   int fd = -1;
@@ -32,7 +33,8 @@ struct Event : ub_event {
   }
 
   void Fire(short what) {
-    // As in libevent: an event that does not persist is over before its callback runs, which may add it again.
+    // As in libevent: an event that does not persist is over before its callback runs, which may
+    // add it again.
     if ((bits & UB_EV_PERSIST) == 0) {
       Disarm();
     } else if (what == UB_EV_TIMEOUT) {
@@ -83,7 +85,8 @@ int Del(ub_event* event) {
   Of(event)->Disarm();
   return 0;
 }
-int AddTimer(ub_event* event, ub_event_base*, void (*callback)(int, short, void*), void* argument, timeval* timeout) {
+int AddTimer(ub_event* event, ub_event_base*, void (*callback)(int, short, void*), void* argument,
+             timeval* timeout) {
   Of(event)->callback = callback;
   Of(event)->argument = argument;
   Of(event)->bits |= UB_EV_TIMEOUT;
@@ -95,7 +98,7 @@ void NoWindows(ub_event*) {}
 void NoWindowsBlock(ub_event*, int) {}
 
 ub_event_vmt* EventTable() {
-  static ub_event_vmt table = {AddBits, DelBits,  SetFd,    Free,        Add,       Del,
+  static ub_event_vmt table = {AddBits,  DelBits, SetFd,    Free,        Add,       Del,
                                AddTimer, Del,     NoSignal, NoSignalEnd, NoWindows, NoWindowsBlock};
   return &table;
 }
@@ -111,7 +114,8 @@ UnboundEvents::UnboundEvents(rt::Executor* loop) : base_(std::make_unique<Base>(
       [](ub_event_base*) {},
       [](ub_event_base*) { return -1; },
       [](ub_event_base*, timeval*) { return -1; },
-      [](ub_event_base* base, int fd, short bits, void (*callback)(int, short, void*), void* argument) -> ub_event* {
+      [](ub_event_base* base, int fd, short bits, void (*callback)(int, short, void*),
+         void* argument) -> ub_event* {
         auto* event = new Event;
         event->magic = UB_EVENT_MAGIC;
         event->vmt = EventTable();
@@ -123,7 +127,9 @@ UnboundEvents::UnboundEvents(rt::Executor* loop) : base_(std::make_unique<Base>(
         return event;
       },
       [](ub_event_base*, int, void (*)(int, short, void*), void*) -> ub_event* { return nullptr; },
-      [](ub_event_base*, void*, void (*)(int, short, void*), void*) -> ub_event* { return nullptr; },
+      [](ub_event_base*, void*, void (*)(int, short, void*), void*) -> ub_event* {
+        return nullptr;
+      },
   };
   base_->magic = UB_EVENT_MAGIC;
   base_->vmt = &table;

@@ -1,5 +1,5 @@
-// The event base that libunbound runs on (unbound-event.h), made of an rt::Executor: its descriptors are watched and its timers
-// kept by our loop.
+// The event base that libunbound runs on (unbound-event.h), made of an rt::Executor: its
+// descriptors are watched and its timers kept by our loop.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,8 @@
+#include <cerrno>
 #include <unbound.h>
+#include <unordered_map>
 
 #include <unbound-event.h>
-
-#include <cerrno>
-#include <unordered_map>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/dns/message.h"
@@ -18,8 +17,8 @@ constexpr int kClassIn = 1;
 // Absent says whether libunbound's `error` is that the file it just tried to open does not exist.
 bool Absent(int error) { return error == UB_READFILE && errno == ENOENT; }
 
-// Question is one that is under way. It is shared by the asker, who may live on another loop and give up at its deadline, and by
-// the main loop, which gets the answer.
+// Question is one that is under way. It is shared by the asker, who may live on another loop and
+// give up at its deadline, and by the main loop, which gets the answer.
 struct Question {
   explicit Question(rt::Executor* asker_loop) : loop(asker_loop), done(asker_loop) {}
   rt::Executor* loop;
@@ -60,16 +59,20 @@ class UnboundResolver final : public Resolver {
         // The usual guard against asking ourselves would forbid a resolver on this machine.
         POSTERN_RETURN_IF_ERROR(set("do-not-query-localhost:", "no"));
         const int error = ub_ctx_set_fwd(context, forwarder.c_str());
-        if (error != 0) return InvalidArgument(StrCat("forwarder \"", Escape(forwarder), "\": ", ub_strerror(error)));
+        if (error != 0)
+          return InvalidArgument(
+              StrCat("forwarder \"", Escape(forwarder), "\": ", ub_strerror(error)));
       }
     } else if (!options_.resolv_conf.empty()) {
       POSTERN_RETURN_IF_ERROR(set("do-not-query-localhost:", "no"));
       const int error = ub_ctx_resolvconf(context, options_.resolv_conf.c_str());
-      if (error != 0 && !Absent(error)) return InvalidArgument(StrCat(options_.resolv_conf, ": ", ub_strerror(error)));
+      if (error != 0 && !Absent(error))
+        return InvalidArgument(StrCat(options_.resolv_conf, ": ", ub_strerror(error)));
     }
     if (!options_.forwarders.empty() || !options_.resolv_conf.empty()) {
-      // libunbound answers itself, with NXDOMAIN, for the networks of RFC 1918 and the names of RFC 6761, as a resolver on the
-      // Internet should. The servers that the operator names know better what is on the operator's own network.
+      // libunbound answers itself, with NXDOMAIN, for the networks of RFC 1918 and the names of RFC
+      // 6761, as a resolver on the Internet should. The servers that the operator names know better
+      // what is on the operator's own network.
       POSTERN_RETURN_IF_ERROR(set("unblock-lan-zones:", "yes"));
       POSTERN_RETURN_IF_ERROR(set("insecure-lan-zones:", "yes"));
       for (const char* zone : {"test.", "home.arpa."}) {
@@ -78,16 +81,19 @@ class UnboundResolver final : public Resolver {
     }
     if (!options_.hosts.empty()) {
       const int error = ub_ctx_hosts(context, options_.hosts.c_str());
-      if (error != 0 && !Absent(error)) return InvalidArgument(StrCat(options_.hosts, ": ", ub_strerror(error)));
+      if (error != 0 && !Absent(error))
+        return InvalidArgument(StrCat(options_.hosts, ": ", ub_strerror(error)));
     }
     if (!options_.trust_anchor_file.empty()) {
       const int error = ub_ctx_add_ta_file(context, options_.trust_anchor_file.c_str());
-      if (error != 0) return InvalidArgument(StrCat(options_.trust_anchor_file, ": ", ub_strerror(error)));
+      if (error != 0)
+        return InvalidArgument(StrCat(options_.trust_anchor_file, ": ", ub_strerror(error)));
     }
     return OkStatus();
   }
 
-  rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type, Instant deadline) override {
+  rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
+                                Instant deadline) override {
     auto question = std::make_shared<Question>(&loop);
     question->name = std::move(name);
     question->type = type;
@@ -109,19 +115,22 @@ class UnboundResolver final : public Resolver {
     std::unordered_map<uint64_t, std::shared_ptr<Question>> open;
     open.swap(core_->open);
     for (auto& [id, question] : open) {
-      Core::Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
+      Core::Finish(question,
+                   dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
     }
   }
 
  private:
-  // Core is the part on the main loop. libunbound's callbacks find it through the Call they were given.
+  // Core is the part on the main loop. libunbound's callbacks find it through the Call they were
+  // given.
   struct Core : std::enable_shared_from_this<Core> {
     ub_ctx* context = nullptr;
     size_t max_questions = 0;
     uint64_t next_id = 1;
     std::unordered_map<uint64_t, std::shared_ptr<Question>> open;
 
-    // Call is what libunbound holds for us. It is freed by the callback, which comes once, or at the latest with the Core.
+    // Call is what libunbound holds for us. It is freed by the callback, which comes once, or at
+    // the latest with the Core.
     struct Call {
       Core* core;
       uint64_t id;
@@ -139,11 +148,13 @@ class UnboundResolver final : public Resolver {
 
     void Ask(const std::shared_ptr<Question>& question) {
       if (context == nullptr) {
-        Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
+        Finish(question,
+               dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
         return;
       }
       if (open.size() >= max_questions) {
-        Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, "too many questions under way"));
+        Finish(question,
+               dns::Answer::Failure(dns::Answer::Kind::kServFail, "too many questions under way"));
         return;
       }
       const uint64_t id = next_id++;
@@ -153,15 +164,16 @@ class UnboundResolver final : public Resolver {
       calls.emplace(id, std::move(call));
       const std::string text = question->name.is_root() ? "." : question->name.ToString() + ".";
       // The callback may come before this returns (for names of the hosts file).
-      const int error = ub_resolve_event(context, text.c_str(), static_cast<int>(question->type), kClassIn, raw,
-                                         &Core::OnAnswer, nullptr);
+      const int error = ub_resolve_event(context, text.c_str(), static_cast<int>(question->type),
+                                         kClassIn, raw, &Core::OnAnswer, nullptr);
       if (error != 0 && open.erase(id) != 0) {
         calls.erase(id);
         Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, ub_strerror(error)));
       }
     }
 
-    static void OnAnswer(void* argument, int rcode, void* packet, int size, int security, char* why_bogus, int) {
+    static void OnAnswer(void* argument, int rcode, void* packet, int size, int security,
+                         char* why_bogus, int) {
       auto* call = static_cast<Call*>(argument);
       Core* core = call->core;
       const uint64_t id = call->id;
@@ -173,11 +185,12 @@ class UnboundResolver final : public Resolver {
       Finish(question, Read(*question, rcode, packet, size, security, why_bogus));
     }
 
-    static dns::Answer Read(const Question& question, int rcode, const void* packet, int size, int security,
-                            const char* why_bogus) {
+    static dns::Answer Read(const Question& question, int rcode, const void* packet, int size,
+                            int security, const char* why_bogus) {
       if (security == 1) {
         dns::Answer answer = dns::Answer::Failure(
-            dns::Answer::Kind::kServFail, why_bogus == nullptr ? std::string("DNSSEC: bogus") : Escape(why_bogus, 512));
+            dns::Answer::Kind::kServFail,
+            why_bogus == nullptr ? std::string("DNSSEC: bogus") : Escape(why_bogus, 512));
         answer.security = dns::Answer::Security::kBogus;
         return answer;
       }
@@ -187,11 +200,15 @@ class UnboundResolver final : public Resolver {
         if (security == 2) answer.security = dns::Answer::Security::kSecure;
         return answer;
       }
-      // With any other rcode the packet is not for reading (unbound-event.h); with none, its own rcode counts.
-      if (rcode != 0 || packet == nullptr || size <= 0) return dns::Answer::Failure(dns::Answer::Kind::kServFail, StrCat("rcode ", rcode));
-      StatusOr<dns::WireMessage> message =
-          dns::ParseMessage(std::string_view(static_cast<const char*>(packet), static_cast<size_t>(size)));
-      if (!message.ok()) return dns::Answer::Failure(dns::Answer::Kind::kServFail, std::string(Message(message.status())));
+      // With any other rcode the packet is not for reading (unbound-event.h); with none, its own
+      // rcode counts.
+      if (rcode != 0 || packet == nullptr || size <= 0)
+        return dns::Answer::Failure(dns::Answer::Kind::kServFail, StrCat("rcode ", rcode));
+      StatusOr<dns::WireMessage> message = dns::ParseMessage(
+          std::string_view(static_cast<const char*>(packet), static_cast<size_t>(size)));
+      if (!message.ok())
+        return dns::Answer::Failure(dns::Answer::Kind::kServFail,
+                                    std::string(Message(message.status())));
       dns::Answer answer = dns::AnswerFrom(*message, question.name, question.type);
       if (security == 2) answer.security = dns::Answer::Security::kSecure;
       return answer;
@@ -206,7 +223,8 @@ class UnboundResolver final : public Resolver {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Resolver>> NewUnboundResolver(rt::World& world, const UnboundOptions& options) {
+StatusOr<std::unique_ptr<Resolver>> NewUnboundResolver(rt::World& world,
+                                                       const UnboundOptions& options) {
   auto resolver = std::make_unique<UnboundResolver>(&world.main_loop(), options);
   POSTERN_RETURN_IF_ERROR(resolver->Start());
   return std::unique_ptr<Resolver>(std::move(resolver));

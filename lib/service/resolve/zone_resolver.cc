@@ -5,7 +5,8 @@ namespace postern::resolve {
 ZoneResolver::ZoneResolver(dns::ZoneData zone) : zone_(std::move(zone)) {}
 ZoneResolver::~ZoneResolver() = default;
 
-rt::Task<dns::Answer> ZoneResolver::Resolve(rt::Executor& loop, dns::Name name, dns::Type type, Instant deadline) {
+rt::Task<dns::Answer> ZoneResolver::Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
+                                            Instant deadline) {
   dns::Answer answer = zone_.Query(name, type);
   if (answer.kind == dns::Answer::Kind::kTimeout) {
     rt::Event never(&loop);

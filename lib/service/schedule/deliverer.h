@@ -1,4 +1,5 @@
-// Deliverer: who carries envelopes to where they go. service/deliver implements it for this machine, service/relay for others.
+// Deliverer: who carries envelopes to where they go. service/deliver implements it for this
+// machine, service/relay for others.
 #pragma once
 
 #include <optional>
@@ -21,16 +22,20 @@ struct DeliveryResult {
   };
   queue::EnvelopeId id = 0;
   Outcome outcome = Outcome::kTemporary;
-  // text is what is logged as stat= and told in a notice: "Delivered", "250 2.0.0 ok queued as 1", "Network error on
-  // destination MXs". One line; anything but printable ASCII is escaped by whoever shows it.
+  // text is what is logged as stat= and told in a notice: "Delivered", "250 2.0.0 ok queued as 1",
+  // "Network error on destination MXs". One line; anything but printable ASCII is escaped by
+  // whoever shows it.
   std::string text;
-  mail::EnhancedStatus status;        // empty: 2.0.0, 4.0.0 or 5.0.0 by outcome
+  mail::EnhancedStatus status;  // empty: 2.0.0, 4.0.0 or 5.0.0 by outcome
   // For relays.
-  std::string remote_host;            // name of the server that answered, for logs and Remote-MTA; empty when there was none
-  std::string remote_address;         // its address, as in relay="192.0.2.1 (host)"
-  std::string source_address;         // ours
-  std::string reply;                  // its reply as it stands in Diagnostic-Code: "550 5.1.1 no such user"; empty when none
-  bool remote_reports_dsn = false;    // it has taken over NOTIFY (RFC 3461 §5.2.2): we send no notice of success
+  std::string remote_host;  // name of the server that answered, for logs and Remote-MTA; empty when
+                            // there was none
+  std::string remote_address;  // its address, as in relay="192.0.2.1 (host)"
+  std::string source_address;  // ours
+  std::string reply;  // its reply as it stands in Diagnostic-Code: "550 5.1.1 no such user"; empty
+                      // when none
+  bool remote_reports_dsn =
+      false;  // it has taken over NOTIFY (RFC 3461 §5.2.2): we send no notice of success
   // retry_after asks for an earlier (or later) attempt than the schedule's; unset: the schedule's.
   std::optional<Duration> retry_after;
 };
@@ -40,18 +45,20 @@ class Deliverer {
  public:
   virtual ~Deliverer() = default;
 
-  // Batching tells how envelopes are put together for Deliver: relays get the recipients of one message at one destination,
-  // mailboxes many messages at once.
+  // Batching tells how envelopes are put together for Deliver: relays get the recipients of one
+  // message at one destination, mailboxes many messages at once.
   virtual queue::ReadyQueue::BatchRule Batching() const = 0;
   // max_batches is how many calls of Deliver may run at the same time.
   virtual size_t max_batches() const = 0;
-  // batch_interval is how long a batch that is not full waits after the start of the one before: where a batch costs the disk as
-  // much as a single delivery, a stream of mail is better off in a few. The first of a stream never waits.
+  // batch_interval is how long a batch that is not full waits after the start of the one before:
+  // where a batch costs the disk as much as a single delivery, a stream of mail is better off in a
+  // few. The first of a stream never waits.
   virtual Duration batch_interval() const { return absl::ZeroDuration(); }
 
-  // Deliver attempts each envelope of `batch` once and returns one result for each, in any order; one that is missing counts as
-  // temporary. Everything but kDelivered must leave nothing that a later attempt would repeat. It must end by itself: its waits
-  // have deadlines, and Stop shortens them.
+  // Deliver attempts each envelope of `batch` once and returns one result for each, in any order;
+  // one that is missing counts as temporary. Everything but kDelivered must leave nothing that a
+  // later attempt would repeat. It must end by itself: its waits have deadlines, and Stop shortens
+  // them.
   virtual rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) = 0;
 
   // Stop asks running deliveries to end soon; those that cannot finish give kTemporary. Idempotent.

@@ -1,4 +1,5 @@
-// The log line of one delivery attempt, in OpenSMTPD's form, so that the tools that read its logs read ours:
+// The log line of one delivery attempt, in OpenSMTPD's form, so that the tools that read its logs
+// read ours:
 //   SESSION mda delivery evpid=E from=<> to=<> rcpt=<-> user= delay= result=Ok stat=Delivered
 //   SESSION mta delivery evpid=E from=<> to=<> rcpt=<-> source= relay= delay= result= stat=
 #pragma once
@@ -9,7 +10,8 @@
 namespace postern::schedule {
 
 // DeliveryRecord makes the record of what `result` says about `envelope` at `now`.
-LogRecord DeliveryRecord(const queue::Envelope& envelope, const DeliveryResult& result, WallTime now);
+LogRecord DeliveryRecord(const queue::Envelope& envelope, const DeliveryResult& result,
+                         WallTime now);
 
 // DelayText writes a duration as OpenSMTPD does: "0s", "16h2s", "1d3h".
 std::string DelayText(Duration delay);

@@ -15,8 +15,9 @@ std::string RandomOctets(rt::Random& random) {
 
 }  // namespace
 
-std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>& items, std::string_view original,
-                        const std::string& server_name, WallTime now, rt::Random& random) {
+std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>& items,
+                        std::string_view original, const std::string& server_name, WallTime now,
+                        rt::Random& random) {
   const queue::Envelope& first = items.front().envelope;
   message::DsnRequest request;
   request.action = action;
@@ -43,7 +44,8 @@ std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>
     }
     recipient.remote_mta = item.result.remote_host;
     recipient.last_attempt = now;
-    if (action == message::DsnAction::kDelayed) recipient.will_retry_until = item.envelope.expires();
+    if (action == message::DsnAction::kDelayed)
+      recipient.will_retry_until = item.envelope.expires();
     request.recipients.push_back(std::move(recipient));
   }
   return message::BuildDsn(request);

@@ -1,4 +1,5 @@
-// Notices: the message that tells a sender of failures, delays and successes, put together from what the queue knows.
+// Notices: the message that tells a sender of failures, delays and successes, put together from
+// what the queue knows.
 #pragma once
 
 #include <memory>
@@ -16,12 +17,14 @@
 
 namespace postern::schedule {
 
-// NoticeRouter tells where a notice goes: the server's composition applies its rules to the address.
+// NoticeRouter tells where a notice goes: the server's composition applies its rules to the
+// address.
 class NoticeRouter {
  public:
   virtual ~NoticeRouter() = default;
-  // Route returns the envelopes for a notice to `recipient`, with kind, action, recipient, destination, account and server_name
-  // filled in. kUnavailable: try again later. Any other error: nobody takes mail for that address, and the notice is dropped.
+  // Route returns the envelopes for a notice to `recipient`, with kind, action, recipient,
+  // destination, account and server_name filled in. kUnavailable: try again later. Any other error:
+  // nobody takes mail for that address, and the notice is dropped.
   virtual rt::Task<StatusOr<std::vector<queue::Envelope>>> Route(mail::Address recipient) = 0;
 };
 
@@ -29,12 +32,14 @@ class NoticeRouter {
 struct NoticeItem {
   queue::Envelope envelope;
   DeliveryResult result;
-  std::shared_ptr<const store::Body> body;  // set where the message may be gone from the queue by then
+  std::shared_ptr<const store::Body>
+      body;  // set where the message may be gone from the queue by then
 };
 
-// BuildNotice writes the notice about `items`, which are of one message and at least one. `original` is the message or the start
-// of it.
-std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>& items, std::string_view original,
-                        const std::string& server_name, WallTime now, rt::Random& random);
+// BuildNotice writes the notice about `items`, which are of one message and at least one.
+// `original` is the message or the start of it.
+std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>& items,
+                        std::string_view original, const std::string& server_name, WallTime now,
+                        rt::Random& random);
 
 }  // namespace postern::schedule

@@ -23,19 +23,16 @@ constexpr uint64_t kReturnedHeaderBytes = 256 * 1024;
 // The store is asked again at least this often, whatever it said before.
 const Duration kLongestSleep = absl::Hours(1);
 
-// The queue's time is in microseconds, the loop's in nanoseconds: a sleep for the difference alone could end before the queue
-// agrees that the time has come, and begin again for ever.
+// The queue's time is in microseconds, the loop's in nanoseconds: a sleep for the difference alone
+// could end before the queue agrees that the time has come, and begin again for ever.
 const Duration kShortestSleep = absl::Milliseconds(1);
 
 mail::EnhancedStatus StatusFor(const DeliveryResult& result) {
   if (!result.status.empty()) return result.status;
   switch (result.outcome) {
-    case DeliveryResult::Outcome::kDelivered:
-      return {2, 0, 0};
-    case DeliveryResult::Outcome::kTemporary:
-      return {4, 0, 0};
-    case DeliveryResult::Outcome::kPermanent:
-      break;
+    case DeliveryResult::Outcome::kDelivered: return {2, 0, 0};
+    case DeliveryResult::Outcome::kTemporary: return {4, 0, 0};
+    case DeliveryResult::Outcome::kPermanent: break;
   }
   return {5, 0, 0};
 }
@@ -50,8 +47,8 @@ struct Scheduler::Committed {
   bool posted = false;
 };
 
-Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router, Deliverer* local,
-                     Deliverer* relay, SchedulerOptions options)
+Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router,
+                     Deliverer* local, Deliverer* relay, SchedulerOptions options)
     : world_(world),
       loop_(world.main_loop()),
       queue_(queue),
@@ -66,14 +63,15 @@ Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, Notice
       stop_(&loop_) {
   committed_->scheduler = this;
   // A burst of commits posts once; what does not fit into memory is in the store anyway.
-  queue_.SetCommitObserver([committed = committed_, loop = &loop_](const std::vector<Envelope>& envelopes) {
-    const std::lock_guard lock(committed->mutex);
-    committed->envelopes.insert(committed->envelopes.end(), envelopes.begin(), envelopes.end());
-    if (std::exchange(committed->posted, true)) return;
-    loop->Post([committed] {
-      if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
-    });
-  });
+  queue_.SetCommitObserver(
+      [committed = committed_, loop = &loop_](const std::vector<Envelope>& envelopes) {
+        const std::lock_guard lock(committed->mutex);
+        committed->envelopes.insert(committed->envelopes.end(), envelopes.begin(), envelopes.end());
+        if (std::exchange(committed->posted, true)) return;
+        loop->Post([committed] {
+          if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
+        });
+      });
 }
 
 Scheduler::~Scheduler() { committed_->scheduler = nullptr; }
@@ -94,7 +92,8 @@ rt::Task<void> Scheduler::Run() {
   if (relay_ != nullptr) relay_->Stop();
   co_await tasks_.Join();
   const Status flushed = co_await queue_.Flush(loop_);
-  if (!flushed.ok()) LogEvent(LogLevel::kError, "cannot write at the end", Envelope{}, Text(flushed));
+  if (!flushed.ok())
+    LogEvent(LogLevel::kError, "cannot write at the end", Envelope{}, Text(flushed));
 }
 
 void Scheduler::Stop() {
@@ -188,11 +187,13 @@ void Scheduler::DispatchKind(Envelope::Kind kind) {
 }
 
 rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> batch) {
-  // What is delivered leaves the queue at once: the body that a notice of success will quote is opened before.
+  // What is delivered leaves the queue at once: the body that a notice of success will quote is
+  // opened before.
   std::map<queue::MessageId, std::shared_ptr<const store::Body>> bodies;
   for (const Envelope& envelope : batch) {
     if (!queue::WantsSuccess(envelope) || bodies.contains(envelope.message_id())) continue;
-    StatusOr<std::shared_ptr<const store::Body>> body = co_await queue_.OpenBody(loop_, envelope.message_id());
+    StatusOr<std::shared_ptr<const store::Body>> body =
+        co_await queue_.OpenBody(loop_, envelope.message_id());
     if (body.ok()) bodies[envelope.message_id()] = *std::move(body);
   }
   std::vector<Envelope> copies = batch;
@@ -237,12 +238,9 @@ void Scheduler::Handle(NoticeItem item) {
   }
   log_.Write(DeliveryRecord(envelope, result, now));
   switch (result.outcome) {
-    case DeliveryResult::Outcome::kDelivered:
-      return HandleDelivered(std::move(item));
-    case DeliveryResult::Outcome::kTemporary:
-      return HandleTemporary(std::move(item));
-    case DeliveryResult::Outcome::kPermanent:
-      return HandlePermanent(std::move(item));
+    case DeliveryResult::Outcome::kDelivered: return HandleDelivered(std::move(item));
+    case DeliveryResult::Outcome::kTemporary: return HandleTemporary(std::move(item));
+    case DeliveryResult::Outcome::kPermanent: return HandlePermanent(std::move(item));
   }
 }
 
@@ -258,7 +256,8 @@ void Scheduler::HandleDelivered(NoticeItem item) {
   // A second attempt of a relay is a second copy there: the record does not wait for company.
   change.urgent = relay;
   if (queue::WantsSuccess(envelope) && !result.remote_reports_dsn) {
-    // The delivery is recorded at once, not when its notice is stored: a notice too few is the lesser harm.
+    // The delivery is recorded at once, not when its notice is stored: a notice too few is the
+    // lesser harm.
     std::vector<Change> changes;
     changes.push_back(std::move(change));
     queue_.Record(std::move(changes));
@@ -281,19 +280,22 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   envelope.last_status = result.status;
   envelope.last_error = result.text;
   envelope.last_host = result.remote_host;
-  envelope.next_attempt = result.retry_after
-                              ? now + std::max(*result.retry_after, absl::Seconds(1))
-                              : queue::NextAttempt(options_.retry, envelope, now, world_.random().Unit());
+  envelope.next_attempt = result.retry_after ? now + std::max(*result.retry_after, absl::Seconds(1))
+                                             : queue::NextAttempt(options_.retry, envelope, now,
+                                                                  world_.random().Unit());
   // The store keeps whole microseconds.
   envelope.next_attempt = absl::FromUnixMicros(absl::ToUnixMicros(envelope.next_attempt));
   next_due_ = std::min(next_due_, envelope.next_attempt);
-  // Only a server that could not be asked is worth another try when it answers again. One that said "later" to this recipient is
-  // not asked at once because another of its recipients was taken (RFC 5321 §4.5.4.1: the sender must delay).
+  // Only a server that could not be asked is worth another try when it answers again. One that said
+  // "later" to this recipient is not asked at once because another of its recipients was taken (RFC
+  // 5321 §4.5.4.1: the sender must delay).
   const bool unreachable = item.result.reply.empty();
-  if (envelope.kind == Envelope::Kind::kRelay && unreachable && failing_destinations_.size() < kMaxFailingDestinations) {
+  if (envelope.kind == Envelope::Kind::kRelay && unreachable &&
+      failing_destinations_.size() < kMaxFailingDestinations) {
     failing_destinations_.insert(queue::DestinationKey(envelope));
   }
-  if (const std::optional<uint32_t> notices = queue::DelayNoticeDue(envelope, options_.warn_intervals)) {
+  if (const std::optional<uint32_t> notices =
+          queue::DelayNoticeDue(envelope, options_.warn_intervals)) {
     envelope.delay_notices = *notices;
     return AddNotice(DsnAction::kDelayed, std::move(item));
   }
@@ -339,8 +341,9 @@ Change Scheduler::ChangeAfter(DsnAction action, const NoticeItem& item) const {
   return change;
 }
 
-// The envelopes stay in flight until their notice is stored, so nothing attempts them meanwhile. At a stop they are left as
-// they are in the store: the next start attempts them once more and comes to the same end.
+// The envelopes stay in flight until their notice is stored, so nothing attempts them meanwhile. At
+// a stop they are left as they are in the store: the next start attempts them once more and comes
+// to the same end.
 rt::Task<void> Scheduler::SendNotices(NoticeKey key) {
   const Instant until = loop_.Now() + options_.notice_wait;
   co_await stop_.Wait(until);
@@ -374,25 +377,30 @@ rt::Task<Status> Scheduler::SendNotice(DsnAction action, const std::vector<Notic
   std::string original;
   std::shared_ptr<const store::Body> body = items->front().body;
   if (body == nullptr) {
-    StatusOr<std::shared_ptr<const store::Body>> opened = co_await queue_.OpenBody(loop_, first.message_id());
+    StatusOr<std::shared_ptr<const store::Body>> opened =
+        co_await queue_.OpenBody(loop_, first.message_id());
     if (opened.ok()) body = *std::move(opened);
   }
   if (body != nullptr) {
     const store::Body& octets = *body;
     const bool full = action == DsnAction::kFailed && queue::ReturnsFull(first) &&
                       octets.size_bytes() <= options_.max_returned_bytes;
-    const uint64_t wanted = full ? octets.size_bytes() : std::min(octets.size_bytes(), kReturnedHeaderBytes);
+    const uint64_t wanted =
+        full ? octets.size_bytes() : std::min(octets.size_bytes(), kReturnedHeaderBytes);
     original.resize(static_cast<size_t>(wanted));
-    const StatusOr<size_t> got = co_await loop_.RunBlocking([&] { return octets.ReadAt(0, original); });
+    const StatusOr<size_t> got =
+        co_await loop_.RunBlocking([&] { return octets.ReadAt(0, original); });
     original.resize(got.ok() ? *got : 0);
-    // A message too large to be returned whole is described by its header: what BuildDsn is not given it cannot return.
+    // A message too large to be returned whole is described by its header: what BuildDsn is not
+    // given it cannot return.
     if (!full && queue::ReturnsFull(first)) {
       const size_t end = original.find("\r\n\r\n");
       if (end != std::string::npos) original.resize(end + 4);
     }
   }
   const WallTime now = queue_.Now();
-  const std::string text = BuildNotice(action, *items, original, options_.server_name, now, world_.random());
+  const std::string text =
+      BuildNotice(action, *items, original, options_.server_name, now, world_.random());
 
   bool eight_bit = false;
   for (const char c : text) eight_bit = eight_bit || !IsAscii(c);
@@ -410,7 +418,8 @@ rt::Task<Status> Scheduler::SendNotice(DsnAction action, const std::vector<Notic
   if (!writer.ok()) co_return writer.status();
   const Status appended = co_await (*writer)->Append(text);
   if (!appended.ok()) co_return appended;
-  StatusOr<queue::MessageId> id = co_await (*writer)->Commit(std::move(envelopes), std::move(changes));
+  StatusOr<queue::MessageId> id =
+      co_await (*writer)->Commit(std::move(envelopes), std::move(changes));
   if (!id.ok()) co_return id.status();
   ++counters_.notices;
   LogEvent(LogLevel::kInfo, StrCat("notice ", message::DsnActionName(action)), first,
@@ -441,7 +450,8 @@ rt::Task<Status> Scheduler::ScheduleNow(EnvelopeId id) {
   if (!envelope.ok()) co_return envelope.status();
   if (finished) co_return NotFound("its delivery ended just now");
   if (envelope->held) co_return FailedPrecondition("envelope is on hold");
-  if (ready_.Add(*std::move(envelope)) == queue::ReadyQueue::Offer::kFull) co_return ResourceExhausted("too many are due");
+  if (ready_.Add(*std::move(envelope)) == queue::ReadyQueue::Offer::kFull)
+    co_return ResourceExhausted("too many are due");
   wake_.Set();
   co_return OkStatus();
 }
@@ -483,13 +493,15 @@ SchedulerCounters Scheduler::counters() const {
   return counters;
 }
 
-void Scheduler::LogEvent(LogLevel level, std::string event, const Envelope& envelope, std::string reason) {
+void Scheduler::LogEvent(LogLevel level, std::string event, const Envelope& envelope,
+                         std::string reason) {
   LogRecord record;
   record.level = level;
   record.subsystem = "scheduler";
   record.session = envelope.session;
   record.event = std::move(event);
-  if (envelope.id != 0) record.fields.push_back(LogField{"evpid", queue::EnvelopeIdText(envelope.id)});
+  if (envelope.id != 0)
+    record.fields.push_back(LogField{"evpid", queue::EnvelopeIdText(envelope.id)});
   if (!reason.empty()) record.fields.push_back(LogField{"reason", std::move(reason)});
   log_.Write(record);
 }

@@ -1,9 +1,11 @@
-// Scheduler: moves what is in the queue. It takes fresh messages straight from their commit and older ones from the store when
-// they are due, hands them to the deliverers in fair batches, and records what became of them.
+// Scheduler: moves what is in the queue. It takes fresh messages straight from their commit and
+// older ones from the store when they are due, hands them to the deliverers in fair batches, and
+// records what became of them.
 //
-// What a message's last record is, is what the queue knows: a delivery that is not recorded yet when the process dies is
-// attempted again, which a mailbox notices and a relay cannot (so relays are recorded at once). A failure leaves the queue in
-// the same transaction that brings its notice in, so that at every instant there is the one or the other.
+// What a message's last record is, is what the queue knows: a delivery that is not recorded yet
+// when the process dies is attempted again, which a mailbox notices and a relay cannot (so relays
+// are recorded at once). A failure leaves the queue in the same transaction that brings its notice
+// in, so that at every instant there is the one or the other.
 #pragma once
 
 #include <array>
@@ -31,11 +33,14 @@ struct SchedulerOptions {
   queue::ReadyLimits ready;
   std::vector<Duration> warn_intervals = {absl::Hours(4)};  // `bounce warn-interval`, rising
   Duration notice_ttl = absl::Hours(24 * 7);
-  Duration notice_wait = absl::Seconds(1);     // for other recipients of the message, who share the notice
-  Duration notice_retry = absl::Seconds(10);   // after a notice that could not be stored
-  size_t load_limit = 1000;                    // envelopes read from the store at a time
-  size_t max_deferred = 100;                   // `mta max-deferred`: tried at once when their destination answers again
-  uint64_t max_returned_bytes = 1 << 20;       // of a message that a notice returns in full; larger ones: the header
+  Duration notice_wait =
+      absl::Seconds(1);  // for other recipients of the message, who share the notice
+  Duration notice_retry = absl::Seconds(10);  // after a notice that could not be stored
+  size_t load_limit = 1000;                   // envelopes read from the store at a time
+  size_t max_deferred =
+      100;  // `mta max-deferred`: tried at once when their destination answers again
+  uint64_t max_returned_bytes =
+      1 << 20;  // of a message that a notice returns in full; larger ones: the header
 };
 
 // SchedulerCounters count since the start; gauges are as of now. For metrics.
@@ -55,8 +60,8 @@ struct SchedulerCounters {
 class Scheduler {
  public:
   // All references outlive it. `local` or `relay` may be null: envelopes of that kind then wait.
-  Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router, Deliverer* local, Deliverer* relay,
-            SchedulerOptions options = {});
+  Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router,
+            Deliverer* local, Deliverer* relay, SchedulerOptions options = {});
   ~Scheduler();
 
   // Run works until Stop, then waits for the deliveries under way and the queue's records.
@@ -64,8 +69,9 @@ class Scheduler {
   // Stop ends Run soon. Idempotent.
   void Stop();
 
-  // For the operator. ScheduleNow makes an envelope due; Remove takes it out of the queue without a notice; Hold and Release
-  // pause it. An envelope whose delivery is under way is not touched by Remove: kUnavailable.
+  // For the operator. ScheduleNow makes an envelope due; Remove takes it out of the queue without a
+  // notice; Hold and Release pause it. An envelope whose delivery is under way is not touched by
+  // Remove: kUnavailable.
   rt::Task<Status> ScheduleNow(queue::EnvelopeId id);
   Status Remove(queue::EnvelopeId id);
   void Hold(queue::EnvelopeId id);
@@ -97,7 +103,8 @@ class Scheduler {
   Deliverer* DelivererFor(queue::Envelope::Kind kind) const {
     return kind == queue::Envelope::Kind::kRelay ? relay_ : local_;
   }
-  void LogEvent(LogLevel level, std::string event, const queue::Envelope& envelope, std::string reason);
+  void LogEvent(LogLevel level, std::string event, const queue::Envelope& envelope,
+                std::string reason);
 
   rt::World& world_;
   rt::Executor& loop_;
@@ -121,7 +128,8 @@ class Scheduler {
   std::unordered_set<queue::EnvelopeId> finished_while_reading_;
   size_t reads_ = 0;
   std::array<size_t, 2> running_batches_ = {0, 0};
-  std::array<Instant, 2> next_batch_ = {};  // by batch_interval; when batches that are not full may begin
+  std::array<Instant, 2> next_batch_ =
+      {};  // by batch_interval; when batches that are not full may begin
   Instant paced_until_ = Instant::Never();  // when Dispatch wants to look again
   std::map<NoticeKey, std::vector<NoticeItem>> notices_;
   std::unordered_set<uint64_t> failing_destinations_;

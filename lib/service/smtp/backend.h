@@ -1,5 +1,5 @@
-// What the SMTP service asks about a session, a login, a recipient and a message. lib/server answers with the configuration's
-// rules; tests answer as they like.
+// What the SMTP service asks about a session, a login, a recipient and a message. lib/server
+// answers with the configuration's rules; tests answer as they like.
 #pragma once
 
 #include <memory>
@@ -21,39 +21,44 @@ namespace postern::service {
 // SmtpListener is what one listener asks of its sessions; shared by them and never changed.
 struct SmtpListener {
   std::shared_ptr<const smtp::ServerOptions> options;
-  // tls gives the certificates in force; null without TLS. It is called for each handshake, so that a reload is seen.
+  // tls gives the certificates in force; null without TLS. It is called for each handshake, so that
+  // a reload is seen.
   std::function<std::shared_ptr<const tls::ServerConfig>()> tls;
-  bool tls_from_start = false;   // port 465
+  bool tls_from_start = false;  // port 465
   bool is_local_socket = false;
-  bool complete_messages = false;  // submission: missing Date and Message-ID are added (RFC 6409 §8)
-  bool mask_source = false;      // Received does not tell where the client is
-  bool received_auth = false;    // Received tells the login
+  bool complete_messages =
+      false;                   // submission: missing Date and Message-ID are added (RFC 6409 §8)
+  bool mask_source = false;    // Received does not tell where the client is
+  bool received_auth = false;  // Received tells the login
   bool wants_reverse_name = false;  // the rules ask for the client's name before the greeting
   std::string tag;
-  int config_index = -1;         // of the listener in the configuration
-  std::string name;              // for logs: "127.0.0.1:25"
+  int config_index = -1;  // of the listener in the configuration
+  std::string name;       // for logs: "127.0.0.1:25"
   size_t max_header_bytes = 1 << 20;
   int max_received_fields = 100;
   Duration handshake_timeout = absl::Seconds(30);
 };
 
-// SmtpSessionFacts is what is known of a session. It lives as long as the session and changes between calls.
+// SmtpSessionFacts is what is known of a session. It lives as long as the session and changes
+// between calls.
 struct SmtpSessionFacts {
-  std::string id;                // 16 hex digits
+  std::string id;  // 16 hex digits
   std::shared_ptr<const SmtpListener> listener;
   Endpoint local;
   Endpoint remote;
-  std::string reverse_name;      // the client's name by DNS; empty when it has none or was not asked for
+  std::string
+      reverse_name;  // the client's name by DNS; empty when it has none or was not asked for
   std::string helo;
-  bool extended = false;         // EHLO
+  bool extended = false;  // EHLO
   std::optional<rt::TlsInfo> tls;
-  std::string auth_user;         // empty before AUTH
+  std::string auth_user;  // empty before AUTH
 };
 
-// RecipientVerdict is the answer to one RCPT. `ticket` is the backend's own note of where the recipient goes.
+// RecipientVerdict is the answer to one RCPT. `ticket` is the backend's own note of where the
+// recipient goes.
 struct RecipientVerdict {
   std::optional<mail::Reply> refusal;
-  std::string reason;            // for the log
+  std::string reason;  // for the log
   std::shared_ptr<const void> ticket;
 };
 
@@ -62,21 +67,25 @@ struct AcceptedRecipient {
   std::shared_ptr<const void> ticket;
 };
 
-// IncomingMessage takes a message's octets and makes them safe. Dropped without Finish it leaves nothing behind.
+// IncomingMessage takes a message's octets and makes them safe. Dropped without Finish it leaves
+// nothing behind.
 class IncomingMessage {
  public:
   virtual ~IncomingMessage() = default;
   // id is the message id that Received names.
   virtual const std::string& id() const = 0;
-  // Append takes the next piece. After an error the message cannot be finished; kResourceExhausted is a full disk.
+  // Append takes the next piece. After an error the message cannot be finished; kResourceExhausted
+  // is a full disk.
   virtual rt::Task<Status> Append(std::string_view octets) = 0;
-  // Finish makes the message durable (or hands it to a hook) and returns the reply that the client gets: 250 is a promise.
-  // It is not cancelled half-way.
-  virtual rt::Task<mail::Reply> Finish(const SmtpSessionFacts& facts, const mail::ReversePath& sender,
+  // Finish makes the message durable (or hands it to a hook) and returns the reply that the client
+  // gets: 250 is a promise. It is not cancelled half-way.
+  virtual rt::Task<mail::Reply> Finish(const SmtpSessionFacts& facts,
+                                       const mail::ReversePath& sender,
                                        const std::vector<AcceptedRecipient>& recipients) = 0;
 };
 
-// SmtpBackend is asked on the session's loop, which is `loop` where it is given; sessions of several loops may ask at once.
+// SmtpBackend is asked on the session's loop, which is `loop` where it is given; sessions of
+// several loops may ask at once.
 class SmtpBackend {
  public:
   virtual ~SmtpBackend() = default;
@@ -89,22 +98,27 @@ class SmtpBackend {
   // ReverseName finds the client's name: PTR, confirmed or not; empty when there is none.
   virtual rt::Task<std::string> ReverseName(rt::Executor& loop, IpAddress address) = 0;
 
-  // Authenticate gives the login when the password is right, nullopt when it is not; an error is a temporary failure.
-  virtual rt::Task<StatusOr<std::optional<std::string>>> Authenticate(rt::Executor& loop, const SmtpSessionFacts& facts,
-                                                                      std::string user, std::string password) = 0;
+  // Authenticate gives the login when the password is right, nullopt when it is not; an error is a
+  // temporary failure.
+  virtual rt::Task<StatusOr<std::optional<std::string>>> Authenticate(rt::Executor& loop,
+                                                                      const SmtpSessionFacts& facts,
+                                                                      std::string user,
+                                                                      std::string password) = 0;
 
   // CheckSender may refuse MAIL FROM.
-  virtual rt::Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts& facts, const mail::ReversePath& sender) = 0;
+  virtual rt::Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts& facts,
+                                                           const mail::ReversePath& sender) = 0;
 
   // CheckRecipient says where a recipient goes, or why not.
-  virtual rt::Task<RecipientVerdict> CheckRecipient(rt::Executor& loop, const SmtpSessionFacts& facts,
+  virtual rt::Task<RecipientVerdict> CheckRecipient(rt::Executor& loop,
+                                                    const SmtpSessionFacts& facts,
                                                     const mail::ReversePath& sender,
                                                     const mail::ForwardPath& recipient) = 0;
 
-  // NewMessage makes room for a message: kResourceExhausted is a full disk (452), anything else 451.
-  virtual rt::Task<StatusOr<std::unique_ptr<IncomingMessage>>> NewMessage(rt::Executor& loop,
-                                                                          const SmtpSessionFacts& facts,
-                                                                          const mail::ReversePath& sender) = 0;
+  // NewMessage makes room for a message: kResourceExhausted is a full disk (452), anything else
+  // 451.
+  virtual rt::Task<StatusOr<std::unique_ptr<IncomingMessage>>> NewMessage(
+      rt::Executor& loop, const SmtpSessionFacts& facts, const mail::ReversePath& sender) = 0;
 };
 
 }  // namespace postern::service

@@ -14,11 +14,13 @@ namespace {
 using smtp::Decision;
 using smtp::ServerEvent;
 
-// With the longest line that may wait in the session this stays below ServerOptions::input_buffer_bytes.
+// With the longest line that may wait in the session this stays below
+// ServerOptions::input_buffer_bytes.
 constexpr size_t kReadBytes = 16 * 1024;
 constexpr size_t kMessageIdOctets = 16;
 
-// ReplyForFailure is what a client is told when the world fails us: a full disk is 452 4.3.1, all else 451.
+// ReplyForFailure is what a client is told when the world fails us: a full disk is 452 4.3.1, all
+// else 451.
 mail::Reply ReplyForFailure(const Status& failure) {
   if (failure.code() == StatusCode::kResourceExhausted) {
     return mail::Reply(452, {4, 3, 1}, "Insufficient system storage, try again later");
@@ -43,8 +45,10 @@ rt::Task<void> SmtpConnection::Run() {
   rt::Executor& loop = stream_->executor();
   if (stream_->accepted_on_reserve()) {
     Log(LogLevel::kWarning, "refused", {{"reason", "out of file descriptors"}});
-    const std::string busy = StrCat("421 4.3.2 ", facts_.listener->options->hostname, " Too busy, try again later\r\n");
-    if (!facts_.listener->tls_from_start) (void)co_await stream_->Write(busy, loop.Now() + absl::Seconds(1));
+    const std::string busy =
+        StrCat("421 4.3.2 ", facts_.listener->options->hostname, " Too busy, try again later\r\n");
+    if (!facts_.listener->tls_from_start)
+      (void)co_await stream_->Write(busy, loop.Now() + absl::Seconds(1));
     stream_->Close();
     co_return;
   }
@@ -52,8 +56,10 @@ rt::Task<void> SmtpConnection::Run() {
     const bool secured = co_await StartTls();
     if (!secured) co_return;
   }
-  const std::string peer = facts_.listener->is_local_socket ? "localhost" : facts_.remote.address.ToLiteral();
-  session_ = std::make_unique<smtp::ServerSession>(facts_.listener->options, peer, facts_.tls.has_value(), loop.Now());
+  const std::string peer =
+      facts_.listener->is_local_socket ? "localhost" : facts_.remote.address.ToLiteral();
+  session_ = std::make_unique<smtp::ServerSession>(facts_.listener->options, peer,
+                                                   facts_.tls.has_value(), loop.Now());
 
   for (;;) {
     const ServerEvent event = session_->NextEvent(loop.Now());
@@ -63,17 +69,13 @@ rt::Task<void> SmtpConnection::Run() {
         if (!written) session_->FeedEnd();
         break;
       }
-      case ServerEvent::Kind::kNeedInput:
-        co_await FillInput();
-        break;
+      case ServerEvent::Kind::kNeedInput: co_await FillInput(); break;
       case ServerEvent::Kind::kAwaitingDecision:
       case ServerEvent::Kind::kAwaitingTls:
         // Every event that asks is answered below before the next is asked for.
         POSTERN_CHECK(false);
         break;
-      case ServerEvent::Kind::kConnected:
-        co_await OnConnected();
-        break;
+      case ServerEvent::Kind::kConnected: co_await OnConnected(); break;
       case ServerEvent::Kind::kHello:
         facts_.helo = std::string(event.text);
         facts_.extended = event.extended;
@@ -93,32 +95,22 @@ rt::Task<void> SmtpConnection::Run() {
       case ServerEvent::Kind::kAuthenticate:
         co_await OnAuthenticate(event.credentials, event.mechanism);
         break;
-      case ServerEvent::Kind::kMailFrom:
-        co_await OnMailFrom(event.reverse_path);
-        break;
-      case ServerEvent::Kind::kRcptTo:
-        co_await OnRcptTo(event.forward_path);
-        break;
-      case ServerEvent::Kind::kDataBegin:
-        co_await OnDataBegin();
-        break;
-      case ServerEvent::Kind::kBodyChunk:
-        co_await OnBodyChunk(event.text);
-        break;
-      case ServerEvent::Kind::kMessageEnd:
-        co_await OnMessageEnd(event.size);
-        break;
-      case ServerEvent::Kind::kTransactionReset:
-        transaction_.reset();
-        break;
+      case ServerEvent::Kind::kMailFrom: co_await OnMailFrom(event.reverse_path); break;
+      case ServerEvent::Kind::kRcptTo: co_await OnRcptTo(event.forward_path); break;
+      case ServerEvent::Kind::kDataBegin: co_await OnDataBegin(); break;
+      case ServerEvent::Kind::kBodyChunk: co_await OnBodyChunk(event.text); break;
+      case ServerEvent::Kind::kMessageEnd: co_await OnMessageEnd(event.size); break;
+      case ServerEvent::Kind::kTransactionReset: transaction_.reset(); break;
       case ServerEvent::Kind::kProtocolError:
         Log(LogLevel::kInfo, "failed-command",
-            {{"reason", std::string(event.text)}, {"code", event.code == 0 ? "none" : StrCat(event.code)}});
+            {{"reason", std::string(event.text)},
+             {"code", event.code == 0 ? "none" : StrCat(event.code)}});
         break;
       case ServerEvent::Kind::kClosed: {
         transaction_.reset();
         (void)co_await Flush();
-        Log(LogLevel::kInfo, "disconnected", {{"reason", std::string(smtp::CloseReasonName(event.close_reason))}});
+        Log(LogLevel::kInfo, "disconnected",
+            {{"reason", std::string(smtp::CloseReasonName(event.close_reason))}});
         if (greeted_) service_->backend_->Left(facts_);
         (void)co_await stream_->ShutdownWrite(loop.Now() + service_->options_.farewell_timeout);
         stream_->Close();
@@ -151,7 +143,8 @@ rt::Task<void> SmtpConnection::FillInput() {
     co_return;
   }
   if (FeedWhatIsThere()) co_return;
-  // A session that stops while it waits is told by AskToLeave; one that comes here while stopping leaves by itself.
+  // A session that stops while it waits is told by AskToLeave; one that comes here while stopping
+  // leaves by itself.
   if (service_->stopping_) session_->RequestShutdown();
   const Instant deadline = session_->NextDeadline();
   waiting_for_input_ = true;
@@ -168,8 +161,8 @@ rt::Task<void> SmtpConnection::FillInput() {
   FeedWhatIsThere();
 }
 
-// FeedWhatIsThere takes one read's worth without waiting; false when there was nothing yet. It is no coroutine, so the buffer is
-// on the stack and an idle session has none.
+// FeedWhatIsThere takes one read's worth without waiting; false when there was nothing yet. It is
+// no coroutine, so the buffer is on the stack and an idle session has none.
 bool SmtpConnection::FeedWhatIsThere() {
   std::array<char, kReadBytes> buffer;
   const StatusOr<size_t> got = stream_->TryRead(std::span<char>(buffer));
@@ -182,7 +175,8 @@ bool SmtpConnection::FeedWhatIsThere() {
     session_->FeedEnd();
     return true;
   }
-  // kNeedInput means the session holds less than a line or has consumed all: its buffer has room for one read.
+  // kNeedInput means the session holds less than a line or has consumed all: its buffer has room
+  // for one read.
   std::string_view octets(buffer.data(), *got);
   octets.remove_prefix(session_->Feed(octets));
   POSTERN_CHECK(octets.empty());
@@ -197,8 +191,8 @@ rt::Task<bool> SmtpConnection::StartTls() {
   }
   std::shared_ptr<const tls::ServerConfig> config = facts_.listener->tls();
   const Instant deadline = loop.Now() + facts_.listener->handshake_timeout;
-  StatusOr<std::unique_ptr<rt::Stream>> secured =
-      co_await rt::TlsAccept(std::move(stream_), std::move(config), service_->world_->clock().WallNow(), deadline);
+  StatusOr<std::unique_ptr<rt::Stream>> secured = co_await rt::TlsAccept(
+      std::move(stream_), std::move(config), service_->world_->clock().WallNow(), deadline);
   if (!secured.ok()) {
     Log(LogLevel::kInfo, "tls-failed", {{"reason", std::string(Message(secured.status()))}});
     Log(LogLevel::kInfo, "disconnected", {{"reason", "tls"}});
@@ -207,7 +201,8 @@ rt::Task<bool> SmtpConnection::StartTls() {
   stream_ = std::move(*secured);
   facts_.tls = *stream_->tls();
   Log(LogLevel::kInfo, "tls",
-      {{"ciphers", StrCat(facts_.tls->version, ":", facts_.tls->cipher, ":", facts_.tls->cipher_bits)}});
+      {{"ciphers",
+        StrCat(facts_.tls->version, ":", facts_.tls->cipher, ":", facts_.tls->cipher_bits)}});
   co_return true;
 }
 
@@ -226,8 +221,8 @@ rt::Task<void> SmtpConnection::OnConnected() {
   session_->Decide(Decision::Accept());
 }
 
-// FindReverseName asks once a session. Where no rule needs the name before the greeting, it is asked for with the first MAIL: a
-// client that only looks in costs no question.
+// FindReverseName asks once a session. Where no rule needs the name before the greeting, it is
+// asked for with the first MAIL: a client that only looks in costs no question.
 rt::Task<void> SmtpConnection::FindReverseName() {
   if (asked_reverse_name_) co_return;
   asked_reverse_name_ = true;
@@ -235,25 +230,30 @@ rt::Task<void> SmtpConnection::FindReverseName() {
     facts_.reverse_name = "localhost";
     co_return;
   }
-  facts_.reverse_name = co_await service_->backend_->ReverseName(stream_->executor(), facts_.remote.address);
+  facts_.reverse_name =
+      co_await service_->backend_->ReverseName(stream_->executor(), facts_.remote.address);
 }
 
-rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism) {
+rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials,
+                                              sasl::Mechanism) {
   std::string user = credentials->authentication_id;
   std::string password = credentials->password;
   // RFC 4616 §2: acting for another needs a right that nobody can be given here.
-  const bool for_another = !credentials->authorization_id.empty() && credentials->authorization_id != user;
-  StatusOr<std::optional<std::string>> login =
-      co_await service_->backend_->Authenticate(stream_->executor(), facts_, user, std::move(password));
+  const bool for_another =
+      !credentials->authorization_id.empty() && credentials->authorization_id != user;
+  StatusOr<std::optional<std::string>> login = co_await service_->backend_->Authenticate(
+      stream_->executor(), facts_, user, std::move(password));
   if (!login.ok()) {
     Log(LogLevel::kWarning, "authentication",
         {{"user", user}, {"result", "tempfail"}, {"reason", std::string(Message(login.status()))}});
-    session_->Decide(Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
+    session_->Decide(
+        Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
     co_return;
   }
   if (!login->has_value() || for_another) {
     Log(LogLevel::kInfo, "authentication", {{"user", user}, {"result", "permfail"}});
-    const Duration pause = service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
+    const Duration pause =
+        service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
     rt::Event never(&stream_->executor());
     (void)co_await never.Wait(stream_->executor().Now() + pause);
     session_->Decide(Decision::Refuse(mail::Reply()));
@@ -268,7 +268,8 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
   auto transaction = std::make_unique<Transaction>();
   transaction->sender = *reverse_path;
   co_await FindReverseName();
-  std::optional<mail::Reply> refusal = co_await service_->backend_->CheckSender(facts_, transaction->sender);
+  std::optional<mail::Reply> refusal =
+      co_await service_->backend_->CheckSender(facts_, transaction->sender);
   if (refusal.has_value()) {
     LogRefusal("MAIL FROM", *refusal, transaction->sender.address.ToString());
     session_->Decide(Decision::Refuse(std::move(*refusal)));
@@ -281,10 +282,11 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
 rt::Task<void> SmtpConnection::OnRcptTo(const mail::ForwardPath* forward_path) {
   AcceptedRecipient recipient;
   recipient.path = *forward_path;
-  RecipientVerdict verdict =
-      co_await service_->backend_->CheckRecipient(stream_->executor(), facts_, transaction_->sender, recipient.path);
+  RecipientVerdict verdict = co_await service_->backend_->CheckRecipient(
+      stream_->executor(), facts_, transaction_->sender, recipient.path);
   if (verdict.refusal.has_value()) {
-    LogRefusal(StrCat("RCPT TO:<", recipient.path.address.ToString(), ">"), *verdict.refusal, verdict.reason);
+    LogRefusal(StrCat("RCPT TO:<", recipient.path.address.ToString(), ">"), *verdict.refusal,
+               verdict.reason);
     session_->Decide(Decision::Refuse(std::move(*verdict.refusal)));
     co_return;
   }
@@ -312,9 +314,11 @@ std::unique_ptr<MessageIntake> SmtpConnection::MakeIntake(const IncomingMessage&
   const WallTime now = service_->world_->clock().WallNow();
   const int zone = service_->options_.time_zone_offset_minutes;
   MessageIntakeOptions options;
-  const std::string single =
-      transaction_->recipients.size() == 1 ? transaction_->recipients[0].path.address.ToString() : std::string();
-  options.received = FormatReceived(facts_, transaction_->sender.smtputf8, message.id(), single, now, zone);
+  const std::string single = transaction_->recipients.size() == 1
+                                 ? transaction_->recipients[0].path.address.ToString()
+                                 : std::string();
+  options.received =
+      FormatReceived(facts_, transaction_->sender.smtputf8, message.id(), single, now, zone);
   options.complete = listener.complete_messages;
   if (options.complete) {
     std::array<uint8_t, kMessageIdOctets> octets;
@@ -338,7 +342,8 @@ rt::Task<void> SmtpConnection::OnBodyChunk(std::string_view chunk) {
 }
 
 rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
-  // The transaction is over whatever comes of it: nothing of it is carried over (reliability: desync after refusal).
+  // The transaction is over whatever comes of it: nothing of it is carried over (reliability:
+  // desync after refusal).
   const std::unique_ptr<Transaction> transaction = std::move(transaction_);
   finishing_ = true;
   if (transaction->failure.ok()) {
@@ -355,7 +360,8 @@ rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
     reply = ReplyForFailure(transaction->failure);
     reason = std::string(Message(transaction->failure));
   } else {
-    reply = co_await transaction->message->Finish(facts_, transaction->sender, transaction->recipients);
+    reply =
+        co_await transaction->message->Finish(facts_, transaction->sender, transaction->recipients);
   }
   if (!reply.IsPositive()) {
     LogRefusal("message", reply, reason);
@@ -371,7 +377,8 @@ rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
 }
 
 rt::Task<void> SmtpConnection::AskToLeave() {
-  // A session at work comes to FillInput by itself, which asks it to close once no transaction is under way.
+  // A session at work comes to FillInput by itself, which asks it to close once no transaction is
+  // under way.
   if (stream_ == nullptr || !waiting_for_input_ || transaction_ != nullptr) co_return;
   const std::string farewell =
       StrCat("421 4.3.2 ", facts_.listener->options->hostname, " Service shutting down\r\n");
@@ -385,14 +392,19 @@ void SmtpConnection::Cut() {
 }
 
 void SmtpConnection::Log(LogLevel level, std::string event, std::vector<LogField> fields) const {
-  service_->log_->Write(LogRecord{
-      .level = level, .subsystem = "smtp", .session = facts_.id, .event = std::move(event), .fields = std::move(fields)});
+  service_->log_->Write(LogRecord{.level = level,
+                                  .subsystem = "smtp",
+                                  .session = facts_.id,
+                                  .event = std::move(event),
+                                  .fields = std::move(fields)});
 }
 
-void SmtpConnection::LogRefusal(std::string_view command, const mail::Reply& reply, std::string_view reason) const {
+void SmtpConnection::LogRefusal(std::string_view command, const mail::Reply& reply,
+                                std::string_view reason) const {
   std::vector<LogField> fields = {{"command", std::string(command)}, {"result", reply.ToString()}};
   if (!reason.empty()) fields.push_back({"reason", std::string(reason)});
-  Log(reply.IsTransient() ? LogLevel::kWarning : LogLevel::kInfo, "failed-command", std::move(fields));
+  Log(reply.IsTransient() ? LogLevel::kWarning : LogLevel::kInfo, "failed-command",
+      std::move(fields));
 }
 
 }  // namespace postern::service

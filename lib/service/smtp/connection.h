@@ -13,7 +13,8 @@ namespace postern::service {
 
 class SmtpConnection {
  public:
-  SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream> stream, std::shared_ptr<const SmtpListener> listener);
+  SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream> stream,
+                 std::shared_ptr<const SmtpListener> listener);
   ~SmtpConnection();
   SmtpConnection(const SmtpConnection&) = delete;
   SmtpConnection& operator=(const SmtpConnection&) = delete;
@@ -21,13 +22,16 @@ class SmtpConnection {
   // Run serves the session to its end.
   rt::Task<void> Run();
 
-  // AskToLeave ends the session with 421 as soon as no message is in flight; called while the service stops.
+  // AskToLeave ends the session with 421 as soon as no message is in flight; called while the
+  // service stops.
   rt::Task<void> AskToLeave();
-  // Cut closes the stream at once, unless a message is being made durable: that one gets its reply first.
+  // Cut closes the stream at once, unless a message is being made durable: that one gets its reply
+  // first.
   void Cut();
 
  private:
-  // Transaction is what MAIL began; it exists only while there is one, so that an idle session carries none.
+  // Transaction is what MAIL began; it exists only while there is one, so that an idle session
+  // carries none.
   struct Transaction {
     mail::ReversePath sender;
     std::vector<AcceptedRecipient> recipients;
@@ -52,7 +56,8 @@ class SmtpConnection {
 
   std::unique_ptr<MessageIntake> MakeIntake(const IncomingMessage& message) const;
   void Log(LogLevel level, std::string event, std::vector<LogField> fields) const;
-  void LogRefusal(std::string_view command, const mail::Reply& reply, std::string_view reason) const;
+  void LogRefusal(std::string_view command, const mail::Reply& reply,
+                  std::string_view reason) const;
 
   SmtpService* service_;
   std::unique_ptr<rt::Stream> stream_;

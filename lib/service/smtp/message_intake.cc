@@ -5,8 +5,8 @@
 namespace postern::service {
 namespace {
 
-// FieldName returns the name of the header field that `line` begins, or "" when it begins none (RFC 5322 §2.2: printable
-// octets but colon, and blanks before the colon as §4.5 allows).
+// FieldName returns the name of the header field that `line` begins, or "" when it begins none (RFC
+// 5322 §2.2: printable octets but colon, and blanks before the colon as §4.5 allows).
 std::string_view FieldName(std::string_view line) {
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return {};
@@ -17,7 +17,8 @@ std::string_view FieldName(std::string_view line) {
   return IsAsciiPrintable(line[0]) && line[0] != ' ' ? name : std::string_view();
 }
 
-// FindHeaderEnd returns the offset after the empty line that ends the header, or npos. `from` is where to begin.
+// FindHeaderEnd returns the offset after the empty line that ends the header, or npos. `from` is
+// where to begin.
 size_t FindHeaderEnd(std::string_view text, size_t from) {
   if (text.substr(0, 2) == "\r\n") return 2;
   const size_t at = text.find("\r\n\r\n", from);
@@ -82,7 +83,8 @@ void MessageIntake::WriteHeader(std::string_view header) {
   }
   if (received_fields >= options_.max_received_fields) problem_ = Problem::kLoop;
   if (options_.complete && !has_date) StrAppend(out_, "Date: ", options_.date, "\r\n");
-  if (options_.complete && !has_message_id) StrAppend(out_, "Message-ID: ", options_.message_id, "\r\n");
+  if (options_.complete && !has_message_id)
+    StrAppend(out_, "Message-ID: ", options_.message_id, "\r\n");
   if (!is_header) out_ += "\r\n";
   out_ += kept;
 }

@@ -1,5 +1,6 @@
-// MessageIntake looks at the header of a message on its way in: puts our Received field in front, completes what a mail client
-// left out, removes Bcc, counts hops. The body passes through untouched. Pure.
+// MessageIntake looks at the header of a message on its way in: puts our Received field in front,
+// completes what a mail client left out, removes Bcc, counts hops. The body passes through
+// untouched. Pure.
 #pragma once
 
 #include <string>
@@ -8,10 +9,10 @@
 namespace postern::service {
 
 struct MessageIntakeOptions {
-  std::string received;          // the whole Received field, ended by CRLF
-  bool complete = false;         // add Date and Message-ID when missing (RFC 6409 §8.2, §8.3)
-  std::string date;              // the value for a missing Date
-  std::string message_id;        // the value for a missing Message-ID
+  std::string received;    // the whole Received field, ended by CRLF
+  bool complete = false;   // add Date and Message-ID when missing (RFC 6409 §8.2, §8.3)
+  std::string date;        // the value for a missing Date
+  std::string message_id;  // the value for a missing Message-ID
   size_t max_header_bytes = 1 << 20;
   int max_received_fields = 100;
 };
@@ -22,23 +23,23 @@ class MessageIntake {
 
   explicit MessageIntake(MessageIntakeOptions options) : options_(std::move(options)) {}
 
-  // Push takes a piece of the message and returns what is to be stored now. The view lives until the next call, and no longer
-  // than `piece`.
+  // Push takes a piece of the message and returns what is to be stored now. The view lives until
+  // the next call, and no longer than `piece`.
   std::string_view Push(std::string_view piece);
-  // Finish returns what is left to store once the message is over (a message of header alone). The view lives until the next
-  // call.
+  // Finish returns what is left to store once the message is over (a message of header alone). The
+  // view lives until the next call.
   std::string_view Finish();
 
-  // problem says why the message cannot be taken: a header over max_header_bytes, or max_received_fields passed (a loop,
-  // RFC 5321 §6.3). The rest of it may then be dropped.
+  // problem says why the message cannot be taken: a header over max_header_bytes, or
+  // max_received_fields passed (a loop, RFC 5321 §6.3). The rest of it may then be dropped.
   Problem problem() const { return problem_; }
 
  private:
   void WriteHeader(std::string_view header);
 
   MessageIntakeOptions options_;
-  std::string header_;   // what has come of the header
-  size_t scanned_ = 0;   // of header_: no empty line ends before this
+  std::string header_;  // what has come of the header
+  size_t scanned_ = 0;  // of header_: no empty line ends before this
   std::string out_;
   bool in_body_ = false;
   Problem problem_ = Problem::kNone;

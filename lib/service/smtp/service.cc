@@ -13,7 +13,11 @@ SmtpService::SmtpService(rt::World* world, rt::Executor* loop, SmtpBackend* back
       options_(options),
       all_gone_(loop),
       tasks_([this](std::exception_ptr failure) {
-        LogRecord record{.level = LogLevel::kError, .subsystem = "smtp", .session = "", .event = "session-failed", .fields = {}};
+        LogRecord record{.level = LogLevel::kError,
+                         .subsystem = "smtp",
+                         .session = "",
+                         .event = "session-failed",
+                         .fields = {}};
         try {
           std::rethrow_exception(failure);
         } catch (const std::exception& e) {
@@ -24,7 +28,8 @@ SmtpService::SmtpService(rt::World* world, rt::Executor* loop, SmtpBackend* back
 
 SmtpService::~SmtpService() = default;
 
-void SmtpService::Serve(std::unique_ptr<rt::Stream> stream, std::shared_ptr<const SmtpListener> listener) {
+void SmtpService::Serve(std::unique_ptr<rt::Stream> stream,
+                        std::shared_ptr<const SmtpListener> listener) {
   tasks_.Spawn(ServeConnection(std::move(stream), std::move(listener)));
 }
 

@@ -23,7 +23,8 @@ class ChangeHub::Registration final : public ChangeWatch {
   uint64_t id_;
 };
 
-std::unique_ptr<ChangeWatch> ChangeHub::Watch(const std::string& account, const std::string& mailbox,
+std::unique_ptr<ChangeWatch> ChangeHub::Watch(const std::string& account,
+                                              const std::string& mailbox,
                                               std::function<void()> on_change) {
   Key key(account, mailbox);
   const std::lock_guard<std::mutex> lock(shared_->mutex);

@@ -20,7 +20,8 @@ void CrlfEncoder::Append(std::string_view octets, std::string& out) {
 
 uint64_t CrlfEncoder::Count(std::string_view octets) {
   uint64_t count = octets.size();
-  for (size_t lf = octets.find('\n'); lf != std::string_view::npos; lf = octets.find('\n', lf + 1)) {
+  for (size_t lf = octets.find('\n'); lf != std::string_view::npos;
+       lf = octets.find('\n', lf + 1)) {
     if (!(lf > 0 ? octets[lf - 1] == '\r' : after_cr_)) ++count;
   }
   if (!octets.empty()) after_cr_ = octets.back() == '\r';

@@ -4,8 +4,8 @@
 
 namespace postern::mailbox {
 
-std::vector<MailboxEntry> BuildListing(const std::set<std::string>& names, const std::set<std::string>& subscribed,
-                                       char separator) {
+std::vector<MailboxEntry> BuildListing(const std::set<std::string>& names,
+                                       const std::set<std::string>& subscribed, char separator) {
   std::map<std::string, MailboxEntry> entries;
   const auto entry = [&entries](const std::string& name) -> MailboxEntry& {
     const auto [at, made] = entries.try_emplace(name);
@@ -19,7 +19,8 @@ std::vector<MailboxEntry> BuildListing(const std::set<std::string>& names, const
   entry("INBOX").exists = true;
   for (const std::string& name : names) {
     entry(name).exists = true;
-    for (size_t at = name.rfind(separator); at != std::string::npos && at > 0; at = name.rfind(separator, at - 1)) {
+    for (size_t at = name.rfind(separator); at != std::string::npos && at > 0;
+         at = name.rfind(separator, at - 1)) {
       entry(name.substr(0, at)).has_children = true;
     }
   }

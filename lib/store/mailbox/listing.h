@@ -9,9 +9,9 @@
 
 namespace postern::mailbox {
 
-// BuildListing adds the levels above (as not existing), INBOX, the subscribed names, who has children, and what each is for;
-// INBOX first, then by name.
-std::vector<MailboxEntry> BuildListing(const std::set<std::string>& names, const std::set<std::string>& subscribed,
-                                       char separator);
+// BuildListing adds the levels above (as not existing), INBOX, the subscribed names, who has
+// children, and what each is for; INBOX first, then by name.
+std::vector<MailboxEntry> BuildListing(const std::set<std::string>& names,
+                                       const std::set<std::string>& subscribed, char separator);
 
 }  // namespace postern::mailbox

@@ -73,18 +73,22 @@ StatusOr<uint32_t> MaildirAccount::NextUidValidity() {
   } else if (text.status().code() != StatusCode::kNotFound) {
     return text.status();
   }
-  // The time of day, so that a lost file does not matter; the last number, so that the clock does not.
+  // The time of day, so that a lost file does not matter; the last number, so that the clock does
+  // not.
   const int64_t now_s = absl::ToUnixSeconds(clock.WallNow());
-  const uint64_t next = std::max(last + 1, static_cast<uint64_t>(std::clamp<int64_t>(now_s, 1, kMaxNumber - 1)));
+  const uint64_t next =
+      std::max(last + 1, static_cast<uint64_t>(std::clamp<int64_t>(now_s, 1, kMaxNumber - 1)));
   if (next > kMaxNumber) return ResourceExhausted("no UIDVALIDITY is left");
-  // A number that cannot be kept is right all the same: it ends with the copy of the index, and the next one is later.
-  if (trouble.ok()) POSTERN_RETURN_IF_ERROR(rt::WriteFileDurably(files, path, StrCat(next, "\n"), 0600));
+  // A number that cannot be kept is right all the same: it ends with the copy of the index, and the
+  // next one is later.
+  if (trouble.ok())
+    POSTERN_RETURN_IF_ERROR(rt::WriteFileDurably(files, path, StrCat(next, "\n"), 0600));
   return static_cast<uint32_t>(next);
 }
 
 Status MaildirAccount::LoadKeywordFile(const FolderRow& row, KeywordTable& table) {
-  const StatusOr<std::string> text =
-      rt::ReadFile(files, StrCat(FolderPath(row.folder), "/dovecot-keywords"), kMaxKeywordFileBytes);
+  const StatusOr<std::string> text = rt::ReadFile(
+      files, StrCat(FolderPath(row.folder), "/dovecot-keywords"), kMaxKeywordFileBytes);
   if (!text.ok()) return text.status().code() == StatusCode::kNotFound ? OkStatus() : text.status();
   for (const std::string_view line : Split(*text, '\n')) {
     const size_t blank = line.find(' ');
@@ -103,7 +107,8 @@ StatusOr<KeywordTable> MaildirAccount::KeywordsOf(const FolderRow& row) {
   return table;
 }
 
-Status MaildirAccount::AddKeywords(const FolderRow& row, const std::vector<std::string>& names, KeywordTable& table) {
+Status MaildirAccount::AddKeywords(const FolderRow& row, const std::vector<std::string>& names,
+                                   KeywordTable& table) {
   std::vector<int> added;
   for (const std::string& name : names) {
     if (table.Find(name) >= 0) continue;
@@ -113,20 +118,24 @@ Status MaildirAccount::AddKeywords(const FolderRow& row, const std::vector<std::
   }
   if (added.empty()) return OkStatus();
   for (const int bit : added) {
-    POSTERN_RETURN_IF_ERROR(index->SetKeyword(row.id, static_cast<size_t>(bit), table.names()[static_cast<size_t>(bit)]));
+    POSTERN_RETURN_IF_ERROR(index->SetKeyword(row.id, static_cast<size_t>(bit),
+                                              table.names()[static_cast<size_t>(bit)]));
   }
   if (added.front() >= 26) return OkStatus();
   std::string text;
   for (size_t bit = 0; bit < std::min<size_t>(table.names().size(), 26); ++bit) {
     if (!table.names()[bit].empty()) StrAppend(text, bit, " ", table.names()[bit], "\n");
   }
-  return rt::WriteFileDurably(files, StrCat(FolderPath(row.folder), "/dovecot-keywords"), text, 0600);
+  return rt::WriteFileDurably(files, StrCat(FolderPath(row.folder), "/dovecot-keywords"), text,
+                              0600);
 }
 
-std::string MaildirAccount::NewBase(std::optional<uint64_t> crlf_size, std::optional<int64_t> date_s) {
+std::string MaildirAccount::NewBase(std::optional<uint64_t> crlf_size,
+                                    std::optional<int64_t> date_s) {
   const int64_t now_us = absl::ToUnixMicros(clock.WallNow());
   // The random number alone makes the name unique, whatever the clock does.
-  std::string base = StrCat(now_us / 1000000, ".M", now_us % 1000000, "R", Hex(random.Next(), 16), ".postern");
+  std::string base =
+      StrCat(now_us / 1000000, ".M", now_us % 1000000, "R", Hex(random.Next(), 16), ".postern");
   if (crlf_size) StrAppend(base, ",W=", *crlf_size);
   if (date_s && *date_s >= 0) StrAppend(base, ",T=", *date_s);
   return base;
@@ -144,7 +153,8 @@ void MaildirAccount::Publish(const std::string& folder) {
   if (name) hub.Publish(root, *name);
 }
 
-MaildirAccount::OwnChange::OwnChange(MaildirAccount& account, FolderRow& row) : account_(account), row_(row) {
+MaildirAccount::OwnChange::OwnChange(MaildirAccount& account, FolderRow& row)
+    : account_(account), row_(row) {
   const StatusOr<Times> times = account.TimesOf(row.folder);
   quiet_ = times.ok() && times->new_ns == row.new_time_ns && times->cur_ns == row.cur_time_ns;
 }
@@ -166,7 +176,8 @@ void MaildirAccount::Recheck(FolderRow& row, Duration later) {
 StatusOr<MaildirAccount::Times> MaildirAccount::TimesOf(const std::string& folder) {
   Times times;
   for (const bool in_new : {true, false}) {
-    const StatusOr<rt::FileInfo> info = files.Stat(StrCat(FolderPath(folder), in_new ? "/new" : "/cur"));
+    const StatusOr<rt::FileInfo> info =
+        files.Stat(StrCat(FolderPath(folder), in_new ? "/new" : "/cur"));
     if (!info.ok()) return info.status();
     (in_new ? times.new_ns : times.cur_ns) = absl::ToUnixNanos(info->modified);
   }

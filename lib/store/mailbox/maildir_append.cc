@@ -27,7 +27,8 @@ class MaildirAppender final : public Appender {
     message.options = options;
     {
       const std::lock_guard<std::mutex> lock(account_->mutex);
-      message.tmp_path = StrCat(account_->FolderPath(folder_), "/tmp/", account_->NewBase(std::nullopt, std::nullopt));
+      message.tmp_path = StrCat(account_->FolderPath(folder_), "/tmp/",
+                                account_->NewBase(std::nullopt, std::nullopt));
     }
     rt::OpenOptions open;
     open.write = open.create = open.exclusive = true;
@@ -76,7 +77,8 @@ class MaildirAppender final : public Appender {
 
   Status Put(Pending& message) {
     message.crlf_bytes += message.counter.Count(text_);
-    if (message.crlf_bytes > account_->options.max_message_bytes) return ResourceExhausted("the message is too large");
+    if (message.crlf_bytes > account_->options.max_message_bytes)
+      return ResourceExhausted("the message is too large");
     POSTERN_RETURN_IF_ERROR(message.file->WriteAt(message.file_bytes, text_));
     message.file_bytes += text_.size();
     return OkStatus();
@@ -123,13 +125,15 @@ class MaildirAppender final : public Appender {
       message.info.keywords = table->BitsOf(pending.options.flags);
       message.info.size_bytes = pending.crlf_bytes;
       std::optional<int64_t> date_s;
-      if (pending.options.internal_date) date_s = absl::ToUnixSeconds(*pending.options.internal_date);
+      if (pending.options.internal_date)
+        date_s = absl::ToUnixSeconds(*pending.options.internal_date);
       message.info.internal_date_s = date_s.value_or(now_s);
       message.base = account_->NewBase(pending.crlf_bytes, date_s);
       // Without flags it is new mail like any other; with flags somebody has seen it.
       message.in_new = pending.options.flags.empty();
       if (!message.in_new) {
-        message.suffix = FormatSuffix("", message.info.flags, message.info.keywords & kLetterKeywords, kLetterKeywords);
+        message.suffix = FormatSuffix("", message.info.flags,
+                                      message.info.keywords & kLetterKeywords, kLetterKeywords);
       }
       (message.in_new ? in_new : in_cur) = true;
       const std::string path = account_->FilePath(folder_, message);
@@ -156,7 +160,8 @@ class MaildirAppender final : public Appender {
 
 }  // namespace
 
-std::unique_ptr<Appender> MakeMaildirAppender(std::shared_ptr<MaildirAccount> account, std::string folder) {
+std::unique_ptr<Appender> MakeMaildirAppender(std::shared_ptr<MaildirAccount> account,
+                                              std::string folder) {
   return std::make_unique<MaildirAppender>(std::move(account), std::move(folder));
 }
 

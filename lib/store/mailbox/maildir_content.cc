@@ -26,7 +26,8 @@ class MaildirContent final : public MessageContent {
       const uint64_t at = offset + done;
       if (at < window_start_ || at >= window_start_ + window_.size()) {
         POSTERN_RETURN_IF_ERROR(LoadWindow(at));
-        if (at < window_start_ || at >= window_start_ + window_.size()) break;  // the file has become shorter
+        if (at < window_start_ || at >= window_start_ + window_.size())
+          break;  // the file has become shorter
       }
       const size_t skip = static_cast<size_t>(at - window_start_);
       const size_t n = std::min(into.size() - done, window_.size() - skip);
@@ -57,14 +58,17 @@ class MaildirContent final : public MessageContent {
 
   // LoadWindow converts the chunk that holds `offset`, going forward from the nearest mark.
   Status LoadWindow(uint64_t offset) {
-    auto mark = std::upper_bound(marks_.begin(), marks_.end(), offset,
-                                 [](uint64_t value, const Mark& m) { return value < m.crlf_offset; });
+    auto mark =
+        std::upper_bound(marks_.begin(), marks_.end(), offset,
+                         [](uint64_t value, const Mark& m) { return value < m.crlf_offset; });
     --mark;
     std::string raw;
     for (size_t at = static_cast<size_t>(mark - marks_.begin());; ++at) {
       const Mark from = marks_[at];
-      raw.resize(static_cast<size_t>(std::min<uint64_t>(kChunkBytes, file_bytes_ - from.file_offset)));
-      const StatusOr<size_t> got = file_->ReadAt(from.file_offset, std::span<char>(raw.data(), raw.size()));
+      raw.resize(
+          static_cast<size_t>(std::min<uint64_t>(kChunkBytes, file_bytes_ - from.file_offset)));
+      const StatusOr<size_t> got =
+          file_->ReadAt(from.file_offset, std::span<char>(raw.data(), raw.size()));
       if (!got.ok()) return got.status();
       CrlfEncoder encoder;
       encoder.set_after_cr(from.after_cr);
@@ -73,7 +77,8 @@ class MaildirContent final : public MessageContent {
       window_start_ = from.crlf_offset;
       if (*got == 0 || from.crlf_offset + window_.size() > offset) return OkStatus();
       if (at + 1 == marks_.size()) {
-        marks_.push_back({from.crlf_offset + window_.size(), from.file_offset + *got, encoder.after_cr()});
+        marks_.push_back(
+            {from.crlf_offset + window_.size(), from.file_offset + *got, encoder.after_cr()});
       }
     }
   }
@@ -90,8 +95,8 @@ class MaildirContent final : public MessageContent {
 
 }  // namespace
 
-std::unique_ptr<MessageContent> MakeMaildirContent(std::unique_ptr<rt::File> file, uint64_t file_bytes,
-                                                   uint64_t crlf_bytes) {
+std::unique_ptr<MessageContent> MakeMaildirContent(std::unique_ptr<rt::File> file,
+                                                   uint64_t file_bytes, uint64_t crlf_bytes) {
   return std::make_unique<MaildirContent>(std::move(file), file_bytes, crlf_bytes);
 }
 

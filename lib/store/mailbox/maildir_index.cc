@@ -9,11 +9,14 @@ namespace {
 
 // File names are octets, not text: they are kept as blobs.
 constexpr const char* kSchema[] = {
-    "CREATE TABLE folder(id INTEGER PRIMARY KEY, folder BLOB NOT NULL UNIQUE, uid_validity INTEGER NOT NULL,"
+    "CREATE TABLE folder(id INTEGER PRIMARY KEY, folder BLOB NOT NULL UNIQUE, uid_validity INTEGER "
+    "NOT NULL,"
     " uid_next INTEGER NOT NULL, highest_modseq INTEGER NOT NULL, vanished_floor INTEGER NOT NULL,"
     " new_time_ns INTEGER NOT NULL, cur_time_ns INTEGER NOT NULL, recheck_ns INTEGER NOT NULL);"
-    "CREATE TABLE message(folder INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, flags INTEGER NOT NULL,"
-    " keywords INTEGER NOT NULL, date_s INTEGER NOT NULL, size INTEGER NOT NULL, in_new INTEGER NOT NULL,"
+    "CREATE TABLE message(folder INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, "
+    "flags INTEGER NOT NULL,"
+    " keywords INTEGER NOT NULL, date_s INTEGER NOT NULL, size INTEGER NOT NULL, in_new INTEGER "
+    "NOT NULL,"
     " base BLOB NOT NULL, suffix BLOB NOT NULL, PRIMARY KEY(folder, uid)) WITHOUT ROWID;"
     "CREATE UNIQUE INDEX message_base ON message(folder, base);"
     "CREATE INDEX message_modseq ON message(folder, modseq);"
@@ -22,34 +25,63 @@ constexpr const char* kSchema[] = {
     " PRIMARY KEY(folder, modseq, uid)) WITHOUT ROWID;"
     "CREATE TABLE keyword(folder INTEGER NOT NULL, bit INTEGER NOT NULL, name TEXT NOT NULL,"
     " PRIMARY KEY(folder, bit)) WITHOUT ROWID;"
-    "CREATE TABLE cache(folder INTEGER NOT NULL, uid INTEGER NOT NULL, kind INTEGER NOT NULL, text BLOB NOT NULL,"
+    "CREATE TABLE cache(folder INTEGER NOT NULL, uid INTEGER NOT NULL, kind INTEGER NOT NULL, text "
+    "BLOB NOT NULL,"
     " PRIMARY KEY(folder, uid, kind)) WITHOUT ROWID;",
 };
 
 enum Which : size_t {
-  kFindFolder, kFolders, kAddFolder, kSaveFolder, kRenameFolder,
-  kFindUid, kFindBase, kAll, kInNew, kEachInfo, kEachInfoSince, kPut, kRemove, kRemoveCache, kAddVanished, kVanished,
-  kTrimPoint, kTrim, kKeywords, kSetKeyword, kTotals, kCached, kPutCached, kWhichCount
+  kFindFolder,
+  kFolders,
+  kAddFolder,
+  kSaveFolder,
+  kRenameFolder,
+  kFindUid,
+  kFindBase,
+  kAll,
+  kInNew,
+  kEachInfo,
+  kEachInfoSince,
+  kPut,
+  kRemove,
+  kRemoveCache,
+  kAddVanished,
+  kVanished,
+  kTrimPoint,
+  kTrim,
+  kKeywords,
+  kSetKeyword,
+  kTotals,
+  kCached,
+  kPutCached,
+  kWhichCount
 };
 
-#define FOLDER_COLUMNS "id, folder, uid_validity, uid_next, highest_modseq, vanished_floor, new_time_ns, cur_time_ns, recheck_ns"
+#define FOLDER_COLUMNS                                                                             \
+  "id, folder, uid_validity, uid_next, highest_modseq, vanished_floor, new_time_ns, cur_time_ns, " \
+  "recheck_ns"
 #define MESSAGE_COLUMNS "uid, modseq, flags, keywords, date_s, size, in_new, base, suffix"
 
 constexpr std::string_view kSql[kWhichCount] = {
     "SELECT " FOLDER_COLUMNS " FROM folder WHERE folder = ?1",
     "SELECT " FOLDER_COLUMNS " FROM folder",
-    "INSERT INTO folder(folder, uid_validity, uid_next, highest_modseq, vanished_floor, new_time_ns, cur_time_ns, recheck_ns)"
+    "INSERT INTO folder(folder, uid_validity, uid_next, highest_modseq, vanished_floor, "
+    "new_time_ns, cur_time_ns, recheck_ns)"
     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    "UPDATE folder SET uid_validity = ?2, uid_next = ?3, highest_modseq = ?4, vanished_floor = ?5, new_time_ns = ?6,"
+    "UPDATE folder SET uid_validity = ?2, uid_next = ?3, highest_modseq = ?4, vanished_floor = ?5, "
+    "new_time_ns = ?6,"
     " cur_time_ns = ?7, recheck_ns = ?8 WHERE id = ?1",
     "UPDATE folder SET folder = ?2 WHERE id = ?1",
     "SELECT " MESSAGE_COLUMNS " FROM message WHERE folder = ?1 AND uid = ?2",
     "SELECT " MESSAGE_COLUMNS " FROM message WHERE folder = ?1 AND base = ?2",
     "SELECT " MESSAGE_COLUMNS " FROM message WHERE folder = ?1 ORDER BY uid",
     "SELECT " MESSAGE_COLUMNS " FROM message WHERE folder = ?1 AND in_new = 1 ORDER BY uid",
-    "SELECT uid, modseq, flags, keywords, date_s, size, in_new FROM message WHERE folder = ?1 ORDER BY uid",
-    "SELECT uid, modseq, flags, keywords, date_s, size, in_new FROM message WHERE folder = ?1 AND modseq > ?2",
-    "INSERT OR REPLACE INTO message(folder, uid, modseq, flags, keywords, date_s, size, in_new, base, suffix)"
+    "SELECT uid, modseq, flags, keywords, date_s, size, in_new FROM message WHERE folder = ?1 "
+    "ORDER BY uid",
+    "SELECT uid, modseq, flags, keywords, date_s, size, in_new FROM message WHERE folder = ?1 AND "
+    "modseq > ?2",
+    "INSERT OR REPLACE INTO message(folder, uid, modseq, flags, keywords, date_s, size, in_new, "
+    "base, suffix)"
     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     "DELETE FROM message WHERE folder = ?1 AND uid = ?2",
     "DELETE FROM cache WHERE folder = ?1 AND uid = ?2",
@@ -59,7 +91,8 @@ constexpr std::string_view kSql[kWhichCount] = {
     "DELETE FROM vanished WHERE folder = ?1 AND modseq <= ?2",
     "SELECT bit, name FROM keyword WHERE folder = ?1",
     "INSERT OR REPLACE INTO keyword(folder, bit, name) VALUES(?1, ?2, ?3)",
-    "SELECT count(*), total(in_new), total((flags & 1) = 0), total((flags & 8) != 0), coalesce(sum(size), 0) FROM message"
+    "SELECT count(*), total(in_new), total((flags & 1) = 0), total((flags & 8) != 0), "
+    "coalesce(sum(size), 0) FROM message"
     " WHERE folder = ?1",
     "SELECT text FROM cache WHERE folder = ?1 AND uid = ?2 AND kind = ?3",
     "INSERT OR REPLACE INTO cache(folder, uid, kind, text) VALUES(?1, ?2, ?3, ?4)",
@@ -120,7 +153,8 @@ StatusOr<std::vector<MessageRow>> ReadMany(sqlite::Statement& query) {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::Open(rt::Files& files, const std::string& path,
+StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::Open(rt::Files& files,
+                                                           const std::string& path,
                                                            int busy_timeout_ms) {
   sqlite::DatabaseOptions options;
   options.busy_timeout_ms = busy_timeout_ms;
@@ -128,7 +162,8 @@ StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::Open(rt::Files& files, con
   for (int attempt = 0;; ++attempt) {
     std::unique_ptr<MaildirIndex> index(new MaildirIndex());
     Status status = OkStatus();
-    StatusOr<std::unique_ptr<sqlite::Database>> database = sqlite::Database::Open(files, path, options);
+    StatusOr<std::unique_ptr<sqlite::Database>> database =
+        sqlite::Database::Open(files, path, options);
     if (database.ok()) {
       index->database_ = std::move(*database);
       index->statements_.resize(kWhichCount);
@@ -149,7 +184,8 @@ StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::Open(rt::Files& files, con
   }
 }
 
-StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::OpenCopy(rt::Files& files, const std::string& path) {
+StatusOr<std::unique_ptr<MaildirIndex>> MaildirIndex::OpenCopy(rt::Files& files,
+                                                               const std::string& path) {
   StatusOr<std::unique_ptr<sqlite::Database>> database = sqlite::Database::OpenCopy(files, path);
   if (!database.ok()) return database.status();
   std::unique_ptr<MaildirIndex> index(new MaildirIndex());
@@ -198,7 +234,9 @@ Status MaildirIndex::AddFolder(FolderRow& row) {
   const StatusOr<sqlite::Statement*> query = Get(kAddFolder);
   if (!query.ok()) return query.status();
   (*query)->BindBlob(1, row.folder).Bind(2, row.uid_validity).Bind(3, row.uid_next);
-  (*query)->Bind(4, static_cast<int64_t>(row.highest_modseq)).Bind(5, static_cast<int64_t>(row.vanished_floor));
+  (*query)
+      ->Bind(4, static_cast<int64_t>(row.highest_modseq))
+      .Bind(5, static_cast<int64_t>(row.vanished_floor));
   (*query)->Bind(6, row.new_time_ns).Bind(7, row.cur_time_ns).Bind(8, row.recheck_ns);
   POSTERN_RETURN_IF_ERROR((*query)->Run());
   row.id = database_->last_insert_rowid();
@@ -209,7 +247,9 @@ Status MaildirIndex::SaveFolder(const FolderRow& row) {
   const StatusOr<sqlite::Statement*> query = Get(kSaveFolder);
   if (!query.ok()) return query.status();
   (*query)->Bind(1, row.id).Bind(2, row.uid_validity).Bind(3, row.uid_next);
-  (*query)->Bind(4, static_cast<int64_t>(row.highest_modseq)).Bind(5, static_cast<int64_t>(row.vanished_floor));
+  (*query)
+      ->Bind(4, static_cast<int64_t>(row.highest_modseq))
+      .Bind(5, static_cast<int64_t>(row.vanished_floor));
   (*query)->Bind(6, row.new_time_ns).Bind(7, row.cur_time_ns).Bind(8, row.recheck_ns);
   return (*query)->Run();
 }
@@ -223,11 +263,13 @@ Status MaildirIndex::RenameFolder(int64_t id, const std::string& folder) {
 
 Status MaildirIndex::DeleteFolder(int64_t id) {
   POSTERN_RETURN_IF_ERROR(DeleteMessages(id));
-  return database_->Execute(StrCat("DELETE FROM keyword WHERE folder = ", id, "; DELETE FROM folder WHERE id = ", id));
+  return database_->Execute(
+      StrCat("DELETE FROM keyword WHERE folder = ", id, "; DELETE FROM folder WHERE id = ", id));
 }
 
 Status MaildirIndex::DeleteMessages(int64_t id) {
-  return database_->Execute(StrCat("DELETE FROM message WHERE folder = ", id, "; DELETE FROM vanished WHERE folder = ", id,
+  return database_->Execute(StrCat("DELETE FROM message WHERE folder = ", id,
+                                   "; DELETE FROM vanished WHERE folder = ", id,
                                    "; DELETE FROM cache WHERE folder = ", id));
 }
 
@@ -276,7 +318,11 @@ Status MaildirIndex::EachInfo(int64_t folder, uint64_t since,
 Status MaildirIndex::Put(int64_t folder, const MessageRow& row) {
   const StatusOr<sqlite::Statement*> query = Get(kPut);
   if (!query.ok()) return query.status();
-  (*query)->Bind(1, folder).Bind(2, row.info.uid).Bind(3, static_cast<int64_t>(row.info.modseq)).Bind(4, row.info.flags);
+  (*query)
+      ->Bind(1, folder)
+      .Bind(2, row.info.uid)
+      .Bind(3, static_cast<int64_t>(row.info.modseq))
+      .Bind(4, row.info.flags);
   (*query)->Bind(5, static_cast<int64_t>(row.info.keywords)).Bind(6, row.info.internal_date_s);
   (*query)->Bind(7, static_cast<int64_t>(row.info.size_bytes)).Bind(8, row.in_new ? 1 : 0);
   (*query)->BindBlob(9, row.base).BindBlob(10, row.suffix);
@@ -360,7 +406,8 @@ Status MaildirIndex::Totals(int64_t folder, MailboxStatus& status) {
   return OkStatus();
 }
 
-StatusOr<std::optional<std::string>> MaildirIndex::Cached(int64_t folder, uint32_t uid, CacheKind kind) {
+StatusOr<std::optional<std::string>> MaildirIndex::Cached(int64_t folder, uint32_t uid,
+                                                          CacheKind kind) {
   const StatusOr<sqlite::Statement*> query = Get(kCached);
   if (!query.ok()) return query.status();
   (*query)->Bind(1, folder).Bind(2, uid).Bind(3, static_cast<int>(kind));
@@ -372,7 +419,8 @@ StatusOr<std::optional<std::string>> MaildirIndex::Cached(int64_t folder, uint32
   return text;
 }
 
-Status MaildirIndex::PutCached(int64_t folder, uint32_t uid, CacheKind kind, std::string_view text) {
+Status MaildirIndex::PutCached(int64_t folder, uint32_t uid, CacheKind kind,
+                               std::string_view text) {
   const StatusOr<sqlite::Statement*> query = Get(kPutCached);
   if (!query.ok()) return query.status();
   (*query)->Bind(1, folder).Bind(2, uid).Bind(3, static_cast<int>(kind)).BindBlob(4, text);

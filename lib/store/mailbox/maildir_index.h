@@ -1,4 +1,5 @@
-// MaildirIndex: what one account's SQLite file remembers about its Maildir. The SQL of the Maildir store, all of it.
+// MaildirIndex: what one account's SQLite file remembers about its Maildir. The SQL of the Maildir
+// store, all of it.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@
 
 namespace postern::mailbox {
 
-// FolderRow is one mailbox. Times are of the directories as they were when last taken in, in ns since 1970; 0: never.
+// FolderRow is one mailbox. Times are of the directories as they were when last taken in, in ns
+// since 1970; 0: never.
 struct FolderRow {
   int64_t id = 0;
   std::string folder;  // "" is INBOX
@@ -26,26 +28,32 @@ struct FolderRow {
   uint64_t vanished_floor = 0;
   int64_t new_time_ns = 0;
   int64_t cur_time_ns = 0;
-  // When to look again although the times say that nothing changed (a change within the clock's grain); 0: no need.
+  // When to look again although the times say that nothing changed (a change within the clock's
+  // grain); 0: no need.
   int64_t recheck_ns = 0;
 };
 
 // MessageRow is one message and the name of its file.
 struct MessageRow {
-  MessageInfo info;    // without `recent`
+  MessageInfo info;  // without `recent`
   std::string base;
   std::string suffix;  // ":2,S"
   bool in_new = false;
 };
 
-// MaildirIndex is one connection; one thread at a time. Calls that change rows stand inside a sqlite::Transaction on database().
+// MaildirIndex is one connection; one thread at a time. Calls that change rows stand inside a
+// sqlite::Transaction on database().
 class MaildirIndex {
  public:
-  // Open opens or makes `path`. A damaged index is moved aside (to `path`.broken) and a new one begun: new UIDVALIDITYs follow.
-  static StatusOr<std::unique_ptr<MaildirIndex>> Open(rt::Files& files, const std::string& path, int busy_timeout_ms);
+  // Open opens or makes `path`. A damaged index is moved aside (to `path`.broken) and a new one
+  // begun: new UIDVALIDITYs follow.
+  static StatusOr<std::unique_ptr<MaildirIndex>> Open(rt::Files& files, const std::string& path,
+                                                      int busy_timeout_ms);
 
-  // OpenCopy is a copy in memory of what `path` holds, for a disk that cannot be written: changes to it are lost.
-  static StatusOr<std::unique_ptr<MaildirIndex>> OpenCopy(rt::Files& files, const std::string& path);
+  // OpenCopy is a copy in memory of what `path` holds, for a disk that cannot be written: changes
+  // to it are lost.
+  static StatusOr<std::unique_ptr<MaildirIndex>> OpenCopy(rt::Files& files,
+                                                          const std::string& path);
 
   sqlite::Database& database() { return *database_; }
 
@@ -64,8 +72,10 @@ class MaildirIndex {
   // All lists the messages by rising UID; InNew those whose file is in new/.
   StatusOr<std::vector<MessageRow>> All(int64_t folder);
   StatusOr<std::vector<MessageRow>> InNew(int64_t folder);
-  // EachInfo calls `visit` for each message with a modseq above `since`, by rising UID when `since` is 0; `in_new` goes with it.
-  Status EachInfo(int64_t folder, uint64_t since, const std::function<void(const MessageInfo&, bool in_new)>& visit);
+  // EachInfo calls `visit` for each message with a modseq above `since`, by rising UID when `since`
+  // is 0; `in_new` goes with it.
+  Status EachInfo(int64_t folder, uint64_t since,
+                  const std::function<void(const MessageInfo&, bool in_new)>& visit);
   // Put adds or replaces a message.
   Status Put(int64_t folder, const MessageRow& row);
   // Remove forgets a message and records its removal under `modseq`.

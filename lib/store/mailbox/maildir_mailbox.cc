@@ -16,8 +16,12 @@ constexpr size_t kMaxPendingCache = 256;
 
 class MaildirMailbox final : public Mailbox {
  public:
-  MaildirMailbox(std::shared_ptr<MaildirAccount> account, std::string folder, std::string name, bool read_only)
-      : account_(std::move(account)), folder_(std::move(folder)), name_(std::move(name)), read_only_(read_only) {}
+  MaildirMailbox(std::shared_ptr<MaildirAccount> account, std::string folder, std::string name,
+                 bool read_only)
+      : account_(std::move(account)),
+        folder_(std::move(folder)),
+        name_(std::move(name)),
+        read_only_(read_only) {}
 
   ~MaildirMailbox() override {
     const std::lock_guard<std::mutex> lock(account_->mutex);
@@ -97,9 +101,11 @@ class MaildirMailbox final : public Mailbox {
       StatusOr<FolderRow> row = Row();
       if (!row.ok()) return row.status();
       std::vector<uint32_t> deleted;
-      POSTERN_RETURN_IF_ERROR(account_->index->EachInfo(row->id, 0, [&](const MessageInfo& info, bool) {
-        if ((info.flags & kDeleted) != 0 && (uids == nullptr || uids->Contains(info.uid))) deleted.push_back(info.uid);
-      }));
+      POSTERN_RETURN_IF_ERROR(
+          account_->index->EachInfo(row->id, 0, [&](const MessageInfo& info, bool) {
+            if ((info.flags & kDeleted) != 0 && (uids == nullptr || uids->Contains(info.uid)))
+              deleted.push_back(info.uid);
+          }));
       if (deleted.empty()) return removed;
       first_error = RemoveFiles(*row, deleted, removed);
       POSTERN_RETURN_IF_ERROR(account_->index->SaveFolder(*row));
@@ -111,7 +117,9 @@ class MaildirMailbox final : public Mailbox {
     return removed;
   }
 
-  StatusOr<CopyResult> Copy(const UidSet& uids, const std::string& target) override { return Transfer(uids, target, false); }
+  StatusOr<CopyResult> Copy(const UidSet& uids, const std::string& target) override {
+    return Transfer(uids, target, false);
+  }
   StatusOr<CopyResult> Move(const UidSet& uids, const std::string& target) override {
     if (read_only_) return PermissionDenied("the mailbox is open read-only");
     return Transfer(uids, target, true);
@@ -125,7 +133,8 @@ class MaildirMailbox final : public Mailbox {
       StatusOr<std::optional<MessageRow>> message = account_->index->FindUid(row->id, uid);
       if (!message.ok()) return message.status();
       if (!*message) return NotFound("the message is gone");
-      StatusOr<std::unique_ptr<rt::File>> file = account_->files.Open(account_->FilePath(folder_, **message), {});
+      StatusOr<std::unique_ptr<rt::File>> file =
+          account_->files.Open(account_->FilePath(folder_, **message), {});
       if (file.ok()) return Serve(*row, **message, std::move(*file));
       if (file.status().code() != StatusCode::kNotFound || attempt > 1) return file.status();
       // It was renamed or removed since the last look.
@@ -220,8 +229,8 @@ class MaildirMailbox final : public Mailbox {
     return Refresh(*row);
   }
 
-  // ScanNow scans in a transaction of its own. `doubt`: a file was not where the index has it, so the directories are read
-  // whatever their times say.
+  // ScanNow scans in a transaction of its own. `doubt`: a file was not where the index has it, so
+  // the directories are read whatever their times say.
   Status ScanNow(bool* publish, bool doubt = false) {
     sqlite::Transaction transaction(account_->index->database());
     POSTERN_RETURN_IF_ERROR(transaction.begun());
@@ -239,7 +248,8 @@ class MaildirMailbox final : public Mailbox {
 
   // Refresh brings the snapshot up to `row`.
   Status Refresh(const FolderRow& row) {
-    if (generation_ != 0 && row.highest_modseq == highest_modseq_ && row.uid_next == uid_next_) return OkStatus();
+    if (generation_ != 0 && row.highest_modseq == highest_modseq_ && row.uid_next == uid_next_)
+      return OkStatus();
     StatusOr<KeywordTable> table = account_->KeywordsOf(row);
     if (!table.ok()) return table.status();
     const auto as_seen = [this](const MessageInfo& info, bool in_new) {
@@ -249,29 +259,33 @@ class MaildirMailbox final : public Mailbox {
     };
     if (generation_ == 0 || highest_modseq_ < row.vanished_floor) {
       messages_.clear();
-      POSTERN_RETURN_IF_ERROR(account_->index->EachInfo(
-          row.id, 0, [&](const MessageInfo& info, bool in_new) { messages_.push_back(as_seen(info, in_new)); }));
+      POSTERN_RETURN_IF_ERROR(
+          account_->index->EachInfo(row.id, 0, [&](const MessageInfo& info, bool in_new) {
+            messages_.push_back(as_seen(info, in_new));
+          }));
     } else {
       const StatusOr<UidSet> vanished = account_->index->Vanished(row.id, highest_modseq_);
       if (!vanished.ok()) return vanished.status();
       if (!vanished->empty()) {
-        std::erase_if(messages_, [&](const MessageInfo& message) { return vanished->Contains(message.uid); });
+        std::erase_if(messages_,
+                      [&](const MessageInfo& message) { return vanished->Contains(message.uid); });
         std::erase_if(recent_, [&](uint32_t uid) { return vanished->Contains(uid); });
       }
       std::vector<MessageInfo> changed;
-      POSTERN_RETURN_IF_ERROR(
-          account_->index->EachInfo(row.id, highest_modseq_, [&](const MessageInfo& info, bool in_new) {
-            changed.push_back(as_seen(info, in_new));
-          }));
-      std::sort(changed.begin(), changed.end(), [](const MessageInfo& a, const MessageInfo& b) { return a.uid < b.uid; });
+      POSTERN_RETURN_IF_ERROR(account_->index->EachInfo(
+          row.id, highest_modseq_,
+          [&](const MessageInfo& info, bool in_new) { changed.push_back(as_seen(info, in_new)); }));
+      std::sort(changed.begin(), changed.end(),
+                [](const MessageInfo& a, const MessageInfo& b) { return a.uid < b.uid; });
       const uint32_t last = messages_.empty() ? 0 : messages_.back().uid;
       for (const MessageInfo& info : changed) {
         if (info.uid > last) {
           messages_.push_back(info);
           continue;
         }
-        const auto at = std::lower_bound(messages_.begin(), messages_.end(), info.uid,
-                                         [](const MessageInfo& m, uint32_t uid) { return m.uid < uid; });
+        const auto at =
+            std::lower_bound(messages_.begin(), messages_.end(), info.uid,
+                             [](const MessageInfo& m, uint32_t uid) { return m.uid < uid; });
         if (at != messages_.end() && at->uid == info.uid) {
           *at = info;
         } else {
@@ -287,8 +301,8 @@ class MaildirMailbox final : public Mailbox {
     return OkStatus();
   }
 
-  Status StoreOne(FolderRow& row, MessageRow& message, const StoreRequest& request, KeywordBits bits, KeywordBits named,
-                  uint64_t modseq, StoreResult& result) {
+  Status StoreOne(FolderRow& row, MessageRow& message, const StoreRequest& request,
+                  KeywordBits bits, KeywordBits named, uint64_t modseq, StoreResult& result) {
     for (int attempt = 0;; ++attempt) {
       if (request.unchanged_since && message.info.modseq > *request.unchanged_since) {
         result.modified.Add(message.info.uid);
@@ -310,18 +324,20 @@ class MaildirMailbox final : public Mailbox {
           break;
       }
       if (changed.info == message.info) return OkStatus();
-      changed.suffix = FormatSuffix(message.suffix, changed.info.flags, changed.info.keywords & kLetterKeywords, named);
+      changed.suffix = FormatSuffix(message.suffix, changed.info.flags,
+                                    changed.info.keywords & kLetterKeywords, named);
       changed.in_new = false;
       changed.info.modseq = modseq;
       if (changed.suffix != message.suffix || message.in_new) {
-        const Status renamed =
-            account_->files.Rename(account_->FilePath(folder_, message), account_->FilePath(folder_, changed));
+        const Status renamed = account_->files.Rename(account_->FilePath(folder_, message),
+                                                      account_->FilePath(folder_, changed));
         if (renamed.code() == StatusCode::kNotFound && attempt == 0) {
           // Another program was at it: see what it did, then do ours on top.
           row.recheck_ns = 1;
           const StatusOr<MaildirAccount::ScanResult> scanned = account_->Scan(row, false);
           if (!scanned.ok()) return scanned.status();
-          StatusOr<std::optional<MessageRow>> again = account_->index->FindUid(row.id, message.info.uid);
+          StatusOr<std::optional<MessageRow>> again =
+              account_->index->FindUid(row.id, message.info.uid);
           if (!again.ok()) return again.status();
           if (!*again) {
             result.gone.Add(message.info.uid);
@@ -338,7 +354,8 @@ class MaildirMailbox final : public Mailbox {
     }
   }
 
-  // RemoveFiles unlinks first and forgets then: after a crash in between a message is gone, and never comes back as a new one.
+  // RemoveFiles unlinks first and forgets then: after a crash in between a message is gone, and
+  // never comes back as a new one.
   Status RemoveFiles(FolderRow& row, const std::vector<uint32_t>& uids, UidSet& removed) {
     Status first_error = OkStatus();
     MaildirAccount::OwnChange own(*account_, row);
@@ -381,7 +398,8 @@ class MaildirMailbox final : public Mailbox {
 
   StatusOr<CopyResult> Transfer(const UidSet& uids, const std::string& target, bool move) {
     if (!account_->trouble.ok()) return account_->trouble;
-    const StatusOr<std::string> canonical = CanonicalName(target, '.', account_->options.name_limits);
+    const StatusOr<std::string> canonical =
+        CanonicalName(target, '.', account_->options.name_limits);
     if (!canonical.ok()) return canonical.status();
     const std::string target_folder = FolderOfName(*canonical);
     CopyResult result;
@@ -400,7 +418,8 @@ class MaildirMailbox final : public Mailbox {
     return result;
   }
 
-  StatusOr<CopyResult> TransferLocked(const UidSet& uids, const std::string& target_folder, bool move) {
+  StatusOr<CopyResult> TransferLocked(const UidSet& uids, const std::string& target_folder,
+                                      bool move) {
     MaildirIndex& index = *account_->index;
     sqlite::Transaction transaction(index.database());
     POSTERN_RETURN_IF_ERROR(transaction.begun());
@@ -442,8 +461,9 @@ class MaildirMailbox final : public Mailbox {
     return result;
   }
 
-  Status CopyFiles(const UidSet& uids, FolderRow& source, FolderRow& to, const KeywordTable& from_table,
-                   KeywordTable& to_table, CopyResult& result, std::vector<std::string>& made) {
+  Status CopyFiles(const UidSet& uids, FolderRow& source, FolderRow& to,
+                   const KeywordTable& from_table, KeywordTable& to_table, CopyResult& result,
+                   std::vector<std::string>& made) {
     ++to.highest_modseq;
     for (const uint32_t uid : KnownOf(uids)) {
       StatusOr<std::optional<MessageRow>> message = account_->index->FindUid(source.id, uid);
@@ -452,14 +472,16 @@ class MaildirMailbox final : public Mailbox {
       MessageRow copy;
       copy.info = (**message).info;
       const std::vector<std::string_view> names = from_table.NamesOf(copy.info.keywords);
-      POSTERN_RETURN_IF_ERROR(
-          account_->AddKeywords(to, std::vector<std::string>(names.begin(), names.end()), to_table));
+      POSTERN_RETURN_IF_ERROR(account_->AddKeywords(
+          to, std::vector<std::string>(names.begin(), names.end()), to_table));
       copy.info.keywords = 0;
-      for (const std::string_view name : names) copy.info.keywords |= KeywordBits{1} << to_table.Find(name);
+      for (const std::string_view name : names)
+        copy.info.keywords |= KeywordBits{1} << to_table.Find(name);
       copy.base = account_->NewBase(copy.info.size_bytes, copy.info.internal_date_s);
       copy.in_new = copy.info.flags == 0 && copy.info.keywords == 0;
       if (!copy.in_new) {
-        copy.suffix = FormatSuffix("", copy.info.flags, copy.info.keywords & kLetterKeywords, NamedBits(to_table));
+        copy.suffix = FormatSuffix("", copy.info.flags, copy.info.keywords & kLetterKeywords,
+                                   NamedBits(to_table));
       }
       const std::string path = account_->FilePath(to.folder, copy);
       Status linked = LinkOrCopy(account_->FilePath(folder_, **message), path);
@@ -481,7 +503,8 @@ class MaildirMailbox final : public Mailbox {
     }
     if (made.empty()) return OkStatus();
     for (const char* part : {"/cur", "/new"}) {
-      POSTERN_RETURN_IF_ERROR(account_->files.SyncDirectory(account_->FolderPath(to.folder) + part));
+      POSTERN_RETURN_IF_ERROR(
+          account_->files.SyncDirectory(account_->FolderPath(to.folder) + part));
     }
     return OkStatus();
   }
@@ -490,7 +513,8 @@ class MaildirMailbox final : public Mailbox {
   Status LinkOrCopy(const std::string& from, const std::string& to) {
     StatusOr<std::unique_ptr<rt::File>> file = account_->files.Open(from, {});
     if (!file.ok()) return file.status();
-    // The copy is promised to be durable, and whoever delivered the original may not have synced it.
+    // The copy is promised to be durable, and whoever delivered the original may not have synced
+    // it.
     POSTERN_RETURN_IF_ERROR((*file)->Sync());
     if (account_->files.Link(from, to).ok()) return OkStatus();
     rt::OpenOptions options;
@@ -499,7 +523,8 @@ class MaildirMailbox final : public Mailbox {
     if (!copy.ok()) return copy.status();
     std::string chunk(64 << 10, '\0');
     for (uint64_t offset = 0;;) {
-      const StatusOr<size_t> got = (*file)->ReadAt(offset, std::span<char>(chunk.data(), chunk.size()));
+      const StatusOr<size_t> got =
+          (*file)->ReadAt(offset, std::span<char>(chunk.data(), chunk.size()));
       if (!got.ok()) return got.status();
       POSTERN_RETURN_IF_ERROR((*copy)->WriteAt(offset, std::string_view(chunk).substr(0, *got)));
       offset += *got;
@@ -512,17 +537,21 @@ class MaildirMailbox final : public Mailbox {
                                                   std::unique_ptr<rt::File> file) {
     const StatusOr<rt::FileInfo> info = file->Stat();
     if (!info.ok()) return info.status();
-    // A size that we did not count ourselves may be wrong, and a file may have been replaced: the octets decide.
-    const bool ours = message.base.find(".postern,W=") != std::string::npos && info->size_bytes <= message.info.size_bytes;
+    // A size that we did not count ourselves may be wrong, and a file may have been replaced: the
+    // octets decide.
+    const bool ours = message.base.find(".postern,W=") != std::string::npos &&
+                      info->size_bytes <= message.info.size_bytes;
     if (!ours) {
       const StatusOr<uint64_t> counted = CountCrlf(*file);
       if (!counted.ok()) return counted.status();
       if (*counted != message.info.size_bytes) {
         message.info.size_bytes = *counted;
         sqlite::Transaction transaction(account_->index->database());
-        if (transaction.begun().ok() && account_->index->Put(row.id, message).ok()) (void)transaction.Commit();
-        const auto at = std::lower_bound(messages_.begin(), messages_.end(), message.info.uid,
-                                         [](const MessageInfo& m, uint32_t uid) { return m.uid < uid; });
+        if (transaction.begun().ok() && account_->index->Put(row.id, message).ok())
+          (void)transaction.Commit();
+        const auto at =
+            std::lower_bound(messages_.begin(), messages_.end(), message.info.uid,
+                             [](const MessageInfo& m, uint32_t uid) { return m.uid < uid; });
         if (at != messages_.end() && at->uid == message.info.uid) at->size_bytes = *counted;
       }
     }
@@ -572,9 +601,11 @@ class MaildirMailbox final : public Mailbox {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Mailbox>> MakeMaildirMailbox(std::shared_ptr<MaildirAccount> account, std::string folder,
-                                                      std::string name, bool read_only) {
-  auto mailbox = std::make_unique<MaildirMailbox>(std::move(account), std::move(folder), std::move(name), read_only);
+StatusOr<std::unique_ptr<Mailbox>> MakeMaildirMailbox(std::shared_ptr<MaildirAccount> account,
+                                                      std::string folder, std::string name,
+                                                      bool read_only) {
+  auto mailbox = std::make_unique<MaildirMailbox>(std::move(account), std::move(folder),
+                                                  std::move(name), read_only);
   POSTERN_RETURN_IF_ERROR(mailbox->Start());
   return std::unique_ptr<Mailbox>(std::move(mailbox));
 }

@@ -33,7 +33,8 @@ std::optional<MaildirName> ParseMaildirName(std::string_view name) {
   if (parsed.base.empty()) return std::nullopt;
   if (at != std::string_view::npos) {
     parsed.suffix = name.substr(at);
-    if (parsed.suffix.size() >= 3 && parsed.suffix.substr(1, 2) == "2,") parsed.letters = parsed.suffix.substr(3);
+    if (parsed.suffix.size() >= 3 && parsed.suffix.substr(1, 2) == "2,")
+      parsed.letters = parsed.suffix.substr(3);
   }
   std::string_view rest = parsed.base;
   for (size_t comma = rest.find(','); comma != std::string_view::npos; comma = rest.find(',')) {
@@ -62,7 +63,8 @@ KeywordBits LowKeywordsOfLetters(std::string_view letters) {
   return bits;
 }
 
-std::string FormatSuffix(std::string_view old_suffix, SystemFlags flags, KeywordBits keywords, KeywordBits named) {
+std::string FormatSuffix(std::string_view old_suffix, SystemFlags flags, KeywordBits keywords,
+                         KeywordBits named) {
   std::string letters;
   if (old_suffix.size() > 3 && old_suffix.substr(1, 2) == "2,") {
     for (const char letter : old_suffix.substr(3)) {

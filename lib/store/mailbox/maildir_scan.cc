@@ -11,8 +11,8 @@
 namespace postern::mailbox {
 namespace {
 
-// A file that is being renamed while a directory is read may be seen under both names or under neither. So often do we look
-// again before we believe that a message is gone.
+// A file that is being renamed while a directory is read may be seen under both names or under
+// neither. So often do we look again before we believe that a message is gone.
 constexpr int kMaxLooks = 4;
 constexpr int64_t kLongNs = int64_t{10} * 1000000000;
 
@@ -29,7 +29,8 @@ StatusOr<bool> MaildirAccount::NeedsScan(const FolderRow& row) {
 }
 
 Status MaildirAccount::ListInto(const std::string& folder, bool in_new, std::vector<Found>& found) {
-  StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(StrCat(FolderPath(folder), in_new ? "/new" : "/cur"));
+  StatusOr<std::vector<rt::DirectoryEntry>> entries =
+      files.List(StrCat(FolderPath(folder), in_new ? "/new" : "/cur"));
   if (!entries.ok()) return entries.status();
   for (rt::DirectoryEntry& entry : *entries) {
     if (entry.kind != rt::FileInfo::Kind::kRegular || !ParseMaildirName(entry.name)) continue;
@@ -63,7 +64,8 @@ Status MaildirAccount::Arrive(FolderRow& row, std::vector<Found*>& arrivals) {
     arrival.row.info.keywords = LowKeywordsOfLetters(name.letters);
     const std::string path = FilePath(row.folder, arrival.row);
     const StatusOr<rt::FileInfo> info = files.Stat(path);
-    if (!info.ok() || info->kind != rt::FileInfo::Kind::kRegular) continue;  // gone again: the next scan will tell
+    if (!info.ok() || info->kind != rt::FileInfo::Kind::kRegular)
+      continue;  // gone again: the next scan will tell
     arrival.time_ns = absl::ToUnixNanos(info->modified);
     arrival.row.info.internal_date_s = name.date_s.value_or(absl::ToUnixSeconds(info->modified));
     if (name.crlf_size) {
@@ -87,7 +89,8 @@ Status MaildirAccount::Arrive(FolderRow& row, std::vector<Found*>& arrivals) {
   return OkStatus();
 }
 
-// Renumber starts over at 1 under a new UIDVALIDITY, for a mailbox whose numbers are used up (RFC 3501 §2.3.1.1).
+// Renumber starts over at 1 under a new UIDVALIDITY, for a mailbox whose numbers are used up (RFC
+// 3501 §2.3.1.1).
 Status MaildirAccount::Renumber(FolderRow& row) {
   StatusOr<std::vector<MessageRow>> messages = index->All(row.id);
   if (!messages.ok()) return messages.status();
@@ -104,8 +107,9 @@ Status MaildirAccount::Renumber(FolderRow& row) {
   return OkStatus();
 }
 
-// TakeIn compares what was found with the index and writes the differences. `whole`: `found` is all of new/ and cur/, else all
-// of new/. What the index has and `found` has not goes to `missing`. Returns whether a message or flag changed.
+// TakeIn compares what was found with the index and writes the differences. `whole`: `found` is all
+// of new/ and cur/, else all of new/. What the index has and `found` has not goes to `missing`.
+// Returns whether a message or flag changed.
 StatusOr<bool> MaildirAccount::TakeIn(FolderRow& row, std::vector<Found>& found, bool whole,
                                       std::vector<MessageRow>& missing) {
   bool changed = false;
@@ -143,11 +147,13 @@ StatusOr<bool> MaildirAccount::TakeIn(FolderRow& row, std::vector<Found>& found,
     if (at == by_base.end()) continue;
     const MaildirName name = *ParseMaildirName(file->name);
     MessageRow* message = at->second;
-    if (message->in_new != file->in_new || message->suffix != name.suffix) renamed.emplace_back(message, file);
+    if (message->in_new != file->in_new || message->suffix != name.suffix)
+      renamed.emplace_back(message, file);
   }
   for (MessageRow& message : *known) {
     // Beyond the limit not all files were looked at: nothing is known to be gone.
-    if (!taken.contains(message.base) && found.size() < options.max_messages) missing.push_back(message);
+    if (!taken.contains(message.base) && found.size() < options.max_messages)
+      missing.push_back(message);
   }
 
   // A UID given out now would be forgotten, and another message would get it.
@@ -159,7 +165,8 @@ StatusOr<bool> MaildirAccount::TakeIn(FolderRow& row, std::vector<Found>& found,
     for (const auto& [message, file] : renamed) {
       const MaildirName name = *ParseMaildirName(file->name);
       const SystemFlags flags = FlagsOfLetters(name.letters);
-      const KeywordBits keywords = (message->info.keywords & ~kLetterKeywords) | LowKeywordsOfLetters(name.letters);
+      const KeywordBits keywords =
+          (message->info.keywords & ~kLetterKeywords) | LowKeywordsOfLetters(name.letters);
       if (flags != message->info.flags || keywords != message->info.keywords) {
         message->info.flags = flags;
         message->info.keywords = keywords;
@@ -174,7 +181,8 @@ StatusOr<bool> MaildirAccount::TakeIn(FolderRow& row, std::vector<Found>& found,
   }
   if (!arrivals.empty()) {
     if (!whole) {
-      // In new/ alone the index was asked for files in new/ only: one that it knows in cur/ is no arrival.
+      // In new/ alone the index was asked for files in new/ only: one that it knows in cur/ is no
+      // arrival.
       std::erase_if(arrivals, [&](Found* file) {
         const StatusOr<std::optional<MessageRow>> elsewhere =
             index->FindBase(row.id, ParseMaildirName(file->name)->base);
@@ -185,17 +193,19 @@ StatusOr<bool> MaildirAccount::TakeIn(FolderRow& row, std::vector<Found>& found,
     POSTERN_RETURN_IF_ERROR(Arrive(row, arrivals));
     changed = changed || row.uid_next != before;
   }
-  // A second file of the same base is a message of its own when it is another file: it gets a base of its own, and is found
-  // under it by the next scan.
+  // A second file of the same base is a message of its own when it is another file: it gets a base
+  // of its own, and is found under it by the next scan.
   for (const Found* file : doubles) {
     const MaildirName name = *ParseMaildirName(file->name);
     const std::string folder = FolderPath(row.folder);
     const std::string path = StrCat(folder, file->in_new ? "/new/" : "/cur/", file->name);
     const Found* other = taken[name.base];
     const StatusOr<rt::FileInfo> a = files.Stat(path);
-    const StatusOr<rt::FileInfo> b = files.Stat(StrCat(folder, other->in_new ? "/new/" : "/cur/", other->name));
+    const StatusOr<rt::FileInfo> b =
+        files.Stat(StrCat(folder, other->in_new ? "/new/" : "/cur/", other->name));
     if (!a.ok() || !b.ok() || a->inode == b->inode) continue;
-    (void)files.Rename(path, StrCat(folder, file->in_new ? "/new/" : "/cur/", NewBase(std::nullopt, std::nullopt), name.suffix));
+    (void)files.Rename(path, StrCat(folder, file->in_new ? "/new/" : "/cur/",
+                                    NewBase(std::nullopt, std::nullopt), name.suffix));
   }
   return changed;
 }
@@ -253,7 +263,8 @@ StatusOr<MaildirAccount::ScanResult> MaildirAccount::Scan(FolderRow& row, bool c
     message.in_new = false;
     if (message.suffix.empty()) message.suffix = ":2,";
     result.claimed.push_back(message.info.uid);
-    // Where it cannot be moved (it has just gone, or we may not) it stays as it is, and the next scan sees what became of it.
+    // Where it cannot be moved (it has just gone, or we may not) it stays as it is, and the next
+    // scan sees what became of it.
     if (!files.Rename(from, FilePath(row.folder, message)).ok()) continue;
     POSTERN_RETURN_IF_ERROR(index->Put(row.id, message));
   }

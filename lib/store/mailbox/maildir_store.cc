@@ -36,11 +36,14 @@ class MaildirStore final : public MailStore {
     if (!canonical.ok()) return canonical.status();
     const std::lock_guard<std::mutex> lock(account_->mutex);
     const std::string folder = FolderOfName(*canonical);
-    if (account_->files.Stat(account_->FolderPath(folder)).ok()) return AlreadyExists("the mailbox exists");
+    if (account_->files.Stat(account_->FolderPath(folder)).ok())
+      return AlreadyExists("the mailbox exists");
     const StatusOr<std::set<std::string>> names = Names();
     if (!names.ok()) return names.status();
-    if (names->size() >= account_->options.max_mailboxes) return ResourceExhausted("too many mailboxes");
-    // A row that a folder of this name left behind, removed by another program, would give it old UIDs.
+    if (names->size() >= account_->options.max_mailboxes)
+      return ResourceExhausted("too many mailboxes");
+    // A row that a folder of this name left behind, removed by another program, would give it old
+    // UIDs.
     POSTERN_RETURN_IF_ERROR(Forget(folder));
     POSTERN_RETURN_IF_ERROR(account_->MakeFolder(folder));
     return account_->FindFolder(folder).status();
@@ -86,7 +89,8 @@ class MaildirStore final : public MailStore {
         const std::string new_name = StrCat(*target, std::string_view(name).substr(source->size()));
         const StatusOr<std::string> checked = Canonical(new_name);
         if (!checked.ok()) return checked.status();
-        if (names->contains(new_name) || new_name == "INBOX") return AlreadyExists("the mailbox exists");
+        if (names->contains(new_name) || new_name == "INBOX")
+          return AlreadyExists("the mailbox exists");
         renames.emplace_back(FolderOfName(name), FolderOfName(new_name));
       }
       if (renames.empty()) return NotFound("no such mailbox");
@@ -97,7 +101,8 @@ class MaildirStore final : public MailStore {
         StatusOr<std::optional<FolderRow>> row = account_->index->FindFolder(old_folder);
         if (!row.ok()) return row.status();
         if (*row) POSTERN_RETURN_IF_ERROR(account_->index->RenameFolder((**row).id, new_folder));
-        POSTERN_RETURN_IF_ERROR(account_->files.Rename(account_->FolderPath(old_folder), account_->FolderPath(new_folder)));
+        POSTERN_RETURN_IF_ERROR(account_->files.Rename(account_->FolderPath(old_folder),
+                                                       account_->FolderPath(new_folder)));
       }
       POSTERN_RETURN_IF_ERROR(account_->files.SyncDirectory(account_->root));
       POSTERN_RETURN_IF_ERROR(transaction.Commit());
@@ -158,9 +163,11 @@ class MaildirStore final : public MailStore {
     return MakeMaildirAppender(account_, folder);
   }
 
-  std::unique_ptr<ChangeWatch> Watch(const std::string& name, std::function<void()> on_change) override {
+  std::unique_ptr<ChangeWatch> Watch(const std::string& name,
+                                     std::function<void()> on_change) override {
     const StatusOr<std::string> canonical = Canonical(name);
-    return account_->hub.Watch(account_->root, canonical.ok() ? *canonical : name, std::move(on_change));
+    return account_->hub.Watch(account_->root, canonical.ok() ? *canonical : name,
+                               std::move(on_change));
   }
 
   // RemoveGraves finishes what a crash left of Delete.
@@ -168,7 +175,8 @@ class MaildirStore final : public MailStore {
     const StatusOr<std::vector<rt::DirectoryEntry>> entries = account_->files.List(account_->root);
     if (!entries.ok()) return;
     for (const rt::DirectoryEntry& entry : *entries) {
-      if (entry.name.starts_with(kDeletedPrefix)) RemoveTree(StrCat(account_->root, "/", entry.name), 2);
+      if (entry.name.starts_with(kDeletedPrefix))
+        RemoveTree(StrCat(account_->root, "/", entry.name), 2);
     }
   }
 
@@ -189,7 +197,8 @@ class MaildirStore final : public MailStore {
     return names;
   }
 
-  // DropRow forgets what the index has of `folder`, inside a transaction; Forget is a transaction of its own.
+  // DropRow forgets what the index has of `folder`, inside a transaction; Forget is a transaction
+  // of its own.
   Status DropRow(const std::string& folder) {
     StatusOr<std::optional<FolderRow>> row = account_->index->FindFolder(folder);
     if (!row.ok()) return row.status();
@@ -210,12 +219,12 @@ class MaildirStore final : public MailStore {
     return (*inbox)->Move(UidSet::OfRange(1, kMaxNumber), target).status();
   }
 
-  // Subscriptions: Dovecot's file, of its first form (a name in modified UTF-7 a line) or its second ("V 2", a blank line, and
-  // levels separated by tabs).
+  // Subscriptions: Dovecot's file, of its first form (a name in modified UTF-7 a line) or its
+  // second ("V 2", a blank line, and levels separated by tabs).
   StatusOr<std::set<std::string>> Subscribed() {
     std::set<std::string> names;
-    const StatusOr<std::string> text =
-        rt::ReadFile(account_->files, StrCat(account_->root, "/subscriptions"), kMaxSubscriptionBytes);
+    const StatusOr<std::string> text = rt::ReadFile(
+        account_->files, StrCat(account_->root, "/subscriptions"), kMaxSubscriptionBytes);
     if (!text.ok()) {
       if (text.status().code() == StatusCode::kNotFound) return names;
       return text.status();
@@ -246,15 +255,19 @@ class MaildirStore final : public MailStore {
     POSTERN_RETURN_IF_ERROR(transaction.begun());
     StatusOr<std::set<std::string>> names = Subscribed();
     if (!names.ok()) return names.status();
-    if (subscribe && names->size() >= account_->options.max_mailboxes) return ResourceExhausted("too many subscriptions");
-    const bool changed = subscribe ? names->insert(*canonical).second : names->erase(*canonical) > 0;
+    if (subscribe && names->size() >= account_->options.max_mailboxes)
+      return ResourceExhausted("too many subscriptions");
+    const bool changed =
+        subscribe ? names->insert(*canonical).second : names->erase(*canonical) > 0;
     if (!changed) return OkStatus();
     std::string text;
     for (const std::string& each : *names) StrAppend(text, EncodeMailboxUtf7(each), "\n");
-    return rt::WriteFileDurably(account_->files, StrCat(account_->root, "/subscriptions"), text, 0600);
+    return rt::WriteFileDurably(account_->files, StrCat(account_->root, "/subscriptions"), text,
+                                0600);
   }
 
-  // RemoveTree removes a directory and what is in it, at most `depth` levels down. What resists stays for the next time.
+  // RemoveTree removes a directory and what is in it, at most `depth` levels down. What resists
+  // stays for the next time.
   void RemoveTree(const std::string& path, int depth) {
     const StatusOr<std::vector<rt::DirectoryEntry>> entries = account_->files.List(path);
     if (entries.ok()) {
@@ -275,20 +288,23 @@ class MaildirStore final : public MailStore {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<MailStore>> OpenMaildirStore(rt::Files& files, rt::Clock& clock, rt::Random& random,
-                                                      const std::string& root, ChangeHub* hub,
+StatusOr<std::unique_ptr<MailStore>> OpenMaildirStore(rt::Files& files, rt::Clock& clock,
+                                                      rt::Random& random, const std::string& root,
+                                                      ChangeHub* hub,
                                                       const MaildirStoreOptions& options) {
   auto account = std::make_shared<MaildirAccount>(files, clock, random, root, hub, options);
   POSTERN_RETURN_IF_ERROR(account->MakeFolder(""));
   const std::string path = StrCat(root, "/postern.index");
-  StatusOr<std::unique_ptr<MaildirIndex>> index = MaildirIndex::Open(files, path, options.busy_timeout_ms);
+  StatusOr<std::unique_ptr<MaildirIndex>> index =
+      MaildirIndex::Open(files, path, options.busy_timeout_ms);
   if (!index.ok() && IsDiskTrouble(index.status())) {
     account->trouble = index.status();
     index = MaildirIndex::OpenCopy(files, path);
   }
   if (!index.ok()) return account->trouble.ok() ? index.status() : account->trouble;
   account->index = std::move(*index);
-  if (!account->trouble.ok()) return std::unique_ptr<MailStore>(std::make_unique<MaildirStore>(account));
+  if (!account->trouble.ok())
+    return std::unique_ptr<MailStore>(std::make_unique<MaildirStore>(account));
   auto store = std::make_unique<MaildirStore>(account);
   store->RemoveGraves();
   return std::unique_ptr<MailStore>(std::move(store));

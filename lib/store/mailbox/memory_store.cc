@@ -39,7 +39,8 @@ struct Box {
 
 // Account is everything, under one lock.
 struct Account {
-  Account(rt::Clock& clock_in, const MemoryStoreOptions& options_in) : clock(clock_in), options(options_in) {
+  Account(rt::Clock& clock_in, const MemoryStoreOptions& options_in)
+      : clock(clock_in), options(options_in) {
     AddBox("INBOX");
   }
 
@@ -47,14 +48,16 @@ struct Account {
     auto box = std::make_shared<Box>();
     box->name = name;
     const int64_t now_s = absl::ToUnixSeconds(clock.WallNow());
-    last_uid_validity = std::max(last_uid_validity + 1, static_cast<uint32_t>(std::max<int64_t>(now_s, 1)));
+    last_uid_validity =
+        std::max(last_uid_validity + 1, static_cast<uint32_t>(std::max<int64_t>(now_s, 1)));
     box->uid_validity = last_uid_validity;
     boxes[name] = box;
     return box;
   }
 
   StatusOr<std::shared_ptr<Box>> FindBox(const std::string& name) {
-    const StatusOr<std::string> canonical = CanonicalName(name, options.separator, options.name_limits);
+    const StatusOr<std::string> canonical =
+        CanonicalName(name, options.separator, options.name_limits);
     if (!canonical.ok()) return canonical.status();
     const auto at = boxes.find(*canonical);
     if (at == boxes.end()) return NotFound("no such mailbox");
@@ -103,7 +106,8 @@ struct Account {
 
 class MemoryContent final : public MessageContent {
  public:
-  explicit MemoryContent(std::shared_ptr<const std::string> content) : content_(std::move(content)) {}
+  explicit MemoryContent(std::shared_ptr<const std::string> content)
+      : content_(std::move(content)) {}
   uint64_t size_bytes() const override { return content_->size(); }
   StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) override {
     if (offset >= content_->size()) return size_t{0};
@@ -146,19 +150,22 @@ class MemoryAppender final : public Appender {
       uint64_t total = 0;
       for (const Pending& pending : messages_) total += pending.content.size();
       POSTERN_RETURN_IF_ERROR(account_->Room(total));
-      if (kMaxNumber - box_->uid_next < messages_.size()) return ResourceExhausted("no UIDs are left");
+      if (kMaxNumber - box_->uid_next < messages_.size())
+        return ResourceExhausted("no UIDs are left");
       result.uid_validity = box_->uid_validity;
       for (Pending& pending : messages_) {
         MessageInfo info;
         info.flags = pending.options.flags.system;
         info.recent = true;
         for (const std::string& keyword : pending.options.flags.keywords) {
-          if (box_->keywords.FindOrAdd(keyword) < 0) return ResourceExhausted("the mailbox has too many keywords");
+          if (box_->keywords.FindOrAdd(keyword) < 0)
+            return ResourceExhausted("the mailbox has too many keywords");
         }
         info.keywords = box_->keywords.BitsOf(pending.options.flags);
-        info.internal_date_s = absl::ToUnixSeconds(pending.options.internal_date.value_or(account_->clock.WallNow()));
-        result.uids.push_back(
-            account_->Keep(*box_, info, std::make_shared<const std::string>(std::move(pending.content))));
+        info.internal_date_s =
+            absl::ToUnixSeconds(pending.options.internal_date.value_or(account_->clock.WallNow()));
+        result.uids.push_back(account_->Keep(
+            *box_, info, std::make_shared<const std::string>(std::move(pending.content))));
       }
       messages_.clear();
     }
@@ -180,7 +187,10 @@ class MemoryAppender final : public Appender {
 class MemoryMailbox final : public Mailbox {
  public:
   MemoryMailbox(std::shared_ptr<Account> account, std::shared_ptr<Box> box, bool read_only)
-      : account_(std::move(account)), box_(std::move(box)), name_(box_->name), read_only_(read_only) {
+      : account_(std::move(account)),
+        box_(std::move(box)),
+        name_(box_->name),
+        read_only_(read_only) {
     TakeSnapshot();
   }
 
@@ -208,7 +218,8 @@ class MemoryMailbox final : public Mailbox {
       if (box_->deleted) return NotFound("the mailbox was deleted");
       if (request.change != FlagChange::kRemove) {
         for (const std::string& keyword : request.flags.keywords) {
-          if (box_->keywords.FindOrAdd(keyword) < 0) return ResourceExhausted("the mailbox has too many keywords");
+          if (box_->keywords.FindOrAdd(keyword) < 0)
+            return ResourceExhausted("the mailbox has too many keywords");
         }
       }
       const KeywordBits bits = box_->keywords.BitsOf(request.flags);
@@ -257,7 +268,8 @@ class MemoryMailbox final : public Mailbox {
       const std::lock_guard<std::mutex> lock(account_->mutex);
       if (box_->deleted) return NotFound("the mailbox was deleted");
       for (const auto& [uid, message] : box_->messages) {
-        if ((message.info.flags & kDeleted) != 0 && (uids == nullptr || uids->Contains(uid))) removed.Add(uid);
+        if ((message.info.flags & kDeleted) != 0 && (uids == nullptr || uids->Contains(uid)))
+          removed.Add(uid);
       }
       for (const uint32_t uid : removed.Numbers()) account_->Drop(*box_, uid);
       TakeSnapshot();
@@ -266,7 +278,9 @@ class MemoryMailbox final : public Mailbox {
     return removed;
   }
 
-  StatusOr<CopyResult> Copy(const UidSet& uids, const std::string& target) override { return Transfer(uids, target, false); }
+  StatusOr<CopyResult> Copy(const UidSet& uids, const std::string& target) override {
+    return Transfer(uids, target, false);
+  }
   StatusOr<CopyResult> Move(const UidSet& uids, const std::string& target) override {
     if (read_only_) return PermissionDenied("the mailbox is open read-only");
     return Transfer(uids, target, true);
@@ -301,7 +315,8 @@ class MemoryMailbox final : public Mailbox {
     return known;
   }
 
-  // TakeSnapshot copies the mailbox's state. With the lock held (or alone, in the constructor's caller).
+  // TakeSnapshot copies the mailbox's state. With the lock held (or alone, in the constructor's
+  // caller).
   void TakeSnapshot() {
     if (generation_ != 0 && highest_modseq_ == box_->highest_modseq) return;
     std::set<uint32_t> mine;
@@ -340,12 +355,15 @@ class MemoryMailbox final : public Mailbox {
         if (message == nullptr) continue;
         present.push_back(uid);
         total += message->content->size();
-        for (const std::string_view name : box_->keywords.NamesOf(message->info.keywords)) (void)names.Add(name);
+        for (const std::string_view name : box_->keywords.NamesOf(message->info.keywords))
+          (void)names.Add(name);
       }
       if (!move) POSTERN_RETURN_IF_ERROR(account_->Room(total));
-      if (kMaxNumber - (*to)->uid_next < present.size()) return ResourceExhausted("no UIDs are left");
+      if (kMaxNumber - (*to)->uid_next < present.size())
+        return ResourceExhausted("no UIDs are left");
       for (const std::string& name : names.keywords) {
-        if ((*to)->keywords.FindOrAdd(name) < 0) return ResourceExhausted("the mailbox has too many keywords");
+        if ((*to)->keywords.FindOrAdd(name) < 0)
+          return ResourceExhausted("the mailbox has too many keywords");
       }
       result.uid_validity = (*to)->uid_validity;
       for (const uint32_t uid : present) {
@@ -400,7 +418,8 @@ class MemoryStore final : public MailStore {
     if (!canonical.ok()) return canonical.status();
     const std::lock_guard<std::mutex> lock(account_->mutex);
     if (account_->boxes.contains(*canonical)) return AlreadyExists("the mailbox exists");
-    if (account_->boxes.size() >= account_->options.max_mailboxes) return ResourceExhausted("too many mailboxes");
+    if (account_->boxes.size() >= account_->options.max_mailboxes)
+      return ResourceExhausted("too many mailboxes");
     account_->AddBox(*canonical);
     return OkStatus();
   }
@@ -410,7 +429,8 @@ class MemoryStore final : public MailStore {
     const StatusOr<std::shared_ptr<Box>> box = account_->FindBox(name);
     if (!box.ok()) return box.status();
     if ((*box)->name == "INBOX") return InvalidArgument("INBOX cannot be deleted");
-    for (const auto& [uid, message] : (*box)->messages) account_->total_bytes -= message.content->size();
+    for (const auto& [uid, message] : (*box)->messages)
+      account_->total_bytes -= message.content->size();
     (*box)->deleted = true;
     account_->boxes.erase((*box)->name);
     account_->Publish((*box)->name);
@@ -429,7 +449,8 @@ class MemoryStore final : public MailStore {
       // RFC 3501 §6.3.5: the messages move, INBOX stays.
       const std::shared_ptr<Box> made = account_->AddBox(*target);
       made->keywords = (*box)->keywords;
-      for (const auto& [uid, message] : (*box)->messages) account_->Keep(*made, message.info, message.content);
+      for (const auto& [uid, message] : (*box)->messages)
+        account_->Keep(*made, message.info, message.content);
       while (!(*box)->messages.empty()) account_->Drop(**box, (*box)->messages.begin()->first);
       account_->Publish(source);
       return OkStatus();
@@ -440,7 +461,8 @@ class MemoryStore final : public MailStore {
     for (const auto& [name, other] : account_->boxes) {
       if (!name.starts_with(below)) continue;
       renames.emplace_back(name, StrCat(*target, std::string_view(name).substr(source.size())));
-      if (account_->boxes.contains(renames.back().second)) return AlreadyExists("a mailbox below it exists");
+      if (account_->boxes.contains(renames.back().second))
+        return AlreadyExists("a mailbox below it exists");
     }
     for (const auto& [old_name, new_name] : renames) {
       const std::shared_ptr<Box> moved = account_->boxes[old_name];
@@ -459,7 +481,8 @@ class MemoryStore final : public MailStore {
     const StatusOr<std::string> canonical = Canonical(name);
     if (!canonical.ok()) return canonical.status();
     const std::lock_guard<std::mutex> lock(account_->mutex);
-    if (account_->subscribed.size() >= account_->options.max_mailboxes) return ResourceExhausted("too many subscriptions");
+    if (account_->subscribed.size() >= account_->options.max_mailboxes)
+      return ResourceExhausted("too many subscriptions");
     account_->subscribed.insert(*canonical);
     return OkStatus();
   }
@@ -503,7 +526,8 @@ class MemoryStore final : public MailStore {
     return std::unique_ptr<Appender>(std::make_unique<MemoryAppender>(account_, *box));
   }
 
-  std::unique_ptr<ChangeWatch> Watch(const std::string& name, std::function<void()> on_change) override {
+  std::unique_ptr<ChangeWatch> Watch(const std::string& name,
+                                     std::function<void()> on_change) override {
     const StatusOr<std::string> canonical = Canonical(name);
     return account_->hub.Watch("", canonical.ok() ? *canonical : name, std::move(on_change));
   }

@@ -19,7 +19,9 @@ using queue::MessageId;
 class MemoryQueue final : public Queue {
  public:
   MemoryQueue(rt::World& world, uint64_t memory_limit_bytes)
-      : world_(world), limit_bytes_(memory_limit_bytes), clock_(world.clock().Now(), world.clock().WallNow()) {}
+      : world_(world),
+        limit_bytes_(memory_limit_bytes),
+        clock_(world.clock().Now(), world.clock().WallNow()) {}
 
   StatusOr<std::unique_ptr<MessageWriter>> NewMessage(rt::Executor& loop) override;
   void SetCommitObserver(std::function<void(const std::vector<Envelope>&)> observer) override {
@@ -29,11 +31,13 @@ class MemoryQueue final : public Queue {
   rt::Task<StatusOr<std::vector<Envelope>>> LoadDue(rt::Executor&, DueRequest request) override {
     std::vector<Envelope> due;
     const std::lock_guard lock(mutex_);
-    const std::set<uint64_t> except(request.except_destinations.begin(), request.except_destinations.end());
+    const std::set<uint64_t> except(request.except_destinations.begin(),
+                                    request.except_destinations.end());
     for (const auto& [key, id] : by_time_) {
       if (key > request.now || due.size() >= request.limit) break;
       const Envelope& envelope = envelopes_.at(id);
-      if (!envelope.held && !except.contains(queue::DestinationKey(envelope))) due.push_back(envelope);
+      if (!envelope.held && !except.contains(queue::DestinationKey(envelope)))
+        due.push_back(envelope);
     }
     co_return due;
   }
@@ -46,13 +50,15 @@ class MemoryQueue final : public Queue {
     co_return absl::InfiniteFuture();
   }
 
-  rt::Task<StatusOr<std::vector<Envelope>>> LoadDeferred(rt::Executor&, uint64_t key, size_t limit) override {
+  rt::Task<StatusOr<std::vector<Envelope>>> LoadDeferred(rt::Executor&, uint64_t key,
+                                                         size_t limit) override {
     std::vector<Envelope> found;
     const std::lock_guard lock(mutex_);
     for (const auto& [time, id] : by_time_) {
       if (found.size() >= limit) break;
       const Envelope& envelope = envelopes_.at(id);
-      if (envelope.attempts > 0 && !envelope.held && queue::DestinationKey(envelope) == key) found.push_back(envelope);
+      if (envelope.attempts > 0 && !envelope.held && queue::DestinationKey(envelope) == key)
+        found.push_back(envelope);
     }
     co_return found;
   }
@@ -60,7 +66,8 @@ class MemoryQueue final : public Queue {
   rt::Task<StatusOr<Envelope>> Get(rt::Executor&, EnvelopeId id) override {
     const std::lock_guard lock(mutex_);
     const auto found = envelopes_.find(id);
-    if (found == envelopes_.end()) co_return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
+    if (found == envelopes_.end())
+      co_return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
     co_return found->second;
   }
 
@@ -74,8 +81,10 @@ class MemoryQueue final : public Queue {
   rt::Task<StatusOr<std::vector<Envelope>>> List(rt::Executor&, ListRequest request) override {
     std::vector<Envelope> found;
     const std::lock_guard lock(mutex_);
-    for (auto it = envelopes_.upper_bound(request.after); it != envelopes_.end() && found.size() < request.limit; ++it) {
-      if (!request.message || it->second.message_id() == *request.message) found.push_back(it->second);
+    for (auto it = envelopes_.upper_bound(request.after);
+         it != envelopes_.end() && found.size() < request.limit; ++it) {
+      if (!request.message || it->second.message_id() == *request.message)
+        found.push_back(it->second);
     }
     co_return found;
   }
@@ -99,7 +108,8 @@ class MemoryQueue final : public Queue {
 
   WallTime Now() override {
     const std::lock_guard lock(mutex_);
-    return absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now(world_.clock().Now(), world_.clock().WallNow())));
+    return absl::FromUnixMicros(
+        absl::ToUnixMicros(clock_.Now(world_.clock().Now(), world_.clock().WallNow())));
   }
   QueueStatistics statistics() const override {
     const std::lock_guard lock(mutex_);
@@ -123,9 +133,7 @@ class MemoryQueue final : public Queue {
     ++statistics_.changes;
     switch (change.kind) {
       case Change::Kind::kHold:
-      case Change::Kind::kRelease:
-        found->second.held = change.kind == Change::Kind::kHold;
-        return;
+      case Change::Kind::kRelease: found->second.held = change.kind == Change::Kind::kHold; return;
       case Change::Kind::kUpdate:
         by_time_.erase({found->second.next_attempt, id});
         change.envelope.held = found->second.held;
@@ -171,14 +179,16 @@ class MemoryWriter final : public MessageWriter {
   rt::Task<Status> Append(std::string_view data) override {
     {
       const std::lock_guard lock(queue_.mutex_);
-      if (queue_.bytes_ + data.size() > queue_.limit_bytes_) co_return ResourceExhausted("the queue's memory is full");
+      if (queue_.bytes_ + data.size() > queue_.limit_bytes_)
+        co_return ResourceExhausted("the queue's memory is full");
       queue_.bytes_ += data.size();
     }
     octets_.append(data);
     co_return OkStatus();
   }
 
-  rt::Task<StatusOr<MessageId>> Commit(std::vector<Envelope> envelopes, std::vector<Change> changes) override {
+  rt::Task<StatusOr<MessageId>> Commit(std::vector<Envelope> envelopes,
+                                       std::vector<Change> changes) override {
     if (envelopes.empty()) co_return InvalidArgument("a message without destinations");
     const WallTime now = queue_.Now();
     {
@@ -188,7 +198,8 @@ class MemoryWriter final : public MessageWriter {
       queue_.bodies_.emplace(id_, std::move(body));
       for (Envelope& envelope : envelopes) {
         while (envelope.id == 0 || queue_.envelopes_.contains(envelope.id)) {
-          envelope.id = queue::MakeEnvelopeId(id_, static_cast<uint32_t>(queue_.world_.random().Next()));
+          envelope.id =
+              queue::MakeEnvelopeId(id_, static_cast<uint32_t>(queue_.world_.random().Next()));
         }
         if (envelope.created == absl::InfinitePast()) envelope.created = now;
         if (envelope.next_attempt == absl::InfinitePast()) envelope.next_attempt = now;

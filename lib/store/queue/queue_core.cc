@@ -1,7 +1,6 @@
-#include <zlib.h>
-
 #include <algorithm>
 #include <utility>
+#include <zlib.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/durable_names.h"
@@ -21,18 +20,21 @@ QueueCore::QueueCore(rt::World& world, LogSink& log, std::string spool, const Qu
       options_(options),
       clock_(world.clock().Now(), world.clock().WallNow()) {}
 
-std::string QueueCore::BodyPath(MessageId id) const { return StrCat(spool_, "/bodies/", queue::MessageIdText(id)); }
+std::string QueueCore::BodyPath(MessageId id) const {
+  return StrCat(spool_, "/bodies/", queue::MessageIdText(id));
+}
 
 Status QueueCore::Open() {
   POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world_.files(), spool_ + "/bodies", 0700));
-  StatusOr<std::unique_ptr<SpoolDatabase>> database = SpoolDatabase::Open(world_.files(), log_, spool_, options_);
+  StatusOr<std::unique_ptr<SpoolDatabase>> database =
+      SpoolDatabase::Open(world_.files(), log_, spool_, options_);
   if (!database.ok()) return database.status();
   database_ = *std::move(database);
   // The folders may have been made by a start that died before it could sync their names.
   POSTERN_RETURN_IF_ERROR(rt::DurableNames().Ensure(world_.files(), spool_ + "/bodies"));
-  // What an earlier process wrote last is seen here though it may not be on the disk: it died, the machine did not. A file must
-  // not go for the sake of a removal that a power cut could take back. With no room to settle that, the files stay until the
-  // next start.
+  // What an earlier process wrote last is seen here though it may not be on the disk: it died, the
+  // machine did not. A file must not go for the sake of a removal that a power cut could take back.
+  // With no room to settle that, the files stay until the next start.
   const Status settled = database_->Settle();
   if (!settled.ok() && settled.code() != StatusCode::kResourceExhausted) return settled;
   if (settled.ok()) POSTERN_RETURN_IF_ERROR(ReclaimBodies());
@@ -40,7 +42,8 @@ Status QueueCore::Open() {
   return OkStatus();
 }
 
-// Bodies whose message is not in the database belong to messages that were never acknowledged, or that are gone.
+// Bodies whose message is not in the database belong to messages that were never acknowledged, or
+// that are gone.
 Status QueueCore::ReclaimBodies() {
   const StatusOr<std::vector<rt::DirectoryEntry>> entries = world_.files().List(spool_ + "/bodies");
   if (!entries.ok()) return entries.status();
@@ -56,7 +59,8 @@ Status QueueCore::ReclaimBodies() {
 
 WallTime QueueCore::Now() {
   const std::lock_guard lock(clock_mutex_);
-  return absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now(world_.clock().Now(), world_.clock().WallNow())));
+  return absl::FromUnixMicros(
+      absl::ToUnixMicros(clock_.Now(world_.clock().Now(), world_.clock().WallNow())));
 }
 
 // --- what is on the list ---
@@ -87,9 +91,7 @@ void QueueCore::Record(std::vector<Change> changes) {
       Overlay overlay;
       EnvelopeId id = change.id;
       switch (change.kind) {
-        case Change::Kind::kRemove:
-          overlay.removed = true;
-          break;
+        case Change::Kind::kRemove: overlay.removed = true; break;
         case Change::Kind::kUpdate:
           id = change.envelope.id;
           deferred.push_back(queue::MessageIdOf(id));
@@ -104,7 +106,8 @@ void QueueCore::Record(std::vector<Change> changes) {
       Merge(waiting_[id], overlay);
     }
     if (urgent || waiting_.size() >= options_.lazy_changes) {
-      // A running job has taken its list: what is urgent now must find the next one started as soon as it ends.
+      // A running job has taken its list: what is urgent now must find the next one started as soon
+      // as it ends.
       waiting_is_urgent_ = waiting_is_urgent_ || urgent;
       StartLocked();
     } else {
@@ -210,7 +213,8 @@ void QueueCore::RunBatch() {
   if (!good.empty() || !batch.changes.empty()) {
     const std::lock_guard lock(database_mutex_);
     status = database_->Write(good, batch.changes, &gone);
-    // The scheduler hears of a message before any search for what is due can find it, so it never meets one twice.
+    // The scheduler hears of a message before any search for what is due can find it, so it never
+    // meets one twice.
     for (size_t i = 0; i < rows.size() && status.ok(); ++i) {
       if (outcomes[i].ok() && rows[i].outcome.ok()) Announce(*batch.messages[i]);
     }
@@ -232,13 +236,16 @@ void QueueCore::Announce(PendingMessage& message) {
   observer_(message.envelopes);
 }
 
-void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages, std::vector<Status>& outcomes) {
+void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
+                            std::vector<Status>& outcomes) {
   rt::File* first = nullptr;  // of those that this batch opened
   size_t files = 0;
-  bool all_fresh = true;      // none was opened, and perhaps written out in part, before this batch
+  bool all_fresh = true;  // none was opened, and perhaps written out in part, before this batch
   for (size_t i = 0; i < messages.size(); ++i) {
     PendingMessage& message = *messages[i];
-    if (!outcomes[i].ok() || (message.file == nullptr && message.size_bytes <= options_.inline_body_bytes)) continue;
+    if (!outcomes[i].ok() ||
+        (message.file == nullptr && message.size_bytes <= options_.inline_body_bytes))
+      continue;
     if (message.file != nullptr) all_fresh = false;
     outcomes[i] = WriteBody(message);
     if (!outcomes[i].ok()) continue;
@@ -247,14 +254,16 @@ void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messag
     ++files;
   }
   if (files == 0) return;
-  // One sync of the file system costs less than many of files, and sees their failures when it was there before them.
+  // One sync of the file system costs less than many of files, and sees their failures when it was
+  // there before them.
   constexpr size_t kFewFiles = 8;
   if (all_fresh && files > kFewFiles) {
     const Status together = first->SyncFileSystem();
     if (together.ok()) return;
   }
   for (size_t i = 0; i < messages.size(); ++i) {
-    if (outcomes[i].ok() && messages[i]->file != nullptr) outcomes[i] = Annotate(messages[i]->file->Sync(), messages[i]->path);
+    if (outcomes[i].ok() && messages[i]->file != nullptr)
+      outcomes[i] = Annotate(messages[i]->file->Sync(), messages[i]->path);
   }
   const Status named = world_.files().SyncDirectory(spool_ + "/bodies");
   if (named.ok()) return;
@@ -269,17 +278,20 @@ Status QueueCore::WriteBody(PendingMessage& message) {
     rt::OpenOptions open;
     open.write = open.create = open.exclusive = true;
     StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(path, open);
-    if (file.status().code() == StatusCode::kAlreadyExists) return Unavailable("message id is taken");
+    if (file.status().code() == StatusCode::kAlreadyExists)
+      return Unavailable("message id is taken");
     if (!file.ok()) return file.status();
     message.file = *std::move(file);
     message.path = path;
   }
-  const Status written = message.file->WriteAt(message.size_bytes - message.octets.size(), message.octets);
+  const Status written =
+      message.file->WriteAt(message.size_bytes - message.octets.size(), message.octets);
   std::string().swap(message.octets);
   return Annotate(written, message.path);
 }
 
-void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, const Status& status) {
+void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
+                            const Status& status) {
   Status first_failure = status;
   uint64_t committed = 0;
   for (size_t i = 0; i < batch.messages.size(); ++i) {
@@ -291,7 +303,8 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, c
       message.path.clear();
       continue;
     }
-    if (first_failure.ok() && outcomes[i].code() != StatusCode::kUnavailable) first_failure = outcomes[i];
+    if (first_failure.ok() && outcomes[i].code() != StatusCode::kUnavailable)
+      first_failure = outcomes[i];
   }
   ReportHealth(first_failure);
   {
@@ -320,7 +333,8 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes, c
 
   const std::lock_guard lock(mutex_);
   running_ = false;
-  if (!messages_.empty() || !flushes_.empty() || waiting_is_urgent_ || waiting_.size() >= options_.lazy_changes) {
+  if (!messages_.empty() || !flushes_.empty() || waiting_is_urgent_ ||
+      waiting_.size() >= options_.lazy_changes) {
     if (status.ok() || !messages_.empty() || !flushes_.empty()) return StartLocked();
   }
   if (!waiting_.empty()) StartLaterLocked(status.ok() ? options_.lazy_delay : options_.retry_delay);
@@ -340,7 +354,8 @@ void QueueCore::ReportHealth(const Status& status) {
   }
 }
 
-void QueueCore::LogProblem(LogLevel level, std::string event, const Status& status, const std::string& id) {
+void QueueCore::LogProblem(LogLevel level, std::string event, const Status& status,
+                           const std::string& id) {
   LogRecord record;
   record.level = level;
   record.subsystem = "queue";
@@ -371,9 +386,9 @@ Status QueueCore::CheckSpace() {
                    (space->total_inodes != 0 && space->free_inodes < options_.min_free_inodes);
   space_low_ = low;
   if (!low) return OkStatus();
-  return ResourceExhausted(StrCat("no room in ", spool_, ": ", space->free_bytes, " bytes and ", space->free_inodes,
-                                  " inodes are free, ", options_.min_free_bytes, " and ", options_.min_free_inodes,
-                                  " are kept in reserve"));
+  return ResourceExhausted(StrCat("no room in ", spool_, ": ", space->free_bytes, " bytes and ",
+                                  space->free_inodes, " inodes are free, ", options_.min_free_bytes,
+                                  " and ", options_.min_free_inodes, " are kept in reserve"));
 }
 
 bool QueueCore::SpaceIsLow() {
@@ -382,7 +397,8 @@ bool QueueCore::SpaceIsLow() {
   const int64_t now = world_.clock().Now().ns;
   int64_t checked = space_checked_ns_;
   if (now - checked >= kLookAgainNs && space_checked_ns_.compare_exchange_strong(checked, now)) {
-    world_.main_loop().PostBlocking([self = shared_from_this()] { (void)self->CheckSpace(); }, [] {});
+    world_.main_loop().PostBlocking([self = shared_from_this()] { (void)self->CheckSpace(); },
+                                    [] {});
   }
   return true;
 }
@@ -418,7 +434,8 @@ namespace {
 // FileBody reads a large body from its file, which stays readable after its name is gone.
 class FileBody final : public Body {
  public:
-  FileBody(std::unique_ptr<rt::File> file, uint64_t size_bytes) : file_(std::move(file)), size_bytes_(size_bytes) {}
+  FileBody(std::unique_ptr<rt::File> file, uint64_t size_bytes)
+      : file_(std::move(file)), size_bytes_(size_bytes) {}
   uint64_t size_bytes() const override { return size_bytes_; }
   StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const override {
     const std::lock_guard lock(mutex_);
@@ -477,7 +494,8 @@ StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
     if (*checksum == row.checksum) return body;
   }
   const Status damaged = DataLoss("message is damaged on disk, parked");
-  LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged, queue::MessageIdText(id));
+  LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged,
+             queue::MessageIdText(id));
   const std::lock_guard lock(database_mutex_);
   (void)database_->Park(id);
   return damaged;
@@ -503,7 +521,8 @@ bool QueueCore::ApplyOverlay(const Overlays& overlays, Envelope& envelope) {
   return true;
 }
 
-// Each reader looks at the overlays first and at the database then: what is written in between is seen in both, not in neither.
+// Each reader looks at the overlays first and at the database then: what is written in between is
+// seen in both, not in neither.
 
 StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
   const Overlays overlays = SnapshotOverlays();
@@ -515,7 +534,8 @@ StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
   }();
   if (!found.ok()) return found.status();
   std::erase_if(*found, [&](Envelope& envelope) {
-    return !ApplyOverlay(overlays, envelope) || envelope.held || envelope.next_attempt > request.now;
+    return !ApplyOverlay(overlays, envelope) || envelope.held ||
+           envelope.next_attempt > request.now;
   });
   if (found->size() > request.limit) found->resize(request.limit);
   return found;
@@ -543,7 +563,9 @@ StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key
     return database_->LoadDeferred(destination_key, limit);
   }();
   if (!found.ok()) return found.status();
-  std::erase_if(*found, [&](Envelope& envelope) { return !ApplyOverlay(overlays, envelope) || envelope.held; });
+  std::erase_if(*found, [&](Envelope& envelope) {
+    return !ApplyOverlay(overlays, envelope) || envelope.held;
+  });
   return found;
 }
 
@@ -554,7 +576,8 @@ StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
     return database_->Get(id);
   }();
   if (!found.ok()) return found.status();
-  if (!ApplyOverlay(overlays, *found)) return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
+  if (!ApplyOverlay(overlays, *found))
+    return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
   return found;
 }
 

@@ -1,9 +1,8 @@
 #include "lib/store/queue/spool_database.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <utility>
+#include <zlib.h>
 
 #include "lib/core/base/strings.h"
 
@@ -15,13 +14,16 @@ using queue::EnvelopeId;
 using queue::MessageId;
 using sqlite::Statement;
 
-// Ids are unsigned and SQLite's integers signed: the bits are kept, so the ids of one message stay one range.
-// `next` is in microseconds since 1970. `dest` is the DestinationKey. `crc` guards `data`, an encoded envelope.
+// Ids are unsigned and SQLite's integers signed: the bits are kept, so the ids of one message stay
+// one range. `next` is in microseconds since 1970. `dest` is the DestinationKey. `crc` guards
+// `data`, an encoded envelope.
 const char* const kSchema[] = {
     "CREATE TABLE message("
-    "  msgid INTEGER PRIMARY KEY, created INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB);"
+    "  msgid INTEGER PRIMARY KEY, created INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT "
+    "NULL, body BLOB);"
     "CREATE TABLE envelope("
-    "  evpid INTEGER PRIMARY KEY, next INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    "  evpid INTEGER PRIMARY KEY, next INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER "
+    "NOT NULL,"
     "  dest INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL);"
     "CREATE INDEX envelope_due ON envelope(next, dest) WHERE state = 0;"
     "CREATE INDEX envelope_deferred ON envelope(dest) WHERE attempts > 0;",
@@ -39,8 +41,8 @@ int64_t RowOf(MessageId id) { return static_cast<int64_t>(id); }
 int64_t Micros(WallTime time) { return absl::ToUnixMicros(time); }
 
 uint32_t Checksum(std::string_view octets) {
-  return static_cast<uint32_t>(
-      crc32_z(0, reinterpret_cast<const unsigned char*>(octets.data()), static_cast<z_size_t>(octets.size())));
+  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(octets.data()),
+                                       static_cast<z_size_t>(octets.size())));
 }
 
 Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* into) {
@@ -55,16 +57,22 @@ Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* 
 struct SpoolDatabase::Handle {
   std::unique_ptr<sqlite::Database> database;
   // Statements go before their database.
-  Statement insert_message, insert_envelope, update, remove, hold, release, rest, remove_message, park;
+  Statement insert_message, insert_envelope, update, remove, hold, release, rest, remove_message,
+      park;
   Statement due, next_due, deferred, get, list, list_message, body, has_message;
 
   Status Prepare() {
     sqlite::Database& db = *database;
     const auto envelope_query = [](std::string_view tail) { return StrCat(kColumns, tail); };
     for (const auto& [sql, into] : std::initializer_list<std::pair<std::string, Statement*>>{
-             {"INSERT INTO message(msgid, created, size, crc, body) VALUES(?,?,?,?,?)", &insert_message},
-             {"INSERT INTO envelope(evpid, next, state, attempts, dest, crc, data) VALUES(?,?,?,?,?,?,?)", &insert_envelope},
-             {"UPDATE envelope SET next = ?2, attempts = ?3, dest = ?4, crc = ?5, data = ?6 WHERE evpid = ?1", &update},
+             {"INSERT INTO message(msgid, created, size, crc, body) VALUES(?,?,?,?,?)",
+              &insert_message},
+             {"INSERT INTO envelope(evpid, next, state, attempts, dest, crc, data) "
+              "VALUES(?,?,?,?,?,?,?)",
+              &insert_envelope},
+             {"UPDATE envelope SET next = ?2, attempts = ?3, dest = ?4, crc = ?5, data = ?6 WHERE "
+              "evpid = ?1",
+              &update},
              {"DELETE FROM envelope WHERE evpid = ?", &remove},
              {"UPDATE envelope SET state = 1 WHERE evpid = ? AND state = 0", &hold},
              {"UPDATE envelope SET state = 0 WHERE evpid = ? AND state = 1", &release},
@@ -85,14 +93,17 @@ struct SpoolDatabase::Handle {
   }
 };
 
-SpoolDatabase::SpoolDatabase(rt::Files& files, LogSink& log, std::string path, const QueueOptions& options)
+SpoolDatabase::SpoolDatabase(rt::Files& files, LogSink& log, std::string path,
+                             const QueueOptions& options)
     : files_(files), log_(log), path_(std::move(path)), options_(options) {}
 
 SpoolDatabase::~SpoolDatabase() = default;
 
-StatusOr<std::unique_ptr<SpoolDatabase>> SpoolDatabase::Open(rt::Files& files, LogSink& log, const std::string& spool,
+StatusOr<std::unique_ptr<SpoolDatabase>> SpoolDatabase::Open(rt::Files& files, LogSink& log,
+                                                             const std::string& spool,
                                                              const QueueOptions& options) {
-  std::unique_ptr<SpoolDatabase> database(new SpoolDatabase(files, log, spool + "/queue.db", options));
+  std::unique_ptr<SpoolDatabase> database(
+      new SpoolDatabase(files, log, spool + "/queue.db", options));
   POSTERN_RETURN_IF_ERROR(database->OpenHandle());
   const StatusOr<rt::FileInfo> info = files.Stat(database->path_);
   if (info.ok() && info->size_bytes <= options.check_limit_bytes) {
@@ -107,7 +118,8 @@ Status SpoolDatabase::OpenHandle() {
   options.wal_autocheckpoint_pages = options_.wal_autocheckpoint_pages;
   options.wal_limit_bytes = int64_t{options_.wal_autocheckpoint_pages} * 4096 * 2;
   options.exclusive = true;
-  StatusOr<std::unique_ptr<sqlite::Database>> database = sqlite::Database::Open(files_, path_, options);
+  StatusOr<std::unique_ptr<sqlite::Database>> database =
+      sqlite::Database::Open(files_, path_, options);
   if (!database.ok()) return database.status();
   auto handle = std::make_unique<Handle>();
   handle->database = *std::move(database);
@@ -119,9 +131,10 @@ Status SpoolDatabase::OpenHandle() {
 
 Status SpoolDatabase::Settle() { return handle_->database->Checkpoint(); }
 
-// After a failed sync the kernel may have dropped pages of the log that it shows us as written, so nothing may be appended
-// behind them and trusted (fsyncgate). This connection still knows where the last good transaction ended: it moves everything
-// up to there into the database, syncs that, and empties the log. Then a new connection starts from what is known to be on disk.
+// After a failed sync the kernel may have dropped pages of the log that it shows us as written, so
+// nothing may be appended behind them and trusted (fsyncgate). This connection still knows where
+// the last good transaction ended: it moves everything up to there into the database, syncs that,
+// and empties the log. Then a new connection starts from what is known to be on disk.
 Status SpoolDatabase::Recover() {
   if (handle_) {
     handle_->database->Rollback();
@@ -133,8 +146,8 @@ Status SpoolDatabase::Recover() {
   return OkStatus();
 }
 
-Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
-                            std::vector<Gone>* gone) {
+Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
+                            const std::vector<Change>& changes, std::vector<Gone>* gone) {
   if (suspect_ || !handle_) POSTERN_RETURN_IF_ERROR(Recover());
   const Status status = WriteInside(messages, changes, gone);
   if (status.ok()) return status;
@@ -148,8 +161,8 @@ Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages, const std::ve
   return status;
 }
 
-Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
-                                  std::vector<Gone>* gone) {
+Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,
+                                  const std::vector<Change>& changes, std::vector<Gone>* gone) {
   sqlite::Database& database = *handle_->database;
   POSTERN_RETURN_IF_ERROR(database.Begin());
   std::vector<MessageId> touched;
@@ -174,7 +187,8 @@ Status SpoolDatabase::Insert(NewMessageRow& message) {
     insert.BindBlob(5, message.body);
   }
   const Status stored = insert.Run();
-  // Another message in the queue has this id, by chance one in four thousand million: the client sends again, with a new one.
+  // Another message in the queue has this id, by chance one in four thousand million: the client
+  // sends again, with a new one.
   if (stored.code() == StatusCode::kAlreadyExists) return Unavailable("message id is taken");
   POSTERN_RETURN_IF_ERROR(stored);
   for (const Envelope& envelope : *message.envelopes) {
@@ -193,16 +207,18 @@ Status SpoolDatabase::Apply(const Change& change, std::vector<MessageId>* touche
     case Change::Kind::kRemove:
       touched->push_back(queue::MessageIdOf(change.id));
       return handle_->remove.Bind(1, Signed(change.id)).Run();
-    case Change::Kind::kHold:
-      return handle_->hold.Bind(1, Signed(change.id)).Run();
-    case Change::Kind::kRelease:
-      return handle_->release.Bind(1, Signed(change.id)).Run();
+    case Change::Kind::kHold: return handle_->hold.Bind(1, Signed(change.id)).Run();
+    case Change::Kind::kRelease: return handle_->release.Bind(1, Signed(change.id)).Run();
     case Change::Kind::kUpdate: {
       const Envelope& envelope = change.envelope;
       const std::string data = queue::EncodeEnvelope(envelope);
       Statement& update = handle_->update;
-      update.Bind(1, Signed(envelope.id)).Bind(2, Micros(envelope.next_attempt)).Bind(3, envelope.attempts);
-      update.Bind(4, Signed(queue::DestinationKey(envelope))).Bind(5, Checksum(data)).BindBlob(6, data);
+      update.Bind(1, Signed(envelope.id))
+          .Bind(2, Micros(envelope.next_attempt))
+          .Bind(3, envelope.attempts);
+      update.Bind(4, Signed(queue::DestinationKey(envelope)))
+          .Bind(5, Checksum(data))
+          .BindBlob(6, data);
       return update.Run();
     }
   }
@@ -214,7 +230,8 @@ Status SpoolDatabase::RemoveEmptied(std::vector<MessageId>& touched, std::vector
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   for (const MessageId id : touched) {
     Statement& rest = handle_->rest;
-    rest.Bind(1, Signed(queue::MakeEnvelopeId(id, 0))).Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)));
+    rest.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
+        .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)));
     const StatusOr<bool> left = rest.Step();
     if (!left.ok()) return left.status();
     rest.Reset();
@@ -239,7 +256,8 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::Collect(Statement& query, size_t 
     const auto id = static_cast<EnvelopeId>(query.Int(0));
     const std::string_view data = query.Blob(4);
     StatusOr<Envelope> envelope = DataLoss("checksum of the envelope is wrong");
-    if (Checksum(data) == static_cast<uint32_t>(query.Int(3))) envelope = queue::DecodeEnvelope(data);
+    if (Checksum(data) == static_cast<uint32_t>(query.Int(3)))
+      envelope = queue::DecodeEnvelope(data);
     if (!envelope.ok()) {
       if (query.Int(2) != kParked) damaged.push_back(id);
       continue;
@@ -271,10 +289,11 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::LoadDue(const DueRequest& request
   if (request.except_destinations.empty()) {
     return Collect(handle_->due.Bind(1, Micros(request.now)), request.limit);
   }
-  // With crowded destinations the index alone decides (it holds `dest`), so that passing over a hundred thousand rows of one
-  // dead host reads none of them.
+  // With crowded destinations the index alone decides (it holds `dest`), so that passing over a
+  // hundred thousand rows of one dead host reads none of them.
   std::string keys;
-  for (const uint64_t key : request.except_destinations) StrAppend(keys, keys.empty() ? "" : ",", Signed(key));
+  for (const uint64_t key : request.except_destinations)
+    StrAppend(keys, keys.empty() ? "" : ",", Signed(key));
   StatusOr<Statement> query = handle_->database->Prepare(
       StrCat(kColumns, "WHERE state = 0 AND next <= ? AND dest NOT IN (", keys, ") ORDER BY next"));
   if (!query.ok()) return query.status();
@@ -286,12 +305,14 @@ StatusOr<WallTime> SpoolDatabase::NextDue(WallTime after) {
   Statement& query = handle_->next_due;
   const StatusOr<bool> row = query.Bind(1, Micros(after)).Step();
   if (!row.ok()) return row.status();
-  const WallTime next = !*row || query.IsNull(0) ? absl::InfiniteFuture() : absl::FromUnixMicros(query.Int(0));
+  const WallTime next =
+      !*row || query.IsNull(0) ? absl::InfiniteFuture() : absl::FromUnixMicros(query.Int(0));
   query.Reset();
   return next;
 }
 
-StatusOr<std::vector<Envelope>> SpoolDatabase::LoadDeferred(uint64_t destination_key, size_t limit) {
+StatusOr<std::vector<Envelope>> SpoolDatabase::LoadDeferred(uint64_t destination_key,
+                                                            size_t limit) {
   if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
   return Collect(handle_->deferred.Bind(1, Signed(destination_key)), limit);
 }
@@ -306,7 +327,8 @@ StatusOr<Envelope> SpoolDatabase::Get(EnvelopeId id) {
 
 StatusOr<std::vector<Envelope>> SpoolDatabase::List(const ListRequest& request) {
   if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
-  // Rows are in the order of signed numbers, ids are unsigned: the lower half of the ids is listed first, then the upper.
+  // Rows are in the order of signed numbers, ids are unsigned: the lower half of the ids is listed
+  // first, then the upper.
   std::vector<Envelope> found;
   constexpr uint64_t kHalf = uint64_t{1} << 63;
   uint64_t after = request.after;
@@ -318,7 +340,8 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::List(const ListRequest& request) 
   }
   while (found.size() < request.limit && after < last) {
     const uint64_t end = after < kHalf - 1 ? std::min(last, kHalf - 1) : last;
-    // Ids from 2^63 on are negative numbers; the one before the first of them is the smallest there is, which is no id.
+    // Ids from 2^63 on are negative numbers; the one before the first of them is the smallest there
+    // is, which is no id.
     const int64_t begin = after == kHalf - 1 ? INT64_MIN : Signed(after);
     StatusOr<std::vector<Envelope>> part =
         Collect(handle_->list.Bind(1, begin).Bind(2, Signed(end)), request.limit - found.size());
@@ -332,7 +355,8 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::List(const ListRequest& request) 
 StatusOr<QueueCounts> SpoolDatabase::Counts() {
   if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
   StatusOr<Statement> query = handle_->database->Prepare(
-      "SELECT (SELECT count(*) FROM message), count(*), sum(state = 1), sum(state = 2) FROM envelope");
+      "SELECT (SELECT count(*) FROM message), count(*), sum(state = 1), sum(state = 2) FROM "
+      "envelope");
   if (!query.ok()) return query.status();
   const StatusOr<bool> row = query->Step();
   if (!row.ok()) return row.status();

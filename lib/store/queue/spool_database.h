@@ -1,5 +1,5 @@
-// SpoolDatabase: the queue's tables on disk, as a synchronous class. It knows no threads and no waiting: sqlite_queue.h adds
-// those. Every call blocks; one thread at a time.
+// SpoolDatabase: the queue's tables on disk, as a synchronous class. It knows no threads and no
+// waiting: sqlite_queue.h adds those. Every call blocks; one thread at a time.
 #pragma once
 
 #include <memory>
@@ -11,35 +11,39 @@
 
 namespace postern::store {
 
-// NewMessageRow is one message to be stored, with its envelopes, and what goes into the same transaction.
+// NewMessageRow is one message to be stored, with its envelopes, and what goes into the same
+// transaction.
 struct NewMessageRow {
   queue::MessageId id = 0;
   uint64_t size_bytes = 0;
-  uint32_t checksum = 0;      // CRC-32 of the body
-  bool in_file = false;       // the body is in its file, durably; otherwise it is `body`
+  uint32_t checksum = 0;  // CRC-32 of the body
+  bool in_file = false;   // the body is in its file, durably; otherwise it is `body`
   std::string_view body;
   const std::vector<queue::Envelope>* envelopes = nullptr;
   const std::vector<Change>* changes = nullptr;
-  Status outcome;             // set by Write
+  Status outcome;  // set by Write
 };
 
 class SpoolDatabase {
  public:
-  static StatusOr<std::unique_ptr<SpoolDatabase>> Open(rt::Files& files, LogSink& log, const std::string& spool,
+  static StatusOr<std::unique_ptr<SpoolDatabase>> Open(rt::Files& files, LogSink& log,
+                                                       const std::string& spool,
                                                        const QueueOptions& options);
   ~SpoolDatabase();
 
   // Settle brings to the disk all that can be read here.
   Status Settle();
 
-  // Write stores messages and changes in one transaction and returns once it is synced. A failed Status means that nothing was
-  // stored; a message whose id is taken fails alone, in its `outcome`. `*gone` gets the messages that lost their last envelope,
-  // whose files the caller may remove.
+  // Write stores messages and changes in one transaction and returns once it is synced. A failed
+  // Status means that nothing was stored; a message whose id is taken fails alone, in its
+  // `outcome`. `*gone` gets the messages that lost their last envelope, whose files the caller may
+  // remove.
   struct Gone {
     queue::MessageId id;
     bool in_file;
   };
-  Status Write(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes, std::vector<Gone>* gone);
+  Status Write(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
+               std::vector<Gone>* gone);
 
   StatusOr<std::vector<queue::Envelope>> LoadDue(const DueRequest& request);
   StatusOr<WallTime> NextDue(WallTime after);
@@ -69,7 +73,8 @@ class SpoolDatabase {
   Status OpenHandle();
   // Recover leads back to a trustworthy database after a failed transaction.
   Status Recover();
-  Status WriteInside(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes, std::vector<Gone>* gone);
+  Status WriteInside(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
+                     std::vector<Gone>* gone);
   Status Insert(NewMessageRow& message);
   Status Apply(const Change& change, std::vector<queue::MessageId>* touched);
   Status RemoveEmptied(std::vector<queue::MessageId>& touched, std::vector<Gone>* gone);

@@ -1,9 +1,8 @@
 #include "lib/store/queue/sqlite_queue.h"
 
-#include <zlib.h>
-
 #include <set>
 #include <utility>
+#include <zlib.h>
 
 #include "lib/core/base/strings.h"
 
@@ -40,14 +39,15 @@ class SqliteWriter final : public MessageWriter {
     PendingMessage& message = *message_;
     message.octets.append(data);
     message.size_bytes += data.size();
-    message.checksum = static_cast<uint32_t>(
-        crc32_z(message.checksum, reinterpret_cast<const unsigned char*>(data.data()), data.size()));
+    message.checksum = static_cast<uint32_t>(crc32_z(
+        message.checksum, reinterpret_cast<const unsigned char*>(data.data()), data.size()));
     if (message.octets.size() <= core_->options().memory_body_bytes) co_return OkStatus();
     const Status status = co_await loop_.RunBlocking([this] { return Spill(); });
     co_return status;
   }
 
-  rt::Task<StatusOr<MessageId>> Commit(std::vector<Envelope> envelopes, std::vector<Change> changes) override {
+  rt::Task<StatusOr<MessageId>> Commit(std::vector<Envelope> envelopes,
+                                       std::vector<Change> changes) override {
     if (envelopes.empty()) co_return InvalidArgument("a message without destinations");
     const WallTime now = core_->Now();
     std::set<EnvelopeId> ids;
@@ -95,29 +95,36 @@ class SqliteQueue final : public Queue {
     core_->set_observer(std::move(observer));
   }
 
-  rt::Task<StatusOr<std::vector<Envelope>>> LoadDue(rt::Executor& loop, DueRequest request) override {
-    StatusOr<std::vector<Envelope>> found = co_await loop.RunBlocking([&] { return core_->LoadDue(request); });
+  rt::Task<StatusOr<std::vector<Envelope>>> LoadDue(rt::Executor& loop,
+                                                    DueRequest request) override {
+    StatusOr<std::vector<Envelope>> found =
+        co_await loop.RunBlocking([&] { return core_->LoadDue(request); });
     co_return found;
   }
   rt::Task<StatusOr<WallTime>> NextDue(rt::Executor& loop, WallTime after) override {
     StatusOr<WallTime> found = co_await loop.RunBlocking([&] { return core_->NextDue(after); });
     co_return found;
   }
-  rt::Task<StatusOr<std::vector<Envelope>>> LoadDeferred(rt::Executor& loop, uint64_t key, size_t limit) override {
-    StatusOr<std::vector<Envelope>> found = co_await loop.RunBlocking([&] { return core_->LoadDeferred(key, limit); });
+  rt::Task<StatusOr<std::vector<Envelope>>> LoadDeferred(rt::Executor& loop, uint64_t key,
+                                                         size_t limit) override {
+    StatusOr<std::vector<Envelope>> found =
+        co_await loop.RunBlocking([&] { return core_->LoadDeferred(key, limit); });
     co_return found;
   }
   rt::Task<StatusOr<Envelope>> Get(rt::Executor& loop, EnvelopeId id) override {
     StatusOr<Envelope> found = co_await loop.RunBlocking([&] { return core_->Get(id); });
     co_return found;
   }
-  rt::Task<StatusOr<std::shared_ptr<const Body>>> OpenBody(rt::Executor& loop, MessageId id) override {
+  rt::Task<StatusOr<std::shared_ptr<const Body>>> OpenBody(rt::Executor& loop,
+                                                           MessageId id) override {
     if (std::shared_ptr<const Body> cached = core_->CachedBody(id)) co_return cached;
-    StatusOr<std::shared_ptr<const Body>> body = co_await loop.RunBlocking([&] { return core_->OpenBody(id); });
+    StatusOr<std::shared_ptr<const Body>> body =
+        co_await loop.RunBlocking([&] { return core_->OpenBody(id); });
     co_return body;
   }
   rt::Task<StatusOr<std::vector<Envelope>>> List(rt::Executor& loop, ListRequest request) override {
-    StatusOr<std::vector<Envelope>> found = co_await loop.RunBlocking([&] { return core_->List(request); });
+    StatusOr<std::vector<Envelope>> found =
+        co_await loop.RunBlocking([&] { return core_->List(request); });
     co_return found;
   }
   rt::Task<StatusOr<QueueCounts>> Counts(rt::Executor& loop) override {
@@ -152,7 +159,8 @@ class SqliteQueue final : public Queue {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Queue>> OpenSqliteQueue(rt::World& world, LogSink& log, const std::string& spool,
+StatusOr<std::unique_ptr<Queue>> OpenSqliteQueue(rt::World& world, LogSink& log,
+                                                 const std::string& spool,
                                                  const QueueOptions& options) {
   auto core = std::make_shared<QueueCore>(world, log, spool, options);
   POSTERN_RETURN_IF_ERROR(Annotate(core->Open(), "queue"));

@@ -1,17 +1,23 @@
 // SqliteQueue: the queue on disk, and how many sessions share one sync.
 //
-// Whoever commits a message puts it on a list and waits; so does, without waiting, whoever records a change. One job at a time
-// runs on the pool, takes what is on the list, and makes all of it durable:
+// Whoever commits a message puts it on a list and waits; so does, without waiting, whoever records
+// a change. One job at a time runs on the pool, takes what is on the list, and makes all of it
+// durable:
 //
-//   1. large bodies: write what is not in its file yet, ask the kernel to begin writing all of them, sync each, and sync the
+//   1. large bodies: write what is not in its file yet, ask the kernel to begin writing all of
+//   them, sync each, and sync the
 //      folder once;
-//   2. one SQLite transaction for all messages, envelopes and changes; its commit is one sync of the log;
-//   3. files of messages that are gone are removed; the scheduler is told; everybody who waited is told.
+//   2. one SQLite transaction for all messages, envelopes and changes; its commit is one sync of
+//   the log;
+//   3. files of messages that are gone are removed; the scheduler is told; everybody who waited is
+//   told.
 //
-// While it runs the next list grows, so the batch is as large as the disk is slow, and a lone session waits for nobody.
+// While it runs the next list grows, so the batch is as large as the disk is slow, and a lone
+// session waits for nobody.
 //
-// Changes on the list (`waiting_`) or in the running batch (`writing_`) lie over what is read from the database, so that every
-// reader sees them at once. A change whose batch failed goes back on the list.
+// Changes on the list (`waiting_`) or in the running batch (`writing_`) lie over what is read from
+// the database, so that every reader sees them at once. A change whose batch failed goes back on
+// the list.
 #pragma once
 
 #include <atomic>
@@ -33,9 +39,9 @@ namespace postern::store {
 struct PendingMessage {
   explicit PendingMessage(rt::Executor* loop) : done(loop) {}
   queue::MessageId id = 0;
-  std::string octets;                  // the body, or what of it is not in `file` yet
-  std::unique_ptr<rt::File> file;      // set once the body outgrew the memory
-  std::string path;                    // of the file
+  std::string octets;              // the body, or what of it is not in `file` yet
+  std::unique_ptr<rt::File> file;  // set once the body outgrew the memory
+  std::string path;                // of the file
   uint64_t size_bytes = 0;
   uint32_t checksum = 0;
   std::vector<queue::Envelope> envelopes;
@@ -43,7 +49,8 @@ struct PendingMessage {
   rt::Completion<Status> done;
 };
 
-// QueueCore is shared by the queue, its writers and the jobs on the pool; the last of them to go destroys it.
+// QueueCore is shared by the queue, its writers and the jobs on the pool; the last of them to go
+// destroys it.
 class QueueCore : public std::enable_shared_from_this<QueueCore> {
  public:
   QueueCore(rt::World& world, LogSink& log, std::string spool, const QueueOptions& options);
@@ -66,20 +73,24 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   StatusOr<std::vector<queue::Envelope>> List(const ListRequest& request);
   StatusOr<QueueCounts> Counts();
   StatusOr<std::shared_ptr<const Body>> OpenBody(queue::MessageId id);
-  // CachedBody is OpenBody for a fresh message, without the disk; null when it is not in memory. Any thread.
+  // CachedBody is OpenBody for a fresh message, without the disk; null when it is not in memory.
+  // Any thread.
   std::shared_ptr<const Body> CachedBody(queue::MessageId id);
 
-  // WriteBody moves what `message` holds in memory to the end of its file, which it makes if there is none yet. Blocks.
+  // WriteBody moves what `message` holds in memory to the end of its file, which it makes if there
+  // is none yet. Blocks.
   Status WriteBody(PendingMessage& message);
 
-  // CheckSpace is kResourceExhausted below the reserve. Blocks. SpaceIsLow is what it last found; it looks again, on the pool,
-  // when that was long ago. Any thread.
+  // CheckSpace is kResourceExhausted below the reserve. Blocks. SpaceIsLow is what it last found;
+  // it looks again, on the pool, when that was long ago. Any thread.
   Status CheckSpace();
   bool SpaceIsLow();
 
   WallTime Now();
   std::string BodyPath(queue::MessageId id) const;
-  void set_observer(std::function<void(const std::vector<queue::Envelope>&)> observer) { observer_ = std::move(observer); }
+  void set_observer(std::function<void(const std::vector<queue::Envelope>&)> observer) {
+    observer_ = std::move(observer);
+  }
   QueueStatistics statistics() const;
   QueueHealth health() const;
   rt::World& world() { return world_; }
@@ -100,11 +111,12 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   };
 
   static void Merge(Overlay& below, const Overlay& above);
-  void StartLocked();                 // posts the job unless it runs
+  void StartLocked();  // posts the job unless it runs
   void StartLaterLocked(Duration delay);
-  void RunBatch();                    // the job
+  void RunBatch();  // the job
   Batch TakeBatch();
-  void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages, std::vector<Status>& outcomes);
+  void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
+                   std::vector<Status>& outcomes);
   void FinishBatch(Batch& batch, const std::vector<Status>& outcomes, const Status& status);
   void Announce(PendingMessage& message);
   void Cache(PendingMessage& message);

@@ -1,8 +1,8 @@
 #include "lib/store/sqlite/database.h"
 
-#include <sqlite3.h>
-
 #include <utility>
+
+#include <sqlite3.h>
 
 #include "lib/core/base/strings.h"
 
@@ -14,28 +14,23 @@ constexpr std::string_view kCorruptMark = "damaged database";
 // StatusOfCode says what SQLite's result means to the callers of a store.
 Status StatusOfCode(sqlite3* handle, int code, std::string_view what) {
   const int primary = code & 0xff;
-  std::string text = StrCat(what, ": ", handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code), " (SQLite ", code, ")");
+  std::string text = StrCat(what, ": ", handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code),
+                            " (SQLite ", code, ")");
   const int system_error = handle ? sqlite3_system_errno(handle) : 0;
   switch (primary) {
     case SQLITE_OK:
     case SQLITE_ROW:
-    case SQLITE_DONE:
-      return OkStatus();
-    case SQLITE_FULL:
-      return ResourceExhausted(std::move(text));
+    case SQLITE_DONE: return OkStatus();
+    case SQLITE_FULL: return ResourceExhausted(std::move(text));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_NOMEM:
-      return Unavailable(std::move(text));
+    case SQLITE_NOMEM: return Unavailable(std::move(text));
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return DataLoss(StrCat(kCorruptMark, ": ", text));
-    case SQLITE_CONSTRAINT:
-      return AlreadyExists(std::move(text));
+    case SQLITE_NOTADB: return DataLoss(StrCat(kCorruptMark, ": ", text));
+    case SQLITE_CONSTRAINT: return AlreadyExists(std::move(text));
     case SQLITE_READONLY:
     case SQLITE_PERM:
-    case SQLITE_AUTH:
-      return PermissionDenied(std::move(text));
+    case SQLITE_AUTH: return PermissionDenied(std::move(text));
     case SQLITE_IOERR:
       // The system's error tells a full disk (ENOSPC, EDQUOT) from a broken one.
       if (system_error != 0) return ErrnoError(system_error, text);
@@ -43,8 +38,7 @@ Status StatusOfCode(sqlite3* handle, int code, std::string_view what) {
     case SQLITE_CANTOPEN:
       if (system_error != 0) return ErrnoError(system_error, text);
       return NotFound(std::move(text));
-    default:
-      return Internal(std::move(text));
+    default: return Internal(std::move(text));
   }
 }
 
@@ -56,10 +50,13 @@ std::string DirectoryOf(const std::string& path) {
 
 }  // namespace
 
-bool IsCorrupt(const Status& status) { return Message(status).find(kCorruptMark) != std::string_view::npos; }
+bool IsCorrupt(const Status& status) {
+  return Message(status).find(kCorruptMark) != std::string_view::npos;
+}
 
 Statement::Statement(Statement&& other) noexcept
-    : handle_(std::exchange(other.handle_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
+    : handle_(std::exchange(other.handle_, nullptr)),
+      statement_(std::exchange(other.statement_, nullptr)) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   if (this != &other) {
@@ -72,20 +69,22 @@ Statement& Statement::operator=(Statement&& other) noexcept {
 
 Statement::~Statement() { sqlite3_finalize(statement_); }
 
-// A failed bind (a value past SQLite's limit) is reported by the Step that follows: the parameter stays NULL, and our columns
-// that must not be NULL say so.
+// A failed bind (a value past SQLite's limit) is reported by the Step that follows: the parameter
+// stays NULL, and our columns that must not be NULL say so.
 Statement& Statement::Bind(int parameter, int64_t value) {
   sqlite3_bind_int64(statement_, parameter, value);
   return *this;
 }
 
 Statement& Statement::BindText(int parameter, std::string_view text) {
-  sqlite3_bind_text64(statement_, parameter, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  sqlite3_bind_text64(statement_, parameter, text.empty() ? "" : text.data(), text.size(),
+                      SQLITE_STATIC, SQLITE_UTF8);
   return *this;
 }
 
 Statement& Statement::BindBlob(int parameter, std::string_view octets) {
-  sqlite3_bind_blob64(statement_, parameter, octets.empty() ? "" : octets.data(), octets.size(), SQLITE_STATIC);
+  sqlite3_bind_blob64(statement_, parameter, octets.empty() ? "" : octets.data(), octets.size(),
+                      SQLITE_STATIC);
   return *this;
 }
 
@@ -133,7 +132,9 @@ std::string_view Statement::Blob(int column) const {
   return std::string_view(octets, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
 }
 
-bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Statement::IsNull(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
 StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::string& path,
                                                    const DatabaseOptions& options) {
@@ -145,13 +146,15 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
     return FailedPrecondition(StrCat("database: ", path, " is not a regular file"));
   }
   if (!there.ok()) {
-    // SQLite makes files with the umask's permissions, and a log like its database: so the file is made before it. One that is
-    // there is not touched: to close it would drop the locks that another connection of this process has on it (POSIX).
+    // SQLite makes files with the umask's permissions, and a log like its database: so the file is
+    // made before it. One that is there is not touched: to close it would drop the locks that
+    // another connection of this process has on it (POSIX).
     rt::OpenOptions make;
     make.write = make.create = make.exclusive = true;
     make.mode = options.mode;
     const StatusOr<std::unique_ptr<rt::File>> made = files.Open(path, make);
-    if (!made.ok() && made.status().code() != StatusCode::kAlreadyExists) return Annotate(made.status(), "database");
+    if (!made.ok() && made.status().code() != StatusCode::kAlreadyExists)
+      return Annotate(made.status(), "database");
   }
   sqlite3* handle = nullptr;
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -169,7 +172,9 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
 
   std::string setup;
   if (options.exclusive) StrAppend(setup, "PRAGMA locking_mode=EXCLUSIVE;");
-  StrAppend(setup, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-",
+  StrAppend(setup,
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA "
+            "cache_size=-",
             options.cache_kib, "; PRAGMA wal_autocheckpoint=", options.wal_autocheckpoint_pages,
             "; PRAGMA journal_size_limit=", options.wal_limit_bytes, "; PRAGMA foreign_keys=ON;");
   Status status = database->Execute(setup);
@@ -180,7 +185,8 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
   const StatusOr<bool> row = mode->Step();
   if (!row.ok()) return Annotate(row.status(), StrCat("open database ", path));
   if (!*row || mode->Text(0) != "wal") {
-    return FailedPrecondition(StrCat("open database ", path, ": no write-ahead log on this file system"));
+    return FailedPrecondition(
+        StrCat("open database ", path, ": no write-ahead log on this file system"));
   }
   mode->Reset();
   // The names of the database and its log are made durable before anything is promised.
@@ -191,8 +197,8 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
 
 namespace {
 
-// CopyInto copies the database at `path` into `target`, which is empty. With `immutable` SQLite looks at the file alone, not at
-// its log, and needs no shared memory, which could not be made.
+// CopyInto copies the database at `path` into `target`, which is empty. With `immutable` SQLite
+// looks at the file alone, not at its log, and needs no shared memory, which could not be made.
 bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const char* vfs) {
   std::string uri = "file:";
   for (const char c : path) {
@@ -205,7 +211,8 @@ bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const ch
   }
   if (immutable) uri += "?immutable=1";
   sqlite3* source = nullptr;
-  int code = sqlite3_open_v2(uri.c_str(), &source, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, vfs);
+  int code = sqlite3_open_v2(uri.c_str(), &source,
+                             SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, vfs);
   if (code == SQLITE_OK) {
     sqlite3_backup* backup = sqlite3_backup_init(target, "main", source, "main");
     if (backup != nullptr) {
@@ -225,15 +232,17 @@ StatusOr<std::unique_ptr<Database>> Database::OpenCopy(rt::Files& files, const s
                                                        const DatabaseOptions& options) {
   for (const bool immutable : {false, true}) {
     sqlite3* handle = nullptr;
-    const int code = sqlite3_open_v2(":memory:", &handle,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                                     nullptr);
+    const int code = sqlite3_open_v2(
+        ":memory:", &handle,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+        nullptr);
     std::unique_ptr<Database> database(new Database(path, handle));
     if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("copy database ", path));
     sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     POSTERN_RETURN_IF_ERROR(database->Execute(StrCat("PRAGMA cache_size=-", options.cache_kib)));
     if (!files.Stat(path).ok()) return database;
-    if (CopyInto(handle, path, immutable, files.SqliteVfs()) && database->Check().ok()) return database;
+    if (CopyInto(handle, path, immutable, files.SqliteVfs()) && database->Check().ok())
+      return database;
   }
   return DataLoss(StrCat("copy database ", path, ": it cannot be read"));
 }
@@ -249,7 +258,8 @@ Status Database::Migrate(std::span<const char* const> steps) {
   query->Reset();
   const int64_t wanted = static_cast<int64_t>(steps.size());
   if (version > wanted) {
-    return FailedPrecondition(StrCat(path_, ": schema version ", version, " is newer than this release's ", wanted));
+    return FailedPrecondition(
+        StrCat(path_, ": schema version ", version, " is newer than this release's ", wanted));
   }
   if (version == wanted) return OkStatus();
   Transaction transaction(*this);
@@ -268,8 +278,8 @@ Status Database::Execute(const std::string& sql) {
 
 StatusOr<Statement> Database::Prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int code =
-      sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (code != SQLITE_OK) return StatusOfCode(handle_, code, "database");
   return Statement(handle_, statement);
 }
@@ -284,7 +294,8 @@ void Database::Rollback() {
 bool Database::in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
 Status Database::Checkpoint() {
-  const int code = sqlite3_wal_checkpoint_v2(handle_, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  const int code =
+      sqlite3_wal_checkpoint_v2(handle_, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   return StatusOfCode(handle_, code, "checkpoint");
 }
 

@@ -1,4 +1,5 @@
-// SQLite for the stores: a database, its statements and transactions as values. Every call blocks and belongs on the pool.
+// SQLite for the stores: a database, its statements and transactions as values. Every call blocks
+// and belongs on the pool.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +23,14 @@ struct DatabaseOptions {
   int busy_timeout_ms = 5000;
   // cache_kib bounds the page cache of this connection.
   int cache_kib = 256;
-  // wal_autocheckpoint_pages is how many pages (of 4 KiB) the WAL may hold before a commit moves them into the database.
+  // wal_autocheckpoint_pages is how many pages (of 4 KiB) the WAL may hold before a commit moves
+  // them into the database.
   int wal_autocheckpoint_pages = 1000;
-  // wal_limit_bytes is what a WAL file is cut back to after a checkpoint when it had to grow past it.
+  // wal_limit_bytes is what a WAL file is cut back to after a checkpoint when it had to grow past
+  // it.
   int64_t wal_limit_bytes = 4 << 20;
-  // exclusive keeps the file to this one connection for good: no shared memory file, no locks taken for each transaction.
+  // exclusive keeps the file to this one connection for good: no shared memory file, no locks taken
+  // for each transaction.
   bool exclusive = false;
   // mode is the permissions of a file that is made.
   uint32_t mode = 0600;
@@ -34,8 +38,9 @@ struct DatabaseOptions {
 
 class Database;
 
-// Statement is one prepared statement, used over and over: bind, step through the rows, reset. It dies before its Database.
-// Parameters are numbered from 1, columns from 0. A bound text or blob is borrowed: it stays unchanged until Reset.
+// Statement is one prepared statement, used over and over: bind, step through the rows, reset. It
+// dies before its Database. Parameters are numbered from 1, columns from 0. A bound text or blob is
+// borrowed: it stays unchanged until Reset.
 class Statement {
  public:
   Statement() = default;
@@ -48,7 +53,8 @@ class Statement {
   Statement& BindBlob(int parameter, std::string_view octets);
   Statement& BindNull(int parameter);
 
-  // Step runs to the next row: true when there is one, false at the end (the statement is then reset).
+  // Step runs to the next row: true when there is one, false at the end (the statement is then
+  // reset).
   StatusOr<bool> Step();
   // Run steps to the end, ignoring rows, and resets.
   Status Run();
@@ -71,28 +77,33 @@ class Statement {
 // Database is one connection. One thread at a time.
 class Database {
  public:
-  // Open opens `path` on `files` in WAL mode with synchronous=FULL and makes the names of the database and its log durable. A
-  // file that is no database, or a broken one, is kDataLoss and stays as it is.
+  // Open opens `path` on `files` in WAL mode with synchronous=FULL and makes the names of the
+  // database and its log durable. A file that is no database, or a broken one, is kDataLoss and
+  // stays as it is.
   static StatusOr<std::unique_ptr<Database>> Open(rt::Files& files, const std::string& path,
                                                   const DatabaseOptions& options = {});
-  // OpenCopy reads `path` into a database in memory, without writing anything: for a disk that is full or read-only. Without
-  // the file the copy is empty. What other connections committed a moment ago may be missing.
+  // OpenCopy reads `path` into a database in memory, without writing anything: for a disk that is
+  // full or read-only. Without the file the copy is empty. What other connections committed a
+  // moment ago may be missing.
   static StatusOr<std::unique_ptr<Database>> OpenCopy(rt::Files& files, const std::string& path,
                                                       const DatabaseOptions& options = {});
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Migrate brings the schema up to date: steps[i] is the SQL that leads from version i to i+1 (PRAGMA user_version), all of
-  // them in one transaction. A database newer than the last step is kFailedPrecondition: it belongs to a later release.
+  // Migrate brings the schema up to date: steps[i] is the SQL that leads from version i to i+1
+  // (PRAGMA user_version), all of them in one transaction. A database newer than the last step is
+  // kFailedPrecondition: it belongs to a later release.
   Status Migrate(std::span<const char* const> steps);
 
-  // Execute runs SQL of our own making, which returns no rows that matter; several statements are allowed.
+  // Execute runs SQL of our own making, which returns no rows that matter; several statements are
+  // allowed.
   Status Execute(const std::string& sql);
   // Prepare compiles one statement.
   StatusOr<Statement> Prepare(std::string_view sql);
 
-  // Begin starts a write transaction (waiting for another writer at most busy_timeout_ms). Commit returns once it is synced.
+  // Begin starts a write transaction (waiting for another writer at most busy_timeout_ms). Commit
+  // returns once it is synced.
   Status Begin();
   Status Commit();
   // Rollback ends the transaction, if there is one, without its changes.
@@ -101,12 +112,13 @@ class Database {
 
   // Checkpoint moves all of the WAL into the database, syncs it, and empties the WAL.
   Status Checkpoint();
-  // Check reads the whole database and verifies its structure: kDataLoss, with the first finding, when it is broken.
+  // Check reads the whole database and verifies its structure: kDataLoss, with the first finding,
+  // when it is broken.
   Status Check();
 
   // ReleaseMemory gives back the page cache that is not in use.
   void ReleaseMemory();
-  int64_t changes() const;           // rows changed by the last statement
+  int64_t changes() const;  // rows changed by the last statement
   int64_t last_insert_rowid() const;
   const std::string& path() const { return path_; }
 

@@ -18,7 +18,8 @@ constexpr uint64_t kMaxIncludeBytes = 1 << 20;
 
 StatusOr<std::optional<LocalAccount>> SystemAccounts::FindAccount(const std::string& name) {
   StatusOr<rt::Account> account = processes_->FindAccount(name);
-  if (account.ok()) return std::optional<LocalAccount>({account->name, account->uid, account->gid, account->home});
+  if (account.ok())
+    return std::optional<LocalAccount>({account->name, account->uid, account->gid, account->home});
   if (account.status().code() == StatusCode::kNotFound) return std::optional<LocalAccount>();
   return account.status();
 }
@@ -28,7 +29,8 @@ StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
   if (account.home.empty()) return forward;
   const StatusOr<rt::FileInfo> home = files_->Stat(account.home);
   if (!home.ok()) {
-    if (home.status().code() == StatusCode::kNotFound) return forward;  // delivery makes the home, or fails with its reason
+    if (home.status().code() == StatusCode::kNotFound)
+      return forward;  // delivery makes the home, or fails with its reason
     return home.status();
   }
   if ((home->mode & kSticky) != 0) {
@@ -43,13 +45,15 @@ StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
   }
   const bool file_safe = info->kind == rt::FileInfo::Kind::kRegular && info->uid == account.uid &&
                          (info->mode & kWritableByOthers) == 0 && info->links == 1;
-  const bool home_safe = (home->uid == account.uid || home->uid == 0) && (home->mode & kWritableByOthers) == 0;
+  const bool home_safe =
+      (home->uid == account.uid || home->uid == 0) && (home->mode & kWritableByOthers) == 0;
   if (!file_safe || !home_safe) {
     forward.state = ForwardFile::State::kUnsafe;
     return forward;
   }
   std::unique_ptr<rt::Files> as_user;
-  if (processes_->Self().uid == 0) as_user = files_->As(rt::Credentials{account.uid, account.gid, {}});
+  if (processes_->Self().uid == 0)
+    as_user = files_->As(rt::Credentials{account.uid, account.gid, {}});
   rt::Files& files = as_user ? *as_user : *files_;
   StatusOr<std::string> text = rt::ReadFile(files, path, kMaxForwardBytes);
   if (!text.ok()) return text.status();
@@ -59,9 +63,12 @@ StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
   return forward;
 }
 
-StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path, const LocalAccount* reader) {
-  if (reader == nullptr || processes_->Self().uid != 0) return ReadTextFile(*files_, path, kMaxIncludeBytes);
-  const std::unique_ptr<rt::Files> as_user = files_->As(rt::Credentials{reader->uid, reader->gid, {}});
+StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path,
+                                                  const LocalAccount* reader) {
+  if (reader == nullptr || processes_->Self().uid != 0)
+    return ReadTextFile(*files_, path, kMaxIncludeBytes);
+  const std::unique_ptr<rt::Files> as_user =
+      files_->As(rt::Credentials{reader->uid, reader->gid, {}});
   return ReadTextFile(*as_user, path, kMaxIncludeBytes);
 }
 
@@ -99,11 +106,13 @@ StatusOr<ForwardFile> RecentAccounts::ReadForward(const LocalAccount& account) {
   const Instant until = clock_->Now() + options_.lifetime;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (forwards_.size() >= options_.max_accounts) forwards_.clear();
-  forwards_.insert_or_assign(Key(account.name, account.home), Remembered<ForwardFile>{*forward, until});
+  forwards_.insert_or_assign(Key(account.name, account.home),
+                             Remembered<ForwardFile>{*forward, until});
   return forward;
 }
 
-StatusOr<std::string> RecentAccounts::ReadInclude(const std::string& path, const LocalAccount* reader) {
+StatusOr<std::string> RecentAccounts::ReadInclude(const std::string& path,
+                                                  const LocalAccount* reader) {
   return source_->ReadInclude(path, reader);
 }
 
@@ -112,20 +121,27 @@ Status RecentAccounts::FromMemory::Miss() {
   return Unavailable("not remembered");
 }
 
-StatusOr<std::optional<LocalAccount>> RecentAccounts::FromMemory::FindAccount(const std::string& name) {
+StatusOr<std::optional<LocalAccount>> RecentAccounts::FromMemory::FindAccount(
+    const std::string& name) {
   if (std::optional<LocalAccount> known = recent_->RememberedAccount(name)) return known;
   return Miss();
 }
 
 StatusOr<ForwardFile> RecentAccounts::FromMemory::ReadForward(const LocalAccount& account) {
-  if (std::optional<ForwardFile> known = recent_->RememberedForward(account)) return *std::move(known);
+  if (std::optional<ForwardFile> known = recent_->RememberedForward(account))
+    return *std::move(known);
   return Miss();
 }
 
-StatusOr<std::string> RecentAccounts::FromMemory::ReadInclude(const std::string&, const LocalAccount*) { return Miss(); }
+StatusOr<std::string> RecentAccounts::FromMemory::ReadInclude(const std::string&,
+                                                              const LocalAccount*) {
+  return Miss();
+}
 
-StatusOr<std::optional<std::string>> SystemLogins::Lookup(policy::Service service, std::string_view key) {
-  if (service != policy::Service::kCredentials) return FailedPrecondition("system accounts answer for credentials alone");
+StatusOr<std::optional<std::string>> SystemLogins::Lookup(policy::Service service,
+                                                          std::string_view key) {
+  if (service != policy::Service::kCredentials)
+    return FailedPrecondition("system accounts answer for credentials alone");
   StatusOr<std::string> hash = processes_->FindPasswordHash(std::string(key));
   if (!hash.ok()) {
     if (hash.status().code() == StatusCode::kNotFound) return std::optional<std::string>();
@@ -136,7 +152,9 @@ StatusOr<std::optional<std::string>> SystemLogins::Lookup(policy::Service servic
   return std::optional<std::string>(*std::move(hash));
 }
 
-StatusOr<std::optional<std::string>> SystemLogins::Fetch(policy::Service) { return std::optional<std::string>(); }
+StatusOr<std::optional<std::string>> SystemLogins::Fetch(policy::Service) {
+  return std::optional<std::string>();
+}
 
 std::string SystemLogins::SampleValue() {
   const std::lock_guard<std::mutex> lock(mutex_);

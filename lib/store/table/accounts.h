@@ -13,15 +13,18 @@
 
 namespace postern::store {
 
-// SystemAccounts looks accounts up in the system and reads their ~/.forward with the checks of forward(5): a regular file (no
-// symbolic link) of the user's, writable by nobody else, in a home of the user's or root's that nobody else may write to; a
-// sticky home means "being edited": a temporary failure. With privilege the files are read as the user. Blocks: pool only.
+// SystemAccounts looks accounts up in the system and reads their ~/.forward with the checks of
+// forward(5): a regular file (no symbolic link) of the user's, writable by nobody else, in a home
+// of the user's or root's that nobody else may write to; a sticky home means "being edited": a
+// temporary failure. With privilege the files are read as the user. Blocks: pool only.
 class SystemAccounts final : public policy::AccountSource {
  public:
-  SystemAccounts(rt::Processes* processes, rt::Files* files) : processes_(processes), files_(files) {}
+  SystemAccounts(rt::Processes* processes, rt::Files* files)
+      : processes_(processes), files_(files) {}
   StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
   StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
-  StatusOr<std::string> ReadInclude(const std::string& path, const policy::LocalAccount* reader) override;
+  StatusOr<std::string> ReadInclude(const std::string& path,
+                                    const policy::LocalAccount* reader) override;
 
  private:
   rt::Processes* processes_;
@@ -29,33 +32,39 @@ class SystemAccounts final : public policy::AccountSource {
 };
 
 struct RecentAccountsOptions {
-  // lifetime is how long an answer is taken for true: an account or a .forward that changes is seen so much later.
+  // lifetime is how long an answer is taken for true: an account or a .forward that changes is seen
+  // so much later.
   Duration lifetime = absl::Seconds(2);
   // max_accounts bounds how many are remembered; when they are too many, all are forgotten.
   size_t max_accounts = 4096;
 };
 
-// RecentAccounts remembers for a moment what another source said of accounts and their .forward files, so that a burst of mail
-// asks the system once and not for each recipient. Failures and missing accounts are not remembered. Any thread.
+// RecentAccounts remembers for a moment what another source said of accounts and their .forward
+// files, so that a burst of mail asks the system once and not for each recipient. Failures and
+// missing accounts are not remembered. Any thread.
 class RecentAccounts final : public policy::AccountSource {
  public:
   // `clock` and `source` outlive it.
-  RecentAccounts(rt::Clock* clock, policy::AccountSource* source, RecentAccountsOptions options = {})
+  RecentAccounts(rt::Clock* clock, policy::AccountSource* source,
+                 RecentAccountsOptions options = {})
       : clock_(clock), source_(source), options_(options) {}
 
   // These ask the source for what is not remembered; they block as it does.
   StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
   StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
-  StatusOr<std::string> ReadInclude(const std::string& path, const policy::LocalAccount* reader) override;
+  StatusOr<std::string> ReadInclude(const std::string& path,
+                                    const policy::LocalAccount* reader) override;
 
-  // FromMemory answers with what is remembered and never blocks. Anything else is an error, and `missed` is true from then on:
-  // what was made with its answers is to be dropped and made anew with the source itself, on the pool.
+  // FromMemory answers with what is remembered and never blocks. Anything else is an error, and
+  // `missed` is true from then on: what was made with its answers is to be dropped and made anew
+  // with the source itself, on the pool.
   class FromMemory final : public policy::AccountSource {
    public:
     explicit FromMemory(RecentAccounts* recent) : recent_(recent) {}
     StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
     StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
-    StatusOr<std::string> ReadInclude(const std::string& path, const policy::LocalAccount* reader) override;
+    StatusOr<std::string> ReadInclude(const std::string& path,
+                                      const policy::LocalAccount* reader) override;
     bool missed() const { return missed_; }
 
    private:
@@ -83,11 +92,13 @@ class RecentAccounts final : public policy::AccountSource {
   std::map<Key, Remembered<policy::ForwardFile>> forwards_;
 };
 
-// SystemLogins is the table behind `auth` without one: the system's password hashes (service credentials). Blocks: pool only.
+// SystemLogins is the table behind `auth` without one: the system's password hashes (service
+// credentials). Blocks: pool only.
 class SystemLogins final : public policy::Table {
  public:
   explicit SystemLogins(rt::Processes* processes) : processes_(processes) {}
-  StatusOr<std::optional<std::string>> Lookup(policy::Service service, std::string_view key) override;
+  StatusOr<std::optional<std::string>> Lookup(policy::Service service,
+                                              std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(policy::Service service) override;
   // SampleValue is the hash that was found last.
   std::string SampleValue() override;

@@ -9,11 +9,15 @@
 
 namespace postern::store {
 
-// FileSourceLoader reads smtpd.conf and what it includes through rt::Files. Blocks: parse on the pool.
+// FileSourceLoader reads smtpd.conf and what it includes through rt::Files. Blocks: parse on the
+// pool.
 class FileSourceLoader final : public policy::SourceLoader {
  public:
-  explicit FileSourceLoader(rt::Files* files, uint64_t limit_bytes = 16 << 20) : files_(files), limit_bytes_(limit_bytes) {}
-  StatusOr<std::string> Load(const std::string& path) override { return ReadTextFile(*files_, path, limit_bytes_); }
+  explicit FileSourceLoader(rt::Files* files, uint64_t limit_bytes = 16 << 20)
+      : files_(files), limit_bytes_(limit_bytes) {}
+  StatusOr<std::string> Load(const std::string& path) override {
+    return ReadTextFile(*files_, path, limit_bytes_);
+  }
 
  private:
   rt::Files* files_;

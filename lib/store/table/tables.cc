@@ -12,18 +12,21 @@ using policy::MakeError;
 using policy::Service;
 using policy::TableKind;
 
-// About appends to errors of a table's file what they are about: the table, and where it is declared.
+// About appends to errors of a table's file what they are about: the table, and where it is
+// declared.
 void About(const policy::TableDeclaration& declaration, Diagnostics* diagnostics, size_t from) {
   for (size_t i = from; i < diagnostics->size(); ++i) {
     policy::Diagnostic& d = (*diagnostics)[i];
     if (d.location.file != declaration.path) continue;
-    StrAppend(d.message, " [table ", Escape(declaration.name, 80), ", declared at ", declaration.location.ToString(), "]");
+    StrAppend(d.message, " [table ", Escape(declaration.name, 80), ", declared at ",
+              declaration.location.ToString(), "]");
   }
 }
 
 }  // namespace
 
-StatusOr<std::string> ReadTextFile(rt::Files& files, const std::string& path, uint64_t limit_bytes) {
+StatusOr<std::string> ReadTextFile(rt::Files& files, const std::string& path,
+                                   uint64_t limit_bytes) {
   rt::OpenOptions options;
   options.follow_symlink = true;
   StatusOr<std::unique_ptr<rt::File>> file = files.Open(path, options);
@@ -31,11 +34,13 @@ StatusOr<std::string> ReadTextFile(rt::Files& files, const std::string& path, ui
   StatusOr<rt::FileInfo> info = (*file)->Stat();
   if (!info.ok()) return info.status();
   if (info->kind != rt::FileInfo::Kind::kRegular) return InvalidArgument("not a regular file");
-  if (info->size_bytes > limit_bytes) return ResourceExhausted(StrCat("larger than ", limit_bytes, " octets"));
+  if (info->size_bytes > limit_bytes)
+    return ResourceExhausted(StrCat("larger than ", limit_bytes, " octets"));
   std::string text(info->size_bytes, '\0');
   size_t got = 0;
   while (got < text.size()) {
-    StatusOr<size_t> n = (*file)->ReadAt(got, std::span<char>(text.data() + got, text.size() - got));
+    StatusOr<size_t> n =
+        (*file)->ReadAt(got, std::span<char>(text.data() + got, text.size() - got));
     if (!n.ok()) return n.status();
     if (*n == 0) break;
     got += *n;
@@ -44,8 +49,8 @@ StatusOr<std::string> ReadTextFile(rt::Files& files, const std::string& path, ui
   return text;
 }
 
-bool FileTable::BuildPart(policy::TableText text, const std::vector<Service>& services, Contents* out,
-                          Diagnostics* diagnostics) {
+bool FileTable::BuildPart(policy::TableText text, const std::vector<Service>& services,
+                          Contents* out, Diagnostics* diagnostics) {
   policy::TableBuildOptions build = policy::BuildOptionsFor(*declaration_, *config_);
   build.services = services;
   *out = policy::TableContents::Build(std::move(text.entries), build, diagnostics);
@@ -55,9 +60,10 @@ bool FileTable::BuildPart(policy::TableText text, const std::vector<Service>& se
 bool FileTable::Reload(Diagnostics* diagnostics) {
   StatusOr<std::string> text = ReadTextFile(*files_, declaration_->path, options_.max_file_bytes);
   if (!text.ok()) {
-    diagnostics->push_back(MakeError(declaration_->location, StrCat("cannot read ", Escape(declaration_->path), " for table ",
-                                                                    Escape(declaration_->name, 80), ": ",
-                                                                    Escape(Message(text.status())))));
+    diagnostics->push_back(
+        MakeError(declaration_->location,
+                  StrCat("cannot read ", Escape(declaration_->path), " for table ",
+                         Escape(declaration_->name, 80), ": ", Escape(Message(text.status())))));
     return false;
   }
   Diagnostics found;
@@ -68,13 +74,15 @@ bool FileTable::Reload(Diagnostics* diagnostics) {
   bool ok = true;
   if (declaration_->kind == TableKind::kPasswd) {
     const bool wants_users = std::erase(services, Service::kUserinfo) > 0;
-    policy::TableText logins = ParsePasswdText(*text, path, policy::PasswdUse::kCredentials, options_.text, &found);
+    policy::TableText logins =
+        ParsePasswdText(*text, path, policy::PasswdUse::kCredentials, options_.text, &found);
     ok = !policy::HasErrors(found);
     if (ok) CheckTableForm(*declaration_, logins.form, &found);
     ok = !policy::HasErrors(found) && BuildPart(std::move(logins), services, &entries, &found);
     if (ok && wants_users) {
-      ok = BuildPart(ParsePasswdText(*text, path, policy::PasswdUse::kUserinfo, options_.text, &found), {Service::kUserinfo},
-                     &users, &found);
+      ok = BuildPart(
+          ParsePasswdText(*text, path, policy::PasswdUse::kUserinfo, options_.text, &found),
+          {Service::kUserinfo}, &users, &found);
     }
   } else {
     policy::TableText parsed = ParseTableText(*text, path, options_.text, &found);
@@ -119,8 +127,9 @@ size_t FileTable::size() {
   return contents ? contents->size() : 0;
 }
 
-std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::Config> config, rt::Files* files,
-                                                 const TableLoadOptions& options, Diagnostics* diagnostics) {
+std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::Config> config,
+                                                 rt::Files* files, const TableLoadOptions& options,
+                                                 Diagnostics* diagnostics) {
   auto tables = std::make_shared<ConfigTables>();
   bool ok = true;
   for (const policy::TableDeclaration& declaration : config->tables) {
@@ -153,21 +162,24 @@ bool ConfigTables::Update(std::string_view name, Diagnostics* diagnostics) {
   }
   FileTable* table = file_tables_[static_cast<size_t>(id)];
   if (table == nullptr) {
-    diagnostics->push_back(MakeError(config_->tables[static_cast<size_t>(id)].location,
-                                     StrCat("table ", Escape(name, 80), " has no file to read anew")));
+    diagnostics->push_back(
+        MakeError(config_->tables[static_cast<size_t>(id)].location,
+                  StrCat("table ", Escape(name, 80), " has no file to read anew")));
     return false;
   }
   return table->Reload(diagnostics);
 }
 
-void CheckCertificateFiles(const policy::Config& config, rt::Files& files, Diagnostics* diagnostics) {
+void CheckCertificateFiles(const policy::Config& config, rt::Files& files,
+                           Diagnostics* diagnostics) {
   constexpr uint64_t kMaxPemBytes = 4 << 20;
   const auto check = [&](std::string_view what, std::string_view of, const std::string& path,
                          const policy::SourceLocation& location) {
     const StatusOr<std::string> text = ReadTextFile(files, path, kMaxPemBytes);
     if (text.ok()) return;
     diagnostics->push_back(
-        MakeError(location, StrCat("cannot load ", what, " file ", Escape(path), " for ", of, ": ", Escape(Message(text.status())))));
+        MakeError(location, StrCat("cannot load ", what, " file ", Escape(path), " for ", of, ": ",
+                                   Escape(Message(text.status())))));
   };
   for (const policy::Pki& pki : config.pkis) {
     const std::string of = StrCat("pki ", Escape(pki.name, 80));

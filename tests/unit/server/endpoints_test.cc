@@ -9,14 +9,27 @@ namespace {
 
 std::vector<rt::InterfaceAddress> Machine() {
   return {
-      {.interface_name = "lo", .address = IpAddress::V4(127, 0, 0, 1), .is_loopback = true, .has_default_route = false},
-      {.interface_name = "lo", .address = *IpAddress::Parse("::1"), .is_loopback = true, .has_default_route = false},
-      {.interface_name = "eth0", .address = IpAddress::V4(192, 0, 2, 1), .is_loopback = false, .has_default_route = true},
-      {.interface_name = "eth1", .address = IpAddress::V4(198, 51, 100, 1), .is_loopback = false, .has_default_route = false},
+      {.interface_name = "lo",
+       .address = IpAddress::V4(127, 0, 0, 1),
+       .is_loopback = true,
+       .has_default_route = false},
+      {.interface_name = "lo",
+       .address = *IpAddress::Parse("::1"),
+       .is_loopback = true,
+       .has_default_route = false},
+      {.interface_name = "eth0",
+       .address = IpAddress::V4(192, 0, 2, 1),
+       .is_loopback = false,
+       .has_default_route = true},
+      {.interface_name = "eth1",
+       .address = IpAddress::V4(198, 51, 100, 1),
+       .is_loopback = false,
+       .has_default_route = false},
   };
 }
 
-std::string Resolved(const std::string& target, policy::AddressFamily family = policy::AddressFamily::kAny) {
+std::string Resolved(const std::string& target,
+                     policy::AddressFamily family = policy::AddressFamily::kAny) {
   policy::Listener listener;
   listener.target = target;
   listener.family = family;
@@ -42,8 +55,10 @@ TEST(ResolveListener, KnowsInterfacesGroupsAndAddresses) {
 
 TEST(ResolveListener, SaysWhatWouldBeRight) {
   EXPECT_EQ(Resolved("eth9"),
-            "\"eth9\" is no interface, group or address of this machine (interfaces: eth0, eth1, lo; groups: all, egress, lo0)");
-  EXPECT_EQ(Resolved("192.0.2.1", policy::AddressFamily::kInet6), "192.0.2.1 is not an inet6 address");
+            "\"eth9\" is no interface, group or address of this machine (interfaces: eth0, eth1, "
+            "lo; groups: all, egress, lo0)");
+  EXPECT_EQ(Resolved("192.0.2.1", policy::AddressFamily::kInet6),
+            "192.0.2.1 is not an inet6 address");
 }
 
 }  // namespace

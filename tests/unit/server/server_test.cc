@@ -27,13 +27,16 @@ match for any action "away"
 class ServerTest : public ::testing::Test {
  protected:
   ServerTest() {
-    EXPECT_TRUE(rt::WriteFileDurably(host_.world().files(), "/zone", "nowhere.example. MX 0 .\n", 0644).ok());
+    EXPECT_TRUE(
+        rt::WriteFileDurably(host_.world().files(), "/zone", "nowhere.example. MX 0 .\n", 0644)
+            .ok());
   }
   void Start(const std::string& config = kConfig) {
     ServerOptions options;
     options.config_text = config;
     LoadedConfig loaded = LoadConfig(host_.world(), options);
-    ASSERT_NE(loaded.runtime, nullptr) << (loaded.diagnostics.empty() ? "" : loaded.diagnostics[0].ToString());
+    ASSERT_NE(loaded.runtime, nullptr)
+        << (loaded.diagnostics.empty() ? "" : loaded.diagnostics[0].ToString());
     server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
     const Status started = simulation_.Await(host_.main_loop(), server_->Start());
     ASSERT_TRUE(started.ok()) << Text(started);
@@ -42,7 +45,8 @@ class ServerTest : public ::testing::Test {
     if (server_ != nullptr) simulation_.Await(host_.main_loop(), server_->Stop(absl::Seconds(1)));
     server_.reset();
   }
-  SubmissionResult Submit(std::vector<std::string> recipients, std::string sender = "alice@example.org") {
+  SubmissionResult Submit(std::vector<std::string> recipients,
+                          std::string sender = "alice@example.org") {
     Submission submission;
     submission.reverse_path = std::move(sender);
     submission.recipients = std::move(recipients);
@@ -55,7 +59,8 @@ class ServerTest : public ::testing::Test {
   }
 
   rt::sim::Simulation simulation_{11};
-  rt::sim::Host& host_ = simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
+  rt::sim::Host& host_ =
+      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
   NullLogSink log_;
   std::unique_ptr<Server> server_;
 };
@@ -92,43 +97,52 @@ TEST_F(ServerTest, MailThatNobodyTakesComesBackAsANotice) {
 }
 
 TEST_F(ServerTest, AnAddressInUseIsToldWithItsLineAndNothingIsOpened) {
-  auto taken = host_.world().network().Listen(host_.main_loop(), Endpoint{IpAddress::V4(192, 0, 2, 1), 25, ""}, {});
+  auto taken = host_.world().network().Listen(host_.main_loop(),
+                                              Endpoint{IpAddress::V4(192, 0, 2, 1), 25, ""}, {});
   ASSERT_TRUE(taken.ok());
   ServerOptions options;
   options.config_text = kConfig;
   LoadedConfig loaded = LoadConfig(host_.world(), options);
   ASSERT_NE(loaded.runtime, nullptr);
-  const std::unique_ptr<Server> server = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
+  const std::unique_ptr<Server> server =
+      Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
   const Status started = simulation_.Await(host_.main_loop(), server->Start());
   EXPECT_EQ(started.code(), StatusCode::kAlreadyExists);
   EXPECT_EQ(Message(started).substr(0, 9), "<text>:7:") << Message(started);
   EXPECT_EQ(host_.world().files().Stat("/spool").status().code(), StatusCode::kNotFound);
 }
 
-// Listen connects from `source` and keeps the connection; what the server says first goes to `heard`.
-rt::Task<void> Listen(rt::World* world, Endpoint server, IpAddress source, std::unique_ptr<rt::Stream>* stream, std::string* heard) {
+// Listen connects from `source` and keeps the connection; what the server says first goes to
+// `heard`.
+rt::Task<void> Listen(rt::World* world, Endpoint server, IpAddress source,
+                      std::unique_ptr<rt::Stream>* stream, std::string* heard) {
   rt::ConnectOptions options;
   options.source = source;
   rt::Executor& loop = world->main_loop();
-  StatusOr<std::unique_ptr<rt::Stream>> connected = co_await world->network().Connect(loop, server, options, Instant::Never());
+  StatusOr<std::unique_ptr<rt::Stream>> connected =
+      co_await world->network().Connect(loop, server, options, Instant::Never());
   if (!connected.ok()) co_return;
   *stream = std::move(*connected);
   char buffer[512];
   while (heard->find('\n') == std::string::npos) {
-    const StatusOr<size_t> got = co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
+    const StatusOr<size_t> got =
+        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
     if (!got.ok() || *got == 0) co_return;
     heard->append(buffer, *got);
   }
 }
 
-// A client may fill its share of the sessions; others are served. One customer's IPv6 network is one client.
+// A client may fill its share of the sessions; others are served. One customer's IPv6 network is
+// one client.
 TEST_F(ServerTest, AClientHasItsShareOfTheSessions) {
   const auto v6 = [](int n) { return *IpAddress::Parse(StrCat("2001:db8:2::", n)); };
-  std::vector<IpAddress> addresses = {IpAddress::V4(192, 0, 2, 8), IpAddress::V4(192, 0, 2, 9), *IpAddress::Parse("2001:db8:3::1")};
+  std::vector<IpAddress> addresses = {IpAddress::V4(192, 0, 2, 8), IpAddress::V4(192, 0, 2, 9),
+                                      *IpAddress::Parse("2001:db8:3::1")};
   for (int n = 1; n <= 20; ++n) addresses.push_back(v6(n));
   rt::sim::Host& clients = simulation_.AddHost({.name = "clients.example", .addresses = addresses});
   rt::sim::Host& host = simulation_.AddHost(
-      {.name = "mx6.example.org", .addresses = {IpAddress::V4(192, 0, 2, 6), *IpAddress::Parse("2001:db8:1::6")}});
+      {.name = "mx6.example.org",
+       .addresses = {IpAddress::V4(192, 0, 2, 6), *IpAddress::Parse("2001:db8:1::6")}});
   const std::string config =
       "mailname \"mx6.example.org\"\nresolver zone \"/zone\"\nlisten on 192.0.2.6 port 25\n"
       "listen on \"2001:db8:1::6\" port 25\naction out relay\nmatch for any action out\n";
@@ -136,8 +150,10 @@ TEST_F(ServerTest, AClientHasItsShareOfTheSessions) {
   ServerOptions options;
   options.config_text = config;
   LoadedConfig loaded = LoadConfig(host.world(), options);
-  ASSERT_NE(loaded.runtime, nullptr) << (loaded.diagnostics.empty() ? "" : loaded.diagnostics[0].ToString());
-  const std::unique_ptr<Server> server = Server::Create(&host.world(), std::move(options), std::move(loaded), &log_);
+  ASSERT_NE(loaded.runtime, nullptr)
+      << (loaded.diagnostics.empty() ? "" : loaded.diagnostics[0].ToString());
+  const std::unique_ptr<Server> server =
+      Server::Create(&host.world(), std::move(options), std::move(loaded), &log_);
   ASSERT_TRUE(simulation_.Await(host.main_loop(), server->Start()).ok());
 
   rt::TaskGroup tasks;
@@ -145,20 +161,24 @@ TEST_F(ServerTest, AClientHasItsShareOfTheSessions) {
   size_t used = 0;
   const auto hear = [&](const IpAddress& source) {
     std::string heard;
-    const IpAddress target = source.is_v6() ? *IpAddress::Parse("2001:db8:1::6") : IpAddress::V4(192, 0, 2, 6);
-    tasks.Spawn(Listen(&clients.world(), Endpoint{target, 25, ""}, source, &streams[used++], &heard));
+    const IpAddress target =
+        source.is_v6() ? *IpAddress::Parse("2001:db8:1::6") : IpAddress::V4(192, 0, 2, 6);
+    tasks.Spawn(
+        Listen(&clients.world(), Endpoint{target, 25, ""}, source, &streams[used++], &heard));
     simulation_.RunFor(absl::Seconds(1));
     return heard.substr(0, 9);
   };
   const size_t share = MailGateLimits().max_sessions_per_address;
-  for (size_t i = 0; i < share; ++i) EXPECT_EQ(hear(IpAddress::V4(192, 0, 2, 8)).substr(0, 3), "220") << i;
+  for (size_t i = 0; i < share; ++i)
+    EXPECT_EQ(hear(IpAddress::V4(192, 0, 2, 8)).substr(0, 3), "220") << i;
   EXPECT_EQ(hear(IpAddress::V4(192, 0, 2, 8)), "421 4.7.0");
   EXPECT_EQ(hear(IpAddress::V4(192, 0, 2, 9)).substr(0, 3), "220");
   streams[0]->Close();
   simulation_.RunFor(absl::Seconds(5));
   EXPECT_EQ(hear(IpAddress::V4(192, 0, 2, 8)).substr(0, 3), "220");
   EXPECT_EQ(hear(IpAddress::V4(192, 0, 2, 8)), "421 4.7.0");
-  for (size_t i = 0; i < share; ++i) EXPECT_EQ(hear(v6(static_cast<int>(i % 20) + 1)).substr(0, 3), "220") << i;
+  for (size_t i = 0; i < share; ++i)
+    EXPECT_EQ(hear(v6(static_cast<int>(i % 20) + 1)).substr(0, 3), "220") << i;
   EXPECT_EQ(hear(v6(1)), "421 4.7.0");
   EXPECT_EQ(hear(*IpAddress::Parse("2001:db8:3::1")).substr(0, 3), "220");
 

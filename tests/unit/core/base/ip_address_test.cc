@@ -13,8 +13,10 @@ std::string Reprinted(std::string_view text) {
 TEST(IpAddress, ReadsAndPrintsTheCanonicalForm) {
   EXPECT_EQ(Reprinted("192.0.2.1"), "192.0.2.1");
   EXPECT_EQ(Reprinted("2001:DB8::1"), "2001:db8::1");
-  EXPECT_EQ(Reprinted("2001:db8:0:0:1:0:0:1"), "2001:db8::1:0:0:1");  // RFC 5952 §4.2.3: the first of equal runs
-  EXPECT_EQ(Reprinted("2001:db8:0:1:1:1:1:1"), "2001:db8:0:1:1:1:1:1");  // §4.2.2: one group is not shortened
+  EXPECT_EQ(Reprinted("2001:db8:0:0:1:0:0:1"),
+            "2001:db8::1:0:0:1");  // RFC 5952 §4.2.3: the first of equal runs
+  EXPECT_EQ(Reprinted("2001:db8:0:1:1:1:1:1"),
+            "2001:db8:0:1:1:1:1:1");  // §4.2.2: one group is not shortened
   EXPECT_EQ(Reprinted("::"), "::");
   EXPECT_EQ(Reprinted("::1"), "::1");
   EXPECT_EQ(Reprinted("1::"), "1::");
@@ -23,8 +25,9 @@ TEST(IpAddress, ReadsAndPrintsTheCanonicalForm) {
 }
 
 TEST(IpAddress, RefusesWhatIsNone) {
-  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", ":", ":::", "1::2::3", "12345::",
-                           "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "::1%lo", "[::1]", "1:2:3:4:5:6:7:8::", "::1.2.3"}) {
+  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", ":",
+                           ":::", "1::2::3", "12345::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9",
+                           "::1%lo", "[::1]", "1:2:3:4:5:6:7:8::", "::1.2.3"}) {
     EXPECT_EQ(Reprinted(text), "refused") << text;
   }
 }

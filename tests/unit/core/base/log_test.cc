@@ -12,7 +12,8 @@ TEST(FormatLogRecord, IsOneLineWhateverAClientSends) {
   record.event = "failed-command";
   record.fields = {{"command", "HELO \x1b]0;pwned\x07\r\nsmtp ok=\"1\""}, {"result", "501"}};
   EXPECT_EQ(FormatLogRecord(record),
-            "00000000deadbeef smtp failed-command command=\"HELO \\x1b]0;pwned\\x07\\r\\nsmtp ok=\\\"1\\\"\" result=501");
+            "00000000deadbeef smtp failed-command command=\"HELO \\x1b]0;pwned\\x07\\r\\nsmtp "
+            "ok=\\\"1\\\"\" result=501");
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ TEST(Strings, ParseUintTakesDigitsAlone) {
   EXPECT_EQ(ParseUint("18446744073709551615"), UINT64_MAX);
   EXPECT_EQ(ParseUint("18446744073709551616"), std::nullopt);
   EXPECT_EQ(ParseUint("256", 255), std::nullopt);
-  for (const char* text : {"", " 1", "1 ", "+1", "-1", "0x1", "1e3"}) EXPECT_EQ(ParseUint(text), std::nullopt) << text;
+  for (const char* text : {"", " 1", "1 ", "+1", "-1", "0x1", "1e3"})
+    EXPECT_EQ(ParseUint(text), std::nullopt) << text;
 }
 
 TEST(Strings, HexGoesBothWays) {

@@ -9,13 +9,33 @@ namespace {
 
 Name N(std::string_view text) { return *Name::Parse(text); }
 
-// A reply to "example.com MX" with a CNAME to mail.net, whose MX points into the message (compressed), and its tail.
+// A reply to "example.com MX" with a CNAME to mail.net, whose MX points into the message
+// (compressed), and its tail.
 std::string Reply() {
   return *HexDecode(
-      "1234" "8180" "0001" "0002" "0000" "0000"
-      "076578616d706c6503636f6d00" "000f" "0001"                     // 12: example.com
-      "c00c" "0005" "0001" "00000e10" "000a" "046d61696c036e657400"  // CNAME mail.net at 41
-      "c029" "000f" "0001" "0000003c" "0007" "000a" "026d78" "c029");
+      "1234"
+      "8180"
+      "0001"
+      "0002"
+      "0000"
+      "0000"
+      "076578616d706c6503636f6d00"
+      "000f"
+      "0001"  // 12: example.com
+      "c00c"
+      "0005"
+      "0001"
+      "00000e10"
+      "000a"
+      "046d61696c036e657400"  // CNAME mail.net at 41
+      "c029"
+      "000f"
+      "0001"
+      "0000003c"
+      "0007"
+      "000a"
+      "026d78"
+      "c029");
 }
 
 TEST(DnsMessage, FollowsCnamesAndCompression) {
@@ -59,16 +79,16 @@ TEST(DnsMessage, PointersGoBackwardsOnly) {
     size_t at;
   };
   const Row rows[] = {
-      {"\xc0\x00"sv, 0},              // to itself
+      {"\xc0\x00"sv, 0},  // to itself
       {"\x01"
        "a\xc0\x00"sv,
-       0},                            // into its own run
+       0},  // into its own run
       {"\xc0\x02\x01"
        "a\x00"sv,
-       0},                            // forward
-      {"\xc0\x02\xc0\x00"sv, 2},      // two that chase each other
-      {"\xc0"sv, 0},                  // half a pointer
-      {"\x40"sv, 0},                  // a label type of RFC 2673
+       0},                        // forward
+      {"\xc0\x02\xc0\x00"sv, 2},  // two that chase each other
+      {"\xc0"sv, 0},              // half a pointer
+      {"\x40"sv, 0},              // a label type of RFC 2673
   };
   for (const Row& row : rows) {
     size_t at = row.at;
@@ -89,7 +109,8 @@ TEST(DnsMessage, WrongRepliesAreServFail) {
   message->rcode = 0;
   EXPECT_EQ(AnswerFrom(*message, N("example.com"), Type::kMx).kind, Answer::Kind::kNoData);
   // CNAME to itself.
-  message->answers.push_back(Record{N("example.com"), Type::kCname, 60, NameData{N("example.com")}});
+  message->answers.push_back(
+      Record{N("example.com"), Type::kCname, 60, NameData{N("example.com")}});
   EXPECT_EQ(AnswerFrom(*message, N("example.com"), Type::kMx).kind, Answer::Kind::kServFail);
 }
 

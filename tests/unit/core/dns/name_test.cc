@@ -35,13 +35,16 @@ TEST(DnsName, ReadsAndPrints) {
 
 TEST(DnsName, RefusesWhatIsNoName) {
   const std::string label63(63, 'a');
-  for (const std::string& text : {std::string(""), std::string("a..b"), std::string(".a"), std::string("a\\"), std::string("a\\25"),
-                                  std::string("a\\256"), std::string(64, 'a'),
-                                  label63 + "." + label63 + "." + label63 + "." + label63}) {
+  for (const std::string& text :
+       {std::string(""), std::string("a..b"), std::string(".a"), std::string("a\\"),
+        std::string("a\\25"), std::string("a\\256"), std::string(64, 'a'),
+        label63 + "." + label63 + "." + label63 + "." + label63}) {
     EXPECT_FALSE(Name::Parse(text).ok()) << text;
   }
-  EXPECT_TRUE(Name::Parse(label63 + "." + label63 + "." + label63 + "." + std::string(61, 'a')).ok());
-  EXPECT_FALSE(Name::Parse(label63 + "." + label63 + "." + label63 + "." + std::string(62, 'a')).ok());
+  EXPECT_TRUE(
+      Name::Parse(label63 + "." + label63 + "." + label63 + "." + std::string(61, 'a')).ok());
+  EXPECT_FALSE(
+      Name::Parse(label63 + "." + label63 + "." + label63 + "." + std::string(62, 'a')).ok());
 }
 
 TEST(DnsName, ComparesWithoutCase) {
@@ -65,8 +68,9 @@ TEST(DnsName, RelativeNamesGetTheOrigin) {
 
 TEST(DnsName, FromWireIsExact) {
   using namespace std::string_view_literals;
-  for (const std::string_view wire : {""sv, "\x01"sv, "\x01"
-                                                      "a"sv,
+  for (const std::string_view wire : {""sv, "\x01"sv,
+                                      "\x01"
+                                      "a"sv,
                                       "\x01"
                                       "a\0x"sv,
                                       "\x40"sv, "\xc0\0"sv}) {
@@ -75,9 +79,11 @@ TEST(DnsName, FromWireIsExact) {
 }
 
 TEST(DnsName, ReverseNames) {
-  EXPECT_EQ(ReverseName(std::string_view("\xc0\x00\x02\x01", 4)).ToString(), "1.2.0.192.in-addr.arpa");
+  EXPECT_EQ(ReverseName(std::string_view("\xc0\x00\x02\x01", 4)).ToString(),
+            "1.2.0.192.in-addr.arpa");
   const std::string v6("\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", 16);
-  EXPECT_EQ(ReverseName(v6).ToString(), "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+  EXPECT_EQ(ReverseName(v6).ToString(),
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
   EXPECT_TRUE(ReverseName("abc").is_root());
 }
 

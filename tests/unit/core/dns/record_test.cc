@@ -21,7 +21,14 @@ const std::vector<Row>& Rows() {
       {Type::kMx, {"0", "."}, "000000"},
       {Type::kCname, {"a."}, "016100"},
       {Type::kTxt, {"hi", ""}, "02686900"},
-      {Type::kSoa, {"a.", "b.", "1", "2", "3", "4", "5"}, "016100016200" "00000001" "00000002" "00000003" "00000004" "00000005"},
+      {Type::kSoa,
+       {"a.", "b.", "1", "2", "3", "4", "5"},
+       "016100016200"
+       "00000001"
+       "00000002"
+       "00000003"
+       "00000004"
+       "00000005"},
       {Type::kSrv, {"1", "2", "993", "a."}, "0001000203e1016100"},
       {Type::kTlsa, {"3", "1", "1", "aa", "bb"}, "030101aabb"},
       {static_cast<Type>(4711), {"\\#", "2", "0a0b"}, "0a0b"},
@@ -43,7 +50,8 @@ TEST(DnsRecord, TextAndWireAgree) {
   }
 }
 
-// reliability.md row 30: every length from nothing to one too many, in a buffer that ends there and in one that goes on.
+// reliability.md row 30: every length from nothing to one too many, in a buffer that ends there and
+// in one that goes on.
 TEST(DnsRecord, EveryOtherLengthIsRefused) {
   for (const Row& row : Rows()) {
     const std::string wire = *HexDecode(row.wire_hex);
@@ -53,9 +61,11 @@ TEST(DnsRecord, EveryOtherLengthIsRefused) {
       const std::string longer = exact + std::string(40, '\x01');
       const bool cut = ParseRdata(row.type, exact, 0, length).has_value();
       EXPECT_EQ(ParseRdata(row.type, longer, 0, length).has_value(), cut);
-      EXPECT_FALSE(ParseRdata(row.type, exact, 0, length + 1).has_value()) << "past the end of the message";
+      EXPECT_FALSE(ParseRdata(row.type, exact, 0, length + 1).has_value())
+          << "past the end of the message";
       // TXT cut between its strings is whole; TLSA and unknown types have data of any length.
-      const bool open = (row.type == Type::kTxt && length == 3) || (row.type == Type::kTlsa && length >= 4) ||
+      const bool open = (row.type == Type::kTxt && length == 3) ||
+                        (row.type == Type::kTlsa && length >= 4) ||
                         static_cast<int>(row.type) == 4711;
       EXPECT_EQ(cut, length == wire.size() || open);
     }
@@ -68,12 +78,21 @@ TEST(DnsRecord, RefusesBadText) {
     std::vector<std::string> fields;
   };
   const Bad rows[] = {
-      {Type::kA, {"1.2.3"}},       {Type::kA, {"2001:db8::1"}}, {Type::kAaaa, {"192.0.2.1"}},    {Type::kMx, {"mx."}},
-      {Type::kMx, {"70000", "x."}}, {Type::kTxt, {}},           {Type::kTlsa, {"3", "1", "1"}}, {Type::kTlsa, {"3", "1", "1", "xy"}},
-      {Type::kSrv, {"1", "2", "x", "a."}}, {Type::kA, {"\\#", "3", "010203"}}, {Type::kTxt, {std::string(256, 'x')}},
+      {Type::kA, {"1.2.3"}},
+      {Type::kA, {"2001:db8::1"}},
+      {Type::kAaaa, {"192.0.2.1"}},
+      {Type::kMx, {"mx."}},
+      {Type::kMx, {"70000", "x."}},
+      {Type::kTxt, {}},
+      {Type::kTlsa, {"3", "1", "1"}},
+      {Type::kTlsa, {"3", "1", "1", "xy"}},
+      {Type::kSrv, {"1", "2", "x", "a."}},
+      {Type::kA, {"\\#", "3", "010203"}},
+      {Type::kTxt, {std::string(256, 'x')}},
       {static_cast<Type>(4711), {"x"}},
   };
-  for (const Bad& bad : rows) EXPECT_FALSE(ParseRdataText(bad.type, bad.fields, Name()).ok()) << TypeName(bad.type);
+  for (const Bad& bad : rows)
+    EXPECT_FALSE(ParseRdataText(bad.type, bad.fields, Name()).ok()) << TypeName(bad.type);
 }
 
 TEST(DnsRecord, TypeNames) {

@@ -55,15 +55,21 @@ TEST_F(ZoneTest, AnswersWhatIsThere) {
   EXPECT_EQ(std::get<MxData>(mx.records[1].data).exchange.ToString(), "mx2.example.net");
   EXPECT_EQ(mx.ttl_s, 300u);
   EXPECT_EQ(Ask("mx2.example.net", Type::kA).records.size(), 1u);
-  EXPECT_EQ(HexEncode(std::get<TlsaData>(Ask("_25._tcp.mx2.example.net", Type::kTlsa).records[0].data).association), "aabbccdd");
-  EXPECT_TRUE(std::get<MxData>(Ask("null.example.com", Type::kMx).records[0].data).exchange.is_root());
-  EXPECT_EQ(std::get<TxtData>(Ask("b.c.wild.example.com", Type::kTxt).records[0].data).Joined(), "onet\"w\\oAthree");
+  EXPECT_EQ(
+      HexEncode(std::get<TlsaData>(Ask("_25._tcp.mx2.example.net", Type::kTlsa).records[0].data)
+                    .association),
+      "aabbccdd");
+  EXPECT_TRUE(
+      std::get<MxData>(Ask("null.example.com", Type::kMx).records[0].data).exchange.is_root());
+  EXPECT_EQ(std::get<TxtData>(Ask("b.c.wild.example.com", Type::kTxt).records[0].data).Joined(),
+            "onet\"w\\oAthree");
 }
 
 TEST_F(ZoneTest, TellsNxDomainFromNoData) {
   EXPECT_EQ(Ask("mx1.example.com", Type::kMx).kind, Answer::Kind::kNoData);
   EXPECT_EQ(Ask("nobody.example.com", Type::kMx).kind, Answer::Kind::kNxDomain);
-  EXPECT_EQ(Ask("_tcp.mx2.example.net", Type::kA).kind, Answer::Kind::kNoData) << "an empty non-terminal";
+  EXPECT_EQ(Ask("_tcp.mx2.example.net", Type::kA).kind, Answer::Kind::kNoData)
+      << "an empty non-terminal";
   EXPECT_EQ(Ask("other.org", Type::kA).kind, Answer::Kind::kNxDomain);
 }
 
@@ -72,7 +78,8 @@ TEST_F(ZoneTest, Wildcards) {
   ASSERT_TRUE(a.ok());
   EXPECT_EQ(a.records[0].name.ToString(), "x.y.wild.example.com");
   EXPECT_EQ(Ask("x.wild.example.com", Type::kMx).kind, Answer::Kind::kNoData);
-  // RFC 4592 §2.2.1: c.wild exists (as an empty non-terminal), so nothing below it is covered by *.wild.
+  // RFC 4592 §2.2.1: c.wild exists (as an empty non-terminal), so nothing below it is covered by
+  // *.wild.
   EXPECT_EQ(Ask("a.c.wild.example.com", Type::kA).kind, Answer::Kind::kNxDomain);
 }
 

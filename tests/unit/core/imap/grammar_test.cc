@@ -1,8 +1,8 @@
 // Tables of what IMAP's grammar takes, what it gives, and what it refuses.
-#include <gtest/gtest.h>
-
 #include <optional>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/imap/command_table.h"
@@ -171,12 +171,14 @@ TEST(StringsOut, ChooseTheFormThatHolds) {
 // Shape writes a key as a Lisp-like tree, so that a table can hold it.
 std::string Shape(const mailbox::SearchKey& key) {
   using Kind = mailbox::SearchKey::Kind;
-  constexpr std::string_view kNames[] = {"all",   "and",   "or",    "not",    "numbers", "uids",       "flag",   "keyword",
-                                         "recent", "larger", "smaller", "modseq", "older",   "younger",    "before", "on",
-                                         "since", "sentbefore", "senton", "sentsince", "header", "body",   "text"};
+  constexpr std::string_view kNames[] = {
+      "all",    "and",        "or",      "not",       "numbers", "uids",    "flag",   "keyword",
+      "recent", "larger",     "smaller", "modseq",    "older",   "younger", "before", "on",
+      "since",  "sentbefore", "senton",  "sentsince", "header",  "body",    "text"};
   std::string out = StrCat("(", kNames[static_cast<int>(key.kind)]);
   if (key.kind == Kind::kFlag) StrAppend(out, " ", mailbox::SystemFlagName(key.flag));
-  if (key.kind == Kind::kNumbers || key.kind == Kind::kUids) StrAppend(out, " ", key.set.ToString());
+  if (key.kind == Kind::kNumbers || key.kind == Kind::kUids)
+    StrAppend(out, " ", key.set.ToString());
   if (key.number != 0) StrAppend(out, " ", key.number);
   if (!key.field.empty()) StrAppend(out, " ", key.field);
   if (!key.text.empty()) StrAppend(out, " '", key.text, "'");
@@ -231,7 +233,9 @@ TEST(SearchCriteria, ReadEveryKey) {
   context.largest_uid = 77;
   for (const Case& c : kCases) {
     const StatusOr<mailbox::SearchKey> key = ParseSearchCriteria(c.text, context);
-    std::string shape = key.ok() ? Shape(*key) : key.status().code() == StatusCode::kUnimplemented ? "charset" : "-";
+    std::string shape = key.ok()                                            ? Shape(*key)
+                        : key.status().code() == StatusCode::kUnimplemented ? "charset"
+                                                                            : "-";
     EXPECT_EQ(shape, c.shape) << c.text;
   }
 }
@@ -240,7 +244,9 @@ TEST(SearchCriteria, DepthAndCountAreBounded) {
   SearchContext context;
   context.depth_limit = 32;
   context.keys_limit = 100;
-  const auto good = [&context](const std::string& text) { return ParseSearchCriteria(text, context).ok(); };
+  const auto good = [&context](const std::string& text) {
+    return ParseSearchCriteria(text, context).ok();
+  };
   EXPECT_TRUE(good(StrCat(std::string(32, '('), "ALL", std::string(32, ')'))));
   EXPECT_FALSE(good(StrCat(std::string(33, '('), "ALL", std::string(33, ')'))));
   EXPECT_FALSE(good(std::string(100000, '(')));

@@ -1,8 +1,8 @@
 #include "lib/core/mail/address.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 
@@ -57,9 +57,15 @@ TEST(Address, ReadsMailboxesOfRfc5321) {
       {"a@[]", "!", "", ""},
       {"a@example.com ", "!", "", ""},
       {"a(comment)@example.com", "!", "", ""},
-      {"a@example\xEF\xBC\x8E""com", "!", "", ""},  // fullwidth full stop
-      {"a@\xEF\xBC\xA0""b.example", "!", "", ""},   // fullwidth commercial at
-      {"a\xEF\xBC\xA0""b.example", "!", "", ""},
+      {"a@example\xEF\xBC\x8E"
+       "com",
+       "!", "", ""},  // fullwidth full stop
+      {"a@\xEF\xBC\xA0"
+       "b.example",
+       "!", "", ""},  // fullwidth commercial at
+      {"a\xEF\xBC\xA0"
+       "b.example",
+       "!", "", ""},
       {"a\xFF@example.com", "!", "", ""},
       {std::string_view("a\0b@example.com", 15), "!", "", ""},
   };
@@ -107,11 +113,13 @@ TEST(Path, ReadsReversePathsAndForwardPaths) {
   EXPECT_EQ(rest, " SIZE=1");
   EXPECT_TRUE(ParsePath("<>", true, options, &rest)->empty());
   EXPECT_FALSE(ParsePath("<>", false, options, &rest).ok());
-  EXPECT_EQ(ParsePath("<@x.example,@[192.0.2.1]:a@b.example>", false, options, &rest)->ToString(), "a@b.example");
+  EXPECT_EQ(ParsePath("<@x.example,@[192.0.2.1]:a@b.example>", false, options, &rest)->ToString(),
+            "a@b.example");
   EXPECT_EQ(ParsePath("<\"a>b\"@b.example>x", false, options, &rest)->local_part, "a>b");
   EXPECT_EQ(rest, "x");
-  for (const std::string_view bad : {"a@b.example", "<a@b.example", "<@x.example>", "<@x.example:>", "<@x.example,a@b.example>",
-                                     "< a@b.example>", "<a@b.example >", "<postmaster>", "<a@b.example\r\n>", ""}) {
+  for (const std::string_view bad :
+       {"a@b.example", "<a@b.example", "<@x.example>", "<@x.example:>", "<@x.example,a@b.example>",
+        "< a@b.example>", "<a@b.example >", "<postmaster>", "<a@b.example\r\n>", ""}) {
     EXPECT_FALSE(ParsePath(bad, true, options, &rest).ok()) << bad;
   }
   options.allow_no_domain = true;

@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/mail/base64.h"
 #include "lib/core/mail/message_id.h"
@@ -18,8 +18,13 @@ std::string AllOctets() {
 }
 
 TEST(Base64, VectorsOfRfc4648) {
-  const std::pair<std::string_view, std::string_view> cases[] = {
-      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<std::string_view, std::string_view> cases[] = {{"", ""},
+                                                                 {"f", "Zg=="},
+                                                                 {"fo", "Zm8="},
+                                                                 {"foo", "Zm9v"},
+                                                                 {"foob", "Zm9vYg=="},
+                                                                 {"fooba", "Zm9vYmE="},
+                                                                 {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, coded] : cases) {
     EXPECT_EQ(Base64Encode(plain), coded);
     EXPECT_EQ(Base64Decode(coded), std::string(plain));
@@ -27,7 +32,8 @@ TEST(Base64, VectorsOfRfc4648) {
 }
 
 TEST(Base64, StrictTakesNothingElse) {
-  for (const std::string_view bad : {"Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm9v\n", " Zm9v", "Z=9v", "====", "Zg==Zg==", "Zm-v", "=", "A==="}) {
+  for (const std::string_view bad : {"Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm9v\n", " Zm9v",
+                                     "Z=9v", "====", "Zg==Zg==", "Zm-v", "=", "A==="}) {
     EXPECT_FALSE(Base64Decode(bad).has_value()) << bad;
   }
 }
@@ -37,10 +43,18 @@ TEST(Base64, LenientKeepsWhatItCan) {
     std::string_view text, decoded;
     bool clean;
   } const cases[] = {
-      {"Zm9v\r\nYmFy\r\n", "foobar", true}, {"Zm9 vYm\tFy", "foobar", true}, {"Zm9vYg==", "foob", true},
-      {"Zm9vYg", "foob", false},           {"Zg==Zm9v", "ffoo", false},    {"Zm9v!YmFy", "foobar", false},
-      {"Zg==\r\nZg==\r\n", "ff", false},   {"Z", "", false},               {"=", "", true},
-      {"Zm9vY", "foo", false},             {"Zm9vYmE=\r\n", "fooba", true}, {"Z=", "", false},
+      {"Zm9v\r\nYmFy\r\n", "foobar", true},
+      {"Zm9 vYm\tFy", "foobar", true},
+      {"Zm9vYg==", "foob", true},
+      {"Zm9vYg", "foob", false},
+      {"Zg==Zm9v", "ffoo", false},
+      {"Zm9v!YmFy", "foobar", false},
+      {"Zg==\r\nZg==\r\n", "ff", false},
+      {"Z", "", false},
+      {"=", "", true},
+      {"Zm9vY", "foo", false},
+      {"Zm9vYmE=\r\n", "fooba", true},
+      {"Z=", "", false},
   };
   for (const auto& c : cases) {
     std::string out;
@@ -72,12 +86,23 @@ TEST(QuotedPrintable, Decodes) {
     std::string_view text, decoded;
     bool correct;
   } const cases[] = {
-      {"hello", "hello", true},           {"a=3Db", "a=b", true},       {"a=3db", "a=b", true},
-      {"foo =\r\nbar", "foo bar", true},   {"foo=  \r\nbar", "foobar", true}, {"foo  \r\nbar", "foo\r\nbar", true},
-      {"a=\nb", "ab", true},              {"a\nb", "a\nb", true},       {"a=zzb", "a=zzb", false},
-      {"a=", "a", true},                  {"a=4", "a=4", false},        {"=E2=82=AC", "€", true},
-      {"a \t", "a \t", true},             {"a= ", "a", true},           {"=0D=0A", "\r\n", true},
-      {"", "", true},                     {"==\r\n", "=", false},
+      {"hello", "hello", true},
+      {"a=3Db", "a=b", true},
+      {"a=3db", "a=b", true},
+      {"foo =\r\nbar", "foo bar", true},
+      {"foo=  \r\nbar", "foobar", true},
+      {"foo  \r\nbar", "foo\r\nbar", true},
+      {"a=\nb", "ab", true},
+      {"a\nb", "a\nb", true},
+      {"a=zzb", "a=zzb", false},
+      {"a=", "a", true},
+      {"a=4", "a=4", false},
+      {"=E2=82=AC", "€", true},
+      {"a \t", "a \t", true},
+      {"a= ", "a", true},
+      {"=0D=0A", "\r\n", true},
+      {"", "", true},
+      {"==\r\n", "=", false},
   };
   for (const auto& c : cases) {
     std::string out;
@@ -87,7 +112,8 @@ TEST(QuotedPrintable, Decodes) {
 }
 
 TEST(QuotedPrintable, RoundTripsAndKeepsLinesShort) {
-  std::string text = "From here\r\n.\r\ntrailing \t\r\n" + std::string(300, 'x') + "\r\n" + std::string(100, '=') + "\r\nend ";
+  std::string text = "From here\r\n.\r\ntrailing \t\r\n" + std::string(300, 'x') + "\r\n" +
+                     std::string(100, '=') + "\r\nend ";
   for (const bool binary : {false, true}) {
     const std::string octets = binary ? AllOctets() + text : text;
     const std::string coded = QuotedPrintableEncode(octets, binary);
@@ -112,7 +138,8 @@ TEST(Xtext, RoundTripsAndRefuses) {
   EXPECT_EQ(XtextEncode("a+b=c d"), "a+2Bb+3Dc+20d");
   EXPECT_EQ(XtextDecode(XtextEncode(AllOctets())), AllOctets());
   EXPECT_EQ(XtextDecode("a+2bb"), "a+b");
-  for (const std::string_view bad : {"+", "+2", "+2G", "a=b", "a b", "\xC3\xBC"}) EXPECT_FALSE(XtextDecode(bad).has_value()) << bad;
+  for (const std::string_view bad : {"+", "+2", "+2G", "a=b", "a b", "\xC3\xBC"})
+    EXPECT_FALSE(XtextDecode(bad).has_value()) << bad;
 }
 
 TEST(Xtext, Utf8Addresses) {
@@ -120,14 +147,16 @@ TEST(Xtext, Utf8Addresses) {
   EXPECT_EQ(Utf8AddressDecode("d\\x{F6}rte@b.example"), "dörte@b.example");
   EXPECT_EQ(Utf8AddressDecode("dörte@b.example"), "dörte@b.example");
   EXPECT_EQ(Utf8AddressDecode(Utf8AddressEncode("a\\b+c=d€😀")), "a\\b+c=d€😀");
-  for (const std::string_view bad : {"\\x{}", "\\x{D800}", "\\x{110000}", "\\x{A}", "\\x", "a b", "\xFF", "\\x{0}"}) {
+  for (const std::string_view bad :
+       {"\\x{}", "\\x{D800}", "\\x{110000}", "\\x{A}", "\\x", "a b", "\xFF", "\\x{0}"}) {
     EXPECT_FALSE(Utf8AddressDecode(bad).has_value()) << bad;
   }
 }
 
 TEST(Utf8, ValidScrubbedAndCut) {
   EXPECT_TRUE(IsValidUtf8("plain ascii of some length, ünd €, 😀"));
-  for (const std::string_view bad : {"\x80", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "aaaaaaaa\xFF"}) {
+  for (const std::string_view bad :
+       {"\x80", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "aaaaaaaa\xFF"}) {
     EXPECT_FALSE(IsValidUtf8(bad));
   }
   EXPECT_EQ(ScrubUtf8("a\xFFü\xE2\x82"), "a\uFFFDü\uFFFD\uFFFD");
@@ -140,7 +169,8 @@ TEST(Utf8, ValidScrubbedAndCut) {
 
 TEST(MessageId, IsMadeOfTheOctetsAlone) {
   EXPECT_EQ(MakeMessageId(std::string(5, '\0'), "b.example"), "<00000000@b.example>");
-  EXPECT_EQ(MakeMessageId(std::string(16, '\xFF'), "b.example"), "<zzzzzzzzzzzzzzzzzzzzzzzzzw@b.example>");
+  EXPECT_EQ(MakeMessageId(std::string(16, '\xFF'), "b.example"),
+            "<zzzzzzzzzzzzzzzzzzzzzzzzzw@b.example>");
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "lib/core/mail/date.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace postern::mail {
 namespace {
@@ -13,7 +13,8 @@ TEST(Date, ReadsWhatMailHas) {
       {"Tue, 1 Jul 2003 10:52:37 +0200", "Tue, 1 Jul 2003 10:52:37 +0200"},
       {"Mon, 24 Nov 1997 14:22:01 -0800", "Mon, 24 Nov 1997 14:22:01 -0800"},
       {"Tue, 30 Dec 1969 23:32:54 -0330", "Tue, 30 Dec 1969 23:32:54 -0330"},
-      {"Thu,\r\n      13\r\n        Feb\r\n          1969\r\n      23:32\r\n               -0330 (Newfoundland Time)",
+      {"Thu,\r\n      13\r\n        Feb\r\n          1969\r\n      23:32\r\n               -0330 "
+       "(Newfoundland Time)",
        "Thu, 13 Feb 1969 23:32:00 -0330"},
       {"21 Nov 97 09:55:06 GMT", "Fri, 21 Nov 1997 09:55:06 +0000"},
       {"Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", "Fri, 21 Nov 1997 09:55:06 -0600"},

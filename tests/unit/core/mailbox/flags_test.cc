@@ -12,7 +12,8 @@ TEST(FlagsTest, AListTakesFlagsAndKeywords) {
   EXPECT_TRUE(list.Add("$JUNK").ok());
   EXPECT_EQ(list.system, kSeen);
   EXPECT_EQ(list.keywords, std::vector<std::string>{"$Junk"});
-  for (const char* bad : {"\\Recent", "\\Other", "\\", "", "a b", "a(b", "a\\b", "a]", "\x80", "a\"", "*", "%"}) {
+  for (const char* bad :
+       {"\\Recent", "\\Other", "\\", "", "a b", "a(b", "a\\b", "a]", "\x80", "a\"", "*", "%"}) {
     EXPECT_EQ(list.Add(bad).code(), StatusCode::kInvalidArgument) << bad;
   }
   EXPECT_FALSE(list.Add(std::string(kMaxKeywordBytes + 1, 'x')).ok());
@@ -27,7 +28,8 @@ TEST(FlagsTest, TheTableGivesBits) {
   EXPECT_EQ(table.Find("d"), 3);
   EXPECT_EQ(table.Find(""), -1);
   EXPECT_EQ(table.FindOrAdd("E"), 4);
-  EXPECT_EQ(FormatFlags(kSeen | kAnswered, 0b11001, table, true), "(\\Answered \\Seen A D E \\Recent)");
+  EXPECT_EQ(FormatFlags(kSeen | kAnswered, 0b11001, table, true),
+            "(\\Answered \\Seen A D E \\Recent)");
   EXPECT_EQ(FormatFlags(0, 0b00110, table, false), "()");
 }
 

@@ -10,7 +10,8 @@ TEST(NamesTest, CanonicalNames) {
   EXPECT_EQ(*CanonicalName("inbox.Work", '.'), "INBOX.Work");
   EXPECT_EQ(*CanonicalName("Work.", '.'), "Work");
   EXPECT_EQ(*CanonicalName("inboxes", '.'), "inboxes");
-  for (const char* bad : {"", ".", "a..b", ".a", "../x", "/a", "a/b", "~x", "a\n", "a\x7f", "\xc2\x80", "\xff", "a*", "%"}) {
+  for (const char* bad : {"", ".", "a..b", ".a", "../x", "/a", "a/b", "~x", "a\n", "a\x7f",
+                          "\xc2\x80", "\xff", "a*", "%"}) {
     EXPECT_FALSE(CanonicalName(bad, '.').ok()) << bad;
   }
   EXPECT_FALSE(CanonicalName("..", '/').ok());
@@ -27,14 +28,16 @@ TEST(NamesTest, ModifiedUtf7) {
     const char* wire;
     const char* name;
   };
-  const Row rows[] = {{"~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"},
+  const Row rows[] = {{"~peter/mail/&U,BTFw-/&ZeVnLIqe-",
+                       "~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"},
                       {"a&-b", "a&b"},
                       {"&2D3cqQ-", "\xf0\x9f\x92\xa9"}};
   for (const Row& row : rows) {
     EXPECT_EQ(DecodeMailboxUtf7(row.wire), row.name);
     EXPECT_EQ(EncodeMailboxUtf7(row.name), row.wire);
   }
-  for (const char* bad : {"&", "&AC8-", "&AGE-", "&AAA-", "&U,BTFw-&ZeVnLIqe-", "\x80", "&2D0-", "&!!-", "&AOQ"}) {
+  for (const char* bad :
+       {"&", "&AC8-", "&AGE-", "&AAA-", "&U,BTFw-&ZeVnLIqe-", "\x80", "&2D0-", "&!!-", "&AOQ"}) {
     EXPECT_FALSE(DecodeMailboxUtf7(bad).has_value()) << bad;
   }
 }

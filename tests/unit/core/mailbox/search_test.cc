@@ -8,14 +8,18 @@ namespace {
 class FakeMessage final : public SearchableMessage {
  public:
   explicit FakeMessage(int* opened) { ++*opened; }
-  StatusOr<bool> EachHeader(std::string_view name,
-                            const std::function<bool(std::string_view, std::string_view)>& visit) override {
-    if ((name.empty() || name == "Subject") && visit("Subject", "Gr\xc3\x9c\xc3\x9f\x65  aus K\xc3\x96LN")) return true;
+  StatusOr<bool> EachHeader(
+      std::string_view name,
+      const std::function<bool(std::string_view, std::string_view)>& visit) override {
+    if ((name.empty() || name == "Subject") &&
+        visit("Subject", "Gr\xc3\x9c\xc3\x9f\x65  aus K\xc3\x96LN"))
+      return true;
     return (name.empty() || name == "X-Empty") && visit("X-Empty", "");
   }
   StatusOr<std::optional<mail::MailDate>> SentDate() override {
     mail::MailDate date;
-    date.time = absl::FromUnixSeconds(2 * 86400 - 3600);  // 23:00 on day 1, 01:00 on day 2 in its own zone
+    date.time =
+        absl::FromUnixSeconds(2 * 86400 - 3600);  // 23:00 on day 1, 01:00 on day 2 in its own zone
     date.offset_minutes = 120;
     return std::optional<mail::MailDate>(date);
   }
@@ -82,7 +86,8 @@ TEST(SearchTest, EveryKey) {
   for (const Row& row : rows) {
     int opened = 0;
     const Search search(row.key, table, absl::FromUnixSeconds(11 * 86400));
-    EXPECT_EQ(search.Matches(message, 4, [&] { return std::make_unique<FakeMessage>(&opened); }), row.matches)
+    EXPECT_EQ(search.Matches(message, 4, [&] { return std::make_unique<FakeMessage>(&opened); }),
+              row.matches)
         << "row " << row_number;
     EXPECT_EQ(opened, row.opened) << "row " << row_number;
     ++row_number;

@@ -1,8 +1,8 @@
 #include "lib/core/message/address_list.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 
@@ -17,7 +17,9 @@ std::string Print(const std::vector<Mailbox>& list) {
     switch (mailbox.kind) {
       case Mailbox::Kind::kGroupStart: StrAppend(out, "{", mailbox.name); break;
       case Mailbox::Kind::kGroupEnd: out += "}"; break;
-      case Mailbox::Kind::kAddress: StrAppend(out, mailbox.name, "|", mailbox.local_part, "|", mailbox.domain); break;
+      case Mailbox::Kind::kAddress:
+        StrAppend(out, mailbox.name, "|", mailbox.local_part, "|", mailbox.domain);
+        break;
     }
   }
   return out;
@@ -29,7 +31,8 @@ TEST(AddressList, ReadsWhatMailHas) {
       {"<a@b.example>", "|a|b.example"},
       {"\"Joe Q. Public\" <john.q.public@example.com>", "Joe Q. Public|john.q.public|example.com"},
       {"Joe Q. Public <john.q.public@example.com>", "Joe Q. Public|john.q.public|example.com"},
-      {"Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>", "Mary Smith|mary|x.test, |jdoe|example.org, Who?|one|y.test"},
+      {"Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>",
+       "Mary Smith|mary|x.test, |jdoe|example.org, Who?|one|y.test"},
       {"A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;",
        "{A Group, Ed Jones|c|a.test, |joe|where.test, John|jdoe|one.test, }"},
       {"Undisclosed recipients:;", "{Undisclosed recipients, }"},
@@ -59,7 +62,8 @@ TEST(AddressList, ReadsWhatMailHas) {
       {"group: a@b", "{group, |a|b, }"},
       {"folded\r\n name <a@b>", "folded name|a|b"},
   };
-  for (const auto& [value, expected] : cases) EXPECT_EQ(Print(ParseAddressList(value)), expected) << value;
+  for (const auto& [value, expected] : cases)
+    EXPECT_EQ(Print(ParseAddressList(value)), expected) << value;
 }
 
 TEST(AddressList, PrintsBack) {

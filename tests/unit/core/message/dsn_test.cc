@@ -1,8 +1,8 @@
 #include "lib/core/message/dsn.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/message/builder.h"
@@ -23,7 +23,8 @@ DsnRequest Request() {
   request.date = absl::FromUnixSeconds(1'700'000'000);
   request.envelope_id = "QQ314159";
   request.arrival_date = absl::FromUnixSeconds(1'699'999'000);
-  request.original = "From: alice@example.com\r\nMessage-ID: <orig@example.com>\r\nSubject: hi\r\n\r\nbody\r\n";
+  request.original =
+      "From: alice@example.com\r\nMessage-ID: <orig@example.com>\r\nSubject: hi\r\n\r\nbody\r\n";
   DsnRecipient recipient;
   recipient.address = {"bob", "example.net"};
   recipient.original_recipient = "rfc822;bob@alias.example";
@@ -45,13 +46,16 @@ TEST(Dsn, IsAMultipartReportOfThreeParts) {
   EXPECT_TRUE(view.root().Is("multipart", "report"));
   const ContentType type = ParseContentType(view.Find(view.root(), Field::kContentType)->value);
   EXPECT_EQ(*type.parameters.Find("report-type"), "delivery-status");
-  EXPECT_EQ(Unfold(view.Find(view.root(), Field::kSubject)->value), "Delivery status notification: failed");
-  EXPECT_EQ(Unfold(view.Find(view.root(), Field::kFrom)->value), "Mailer Daemon <MAILER-DAEMON@mail.example.org>");
+  EXPECT_EQ(Unfold(view.Find(view.root(), Field::kSubject)->value),
+            "Delivery status notification: failed");
+  EXPECT_EQ(Unfold(view.Find(view.root(), Field::kFrom)->value),
+            "Mailer Daemon <MAILER-DAEMON@mail.example.org>");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kTo)->value), "<alice@example.com>");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kInReplyTo)->value), "<orig@example.com>");
   EXPECT_EQ(Unfold(view.Find(view.root(), "Auto-Submitted")->value), "auto-replied");
   EXPECT_TRUE(view.part(1).Is("text", "plain"));
-  EXPECT_NE(view.BodyBytes(view.part(1)).find("mx.example.net said: 550 5.1.1 No such user"), std::string::npos);
+  EXPECT_NE(view.BodyBytes(view.part(1)).find("mx.example.net said: 550 5.1.1 No such user"),
+            std::string::npos);
   EXPECT_TRUE(view.part(2).Is("message", "delivery-status"));
   EXPECT_EQ(view.BodyBytes(view.part(2)),
             "Original-Envelope-Id: QQ314159\r\n"
@@ -66,7 +70,8 @@ TEST(Dsn, IsAMultipartReportOfThreeParts) {
             "Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n"
             "Last-Attempt-Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n");
   EXPECT_TRUE(view.part(3).Is("text", "rfc822-headers"));
-  EXPECT_EQ(view.BodyBytes(view.part(3)), "From: alice@example.com\r\nMessage-ID: <orig@example.com>\r\nSubject: hi\r\n");
+  EXPECT_EQ(view.BodyBytes(view.part(3)),
+            "From: alice@example.com\r\nMessage-ID: <orig@example.com>\r\nSubject: hi\r\n");
 }
 
 TEST(Dsn, ReturnsTheWholeMessageWhenAsked) {
@@ -81,7 +86,8 @@ TEST(Dsn, ReturnsTheWholeMessageWhenAsked) {
 
 TEST(Dsn, StringsFromOutsideStayInTheirField) {
   DsnRequest request = Request();
-  const std::string evil = "x\r\nBcc: victim@example.net\r\n\r\n--=_0123456789abcdef_dsn\r\n\x1b]0;\xFFü";
+  const std::string evil =
+      "x\r\nBcc: victim@example.net\r\n\r\n--=_0123456789abcdef_dsn\r\n\x1b]0;\xFFü";
   request.envelope_id = evil;
   request.recipients[0].reason = evil;
   request.recipients[0].remote_mta = evil;
@@ -96,7 +102,8 @@ TEST(Dsn, StringsFromOutsideStayInTheirField) {
   EXPECT_EQ(dsn.find("\r\nBcc:"), std::string::npos);
   const MessageView view = ParseMessage(dsn);
   EXPECT_EQ(view.parts().size(), 4u);
-  EXPECT_EQ(view.headers(view.root()).size(), ParseMessage(BuildDsn(Request())).headers(view.root()).size());
+  EXPECT_EQ(view.headers(view.root()).size(),
+            ParseMessage(BuildDsn(Request())).headers(view.root()).size());
   for (const std::string_view line : Split(dsn, '\n')) EXPECT_LE(line.size(), 999u);
 }
 
@@ -107,7 +114,8 @@ TEST(Dsn, InternationalAddresses) {
   request.original = "From: dörte@sörensen.example\r\nSubject: Grüße\r\n\r\nbody\r\n";
   std::string dsn = BuildDsn(request);
   EXPECT_TRUE(IsAscii(dsn));
-  EXPECT_NE(dsn.find("Final-Recipient: utf-8; d\\x{F6}rte@s\\x{F6}rensen.example\r\n"), std::string::npos);
+  EXPECT_NE(dsn.find("Final-Recipient: utf-8; d\\x{F6}rte@s\\x{F6}rensen.example\r\n"),
+            std::string::npos);
   EXPECT_NE(dsn.find("Content-Transfer-Encoding: quoted-printable\r\n"), std::string::npos);
   request.smtputf8 = true;
   request.sender = {"dörte", "sörensen.example"};
@@ -127,7 +135,8 @@ TEST(Dsn, StatusFollowsTheAction) {
   request.recipients[0].will_retry_until = absl::FromUnixSeconds(1'700'300'000);
   const std::string delayed = BuildDsn(request);
   EXPECT_NE(delayed.find("Status: 4.0.0\r\n"), std::string::npos);
-  EXPECT_NE(delayed.find("Will-Retry-Until: Sat, 18 Nov 2023 09:33:20 +0000\r\n"), std::string::npos);
+  EXPECT_NE(delayed.find("Will-Retry-Until: Sat, 18 Nov 2023 09:33:20 +0000\r\n"),
+            std::string::npos);
   EXPECT_NE(delayed.find("Subject: Delivery status notification: delayed\r\n"), std::string::npos);
   request.action = request.recipients[0].action = DsnAction::kFailed;
   request.recipients[0].status = {4, 4, 7};
@@ -147,7 +156,8 @@ TEST(Builder, FoldsHeaders) {
   out.clear();
   AppendHeader("X", "", out);
   EXPECT_EQ(out, "X:\r\n");
-  for (const std::string& text : {std::string(400, 'x') + " Grüße " + std::string(40, 'y'), std::string("Grüße an alle, die dies lesen können und mögen")}) {
+  for (const std::string& text : {std::string(400, 'x') + " Grüße " + std::string(40, 'y'),
+                                  std::string("Grüße an alle, die dies lesen können und mögen")}) {
     out.clear();
     AppendTextHeader("Subject", text, out);
     const MessageView view = ParseMessage(out);
@@ -155,16 +165,22 @@ TEST(Builder, FoldsHeaders) {
     EXPECT_EQ(DecodeText(view.all_headers()[0].value), text);
   }
   out.clear();
-  AppendAddressHeader("To", {{"Dörte", "d@example.com"}, {"", "e@example.com"}, {"Doe, John", "j@example.com"}}, out);
-  EXPECT_EQ(out, "To: =?utf-8?B?RMO2cnRl?= <d@example.com>, e@example.com, \"Doe, John\"\r\n <j@example.com>\r\n");
+  AppendAddressHeader(
+      "To", {{"Dörte", "d@example.com"}, {"", "e@example.com"}, {"Doe, John", "j@example.com"}},
+      out);
+  EXPECT_EQ(out,
+            "To: =?utf-8?B?RMO2cnRl?= <d@example.com>, e@example.com, \"Doe, John\"\r\n "
+            "<j@example.com>\r\n");
 }
 
 TEST(Builder, WritesATreeThatReadsBack) {
   OutgoingPart html{"text/html; charset=utf-8", "", "", "<p>Grüße</p>\r\n", {}, {}};
   OutgoingPart text{"text/plain; charset=utf-8", "", "", "plain\r\n", {}, {}};
-  OutgoingPart file{"application/octet-stream", "Größe.bin", "", std::string("\0\xFF\r", 3), {}, {}};
+  OutgoingPart file{"application/octet-stream", "Größe.bin", "",
+                    std::string("\0\xFF\r", 3), {},          {}};
   OutgoingPart alternative{"multipart/alternative", "", "", "", {}, {text, html}};
-  OutgoingPart mixed{"multipart/mixed", "", "", "", {{"Subject", "x"}, {"MIME-Version", "1.0"}}, {alternative, file}};
+  OutgoingPart mixed{"multipart/mixed",  "", "", "", {{"Subject", "x"}, {"MIME-Version", "1.0"}},
+                     {alternative, file}};
   std::string out;
   AppendPart(mixed, "0123456789abcdef", out);
   EXPECT_TRUE(IsAscii(out));
@@ -176,7 +192,8 @@ TEST(Builder, WritesATreeThatReadsBack) {
   std::string octets;
   EXPECT_TRUE(DecodeBody(view, view.part(4), octets));
   EXPECT_EQ(octets, file.content);
-  const ContentDisposition disposition = ParseContentDisposition(view.Find(view.part(4), Field::kContentDisposition)->value);
+  const ContentDisposition disposition =
+      ParseContentDisposition(view.Find(view.part(4), Field::kContentDisposition)->value);
   EXPECT_EQ(disposition.kind, "attachment");
   EXPECT_EQ(*disposition.parameters.Find("filename"), "Größe.bin");
 }

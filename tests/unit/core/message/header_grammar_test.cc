@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/message/charset.h"
@@ -28,8 +28,10 @@ TEST(ContentType, ReadsWhatMailHas) {
       {"text/plain; charset =us-ascii (Plain text)", "text/plain", "charset=us-ascii"},
       {"(c) text (d) / (e) plain (f); (g) a (h) = (i) b (j)", "text/plain", "a=b"},
       {"message/partial; id=\"ABC@host.com\";", "message/partial", "id=ABC@host.com"},
-      {"multipart/mixed; boundary=gc0pJq0M:08jU534c0p", "multipart/mixed", "boundary=gc0pJq0M:08jU534c0p"},
-      {"application/x-stuff\n title*0*=us-ascii'en'This%20is%20even%20more%20\n title*1*=%2A%2A%2Afun%2A%2A%2A%20\n title*2=\"isn't it!\"",
+      {"multipart/mixed; boundary=gc0pJq0M:08jU534c0p", "multipart/mixed",
+       "boundary=gc0pJq0M:08jU534c0p"},
+      {"application/x-stuff\n title*0*=us-ascii'en'This%20is%20even%20more%20\n "
+       "title*1*=%2A%2A%2Afun%2A%2A%2A%20\n title*2=\"isn't it!\"",
        "application/x-stuff", "title=This is even more ***fun*** isn't it![en]"},
       {"a/b; n*1=two; n*0=one", "a/b", "n=onetwo"},
       {"a/b; n*0=one; n*2=three", "a/b", "n=one"},
@@ -67,8 +69,10 @@ TEST(ContentType, ParametersAreCapped) {
 
 TEST(ContentType, EncodedParametersReadBack) {
   for (const std::string& value :
-       {std::string("plain"), std::string("two words"), std::string("a\"b\\c"), std::string("Über/Größe 'x' %41*"), std::string(),
-        std::string(300, 'x'), std::string("日本語の長い名前のファイルがここにありますよ、とても長いです.pdf"), std::string("tab\there")}) {
+       {std::string("plain"), std::string("two words"), std::string("a\"b\\c"),
+        std::string("Über/Größe 'x' %41*"), std::string(), std::string(300, 'x'),
+        std::string("日本語の長い名前のファイルがここにありますよ、とても長いです.pdf"),
+        std::string("tab\there")}) {
     const std::string coded = EncodeParameter("filename", value);
     const std::string* read = nullptr;
     const ParameterList list = ParseParameters(coded);
@@ -107,7 +111,9 @@ TEST(EncodedWord, Decodes) {
       {"raw ü", "raw ü"},
       {"raw \xFC", "raw ü"},
       {"", ""},
-      {"=?utf-8?Q?" "?=", ""},
+      {"=?utf-8?Q?"
+       "?=",
+       ""},
       {"= ?", "= ?"},
   };
   for (const auto& [value, expected] : cases) {
@@ -121,8 +127,10 @@ TEST(EncodedWord, Decodes) {
 
 TEST(EncodedWord, EncodesAndReadsBack) {
   for (const std::string& text :
-       {std::string("plain"), std::string("Grüße aus Köln"), std::string("日本語の件名はとても長いので一つの単語には入りません、二つ三つ必要です"),
-        std::string("=?utf-8?Q?x?="), std::string(500, 'x') + "ü", std::string("😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀"), std::string()}) {
+       {std::string("plain"), std::string("Grüße aus Köln"),
+        std::string("日本語の件名はとても長いので一つの単語には入りません、二つ三つ必要です"),
+        std::string("=?utf-8?Q?x?="), std::string(500, 'x') + "ü",
+        std::string("😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀"), std::string()}) {
     for (const WordContext context : {WordContext::kText, WordContext::kPhrase}) {
       const std::string coded = EncodeText(text, context);
       EXPECT_TRUE(IsAscii(coded));
@@ -144,12 +152,23 @@ TEST(Charset, DecodesWithAliasesAndFallback) {
     std::string_view charset, octets, text;
     bool clean;
   } const cases[] = {
-      {"utf-8", "ü", "ü", true},          {"UTF8", "ü", "ü", true},       {"utf-8", "\xFF", "\uFFFD", false},
-      {"iso-8859-1", "\xFC", "ü", true},  {"latin1", "\x80", "€", true}, {"us-ascii", "\xFC", "ü", false},
-      {"us-ascii", "ü", "ü", false},      {"\"koi8-r\"", "\xC1", "а", true}, {"gb2312", "\xD6\xD0", "中", true},
-      {"big5", "\xA4\xA4", "中", true},   {"shift_jis", "\x93\xFA", "日", true}, {"ks_c_5601-1987", "\xB0\xA1", "가", true},
-      {"utf-16le", std::string_view("\x3D\xD8\x00\xDE", 4), "😀", true}, {"x-nonsense", "ü", "ü", false},
-      {"x-nonsense", "\xFC", "ü", false}, {"", "abc", "abc", false},     {"utf-7", "+AOQ-", "ä", true},
+      {"utf-8", "ü", "ü", true},
+      {"UTF8", "ü", "ü", true},
+      {"utf-8", "\xFF", "\uFFFD", false},
+      {"iso-8859-1", "\xFC", "ü", true},
+      {"latin1", "\x80", "€", true},
+      {"us-ascii", "\xFC", "ü", false},
+      {"us-ascii", "ü", "ü", false},
+      {"\"koi8-r\"", "\xC1", "а", true},
+      {"gb2312", "\xD6\xD0", "中", true},
+      {"big5", "\xA4\xA4", "中", true},
+      {"shift_jis", "\x93\xFA", "日", true},
+      {"ks_c_5601-1987", "\xB0\xA1", "가", true},
+      {"utf-16le", std::string_view("\x3D\xD8\x00\xDE", 4), "😀", true},
+      {"x-nonsense", "ü", "ü", false},
+      {"x-nonsense", "\xFC", "ü", false},
+      {"", "abc", "abc", false},
+      {"utf-7", "+AOQ-", "ä", true},
       {"windows-1252,version=1", "a", "a", false},
   };
   for (const auto& c : cases) {

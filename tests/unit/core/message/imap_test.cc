@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/message/charset.h"
 #include "lib/core/message/imap_section.h"
@@ -11,17 +11,20 @@
 namespace postern::message {
 namespace {
 
-// The example message of RFC 3501 §6.4.5, in the shape that it numbers: 1 text, 2 octet-stream, 3 a message with two parts, 4 a
-// multipart of an image and a message with two texts.
+// The example message of RFC 3501 §6.4.5, in the shape that it numbers: 1 text, 2 octet-stream, 3 a
+// message with two parts, 4 a multipart of an image and a message with two texts.
 constexpr std::string_view kMessage =
-    "From: a@b.example\r\nTo: c@d.example\r\nSubject: outer\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n"
+    "From: a@b.example\r\nTo: c@d.example\r\nSubject: outer\r\nContent-Type: multipart/mixed; "
+    "boundary=o\r\n\r\n"
     "pre\r\n--o\r\nContent-Type: text/plain\r\n\r\none\r\n"
     "--o\r\nContent-Type: application/octet-stream\r\n\r\ntwo\r\n"
-    "--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: three\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n"
+    "--o\r\nContent-Type: message/rfc822\r\n\r\nSubject: three\r\nContent-Type: multipart/mixed; "
+    "boundary=i\r\n\r\n"
     "--i\r\n\r\nthree.one\r\n--i\r\n\r\nthree.two\r\n--i--\r\n"
     "--o\r\nContent-Type: multipart/mixed; boundary=p\r\n\r\n"
     "--p\r\nContent-Type: image/gif\r\n\r\nfour.one\r\n"
-    "--p\r\nContent-Type: message/rfc822\r\n\r\nSubject: four.two\r\nContent-Type: text/plain\r\n\r\nfour.two.text\r\n--p--\r\n"
+    "--p\r\nContent-Type: message/rfc822\r\n\r\nSubject: four.two\r\nContent-Type: "
+    "text/plain\r\n\r\nfour.two.text\r\n--p--\r\n"
     "--o--\r\n";
 
 std::string Section(const MessageView& view, std::string_view text) {
@@ -35,7 +38,9 @@ TEST(ImapSection, FollowsTheNumbersOfRfc3501) {
   const MessageView view = ParseMessage(kMessage);
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"", kMessage},
-      {"HEADER", "From: a@b.example\r\nTo: c@d.example\r\nSubject: outer\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n"},
+      {"HEADER",
+       "From: a@b.example\r\nTo: c@d.example\r\nSubject: outer\r\nContent-Type: multipart/mixed; "
+       "boundary=o\r\n\r\n"},
       {"HEADER.FIELDS (subject To)", "To: c@d.example\r\nSubject: outer\r\n\r\n"},
       {"HEADER.FIELDS (none)", "\r\n"},
       {"HEADER.FIELDS.NOT (subject To Content-Type)", "From: a@b.example\r\n\r\n"},
@@ -70,7 +75,8 @@ TEST(ImapSection, FollowsTheNumbersOfRfc3501) {
       {"HEADER.FIELDS ()", "bad section"},
       {"HEADER.FIELDS (a", "bad section"},
   };
-  for (const auto& [section, expected] : cases) EXPECT_EQ(Section(view, section), expected) << section;
+  for (const auto& [section, expected] : cases)
+    EXPECT_EQ(Section(view, section), expected) << section;
   EXPECT_EQ(Section(view, "text"), view.BodyBytes(view.root()));
 }
 
@@ -80,7 +86,8 @@ TEST(ImapSection, AMessageWithoutPartsHasPartOne) {
   EXPECT_EQ(Section(view, "1.MIME"), "Subject: x\r\n\r\n");
   EXPECT_EQ(Section(view, "2"), "NIL");
   EXPECT_EQ(Section(view, "1.1"), "NIL");
-  const MessageView forwarded = ParseMessage("Content-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\ninner");
+  const MessageView forwarded =
+      ParseMessage("Content-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\ninner");
   EXPECT_EQ(Section(forwarded, "1"), "Subject: y\r\n\r\ninner");
   EXPECT_EQ(Section(forwarded, "1.HEADER"), "Subject: y\r\n\r\n");
   EXPECT_EQ(Section(forwarded, "1.1"), "inner");
@@ -99,23 +106,29 @@ TEST(ImapSection, PartialsAndNames) {
   range.Append(out, 100, 4);
   range.Append(out, 0, 0);
   EXPECT_EQ(out, "");
-  EXPECT_EQ(ParseSection("1.2.header.fields (\"X Y\" To)")->ToString(), "1.2.HEADER.FIELDS (\"X Y\" To)");
+  EXPECT_EQ(ParseSection("1.2.header.fields (\"X Y\" To)")->ToString(),
+            "1.2.HEADER.FIELDS (\"X Y\" To)");
 }
 
 TEST(ImapEnvelope, WritesEveryField) {
   const MessageView view = ParseMessage(
       "Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\nSubject: IMAP4rev1 WG\r\n mtg summary\r\n"
       "From: Terry Gray <gray@cac.washington.edu>\r\nTo: imap@cac.washington.edu\r\n"
-      "Cc: minutes@CNRI.Reston.VA.US, John Klensin <KLENSIN@MIT.EDU>\r\nMessage-Id: <B27397-0100000@cac.washington.edu>\r\n\r\n");
+      "Cc: minutes@CNRI.Reston.VA.US, John Klensin <KLENSIN@MIT.EDU>\r\nMessage-Id: "
+      "<B27397-0100000@cac.washington.edu>\r\n\r\n");
   EXPECT_EQ(EnvelopeText(view),
             "(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary\" "
-            "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) "
-            "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((NIL NIL \"imap\" \"cac.washington.edu\")) "
-            "((NIL NIL \"minutes\" \"CNRI.Reston.VA.US\")(\"John Klensin\" NIL \"KLENSIN\" \"MIT.EDU\")) NIL NIL "
+            "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((\"Terry Gray\" NIL \"gray\" "
+            "\"cac.washington.edu\")) "
+            "((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) ((NIL NIL \"imap\" "
+            "\"cac.washington.edu\")) "
+            "((NIL NIL \"minutes\" \"CNRI.Reston.VA.US\")(\"John Klensin\" NIL \"KLENSIN\" "
+            "\"MIT.EDU\")) NIL NIL "
             "\"<B27397-0100000@cac.washington.edu>\")");
   EXPECT_EQ(EnvelopeText(ParseMessage("")), "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)");
   EXPECT_EQ(EnvelopeText(ParseMessage("To: g: a@b, \"q\\\"q\" <c@d>;, postmaster\r\n\r\n")),
-            "(NIL NIL NIL NIL NIL ((NIL NIL \"g\" NIL)(NIL NIL \"a\" \"b\")(\"q\\\"q\" NIL \"c\" \"d\")(NIL NIL NIL NIL)"
+            "(NIL NIL NIL NIL NIL ((NIL NIL \"g\" NIL)(NIL NIL \"a\" \"b\")(\"q\\\"q\" NIL \"c\" "
+            "\"d\")(NIL NIL NIL NIL)"
             "(NIL NIL \"postmaster\" \"\")) NIL NIL NIL NIL)");
 }
 
@@ -141,33 +154,52 @@ TEST(ImapString, IsQuotedOrALiteral) {
 }
 
 TEST(ImapBodyStructure, DescribesTheTree) {
-  EXPECT_EQ(BodyStructureText(ParseMessage(kMessage), false),
-            "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 0)(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" 3)"
-            "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 102 (NIL \"three\" NIL NIL NIL NIL NIL NIL NIL NIL) "
-            "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 9 0)"
-            "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 9 0) \"mixed\") 9)"
-            "((\"image\" \"gif\" NIL NIL NIL \"7bit\" 8)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 60 "
-            "(NIL \"four.two\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 13 0) 3) \"mixed\") "
-            "\"mixed\")");
-  EXPECT_EQ(BodyStructureText(ParseMessage("Content-Type: TEXT/HTML; charset=\"utf-8\"; name*0*=utf-8''%C3%BC; name*1=\"b c\"\r\n"
-                                           "Content-Transfer-Encoding: BASE64\r\nContent-ID: <x@y>\r\nContent-Description: d\r\n"
-                                           "Content-Disposition: attachment; filename=f.html\r\nContent-Language: en, de\r\n"
-                                           "Content-Location: http://x/\r\nContent-MD5: Q2hlY2s=\r\n\r\nYQ==\r\n"),
-                              true),
-            "(\"TEXT\" \"HTML\" (\"charset\" \"utf-8\" \"name*\" \"utf-8''%C3%BCb%20c\") \"<x@y>\" \"d\" \"BASE64\" 6 1 "
-            "\"Q2hlY2s=\" (\"attachment\" (\"filename\" \"f.html\")) (\"en\" \"de\") \"http://x/\")");
-  EXPECT_EQ(BodyStructureText(ParseMessage("Content-Type: multipart/mixed; boundary=b\r\n\r\nno part\r\n"), true),
+  EXPECT_EQ(
+      BodyStructureText(ParseMessage(kMessage), false),
+      "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 0)(\"application\" "
+      "\"octet-stream\" NIL NIL NIL \"7bit\" 3)"
+      "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 102 (NIL \"three\" NIL NIL NIL NIL NIL NIL NIL "
+      "NIL) "
+      "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 9 0)"
+      "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 9 0) \"mixed\") 9)"
+      "((\"image\" \"gif\" NIL NIL NIL \"7bit\" 8)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 60 "
+      "(NIL \"four.two\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" (\"charset\" "
+      "\"us-ascii\") NIL NIL \"7bit\" 13 0) 3) \"mixed\") "
+      "\"mixed\")");
+  EXPECT_EQ(
+      BodyStructureText(
+          ParseMessage(
+              "Content-Type: TEXT/HTML; charset=\"utf-8\"; name*0*=utf-8''%C3%BC; name*1=\"b "
+              "c\"\r\n"
+              "Content-Transfer-Encoding: BASE64\r\nContent-ID: <x@y>\r\nContent-Description: d\r\n"
+              "Content-Disposition: attachment; filename=f.html\r\nContent-Language: en, de\r\n"
+              "Content-Location: http://x/\r\nContent-MD5: Q2hlY2s=\r\n\r\nYQ==\r\n"),
+          true),
+      "(\"TEXT\" \"HTML\" (\"charset\" \"utf-8\" \"name*\" \"utf-8''%C3%BCb%20c\") \"<x@y>\" \"d\" "
+      "\"BASE64\" 6 1 "
+      "\"Q2hlY2s=\" (\"attachment\" (\"filename\" \"f.html\")) (\"en\" \"de\") \"http://x/\")");
+  EXPECT_EQ(BodyStructureText(
+                ParseMessage("Content-Type: multipart/mixed; boundary=b\r\n\r\nno part\r\n"), true),
             "(\"text\" \"plain\" NIL NIL NIL \"7bit\" 9 1 NIL NIL NIL NIL)");
-  EXPECT_EQ(BodyStructureText(ParseMessage("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--"), true),
-            "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)");
-  EXPECT_EQ(BodyStructureText(ParseMessage("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nYQ=="), false),
-            "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 4)");
+  EXPECT_EQ(
+      BodyStructureText(
+          ParseMessage("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--"),
+          true),
+      "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) "
+      "\"mixed\" (\"boundary\" \"b\") NIL NIL NIL)");
+  EXPECT_EQ(
+      BodyStructureText(
+          ParseMessage(
+              "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nYQ=="),
+          false),
+      "(\"application\" \"octet-stream\" NIL NIL NIL \"base64\" 4)");
 }
 
 TEST(Text, IsDecodedForSearch) {
   const MessageView view = ParseMessage(
       "Subject: =?iso-8859-1?Q?GR=DCSSE?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-      "--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nStra=DFe=20und\r\nWeg\r\n"
+      "--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: "
+      "quoted-printable\r\n\r\nStra=DFe=20und\r\nWeg\r\n"
       "--b\r\nContent-Type: application/octet-stream\r\n\r\nsecret\r\n"
       "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ninner text\r\n--b--\r\n");
   const std::string text = DecodedText(view);

@@ -1,10 +1,10 @@
 // Hostile shapes: time grows with the input and no faster, and memory stays inside the limits.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <ctime>
 #include <functional>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/date.h"
@@ -54,55 +54,92 @@ struct Shape {
 };
 
 const Shape kShapes[] = {
-    {"headers", [](size_t n) { return Repeat("X-Header: value\r\n", n) + "\r\nbody"; }, ReadAll, 100'000},
-    {"To fields", [](size_t n) { return Repeat("To: a@b.example\r\n", n) + "\r\n"; }, ReadAll, 100'000},
-    {"one field of many lines", [](size_t n) { return "Subject: x\r\n" + Repeat(" y\r\n", n) + "\r\n"; }, ReadAll, 200'000},
-    {"one long line", [](size_t n) { return "Subject: " + std::string(n, 'x') + "\r\n\r\n"; }, ReadAll, 1'000'000},
-    {"addresses", [](size_t n) { return Repeat("a@b.example, ", n); }, [](const std::string& s) { ParseAddressList(s); }, 9'000},
-    {"comments in comments", [](size_t n) { return std::string(n, '(') + std::string(n, ')') + "a@b"; },
-     [](const std::string& s) { ParseAddressList(s); }, 50'000},
-    {"open comments", [](size_t n) { return Repeat("a(", n); }, [](const std::string& s) { ParseAddressList(s); }, 50'000},
-    {"open quotes", [](size_t n) { return Repeat("a\"", n); }, [](const std::string& s) { ParseAddressList(s); }, 50'000},
-    {"open brackets", [](size_t n) { return Repeat("<a", n); }, [](const std::string& s) { ParseAddressList(s); }, 50'000},
-    {"groups", [](size_t n) { return Repeat("g:a@b;", n); }, [](const std::string& s) { ParseAddressList(s); }, 3'000},
-    {"words and words", [](size_t n) { return Repeat("a ", n); }, [](const std::string& s) { ParseAddressList(s); }, 100'000},
-    {"cut UTF-8", [](size_t n) { return Repeat("\xE2\x82", n); }, [](const std::string& s) { DecodeText(s); }, 100'000},
-    {"encoded words", [](size_t n) { return Repeat("=?utf-8?Q?a?= ", n); }, [](const std::string& s) { DecodeText(s); }, 50'000},
-    {"beginnings of encoded words", [](size_t n) { return Repeat("=?a?Q?x", n) + "?="; }, [](const std::string& s) { DecodeText(s); },
+    {"headers", [](size_t n) { return Repeat("X-Header: value\r\n", n) + "\r\nbody"; }, ReadAll,
      100'000},
-    {"words in many charsets", [](size_t n) { return Repeat("=?x?Q?a?= =?y?B?YQ==?= ", n); }, [](const std::string& s) { DecodeText(s); },
-     5'000},
-    {"parameters", [](size_t n) { return "a/b" + Repeat("; n=v", n); }, [](const std::string& s) { ParseContentType(s); }, 50'000},
+    {"To fields", [](size_t n) { return Repeat("To: a@b.example\r\n", n) + "\r\n"; }, ReadAll,
+     100'000},
+    {"one field of many lines",
+     [](size_t n) { return "Subject: x\r\n" + Repeat(" y\r\n", n) + "\r\n"; }, ReadAll, 200'000},
+    {"one long line", [](size_t n) { return "Subject: " + std::string(n, 'x') + "\r\n\r\n"; },
+     ReadAll, 1'000'000},
+    {"addresses", [](size_t n) { return Repeat("a@b.example, ", n); },
+     [](const std::string& s) { ParseAddressList(s); }, 9'000},
+    {"comments in comments",
+     [](size_t n) { return std::string(n, '(') + std::string(n, ')') + "a@b"; },
+     [](const std::string& s) { ParseAddressList(s); }, 50'000},
+    {"open comments", [](size_t n) { return Repeat("a(", n); },
+     [](const std::string& s) { ParseAddressList(s); }, 50'000},
+    {"open quotes", [](size_t n) { return Repeat("a\"", n); },
+     [](const std::string& s) { ParseAddressList(s); }, 50'000},
+    {"open brackets", [](size_t n) { return Repeat("<a", n); },
+     [](const std::string& s) { ParseAddressList(s); }, 50'000},
+    {"groups", [](size_t n) { return Repeat("g:a@b;", n); },
+     [](const std::string& s) { ParseAddressList(s); }, 3'000},
+    {"words and words", [](size_t n) { return Repeat("a ", n); },
+     [](const std::string& s) { ParseAddressList(s); }, 100'000},
+    {"cut UTF-8", [](size_t n) { return Repeat("\xE2\x82", n); },
+     [](const std::string& s) { DecodeText(s); }, 100'000},
+    {"encoded words", [](size_t n) { return Repeat("=?utf-8?Q?a?= ", n); },
+     [](const std::string& s) { DecodeText(s); }, 50'000},
+    {"beginnings of encoded words", [](size_t n) { return Repeat("=?a?Q?x", n) + "?="; },
+     [](const std::string& s) { DecodeText(s); }, 100'000},
+    {"words in many charsets", [](size_t n) { return Repeat("=?x?Q?a?= =?y?B?YQ==?= ", n); },
+     [](const std::string& s) { DecodeText(s); }, 5'000},
+    {"parameters", [](size_t n) { return "a/b" + Repeat("; n=v", n); },
+     [](const std::string& s) { ParseContentType(s); }, 50'000},
     {"parameters without semicolons", [](size_t n) { return "a/b; n=" + Repeat("v ", n); },
      [](const std::string& s) { ParseContentType(s); }, 100'000},
     {"open quotes in parameters", [](size_t n) { return "a/b" + Repeat("; n=\\\"", n); },
      [](const std::string& s) { ParseContentType(s); }, 50'000},
-    {"pieces", [](size_t n) {
+    {"pieces",
+     [](size_t n) {
        std::string s = "a/b";
        for (size_t i = 0; i < n; ++i) StrAppend(s, "; n*", n - i, "*=x");
        return s;
-     }, [](const std::string& s) { ParseContentType(s); }, 20'000},
-    {"comments in a type", [](size_t n) { return "a/b; " + Repeat("(", n); }, [](const std::string& s) { ParseContentType(s); }, 200'000},
-    {"comments in a date", [](size_t n) { return Repeat("(x)", n); }, [](const std::string& s) { (void)mail::ParseDate(s).ok(); }, 200'000},
-    {"parts", [](size_t n) { return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n\r\nx\r\n", n) + "--b--\r\n"; },
+     },
+     [](const std::string& s) { ParseContentType(s); }, 20'000},
+    {"comments in a type", [](size_t n) { return "a/b; " + Repeat("(", n); },
+     [](const std::string& s) { ParseContentType(s); }, 200'000},
+    {"comments in a date", [](size_t n) { return Repeat("(x)", n); },
+     [](const std::string& s) { (void)mail::ParseDate(s).ok(); }, 200'000},
+    {"parts",
+     [](size_t n) {
+       return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n\r\nx\r\n", n) +
+              "--b--\r\n";
+     },
      ReadAll, 2'400},
     {"parts past the limit",
-     [](size_t n) { return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n\r\nx\r\n", n); },
+     [](size_t n) {
+       return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n\r\nx\r\n", n);
+     },
      [](const std::string& s) { ParseMessage(s); }, 50'000},
-    {"multiparts in multiparts", [](size_t n) {
+    {"multiparts in multiparts",
+     [](size_t n) {
        std::string s;
-       for (size_t i = 0; i < n; ++i) StrAppend(s, "Content-Type: multipart/mixed; boundary=b", i, "\r\n\r\n--b", i, "\r\n");
+       for (size_t i = 0; i < n; ++i)
+         StrAppend(s, "Content-Type: multipart/mixed; boundary=b", i, "\r\n\r\n--b", i, "\r\n");
        return s;
-     }, ReadAll, 5'000},
-    {"multiparts with one boundary", [](size_t n) { return Repeat("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n", n); },
+     },
+     ReadAll, 5'000},
+    {"multiparts with one boundary",
+     [](size_t n) { return Repeat("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n", n); },
      ReadAll, 2'400},
-    {"messages in messages", [](size_t n) { return Repeat("Content-Type: message/rfc822\r\n\r\n", n); }, ReadAll, 20'000},
-    {"lines of dashes in the deepest part", [](size_t n) {
+    {"messages in messages",
+     [](size_t n) { return Repeat("Content-Type: message/rfc822\r\n\r\n", n); }, ReadAll, 20'000},
+    {"lines of dashes in the deepest part",
+     [](size_t n) {
        std::string s;
-       for (int i = 0; i < 99; ++i) StrAppend(s, "Content-Type: multipart/mixed; boundary=", 100 + i, "\r\n\r\n--", 100 + i, "\r\n");
+       for (int i = 0; i < 99; ++i)
+         StrAppend(s, "Content-Type: multipart/mixed; boundary=", 100 + i, "\r\n\r\n--", 100 + i,
+                   "\r\n");
        return s + "\r\n" + Repeat("--999\n", n);
-     }, [](const std::string& s) { ParseMessage(s); }, 200'000},
-    {"dashes", [](size_t n) { return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + std::string(n, '-'); }, ReadAll, 1'000'000},
+     },
+     [](const std::string& s) { ParseMessage(s); }, 200'000},
+    {"dashes",
+     [](size_t n) {
+       return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + std::string(n, '-');
+     },
+     ReadAll, 1'000'000},
     {"returns", [](size_t n) { return std::string(n, '\r'); }, ReadAll, 500'000},
     {"NULs", [](size_t n) { return std::string(n, '\0'); }, ReadAll, 200'000},
 };
@@ -114,7 +151,8 @@ TEST(Linear, TimeGrowsWithTheInput) {
     const double t1 = std::max(Seconds([&] { shape.read(small); }), 0.0005);
     const double t16 = Seconds([&] { shape.read(large); });
     EXPECT_LT(t16, 1.0) << shape.name;
-    // Sixteen times the input; a square would take 256 times as long. The rest of the room is for caches that overflow.
+    // Sixteen times the input; a square would take 256 times as long. The rest of the room is for
+    // caches that overflow.
     EXPECT_LT(t16 / t1, 64.0) << shape.name << ": " << t1 << " s, " << t16 << " s";
   }
 }
@@ -129,7 +167,8 @@ TEST(Linear, LimitsHold) {
   view = ParseMessage(nested);
   EXPECT_LE(view.parts().size(), ParseOptions().max_parts);
   EXPECT_TRUE(view.HasDefect(Defect::kDepthLimit));
-  const std::string parts = "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n", 100'000);
+  const std::string parts =
+      "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n", 100'000);
   view = ParseMessage(parts);
   EXPECT_EQ(view.parts().size(), ParseOptions().max_parts);
   EXPECT_TRUE(view.HasDefect(Defect::kPartLimit));

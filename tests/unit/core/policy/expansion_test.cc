@@ -1,11 +1,12 @@
 #include "lib/core/policy/expansion.h"
 
+#include "tests/unit/core/policy/policy_fixture.h"
 #include <algorithm>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
-#include "tests/unit/core/policy/policy_fixture.h"
 
 namespace postern::policy {
 namespace {
@@ -14,12 +15,15 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-// A destination as one word: "alice+tag as alice <dest>", "relay <dest>", "file /x as daemon", "| cmd as bob".
+// A destination as one word: "alice+tag as alice <dest>", "relay <dest>", "file /x as daemon", "|
+// cmd as bob".
 std::string Word(const Destination& d) {
   const std::string dest = d.destination.ToString();
   const std::string who = d.run_as_daemon ? "daemon" : d.run_as.name;
   switch (d.kind) {
-    case Destination::Kind::kAccount: return StrCat(d.user, d.sub_address.empty() ? "" : "+", d.sub_address, " as ", who, " <", dest, ">");
+    case Destination::Kind::kAccount:
+      return StrCat(d.user, d.sub_address.empty() ? "" : "+", d.sub_address, " as ", who, " <",
+                    dest, ">");
     case Destination::Kind::kRelay: return StrCat("relay <", dest, ">");
     case Destination::Kind::kFile: return StrCat("file ", d.path_or_command, " as ", who);
     case Destination::Kind::kCommand: return StrCat("command ", d.path_or_command, " as ", who);
@@ -27,7 +31,8 @@ std::string Word(const Destination& d) {
   return "";
 }
 
-std::vector<std::string> ExpandTo(const Policy& policy, FakeAccounts& accounts, const std::string& recipient, Expansion* out = nullptr) {
+std::vector<std::string> ExpandTo(const Policy& policy, FakeAccounts& accounts,
+                                  const std::string& recipient, Expansion* out = nullptr) {
   Expansion expansion = Expand(*policy.ruleset, accounts, Remote(recipient));
   std::vector<std::string> words;
   if (expansion.refusal) words.push_back(expansion.refusal->ToString());
@@ -39,9 +44,12 @@ std::vector<std::string> ExpandTo(const Policy& policy, FakeAccounts& accounts, 
 constexpr const char* kAliasPolicy =
     "table aliases { root = jdoe, hostmaster = root, webmaster = bob, jdoe => \"jdoe@domain.tld\", "
     "carol = \"carol, alice\", \"bob+list\" = alice, ring1 = ring2, ring2 = ring1, "
-    "pipe = \"|/bin/filter a,b\", quoted = '\"|/bin/filter a,b\"', file = \"/var/mail/all\", inc = \":include:/etc/list\", "
-    "no = \"error:550 go away\", later = \":error:450 try later\", broken = \"a b c\", nobody = ghost, slow = flaky, "
-    "both = \"alice, alice, bob\", deep1 = deep2, deep2 = deep3, deep3 = deep4, deep4 = deep5, deep5 = deep6, deep6 = deep7, "
+    "pipe = \"|/bin/filter a,b\", quoted = '\"|/bin/filter a,b\"', file = \"/var/mail/all\", inc = "
+    "\":include:/etc/list\", "
+    "no = \"error:550 go away\", later = \":error:450 try later\", broken = \"a b c\", nobody = "
+    "ghost, slow = flaky, "
+    "both = \"alice, alice, bob\", deep1 = deep2, deep2 = deep3, deep3 = deep4, deep4 = deep5, "
+    "deep5 = deep6, deep6 = deep7, "
     "deep7 = deep8, deep8 = deep9, deep9 = deep10, deep10 = alice, self = \"self@athome.tld\" }\n"
     "action box mbox alias <aliases>\naction out relay\n"
     "match from any for domain athome.tld action box\nmatch for any action out\n";
@@ -56,15 +64,19 @@ TEST(Expansion, Aliases) {
       {"alice+tag@athome.tld", {"alice+tag as alice <alice+tag@athome.tld>"}},
       {"webmaster@athome.tld", {"bob as bob <webmaster@athome.tld>"}},
       {"hostmaster@athome.tld", {"relay <jdoe@domain.tld>"}},
-      {"carol@athome.tld", {"carol as carol <carol@athome.tld>", "alice as alice <carol@athome.tld>"}},
-      {"carol+x@athome.tld", {"carol+x as carol <carol+x@athome.tld>", "alice as alice <carol+x@athome.tld>"}},
+      {"carol@athome.tld",
+       {"carol as carol <carol@athome.tld>", "alice as alice <carol@athome.tld>"}},
+      {"carol+x@athome.tld",
+       {"carol+x as carol <carol+x@athome.tld>", "alice as alice <carol+x@athome.tld>"}},
       {"bob+list@athome.tld", {"alice as alice <bob+list@athome.tld>"}},
       {"bob+other@athome.tld", {"bob+other as bob <bob+other@athome.tld>"}},
       {"both@athome.tld", {"alice as alice <both@athome.tld>", "bob as bob <both@athome.tld>"}},
       {"pipe@athome.tld", {"550 5.1.1 Invalid recipient"}},
       {"quoted@athome.tld", {"command /bin/filter a,b as daemon"}},
       {"file@athome.tld", {"file /var/mail/all as daemon"}},
-      {"inc@athome.tld", {"alice as alice <inc@athome.tld>", "bob as bob <inc@athome.tld>", "relay <x@remote.example>"}},
+      {"inc@athome.tld",
+       {"alice as alice <inc@athome.tld>", "bob as bob <inc@athome.tld>",
+        "relay <x@remote.example>"}},
       {"no@athome.tld", {"550 go away"}},
       {"later@athome.tld", {"450 try later"}},
       {"broken@athome.tld", {"424 4.2.4 Mailing list expansion problem"}},
@@ -90,61 +102,82 @@ TEST(Expansion, Aliases) {
 }
 
 constexpr const char* kVirtualPolicy =
-    "table virtuals { \"heroes@athome.tld\" = \"batman@athome.tld,superman@athome.tld\", \"batman@athome.tld\" = _vmail, "
-    "\"superman@athome.tld\" = _vmail, \"scoobydoo@athome.tld\" = _vmail, \"jwayne@athome.tld\" = \"batman@wayne.com\", "
-    "\"@other.bar\" = \"scoobydoo@athome.tld\", \"batman+spam@athome.tld\" = \"error:550 no spam\", plain = alice }\n"
+    "table virtuals { \"heroes@athome.tld\" = \"batman@athome.tld,superman@athome.tld\", "
+    "\"batman@athome.tld\" = _vmail, "
+    "\"superman@athome.tld\" = _vmail, \"scoobydoo@athome.tld\" = _vmail, \"jwayne@athome.tld\" = "
+    "\"batman@wayne.com\", "
+    "\"@other.bar\" = \"scoobydoo@athome.tld\", \"batman+spam@athome.tld\" = \"error:550 no "
+    "spam\", plain = alice }\n"
     "action virt maildir \"/m\" virtual <virtuals>\naction out relay\n"
     "match from any for domain { athome.tld, other.bar } action virt\nmatch for any action out\n";
 
 TEST(Expansion, VirtualUsers) {
   const Policy policy(kVirtualPolicy);
   FakeAccounts accounts;
-  EXPECT_THAT(ExpandTo(policy, accounts, "batman@athome.tld"), ElementsAre("_vmail as _vmail <batman@athome.tld>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "BatMan@athome.tld"), ElementsAre("_vmail as _vmail <BatMan@athome.tld>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "batman+x@athome.tld"), ElementsAre("_vmail as _vmail <batman+x@athome.tld>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "batman@athome.tld"),
+              ElementsAre("_vmail as _vmail <batman@athome.tld>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "BatMan@athome.tld"),
+              ElementsAre("_vmail as _vmail <BatMan@athome.tld>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "batman+x@athome.tld"),
+              ElementsAre("_vmail as _vmail <batman+x@athome.tld>"));
   EXPECT_THAT(ExpandTo(policy, accounts, "batman+spam@athome.tld"), ElementsAre("550 no spam"));
   EXPECT_THAT(ExpandTo(policy, accounts, "heroes@athome.tld"),
-              UnorderedElementsAre("_vmail as _vmail <batman@athome.tld>", "_vmail as _vmail <superman@athome.tld>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "jwayne@athome.tld"), ElementsAre("relay <batman@wayne.com>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "any@other.bar"), ElementsAre("_vmail as _vmail <scoobydoo@athome.tld>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "plain@athome.tld"), ElementsAre("alice as alice <plain@athome.tld>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "unknown@athome.tld"), ElementsAre("524 5.2.4 Mailing list expansion problem"));
+              UnorderedElementsAre("_vmail as _vmail <batman@athome.tld>",
+                                   "_vmail as _vmail <superman@athome.tld>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "jwayne@athome.tld"),
+              ElementsAre("relay <batman@wayne.com>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "any@other.bar"),
+              ElementsAre("_vmail as _vmail <scoobydoo@athome.tld>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "plain@athome.tld"),
+              ElementsAre("alice as alice <plain@athome.tld>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "unknown@athome.tld"),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
   Expansion expansion;
   ExpandTo(policy, accounts, "heroes@athome.tld", &expansion);
   EXPECT_EQ(expansion.destinations[0].recipient.ToString(), "heroes@athome.tld");
 }
 
 TEST(Expansion, Forward) {
-  const Policy policy("action box mbox\naction out relay\nmatch from any for domain h action box\nmatch for any action out\n");
+  const Policy policy(
+      "action box mbox\naction out relay\nmatch from any for domain h action box\nmatch for any "
+      "action out\n");
   FakeAccounts accounts;
   accounts.Forward("alice", "# mine\nalice, away@remote.example\n");
-  EXPECT_THAT(ExpandTo(policy, accounts, "alice@h"), UnorderedElementsAre("alice as alice <alice@h>", "relay <away@remote.example>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "alice@h"),
+              UnorderedElementsAre("alice as alice <alice@h>", "relay <away@remote.example>"));
   accounts.Forward("bob", "|/usr/bin/procmail\n/home/bob/copy\n:include:/home/bob/list\n");
   accounts.includes["/home/bob/list"] = "carol";
   EXPECT_THAT(ExpandTo(policy, accounts, "bob@h"),
-              UnorderedElementsAre("command /usr/bin/procmail as bob", "file /home/bob/copy as bob", "carol as carol <bob@h>"));
+              UnorderedElementsAre("command /usr/bin/procmail as bob", "file /home/bob/copy as bob",
+                                   "carol as carol <bob@h>"));
   EXPECT_EQ(accounts.last_reader, "bob");
   accounts.Forward("root", "|/bin/sh");
-  EXPECT_THAT(ExpandTo(policy, accounts, "root@h"), ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "root@h"),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
   accounts.Forward("carol", "# nothing\n");
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("carol as carol <carol@h>"));
   accounts.Forward("carol", "carol@h");
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
   accounts.Forward("carol", std::string(5000, 'x'));
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("424 4.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
+              ElementsAre("424 4.2.4 Mailing list expansion problem"));
   accounts.forwards["carol"] = {ForwardFile::State::kUnsafe, ""};
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
   accounts.forwards["carol"] = {ForwardFile::State::kTemporary, ""};
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("451 4.3.0 Temporary failure"));
   std::string many;
   for (int i = 0; i < 101; ++i) StrAppend(many, "u", i, "@r\n");
   accounts.Forward("carol", many);
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("424 4.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
+              ElementsAre("424 4.2.4 Mailing list expansion problem"));
 }
 
 TEST(Expansion, UserAndUserbase) {
   const Policy policy(
-      "table base { carol = \"2000:2001:/v/carol\", bad = \"x\", vm = \"7:7:/v\" }\naction box maildir userbase <base> user vm\n"
+      "table base { carol = \"2000:2001:/v/carol\", bad = \"x\", vm = \"7:7:/v\" }\naction box "
+      "maildir userbase <base> user vm\n"
       "action own maildir userbase <base>\n"
       "match from any for domain h action box\nmatch from any for domain o action own\n");
   FakeAccounts accounts;
@@ -154,23 +187,29 @@ TEST(Expansion, UserAndUserbase) {
   EXPECT_THAT(ExpandTo(policy, accounts, "bad@h"), ElementsAre("451 4.3.0 Temporary failure"));
   accounts.forwards.clear();
   Expansion expansion;
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@o", &expansion), ElementsAre("carol as carol <carol@o>"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@o", &expansion),
+              ElementsAre("carol as carol <carol@o>"));
   EXPECT_EQ(expansion.destinations[0].run_as.uid, 2000u);
   EXPECT_EQ(expansion.destinations[0].run_as.home, "/v/carol");
 }
 
 TEST(Expansion, ForwardOnlyAndExpandOnly) {
   const Policy policy(
-      "action f forward-only\naction e expand-only alias { list = \"x@remote.example\" }\naction out relay\n"
-      "match from any for domain f action f\nmatch from any for domain e action e\nmatch for any action out\n");
+      "action f forward-only\naction e expand-only alias { list = \"x@remote.example\" }\naction "
+      "out relay\n"
+      "match from any for domain f action f\nmatch from any for domain e action e\nmatch for any "
+      "action out\n");
   FakeAccounts accounts;
-  EXPECT_THAT(ExpandTo(policy, accounts, "alice@f"), ElementsAre("424 4.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "alice@f"),
+              ElementsAre("424 4.2.4 Mailing list expansion problem"));
   accounts.Forward("alice", "x@remote.example");
   EXPECT_THAT(ExpandTo(policy, accounts, "alice@f"), ElementsAre("relay <x@remote.example>"));
   accounts.Forward("bob", "/file");
-  EXPECT_THAT(ExpandTo(policy, accounts, "bob@f"), ElementsAre("424 4.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "bob@f"),
+              ElementsAre("424 4.2.4 Mailing list expansion problem"));
   EXPECT_THAT(ExpandTo(policy, accounts, "list@e"), ElementsAre("relay <x@remote.example>"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@e"), ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@e"),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
 }
 
 TEST(Expansion, BombIsBounded) {
@@ -179,27 +218,38 @@ TEST(Expansion, BombIsBounded) {
   for (int level = 0; level < 8; ++level) {
     for (int i = 0; i < 10; ++i) {
       StrAppend(table, "l", level, "x", i, " = \"");
-      for (int j = 0; j < 10; ++j) StrAppend(table, j == 0 ? "" : ",", "l", level + 1, "x", j, "@h", level % 2 == 0 ? ".a" : "");
+      for (int j = 0; j < 10; ++j)
+        StrAppend(table, j == 0 ? "" : ",", "l", level + 1, "x", j, "@h",
+                  level % 2 == 0 ? ".a" : "");
       table += "\"\n";
     }
   }
-  const Policy policy(StrCat(table, "}\naction box mbox alias <aliases>\nmatch from any for domain { h, h.a } action box\n"));
+  const Policy policy(StrCat(
+      table,
+      "}\naction box mbox alias <aliases>\nmatch from any for domain { h, h.a } action box\n"));
   FakeAccounts accounts;
-  EXPECT_THAT(ExpandTo(policy, accounts, "l0x0@h"), ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "l0x0@h"),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
 }
 
 TEST(AliasValues, Kinds) {
   using Kind = AliasValue::Kind;
   const StatusOr<std::vector<AliasValue>> values = ParseAliasValues(
-      "bob, \\carol, \"a,b\"@x.example, /var/mail/x, \"|cmd, with comma\", |\"cmd arg\", include:/l, error:450 later,, ");
+      "bob, \\carol, \"a,b\"@x.example, /var/mail/x, \"|cmd, with comma\", |\"cmd arg\", "
+      "include:/l, error:450 later,, ");
   ASSERT_TRUE(values.ok()) << Text(values.status());
   std::vector<std::pair<Kind, std::string>> got;
-  for (const AliasValue& v : *values) got.emplace_back(v.kind, v.kind == Kind::kAddress ? v.address.ToString() : v.text);
-  EXPECT_THAT(got, ElementsAre(std::pair(Kind::kUser, "bob"), std::pair(Kind::kUser, "carol"),
-                               std::pair(Kind::kAddress, "\"a,b\"@x.example"), std::pair(Kind::kFile, "/var/mail/x"),
-                               std::pair(Kind::kCommand, "cmd, with comma"), std::pair(Kind::kCommand, "cmd arg"),
-                               std::pair(Kind::kInclude, "/l"), std::pair(Kind::kError, "450 later")));
-  for (const char* bad : {"a b", "\"open", "x@", "error:", "error:250 ok", "include:rel", "|", "bob;rm"}) {
+  for (const AliasValue& v : *values)
+    got.emplace_back(v.kind, v.kind == Kind::kAddress ? v.address.ToString() : v.text);
+  EXPECT_THAT(got,
+              ElementsAre(std::pair(Kind::kUser, "bob"), std::pair(Kind::kUser, "carol"),
+                          std::pair(Kind::kAddress, "\"a,b\"@x.example"),
+                          std::pair(Kind::kFile, "/var/mail/x"),
+                          std::pair(Kind::kCommand, "cmd, with comma"),
+                          std::pair(Kind::kCommand, "cmd arg"), std::pair(Kind::kInclude, "/l"),
+                          std::pair(Kind::kError, "450 later")));
+  for (const char* bad :
+       {"a b", "\"open", "x@", "error:", "error:250 ok", "include:rel", "|", "bob;rm"}) {
     EXPECT_FALSE(ParseAliasValues(bad).ok()) << bad;
   }
 }

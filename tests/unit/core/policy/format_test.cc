@@ -51,8 +51,9 @@ TEST(Format, Values) {
 }
 
 TEST(Format, Mistakes) {
-  for (const char* format : {"%{", "%{}", "%{nothing}", "%{dest.user[}", "%{dest.user[x]}", "%{dest.user[1:y]}", "%{dest.user[:]}",
-                             "%{dest.user:what}", "%{dest.user[0]x}", "%{dest.user[100:]}", "a/../b", "./b"}) {
+  for (const char* format : {"%{", "%{}", "%{nothing}", "%{dest.user[}", "%{dest.user[x]}",
+                             "%{dest.user[1:y]}", "%{dest.user[:]}", "%{dest.user:what}",
+                             "%{dest.user[0]x}", "%{dest.user[100:]}", "a/../b", "./b"}) {
     EXPECT_FALSE(ExpandFormat(format, Context(), FormatUse::kPath).ok()) << format;
   }
   EXPECT_TRUE(CheckFormat("%{mda}", true).ok());
@@ -64,8 +65,12 @@ TEST(Format, Mistakes) {
 // Whatever a stranger puts into a local part, the path stays below /v.
 TEST(Format, NobodyLeavesTheDirectory) {
   const std::pair<std::string, const char*> vectors[] = {
-      {"../../etc/x", "/v/..:..:etc:x/m"}, {"/etc/passwd", "/v/:etc:passwd/m"}, {"a/b", "/v/a:b/m"},
-      {"`id`", "/v/:id:/m"},               {"$HOME", "/v/:HOME/m"},             {"~root", "/v/:root/m"},
+      {"../../etc/x", "/v/..:..:etc:x/m"},
+      {"/etc/passwd", "/v/:etc:passwd/m"},
+      {"a/b", "/v/a:b/m"},
+      {"`id`", "/v/:id:/m"},
+      {"$HOME", "/v/:HOME/m"},
+      {"~root", "/v/:root/m"},
       {std::string("a\nb\0c", 5), "/v/a:b:c/m"},
   };
   for (const auto& [user, expected] : vectors) {
@@ -86,10 +91,13 @@ TEST(Format, NobodyLeavesTheDirectory) {
 TEST(Format, NobodyReachesTheShell) {
   FormatContext context = Context();
   context.sender.local_part = "a;rm -rf $(x) `y` \"z\" '<>\n|&\\";
-  const StatusOr<std::string> got = ExpandFormat("mda %{sender.user:raw}", context, FormatUse::kCommand);
+  const StatusOr<std::string> got =
+      ExpandFormat("mda %{sender.user:raw}", context, FormatUse::kCommand);
   ASSERT_TRUE(got.ok());
   EXPECT_EQ(got->find_first_of(";()\"<>\n\\ ", 4), std::string::npos) << *got;
-  EXPECT_EQ(ExpandFormat("mda %{sender.user}", context, FormatUse::kCommand)->find_first_of(";()\"<>\n\\ $`'|&", 4), std::string::npos);
+  EXPECT_EQ(ExpandFormat("mda %{sender.user}", context, FormatUse::kCommand)
+                ->find_first_of(";()\"<>\n\\ $`'|&", 4),
+            std::string::npos);
 }
 
 }  // namespace

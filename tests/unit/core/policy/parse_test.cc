@@ -3,6 +3,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/lexer.h"
 
@@ -44,7 +45,8 @@ std::vector<std::string> Lex(const std::string& text) {
 TEST(Lexer, Words) {
   EXPECT_THAT(Lex("listen on lo0"), ElementsAre("r:listen", "r:on", "w:lo0"));
   EXPECT_THAT(Lex("port 25"), ElementsAre("r:port", "n:25"));
-  EXPECT_THAT(Lex("4h 192.0.2.1 25,26}"), ElementsAre("w:4h", "w:192.0.2.1", "n:25", "s:,", "n:26", "s:}"));
+  EXPECT_THAT(Lex("4h 192.0.2.1 25,26}"),
+              ElementsAre("w:4h", "w:192.0.2.1", "n:25", "s:,", "n:26", "s:}"));
   EXPECT_THAT(Lex("a=>b c = d"), ElementsAre("w:a", "s:=>", "w:b", "w:c", "s:=", "w:d"));
   EXPECT_THAT(Lex("smtp+tls://x@h:25"), ElementsAre("w:smtp+tls://x@h:25"));
   EXPECT_THAT(Lex("*"), ElementsAre("s:*"));
@@ -59,31 +61,39 @@ TEST(Lexer, QuotesAndComments) {
   EXPECT_THAT(Lex("a # b\nc"), ElementsAre("w:a", "\\:", "w:c"));
   EXPECT_THAT(Lex("# a \\\nstill\nc"), ElementsAre("\\:", "w:c"));
   EXPECT_THAT(Lex("a \\\n b"), ElementsAre("w:a", "w:b"));
-  EXPECT_THAT(Lex("a\n \"b"), ElementsAre("w:a", "\\:", "!:",
-      "f:2:2: error: reached end of file inside a quoted string that starts at line 2: the closing \" is missing"));
+  EXPECT_THAT(Lex("a\n \"b"),
+              ElementsAre("w:a", "\\:", "!:",
+                          "f:2:2: error: reached end of file inside a quoted string that starts at "
+                          "line 2: the closing \" is missing"));
 }
 
 TEST(Lexer, Macros) {
   EXPECT_THAT(Lex("$name \"$name\""), ElementsAre("w:one", "w:two", "q:$name"));
   EXPECT_THAT(Lex("$net/24 x"), ElementsAre("w:192.0.2.0/24", "w:x"));
-  EXPECT_THAT(Lex("$nam\nx"), ElementsAre("!:", "\\:", "w:x",
-                                          "f:1:1: error: macro 'nam' not defined (did you mean \"name\"?)"));
+  EXPECT_THAT(Lex("$nam\nx"),
+              ElementsAre("!:", "\\:", "w:x",
+                          "f:1:1: error: macro 'nam' not defined (did you mean \"name\"?)"));
 }
 
 TEST(Parse, MacrosOfTheCommandLineWin) {
   ParseOptions options;
   options.macros = {{"where", "lo9"}};
-  const ParseResult result = ParseText(StrCat("where = \"lo0\"\nlisten on $where\n", kTail), options);
+  const ParseResult result =
+      ParseText(StrCat("where = \"lo0\"\nlisten on $where\n", kTail), options);
   ASSERT_TRUE(result.config) << Listing(result);
   EXPECT_EQ(result.config->listeners[0].target, "lo9");
 }
 
 TEST(Parse, MacroValueIsReadAgain) {
-  const ParseResult result = ParseText(
-      StrCat("pki m cert /* c\n", "o = \"tls pki m hostname h.example\"\npki m cert \"/c\" key \"/k\"\nlisten on lo0 $o tag X\n", kTail));
+  const ParseResult result = ParseText(StrCat("pki m cert /* c\n",
+                                              "o = \"tls pki m hostname h.example\"\npki m cert "
+                                              "\"/c\" key \"/k\"\nlisten on lo0 $o tag X\n",
+                                              kTail));
   EXPECT_FALSE(result.config);  // an unquoted path
-  const ParseResult good = ParseText(
-      StrCat("o = \"tls pki m hostname h.example\"\npki m cert \"/c\" key \"/k\"\nlisten on lo0 $o tag X\n", kTail));
+  const ParseResult good =
+      ParseText(StrCat("o = \"tls pki m hostname h.example\"\npki m cert \"/c\" key \"/k\"\nlisten "
+                       "on lo0 $o tag X\n",
+                       kTail));
   ASSERT_TRUE(good.config) << Listing(good);
   EXPECT_EQ(good.config->listeners[0].tls, ListenerTls::kOptional);
   EXPECT_EQ(good.config->listeners[0].hostname, "h.example");
@@ -109,17 +119,23 @@ TEST(Parse, IncludesNestAndNameTheirLines) {
 }
 
 TEST(Parse, AllErrorsOfAFile) {
-  const ParseResult result = ParseText("lisen on lo0\nlisten on lo0 potr 25\naction \"a\" maildri\nmatch fro any action \"a\"\n"
-                                       "table t { a\nqueue ttl 4w\n");
+  const ParseResult result = ParseText(
+      "lisen on lo0\nlisten on lo0 potr 25\naction \"a\" maildri\nmatch fro any action \"a\"\n"
+      "table t { a\nqueue ttl 4w\n");
   std::vector<std::string> told;
   for (const Diagnostic& d : result.diagnostics) told.push_back(d.ToString());
-  EXPECT_THAT(told, ElementsAre(
-      "smtpd.conf:1:1: error: syntax error: unknown directive \"lisen\" (did you mean \"listen\"?)",
-      "smtpd.conf:2:15: error: syntax error: found \"potr\", expected an option of listen (did you mean \"port\"?)",
-      HasSubstr("smtpd.conf:3:12: error: syntax error: found \"maildri\", expected maildir, mbox"),
-      HasSubstr("smtpd.conf:4:7: error: syntax error: found \"fro\""),
-      HasSubstr("smtpd.conf:6:1: error: syntax error: \"queue\" is a reserved word"),
-      HasSubstr("smtpd.conf:6:11: error: invalid ttl delay: 4w")));
+  EXPECT_THAT(
+      told,
+      ElementsAre(
+          "smtpd.conf:1:1: error: syntax error: unknown directive \"lisen\" (did you mean "
+          "\"listen\"?)",
+          "smtpd.conf:2:15: error: syntax error: found \"potr\", expected an option of listen (did "
+          "you mean \"port\"?)",
+          HasSubstr(
+              "smtpd.conf:3:12: error: syntax error: found \"maildri\", expected maildir, mbox"),
+          HasSubstr("smtpd.conf:4:7: error: syntax error: found \"fro\""),
+          HasSubstr("smtpd.conf:6:1: error: syntax error: \"queue\" is a reserved word"),
+          HasSubstr("smtpd.conf:6:11: error: invalid ttl delay: 4w")));
 }
 
 TEST(Parse, Defaults) {
@@ -140,12 +156,17 @@ TEST(Parse, Defaults) {
 
 TEST(Parse, Settings) {
   const ParseResult result = ParseText(StrCat(
-      "queue ttl 2d\nqueue retry-delay 90s\nqueue compression\nqueue encryption key \"k\"\nsmtp limit max-mails 5 max-rcpt 7\n"
-      "smtp max-message-size 10M\nsmtp max-message-size 2048\nsmtp sub-addr-delim \"-\"\nsmtp ciphers \"HIGH\"\n"
+      "queue ttl 2d\nqueue retry-delay 90s\nqueue compression\nqueue encryption key \"k\"\nsmtp "
+      "limit max-mails 5 max-rcpt 7\n"
+      "smtp max-message-size 10M\nsmtp max-message-size 2048\nsmtp sub-addr-delim \"-\"\nsmtp "
+      "ciphers \"HIGH\"\n"
       "bounce warn-interval 1h, 6h, 2d\nmta max-deferred 9\nmta limit max-conn-per-host 3 inet4\n"
-      "mta limit for domain \"Example.ORG\" conn-delay-host 4\nmda limit max-session 2\nscheduler limit max-inflight 11\n"
-      "srs key \"s\"\nsrs key backup \"b\"\nsrs ttl 7d\nadmd \"example.org\"\nmda wrapper w \"filter %{mda}\"\n"
-      "spool \"/var/spool/postern\"\nmailname \"mx.example.org\"\nresolver zone \"/z\"\n", kTail));
+      "mta limit for domain \"Example.ORG\" conn-delay-host 4\nmda limit max-session 2\nscheduler "
+      "limit max-inflight 11\n"
+      "srs key \"s\"\nsrs key backup \"b\"\nsrs ttl 7d\nadmd \"example.org\"\nmda wrapper w "
+      "\"filter %{mda}\"\n"
+      "spool \"/var/spool/postern\"\nmailname \"mx.example.org\"\nresolver zone \"/z\"\n",
+      kTail));
   ASSERT_TRUE(result.config) << Listing(result);
   const Config& c = *result.config;
   EXPECT_EQ(c.queue.ttl, absl::Hours(48));
@@ -172,12 +193,15 @@ TEST(Parse, Settings) {
 TEST(Parse, Listeners) {
   const ParseResult result = ParseText(StrCat(
       "pki a cert \"/a\" key \"/ak\"\npki \"*\" cert \"/b\" key \"/bk\"\nca r cert \"/r\"\n"
-      "table logins { bob = hash }\ntable names { \"192.0.2.1\" = mx.example.org }\ntable who { bob = \"bob@example.org\" }\n"
+      "table logins { bob = hash }\ntable names { \"192.0.2.1\" = mx.example.org }\ntable who { "
+      "bob = \"bob@example.org\" }\n"
       "listen on socket tag LOCAL mask-src no-dsn\n"
-      "listen on 192.0.2.1 inet4 port 2525 tls-require verify pki a ca r auth-optional <logins> hostnames <names> \\\n"
+      "listen on 192.0.2.1 inet4 port 2525 tls-require verify pki a ca r auth-optional <logins> "
+      "hostnames <names> \\\n"
       "  senders <who> masquerade received-auth proxy-v2 protocols \"TLSv1.3\" ciphers \"X\"\n"
       "listen on all smtps auth\n"
-      "listen on all port imaps proto imap smtps auth <logins>\nlisten on lo0 proto imap tls auth\n",
+      "listen on all port imaps proto imap smtps auth <logins>\nlisten on lo0 proto imap tls "
+      "auth\n",
       kTail));
   ASSERT_TRUE(result.config) << Listing(result);
   const std::vector<Listener>& l = result.config->listeners;
@@ -196,13 +220,18 @@ TEST(Parse, Listeners) {
 
 TEST(Parse, Actions) {
   const ParseResult result = ParseText(
-      "srs key \"s\"\ntable al { root = bob }\ntable sec { label = \"u:p\" }\npki p cert \"/c\" key \"/k\"\n"
-      "action a maildir \"/m/%{dest.user:lowercase}\" junk virtual <al> user vmail userbase <al> ttl 2h\n"
-      "action b mbox alias { root = \"bob, alice\" }\naction c lmtp \"/run/lmtp\" rcpt-to\naction d mda \"procmail %{sender}\"\n"
+      "srs key \"s\"\ntable al { root = bob }\ntable sec { label = \"u:p\" }\npki p cert \"/c\" "
+      "key \"/k\"\n"
+      "action a maildir \"/m/%{dest.user:lowercase}\" junk virtual <al> user vmail userbase <al> "
+      "ttl 2h\n"
+      "action b mbox alias { root = \"bob, alice\" }\naction c lmtp \"/run/lmtp\" rcpt-to\naction "
+      "d mda \"procmail %{sender}\"\n"
       "action e forward-only\naction f expand-only\n"
-      "action g relay host smtp+tls://label@mx.example.org:2525 auth <sec> mail-from \"@example.org\" src 192.0.2.1 "
+      "action g relay host smtp+tls://label@mx.example.org:2525 auth <sec> mail-from "
+      "\"@example.org\" src 192.0.2.1 "
       "helo h tls no-verify pki p srs\n"
-      "action h relay backup mx mx2.example.org\naction i relay domain { a.example => \"lmtp://[::1]:24\" }\n"
+      "action h relay backup mx mx2.example.org\naction i relay domain { a.example => "
+      "\"lmtp://[::1]:24\" }\n"
       "match for any action a\n");
   ASSERT_TRUE(result.config) << Listing(result);
   const std::vector<Action>& a = result.config->actions;
@@ -217,8 +246,10 @@ TEST(Parse, Actions) {
   EXPECT_TRUE(a[7].relay.backup);
   EXPECT_EQ(a[7].relay.backup_mx, "mx2.example.org");
   std::vector<std::string> unsupported;
-  for (const Diagnostic& d : UnsupportedFeatures(*result.config)) unsupported.push_back(d.ToString());
-  EXPECT_EQ(unsupported.size(), 7u);  // lmtp, mda, forward-only, expand-only, srs, pki of a relay, relay domain
+  for (const Diagnostic& d : UnsupportedFeatures(*result.config))
+    unsupported.push_back(d.ToString());
+  EXPECT_EQ(unsupported.size(),
+            7u);  // lmtp, mda, forward-only, expand-only, srs, pki of a relay, relay domain
   EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:7:1: error: lmtp"));
 }
 
@@ -230,14 +261,17 @@ TEST(Parse, Matches) {
   EXPECT_THAT(Listing(result), HasSubstr("no such table: anyone"));
   const ParseResult good = ParseText(
       "action a mbox\nmatch from any for domain { a.example, \"*.b.example\" } action a\n"
-      "match !from src regex { '^192\\.' } for rcpt-to \"x@y\" !auth helo \"h\" mail-from \"@z\" tag T !tls reject\n"
-      "match from auth regex { bob } for any action a\nmatch !from mail-from \"a@b\" action a\nmatch from rdns action a\n");
+      "match !from src regex { '^192\\.' } for rcpt-to \"x@y\" !auth helo \"h\" mail-from \"@z\" "
+      "tag T !tls reject\n"
+      "match from auth regex { bob } for any action a\nmatch !from mail-from \"a@b\" action "
+      "a\nmatch from rdns action a\n");
   ASSERT_TRUE(good.config) << Listing(good);
   const std::vector<Rule>& r = good.config->rules;
   EXPECT_TRUE(r[1].IsReject());
   EXPECT_TRUE(r[1].from.negated && r[1].from.regex && r[1].auth.negated && r[1].tls.negated);
   EXPECT_EQ(r[1].for_kind, ForKind::kAny);
-  EXPECT_TRUE(r[1].rcpt_to.present && r[1].tag.present && r[1].helo.present && r[1].mail_from.present);
+  EXPECT_TRUE(r[1].rcpt_to.present && r[1].tag.present && r[1].helo.present &&
+              r[1].mail_from.present);
   EXPECT_EQ(r[2].from_kind, FromKind::kAny);
   EXPECT_TRUE(r[2].auth.regex);
   EXPECT_TRUE(r[3].mail_from.negated && !r[3].from.negated);
@@ -271,12 +305,16 @@ TEST(Parse, Mistakes) {
       {"action a maildir \"%{nothing}\"\n", "no such variable"},
       {"action a mda \"%{mda}\"\n", "wrappers only"},
       {"action a maildir \"Maildir\"\n", "must start with /"},
-      {"action a mbox\nmatch from src \"300.1.1.1\" action a\n", "neither an address nor a network"},
-      {"action a mbox\nmatch from src { \"192.0.2.0/33\" } action a\n", "neither an address nor a network"},
+      {"action a mbox\nmatch from src \"300.1.1.1\" action a\n",
+       "neither an address nor a network"},
+      {"action a mbox\nmatch from src { \"192.0.2.0/33\" } action a\n",
+       "neither an address nor a network"},
       {"action a mbox\nmatch from rdns regex \"a(b\" action a\n", "is no regular expression"},
       {"action a mbox\nmatch for any for any action a\n", "for already specified for this rule"},
-      {"action a mbox\nmatch from auth auth for any action a\n", "auth already specified for this rule"},
-      {"filter f phase connect match helo \"x\" junk\n", "not available at phase connect, only from helo on"},
+      {"action a mbox\nmatch from auth auth for any action a\n",
+       "auth already specified for this rule"},
+      {"filter f phase connect match helo \"x\" junk\n",
+       "not available at phase connect, only from helo on"},
       {"filter f phase data match rcpt-to \"x\" junk\n", "only at rcpt-to"},
       {"smtp max-message-size 0\n", "invalid size"},
       {"mta limit max-conn-per-hots 3\n", "did you mean \"max-conn-per-host\""},
@@ -288,7 +326,8 @@ TEST(Parse, Mistakes) {
       {"listen on \x01\n", "expected an interface"},
   };
   for (const Mistake& m : mistakes) {
-    const ParseResult result = ParseText(StrCat(m.text, "action \"zz\" relay\nmatch for any action \"zz\"\n"));
+    const ParseResult result =
+        ParseText(StrCat(m.text, "action \"zz\" relay\nmatch for any action \"zz\"\n"));
     EXPECT_FALSE(result.config) << m.text;
     EXPECT_THAT(Listing(result), HasSubstr(m.says)) << m.text;
   }
@@ -296,7 +335,8 @@ TEST(Parse, Mistakes) {
 
 TEST(Parse, Warnings) {
   const ParseResult result = ParseText(
-      "table <t> file:/t\naction \"o\" relay\nmatch from any for any action \"o\"\nmatch auth from any for any action \"o\"\n"
+      "table <t> file:/t\naction \"o\" relay\nmatch from any for any action \"o\"\nmatch auth from "
+      "any for any action \"o\"\n"
       "match from any mail-from \"@x\" for any action \"o\"\n");
   ASSERT_TRUE(result.config);
   ASSERT_EQ(result.diagnostics.size(), 3u) << Listing(result);
@@ -318,7 +358,8 @@ TEST(RelayUrl, Table) {
     ASSERT_TRUE(url.ok()) << text << Text(url.status());
     EXPECT_EQ(url->ToString(), canonical);
   }
-  for (const char* text : {"", "lmtp://x", "smtp://", "smtp://x:0", "smtp://[1.2.3", "smtp://[x]", "smtp://a b", "smtps://@x"}) {
+  for (const char* text : {"", "lmtp://x", "smtp://", "smtp://x:0", "smtp://[1.2.3", "smtp://[x]",
+                           "smtp://a b", "smtps://@x"}) {
     EXPECT_FALSE(ParseRelayUrl(text).ok()) << text;
   }
 }

@@ -1,6 +1,7 @@
 #include "lib/core/policy/password.h"
 
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
 
 namespace postern::policy {
@@ -21,7 +22,9 @@ class CountingTable final : public Table {
     if (key == "pair") return std::optional<std::string>(StrCat("pair:", Hash()));
     return std::optional<std::string>();
   }
-  StatusOr<std::optional<std::string>> Fetch(Service) override { return std::optional<std::string>(); }
+  StatusOr<std::optional<std::string>> Fetch(Service) override {
+    return std::optional<std::string>();
+  }
   std::string SampleValue() override {
     ++samples;
     return Hash();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+
 #include "lib/core/policy/expansion.h"
 #include "lib/core/policy/parse.h"
 #include "lib/core/policy/ruleset.h"
@@ -19,7 +20,9 @@ class FakeAccounts final : public AccountSource {
     for (const char* name : {"alice", "bob", "carol", "jdoe", "_vmail", "root"}) Add(name);
     accounts_["root"].uid = 0;
   }
-  void Add(const std::string& name) { accounts_[name] = {name, next_uid_, next_uid_, "/home/" + name}, ++next_uid_; }
+  void Add(const std::string& name) {
+    accounts_[name] = {name, next_uid_, next_uid_, "/home/" + name}, ++next_uid_;
+  }
 
   StatusOr<std::optional<LocalAccount>> FindAccount(const std::string& name) override {
     if (name == "flaky") return Unavailable("directory is away");
@@ -37,7 +40,9 @@ class FakeAccounts final : public AccountSource {
     if (it == includes.end()) return NotFound("no such file");
     return it->second;
   }
-  void Forward(const std::string& user, const std::string& text) { forwards[user] = {ForwardFile::State::kPresent, text}; }
+  void Forward(const std::string& user, const std::string& text) {
+    forwards[user] = {ForwardFile::State::kPresent, text};
+  }
 
   std::map<std::string, ForwardFile> forwards;
   std::map<std::string, std::string> includes;
@@ -75,7 +80,8 @@ struct Policy {
 
 inline mail::Address MakeAddress(const std::string& text) {
   const size_t at = text.rfind('@');
-  return at == std::string::npos ? mail::Address{text, ""} : mail::Address{text.substr(0, at), text.substr(at + 1)};
+  return at == std::string::npos ? mail::Address{text, ""}
+                                 : mail::Address{text.substr(0, at), text.substr(at + 1)};
 }
 
 inline EnvelopeContext Remote(const std::string& recipient) {

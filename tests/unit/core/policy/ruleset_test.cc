@@ -1,8 +1,10 @@
 #include "lib/core/policy/ruleset.h"
 
-#include "gtest/gtest.h"
-#include "lib/core/base/strings.h"
 #include "tests/unit/core/policy/policy_fixture.h"
+
+#include "gtest/gtest.h"
+
+#include "lib/core/base/strings.h"
 
 namespace postern::policy {
 namespace {
@@ -99,19 +101,24 @@ TEST(Ruleset, Criteria) {
     const Policy policy(StrCat("action a mbox\nmatch ", v.rule, " action a\n"));
     EnvelopeContext context = Remote("batman@athome.tld");
     v.change(context);
-    EXPECT_EQ(policy.ruleset->Match(context).outcome, v.matches ? Outcome::kAccept : Outcome::kNone) << v.rule;
+    EXPECT_EQ(policy.ruleset->Match(context).outcome, v.matches ? Outcome::kAccept : Outcome::kNone)
+        << v.rule;
   }
 }
 
 TEST(Ruleset, FirstMatchWins) {
-  const Policy policy("action a mbox\naction b relay\nmatch from any for domain x reject\nmatch from any for any action b\n");
+  const Policy policy(
+      "action a mbox\naction b relay\nmatch from any for domain x reject\nmatch from any for any "
+      "action b\n");
   EXPECT_EQ(policy.ruleset->Match(Remote("u@x")).outcome, Outcome::kReject);
   EXPECT_EQ(policy.ruleset->Match(Remote("u@y")).rule_index, 1);
 }
 
 class BrokenTable final : public Table {
  public:
-  StatusOr<std::optional<std::string>> Lookup(Service, std::string_view) override { return Unavailable("gone"); }
+  StatusOr<std::optional<std::string>> Lookup(Service, std::string_view) override {
+    return Unavailable("gone");
+  }
   StatusOr<std::optional<std::string>> Fetch(Service) override { return Unavailable("gone"); }
 };
 

@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/table_text.h"
 
@@ -10,13 +11,15 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::shared_ptr<const TableContents> Make(Service service, const std::vector<std::pair<std::string, std::string>>& pairs) {
+std::shared_ptr<const TableContents> Make(
+    Service service, const std::vector<std::pair<std::string, std::string>>& pairs) {
   std::vector<TableEntry> entries;
   for (const auto& [key, value] : pairs) entries.push_back({key, value, 0});
   Diagnostics diagnostics;
   TableBuildOptions options;
   options.services = {service};
-  std::shared_ptr<const TableContents> contents = TableContents::Build(std::move(entries), options, &diagnostics);
+  std::shared_ptr<const TableContents> contents =
+      TableContents::Build(std::move(entries), options, &diagnostics);
   EXPECT_TRUE(contents) << (diagnostics.empty() ? "" : diagnostics[0].ToString());
   return contents;
 }
@@ -78,18 +81,22 @@ TEST(Table, Services) {
 
 // The index must answer as a walk over all entries would.
 TEST(Table, IndexAgreesWithTheWalk) {
-  const std::vector<std::string> entries = {"@", "a", "a@x", "a+t@x", "@x", "@*.x", "*@x", "a@*", "b@m.x", "@*.*"};
-  const std::vector<std::string> addresses = {"a@x", "a+t@x", "a+u@x", "b@m.x", "c@n.x", "c@x", "a@q", "d@e", ""};
+  const std::vector<std::string> entries = {"@",    "a",   "a@x", "a+t@x", "@x",
+                                            "@*.x", "*@x", "a@*", "b@m.x", "@*.*"};
+  const std::vector<std::string> addresses = {"a@x", "a+t@x", "a+u@x", "b@m.x", "c@n.x",
+                                              "c@x", "a@q",   "d@e",   ""};
   for (const std::string& entry : entries) {
     StaticTable table(Make(Service::kMailaddr, {{entry, ""}}));
     for (const std::string& address : addresses) {
-      EXPECT_EQ(*table.Match(Service::kMailaddr, address), MailaddrMatches(address, entry, '+')) << entry << " " << address;
+      EXPECT_EQ(*table.Match(Service::kMailaddr, address), MailaddrMatches(address, entry, '+'))
+          << entry << " " << address;
     }
   }
 }
 
 TEST(Table, TheKeyThatSortsFirstDecides) {
-  StaticTable table(Make(Service::kNetaddr, {{"192.0.2.1", "host"}, {"192.0.2.0/24", "net"}, {"0.0.0.0/0", "all"}}));
+  StaticTable table(Make(Service::kNetaddr,
+                         {{"192.0.2.1", "host"}, {"192.0.2.0/24", "net"}, {"0.0.0.0/0", "all"}}));
   EXPECT_EQ(**table.Lookup(Service::kNetaddr, "192.0.2.1"), "all");
   StaticTable twice(Make(Service::kAlias, {{"bob", "first"}, {"BOB", "second"}}));
   EXPECT_EQ(**twice.Lookup(Service::kAlias, "bob"), "second");
@@ -120,7 +127,9 @@ TEST(TableText, Table) {
       {"", TableForm::kUnknown, {}},
       {"# only\n\n", TableForm::kUnknown, {}},
       {"athome.tld\ndomain.tld", TableForm::kList, {{"athome.tld", ""}, {"domain.tld", ""}}},
-      {"root: jdoe\nwebmaster:  bruce\n", TableForm::kMapping, {{"root", "jdoe"}, {"webmaster", "bruce"}}},
+      {"root: jdoe\nwebmaster:  bruce\n",
+       TableForm::kMapping,
+       {{"root", "jdoe"}, {"webmaster", "bruce"}}},
       {"label user:pass:word\n", TableForm::kMapping, {{"label", "user:pass:word"}}},
       {"bob@x:$2b$05$abc\n", TableForm::kMapping, {{"bob@x", "$2b$05$abc"}}},
       {"  key\t:\tvalue here \n", TableForm::kMapping, {{"key", "value here"}}},
@@ -148,7 +157,8 @@ TEST(TableText, Table) {
 }
 
 TEST(TableText, Passwd) {
-  const char* text = "john@x:$6$h:vmail:2000:2000:/v/john::extra # cut\n\nmary:hash:1000:1001:Mary:/home/mary\n";
+  const char* text =
+      "john@x:$6$h:vmail:2000:2000:/v/john::extra # cut\n\nmary:hash:1000:1001:Mary:/home/mary\n";
   Diagnostics diagnostics;
   const TableText logins = ParsePasswdText(text, "p", PasswdUse::kCredentials, {}, &diagnostics);
   ASSERT_EQ(logins.entries.size(), 2u);
@@ -159,14 +169,16 @@ TEST(TableText, Passwd) {
   EXPECT_TRUE(diagnostics.empty());
   ParsePasswdText("ok:h:1:1:g:/h\nbroken:hash\n", "p", PasswdUse::kCredentials, {}, &diagnostics);
   ASSERT_EQ(diagnostics.size(), 1u);
-  EXPECT_THAT(diagnostics[0].ToString(), HasSubstr("p:2: error: login:hash:uid:gid:gecos:home is wanted, found 2 fields"));
+  EXPECT_THAT(diagnostics[0].ToString(),
+              HasSubstr("p:2: error: login:hash:uid:gid:gecos:home is wanted, found 2 fields"));
 }
 
 TEST(TableValues, CredentialsAndUserinfo) {
   EXPECT_EQ(ParseCredentials("k", "user:pa:ss").secret, "pa:ss");
   EXPECT_EQ(ParseCredentials("k", "$6$hash").user, "k");
   EXPECT_EQ(ParseUserinfo("1000:100:/home/x")->home, "/home/x");
-  for (const char* bad : {"", "1:2", "a:2:/h", "1:2:home", "-1:2:/h", "1:99999999999:/h"}) EXPECT_FALSE(ParseUserinfo(bad).ok()) << bad;
+  for (const char* bad : {"", "1:2", "a:2:/h", "1:2:home", "-1:2:/h", "1:99999999999:/h"})
+    EXPECT_FALSE(ParseUserinfo(bad).ok()) << bad;
 }
 
 }  // namespace

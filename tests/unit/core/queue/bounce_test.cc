@@ -9,7 +9,8 @@ namespace {
 
 Envelope From(std::string_view local) {
   Envelope e;
-  e.sender.address = local.empty() ? mail::Address{} : mail::Address{std::string(local), "example.org"};
+  e.sender.address =
+      local.empty() ? mail::Address{} : mail::Address{std::string(local), "example.org"};
   e.created = absl::FromUnixSeconds(1000);
   return e;
 }
@@ -28,10 +29,11 @@ TEST(Bounce, NotifyDecides) {
     uint8_t notify;
     bool failure, success, delay;
   };
-  for (const Row& row : {Row{mail::kNotifyUnset, true, false, true}, Row{mail::kNotifyNever, false, false, false},
-                         Row{mail::kNotifySuccess, false, true, false}, Row{mail::kNotifyFailure, true, false, false},
-                         Row{mail::kNotifyDelay, false, false, true},
-                         Row{mail::kNotifySuccess | mail::kNotifyFailure, true, true, false}}) {
+  for (const Row& row :
+       {Row{mail::kNotifyUnset, true, false, true}, Row{mail::kNotifyNever, false, false, false},
+        Row{mail::kNotifySuccess, false, true, false},
+        Row{mail::kNotifyFailure, true, false, false}, Row{mail::kNotifyDelay, false, false, true},
+        Row{mail::kNotifySuccess | mail::kNotifyFailure, true, true, false}}) {
     Envelope e = From("a");
     e.dsn_notify = row.notify;
     EXPECT_EQ(WantsFailure(e), row.failure) << int{row.notify};

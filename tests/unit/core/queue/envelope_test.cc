@@ -70,7 +70,8 @@ TEST(Envelope, IdsAreHexadecimal) {
   EXPECT_EQ(EnvelopeIdText(MakeEnvelopeId(0xabc, 1)), "00000abc00000001");
   EXPECT_EQ(ParseEnvelopeId("00000ABC00000001"), MakeEnvelopeId(0xabc, 1));
   EXPECT_EQ(ParseMessageId("ffffffff"), MessageId{0xffffffff});
-  for (const char* bad : {"", "0", "00000000", "0000000g", "ffffffff0"}) EXPECT_EQ(ParseMessageId(bad), std::nullopt) << bad;
+  for (const char* bad : {"", "0", "00000000", "0000000g", "ffffffff0"})
+    EXPECT_EQ(ParseMessageId(bad), std::nullopt) << bad;
 }
 
 TEST(Envelope, DescriptionKeepsOneLineForEachField) {

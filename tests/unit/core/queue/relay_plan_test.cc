@@ -47,7 +47,8 @@ TEST(RelayPlan, MxOrder) {
 }
 
 TEST(RelayPlan, NoServers) {
-  EXPECT_EQ(Plan("null.example").failure.ToString(), "556 5.1.10 Domain does not accept mail (null MX)");
+  EXPECT_EQ(Plan("null.example").failure.ToString(),
+            "556 5.1.10 Domain does not accept mail (null MX)");
   EXPECT_EQ(Plan("nobody.example").failure.code, 550);
   EXPECT_EQ(Plan("loop.example").failure.status.ToString(), "5.4.6");
   EXPECT_EQ(Plan("broken.example").failure.code, 451);

@@ -7,7 +7,8 @@ namespace {
 
 const WallTime kStart = absl::FromUnixSeconds(1'700'000'000);
 
-Envelope Make(uint32_t message, uint32_t low, std::string domain, Envelope::Kind kind = Envelope::Kind::kRelay) {
+Envelope Make(uint32_t message, uint32_t low, std::string domain,
+              Envelope::Kind kind = Envelope::Kind::kRelay) {
   Envelope e;
   e.id = MakeEnvelopeId(message, low);
   e.kind = kind;
@@ -37,7 +38,8 @@ TEST(NextAttempt, LiesInTheFutureAfterALongSleepAndWithAClockThatWasSetBack) {
   RetryPolicy policy;
   Envelope e = Make(1, 1, "a");
   e.attempts = 1;
-  for (const Duration passed : {absl::Hours(1), absl::Hours(24 * 365 * 10), -absl::Hours(1), -absl::Hours(24 * 3650)}) {
+  for (const Duration passed :
+       {absl::Hours(1), absl::Hours(24 * 365 * 10), -absl::Hours(1), -absl::Hours(24 * 3650)}) {
     const WallTime now = kStart + passed;
     for (const double chance : {0.0, 0.5, 0.999}) {
       EXPECT_GE(NextAttempt(policy, e, now, chance), now + policy.least_delay) << passed;
@@ -71,7 +73,8 @@ TEST(ReadyQueue, DestinationsTakeTurnsAndADeadOneDoesNotStarveTheRest) {
   limits.max_in_flight_per_destination = 2;
   limits.max_ready_per_destination = 3;
   ReadyQueue ready(limits);
-  for (uint32_t i = 1; i <= 3; ++i) EXPECT_EQ(ready.Add(Make(i, 1, "dead")), ReadyQueue::Offer::kTaken);
+  for (uint32_t i = 1; i <= 3; ++i)
+    EXPECT_EQ(ready.Add(Make(i, 1, "dead")), ReadyQueue::Offer::kTaken);
   EXPECT_EQ(ready.Add(Make(4, 1, "dead")), ReadyQueue::Offer::kFull);
   EXPECT_EQ(ready.Add(Make(1, 1, "dead")), ReadyQueue::Offer::kKnown);
   EXPECT_EQ(ready.Crowded().size(), 1u);
@@ -85,7 +88,8 @@ TEST(ReadyQueue, DestinationsTakeTurnsAndADeadOneDoesNotStarveTheRest) {
   ASSERT_EQ(second.size(), 1u);
   EXPECT_EQ(second[0].destination.domain, "alive");
   EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, one).size(), 1u);
-  EXPECT_TRUE(ready.Next(Envelope::Kind::kRelay, one).empty()) << "two of the dead one are in flight";
+  EXPECT_TRUE(ready.Next(Envelope::Kind::kRelay, one).empty())
+      << "two of the dead one are in flight";
   EXPECT_TRUE(ready.InFlight(first[0].id));
   EXPECT_EQ(ready.Add(first[0]), ReadyQueue::Offer::kKnown);
   ready.Finished(first[0].id, DestinationKey(first[0]));
@@ -99,8 +103,10 @@ TEST(ReadyQueue, BatchesByMessageOrAcrossAccounts) {
   ready.Add(Make(2, 1, "a"));
   EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, {.max_batch = 10, .same_message = true}).size(), 2u);
   EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, {.max_batch = 10, .same_message = true}).size(), 1u);
-  for (uint32_t i = 1; i <= 5; ++i) ready.Add(Make(10 + i, 1, std::string(1, char('a' + i)), Envelope::Kind::kLocal));
-  EXPECT_EQ(ready.Next(Envelope::Kind::kLocal, {.max_batch = 4, .across_destinations = true}).size(), 4u);
+  for (uint32_t i = 1; i <= 5; ++i)
+    ready.Add(Make(10 + i, 1, std::string(1, char('a' + i)), Envelope::Kind::kLocal));
+  EXPECT_EQ(
+      ready.Next(Envelope::Kind::kLocal, {.max_batch = 4, .across_destinations = true}).size(), 4u);
   EXPECT_EQ(ready.ready(), 1u);
   EXPECT_TRUE(ready.Forget(MakeEnvelopeId(15, 1)));
   EXPECT_FALSE(ready.Forget(MakeEnvelopeId(15, 1)));

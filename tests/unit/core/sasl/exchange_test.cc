@@ -1,8 +1,8 @@
-#include <gtest/gtest.h>
-
 #include <optional>
 #include <string>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/mail/base64.h"
 #include "lib/core/sasl/client_exchange.h"
@@ -21,8 +21,10 @@ TEST(ServerExchange, PlainVectors) {
     Progress progress;
     std::string_view authorization_id, authentication_id, password;
   } kVectors[] = {
-      {std::string_view("\0tim\0tanstaaftanstaaf", 21), Progress::kDone, "", "tim", "tanstaaftanstaaf"},  // RFC 4616 §4
-      {std::string_view("Ursel\0Kurt\0xipj3plmq", 20), Progress::kDone, "Ursel", "Kurt", "xipj3plmq"},     // RFC 4616 §4
+      {std::string_view("\0tim\0tanstaaftanstaaf", 21), Progress::kDone, "", "tim",
+       "tanstaaftanstaaf"},  // RFC 4616 §4
+      {std::string_view("Ursel\0Kurt\0xipj3plmq", 20), Progress::kDone, "Ursel", "Kurt",
+       "xipj3plmq"},  // RFC 4616 §4
       {std::string_view("\0a\0\xC3\xA9", 5), Progress::kDone, "", "a", "\xC3\xA9"},
       {std::string_view("", 0), Progress::kMalformed, "", "", ""},
       {std::string_view("abc", 3), Progress::kMalformed, "", "", ""},
@@ -43,7 +45,8 @@ TEST(ServerExchange, PlainVectors) {
 }
 
 TEST(ServerExchange, BadBase64AndCancel) {
-  for (const char* line : {"something", "A", "AA==AA==", "AGEAYg=", "AGE AYg==", "\x80", "====", "-"}) {
+  for (const char* line :
+       {"something", "A", "AA==AA==", "AGEAYg=", "AGE AYg==", "\x80", "====", "-"}) {
     ServerExchange exchange(Mechanism::kPlain);
     EXPECT_EQ(exchange.Begin(std::nullopt), Progress::kChallenge);
     EXPECT_EQ(exchange.challenge(), "");

@@ -1,8 +1,8 @@
 #include "lib/core/smtp/client_replies.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 
@@ -13,7 +13,8 @@ using Found = ReplyReader::Found;
 using namespace std::string_literals;  // NOLINT: NULs in vectors
 
 // Read feeds `input` in pieces and gives the first thing that is found.
-Found Read(const std::string& input, size_t piece_bytes, mail::Reply& reply, ReplyLimits limits = {}) {
+Found Read(const std::string& input, size_t piece_bytes, mail::Reply& reply,
+           ReplyLimits limits = {}) {
   ReplyReader reader(limits);
   std::string kept;
   for (size_t at = 0; at < input.size(); at += piece_bytes) {
@@ -38,7 +39,8 @@ TEST(ReplyReader, Replies) {
       {"553-\r\n553\r\n", "553"},
       {"550 5.1.1 no such user\r\n", "550 5.1.1 no such user"},
       {"550-5.1.1 no\r\n550 5.1.1 such user\r\n", "550 5.1.1 no such user"},
-      {"250 5.1.1 a class that does not fit is text\r\n", "250 5.1.1 a class that does not fit is text"},
+      {"250 5.1.1 a class that does not fit is text\r\n",
+       "250 5.1.1 a class that does not fit is text"},
       {"554 \x1b]0;evil\x07\r\n", "554 ?]0;evil?"},
       {"554 a\rb\0c\r\n"s, "554 a?b?c"},
       {"554 \xC3\xA9\r\n", "554 ??"},
@@ -55,8 +57,9 @@ TEST(ReplyReader, Replies) {
 }
 
 TEST(ReplyReader, Malformed) {
-  for (const std::string& input : {"hello\r\n"s, "25\r\n"s, "150 x\r\n"s, "650 x\r\n"s, "250x\r\n"s, "250-a\r\n251 b\r\n"s,
-                                   "\r\n"s, "2 0 x\r\n"s, std::string(5000, '2'), "250 " + std::string(5000, 'x') + "\r\n"}) {
+  for (const std::string& input :
+       {"hello\r\n"s, "25\r\n"s, "150 x\r\n"s, "650 x\r\n"s, "250x\r\n"s, "250-a\r\n251 b\r\n"s,
+        "\r\n"s, "2 0 x\r\n"s, std::string(5000, '2'), "250 " + std::string(5000, 'x') + "\r\n"}) {
     mail::Reply reply;
     EXPECT_EQ(Read(input, 7, reply), Found::kMalformed) << Escape(input, 20);
   }

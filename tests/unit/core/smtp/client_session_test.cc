@@ -1,13 +1,13 @@
 #include "lib/core/smtp/client_session.h"
 
-#include <gtest/gtest.h>
-
+#include "tests/dialog/smtp_client_harness.h"
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
-#include "tests/dialog/smtp_client_harness.h"
 
 namespace postern::smtp {
 namespace {
@@ -31,7 +31,8 @@ void Greet(ClientHarness& client, const std::vector<std::string>& keywords) {
 std::string Fates(const ClientHarness& client) {
   std::string out;
   for (const RecipientResult& result : client.results()) {
-    StrAppend(out, out.empty() ? "" : " ", result.reply.code, "/", ClientStageName(result.stage), result.from_server ? "" : "!");
+    StrAppend(out, out.empty() ? "" : " ", result.reply.code, "/", ClientStageName(result.stage),
+              result.from_server ? "" : "!");
   }
   return out;
 }
@@ -73,7 +74,8 @@ TEST(ClientSession, PipelinesTheEnvelope) {
   Greet(client, {"PIPELINING", "SIZE 1000", "8BITMIME"});
   client.Message({"b", "c"});
   EXPECT_EQ(client.Sent(),
-            "MAIL FROM:<a@example.net> SIZE=21\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\nDATA\r\n");
+            "MAIL FROM:<a@example.net> SIZE=21\r\nRCPT TO:<b@example.org>\r\nRCPT "
+            "TO:<c@example.org>\r\nDATA\r\n");
   client.Server("250 ok\r\n250 ok\r\n452 4.5.3 too many\r\n354 go\r\n");
   EXPECT_EQ(client.Sent(), "Subject: x\r\n\r\nhello\r\n.\r\n");
   client.Server("250 2.0.0 taken\r\n");
@@ -109,7 +111,8 @@ TEST(ClientSession, KeepsTheWindow) {
   ClientHarness client(options);
   Greet(client, {"PIPELINING"});
   client.Message({"b", "c", "d", "e"});
-  EXPECT_EQ(client.Sent(), "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n");
+  EXPECT_EQ(client.Sent(),
+            "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@example.org>\r\n");
   client.Server("250 ok\r\n");
   EXPECT_EQ(client.Sent(), "RCPT TO:<d@example.org>\r\n");
 }
@@ -262,8 +265,9 @@ TEST(ClientSession, WhatCannotBeCarriedIsNotSent) {
 TEST(ClientSession, ParametersOnlyAsOffered) {
   for (const bool offered : {false, true}) {
     ClientHarness client(Named());
-    Greet(client, offered ? std::vector<std::string>{"DSN", "8BITMIME", "SMTPUTF8", "SIZE", "PIPELINING"}
-                          : std::vector<std::string>{"PIPELINING"});
+    Greet(client,
+          offered ? std::vector<std::string>{"DSN", "8BITMIME", "SMTPUTF8", "SIZE", "PIPELINING"}
+                  : std::vector<std::string>{"PIPELINING"});
     OutgoingMessage message;
     message.reverse_path.body = mail::BodyType::k8BitMime;
     message.reverse_path.declared_size_bytes = 7;
@@ -277,16 +281,18 @@ TEST(ClientSession, ParametersOnlyAsOffered) {
     client.session().NextEvent(Instant{1});
     const std::string sent(client.session().PendingOutput());
     EXPECT_EQ(sent, offered ? "MAIL FROM:<> SIZE=7 BODY=8BITMIME RET=FULL ENVID=a+2Bb\r\n"
-                              "RCPT TO:<b@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@example.org\r\nDATA\r\n"
+                              "RCPT TO:<b@example.org> NOTIFY=SUCCESS,DELAY "
+                              "ORCPT=rfc822;x+2By@example.org\r\nDATA\r\n"
                             : "MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
   }
 }
 
-// A server that goes away, at every point of the dialogue, in every way: each recipient has one fate, and only a reply to the
-// final dot makes it a delivery.
+// A server that goes away, at every point of the dialogue, in every way: each recipient has one
+// fate, and only a reply to the final dot makes it a delivery.
 TEST(ClientSession, TheServerDiesAnywhere) {
-  const std::vector<std::string> script = {"220 mx\r\n", "250-mx\r\n250 SIZE\r\n", "250 ok\r\n", "550 5.1.1 no\r\n",
-                                           "250 ok\r\n", "354 go\r\n",             "250 taken\r\n"};
+  const std::vector<std::string> script = {
+      "220 mx\r\n", "250-mx\r\n250 SIZE\r\n", "250 ok\r\n", "550 5.1.1 no\r\n", "250 ok\r\n",
+      "354 go\r\n", "250 taken\r\n"};
   for (const std::string how : {"end", "421 4.3.2 bye\r\n", "time", "garbage\r\n", "999 x\r\n"}) {
     for (size_t steps = 0; steps < script.size(); ++steps) {
       SCOPED_TRACE(StrCat(how, " behind ", steps));
@@ -320,7 +326,8 @@ TEST(ClientSession, UnaskedRepliesCloseIt) {
   client.Server("250 hello again\r\n");
   EXPECT_TRUE(client.closed());
   EXPECT_EQ(client.log().back(),
-            "closed protocol-error at ready: 451 4.5.0 The server sent an unexpected reply: 250 hello again");
+            "closed protocol-error at ready: 451 4.5.0 The server sent an unexpected reply: 250 "
+            "hello again");
 }
 
 TEST(ClientSession, GreetingRefused) {

@@ -1,9 +1,9 @@
 #include "lib/core/smtp/server_framing.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/smtp/text_writer.h"
@@ -80,7 +80,8 @@ TEST(TextFramer, Vectors) {
   }
 }
 
-// Every string of up to seven of the octets that matter, against the rule written down the slow way.
+// Every string of up to seven of the octets that matter, against the rule written down the slow
+// way.
 TEST(TextFramer, EndsAtCrLfDotCrLfAndNowhereElse) {
   constexpr char kOctets[] = {'\r', '\n', '.', 'x'};
   for (size_t length = 1; length <= 7; ++length) {
@@ -133,7 +134,8 @@ TEST(TextChecker, FindsTheSameDefectsHoweverItIsCut) {
   for (const auto& vector : kVectors) {
     for (size_t piece : {size_t{1}, size_t{2}, size_t{3}, size_t{5000}}) {
       TextChecker checker;
-      for (size_t at = 0; at < vector.text.size(); at += piece) checker.Scan(std::string_view(vector.text).substr(at, piece));
+      for (size_t at = 0; at < vector.text.size(); at += piece)
+        checker.Scan(std::string_view(vector.text).substr(at, piece));
       checker.Finish();
       EXPECT_EQ(checker.defects(), vector.defects) << Escape(vector.text, 40) << " by " << piece;
     }

@@ -1,12 +1,12 @@
 // What a session costs in memory: bytes while it is idle, allocations while a text flows.
-#include <gtest/gtest.h>
-
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/smtp/server_session.h"
 
@@ -49,13 +49,15 @@ using Kind = ServerEvent::Kind;
 
 constexpr Instant kNow{1'000'000'000};
 
-// Pump runs `session`, accepting everything, until it wants input; it returns how many pieces of text came.
+// Pump runs `session`, accepting everything, until it wants input; it returns how many pieces of
+// text came.
 int Pump(ServerSession& session) {
   int pieces = 0;
   while (true) {
     const ServerEvent event = session.NextEvent(kNow);
     if (event.kind == Kind::kBodyChunk) ++pieces;
-    if (event.kind == Kind::kNeedOutput || event.kind == Kind::kNeedInput || event.kind == Kind::kClosed) {
+    if (event.kind == Kind::kNeedOutput || event.kind == Kind::kNeedInput ||
+        event.kind == Kind::kClosed) {
       session.Wrote(session.PendingOutput().size());
     }
     if (event.kind == Kind::kNeedInput || event.kind == Kind::kClosed) return pieces;
@@ -66,7 +68,8 @@ int Pump(ServerSession& session) {
 TEST(ServerMemory, IdleSessionsAreSmall) {
   const auto options = std::make_shared<const ServerOptions>();
   std::string input = "EHLO client.of.a.rather.long.name.example.net\r\n";
-  for (int i = 0; i < 90; ++i) input += "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nRSET\r\n";
+  for (int i = 0; i < 90; ++i)
+    input += "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nRSET\r\n";
   input += "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 5 LAST\r\nhello";
   const size_t before = live_bytes;
   ServerSession session(options, "[IPv6:2001:db8::ffff:ffff:ffff]", false, kNow);
@@ -87,7 +90,8 @@ TEST(ServerMemory, ATextFlowsWithoutAllocations) {
   session.Feed("EHLO c\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n");
   Pump(session);
   std::string piece;
-  while (piece.size() < 16'000) piece += "..a line of a text, with a dot to be taken away in front of it\r\n";
+  while (piece.size() < 16'000)
+    piece += "..a line of a text, with a dot to be taken away in front of it\r\n";
   session.Feed(piece);
   Pump(session);
   const size_t before = allocations;

@@ -1,16 +1,16 @@
-// What dialogues cannot show: promises of the handle, properties over many sessions, memory. The conversations themselves are in
-// tests/dialog/smtp.
+// What dialogues cannot show: promises of the handle, properties over many sessions, memory. The
+// conversations themselves are in tests/dialog/smtp.
 #include "lib/core/smtp/server_session.h"
 
-#include <gtest/gtest.h>
-
+#include "tests/dialog/smtp_server_harness.h"
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "lib/core/base/strings.h"
-#include "tests/dialog/smtp_server_harness.h"
 
 namespace postern::smtp {
 namespace {
@@ -20,7 +20,8 @@ using Kind = ServerEvent::Kind;
 constexpr Instant kNow{1'000'000'000};
 
 std::unique_ptr<ServerSession> Session(ServerOptions options = {}) {
-  return std::make_unique<ServerSession>(std::make_shared<const ServerOptions>(std::move(options)), "[192.0.2.1]", false, kNow);
+  return std::make_unique<ServerSession>(std::make_shared<const ServerOptions>(std::move(options)),
+                                         "[192.0.2.1]", false, kNow);
 }
 
 TEST(ServerSession, AsksOnceAndWaits) {
@@ -122,8 +123,8 @@ TEST(ServerSession, TheReplyToAMessageDoesNotWait) {
   EXPECT_EQ(session->PendingOutput(), "250 2.0.0 Message accepted for delivery\r\n");
 }
 
-// Wherever a message is refused, nothing of it is carried over: random decisions over random pipelines, and no MessageEnd ever
-// comes for recipients of an earlier MAIL.
+// Wherever a message is refused, nothing of it is carried over: random decisions over random
+// pipelines, and no MessageEnd ever comes for recipients of an earlier MAIL.
 TEST(ServerSession, NothingIsCarriedOver) {
   for (unsigned seed = 1; seed <= 500; ++seed) {
     SCOPED_TRACE(StrCat("seed ", seed));
@@ -138,33 +139,42 @@ TEST(ServerSession, NothingIsCarriedOver) {
     std::vector<std::string> recipients;
     bool wrong = false;
     harness.set_decider([&](const ServerEvent& event) {
-      const bool accept = random() % 3 != 0 || event.kind == Kind::kConnected || event.kind == Kind::kHello;
+      const bool accept =
+          random() % 3 != 0 || event.kind == Kind::kConnected || event.kind == Kind::kHello;
       if (event.kind == Kind::kMailFrom) {
         sender = event.reverse_path->address.local_part;
         recipients.clear();
       }
       // The recipients of message N are named N-something.
-      if (event.kind == Kind::kRcptTo && event.forward_path->address.local_part.substr(0, sender.size()) != sender) wrong = true;
-      if (event.kind == Kind::kRcptTo && accept) recipients.push_back(event.forward_path->address.local_part);
-      if ((event.kind == Kind::kDataBegin || event.kind == Kind::kMessageEnd) && recipients.empty()) wrong = true;
-      return accept ? Decision::Accept() : Decision::Refuse({random() % 2 == 0 ? 450 : 550, {}, "no"});
+      if (event.kind == Kind::kRcptTo &&
+          event.forward_path->address.local_part.substr(0, sender.size()) != sender)
+        wrong = true;
+      if (event.kind == Kind::kRcptTo && accept)
+        recipients.push_back(event.forward_path->address.local_part);
+      if ((event.kind == Kind::kDataBegin || event.kind == Kind::kMessageEnd) && recipients.empty())
+        wrong = true;
+      return accept ? Decision::Accept()
+                    : Decision::Refuse({random() % 2 == 0 ? 450 : 550, {}, "no"});
     });
     harness.Run();
     std::string input = "EHLO c\r\n";
     for (int message = 10; message < 20; ++message) {
-      // The texts look like commands of another message; the client sends them only when it sees the 354, as clients do.
-      StrAppend(input, "MAIL FROM:<", message, "@x>\r\nRCPT TO:<", message, "-a@x>\r\nRCPT TO:<", message, "-b@x>\r\n");
+      // The texts look like commands of another message; the client sends them only when it sees
+      // the 354, as clients do.
+      StrAppend(input, "MAIL FROM:<", message, "@x>\r\nRCPT TO:<", message, "-a@x>\r\nRCPT TO:<",
+                message, "-b@x>\r\n");
       harness.Send(input);
       harness.TakeReplies();
       input.clear();
-      const std::string text = random() % 3 == 0 ? "RCPT TO:<99@x>\n.\nMAIL FROM:<99@x>\r\n"
+      const std::string text = random() % 3 == 0   ? "RCPT TO:<99@x>\n.\nMAIL FROM:<99@x>\r\n"
                                : random() % 2 == 0 ? std::string(80, 'x') + "\r\n"
                                                    : "short\r\n";
       if (random() % 2 == 0) {
         harness.Send(StrCat("BDAT ", text.size(), " LAST\r\n", text));
       } else {
         harness.Send("DATA\r\n");
-        if (harness.TakeReplies().substr(0, 3) == "354") harness.SendInPieces(text + ".\r\n", 1 + random() % 9);
+        if (harness.TakeReplies().substr(0, 3) == "354")
+          harness.SendInPieces(text + ".\r\n", 1 + random() % 9);
       }
       if (random() % 4 == 0) harness.Send(StrCat("RCPT TO:<", message, "-c@x>\r\nDATA\r\n.\r\n"));
       if (random() % 2 == 0) harness.Send("RSET\r\n");

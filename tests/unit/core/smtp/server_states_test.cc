@@ -25,7 +25,8 @@ TEST(ServerStates, Invariants) {
     EXPECT_EQ(Transition(Command::kRset, state) == Outcome::kRun, greeted);
     EXPECT_EQ(Transition(Command::kData, state) == Outcome::kRun, state == State::kRcpt);
     EXPECT_EQ(Transition(Command::kMail, state) == Outcome::kRun, state == State::kReady);
-    EXPECT_EQ(Transition(Command::kRcpt, state) == Outcome::kRun, state == State::kMail || state == State::kRcpt);
+    EXPECT_EQ(Transition(Command::kRcpt, state) == Outcome::kRun,
+              state == State::kMail || state == State::kRcpt);
     EXPECT_EQ(Transition(Command::kStartTls, state) == Outcome::kRun, state == State::kReady);
     EXPECT_EQ(Transition(Command::kAuth, state) == Outcome::kRun, state == State::kReady);
     // The octets of a BDAT are never commands.

@@ -1,8 +1,8 @@
 #include "lib/core/smtp/text_writer.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 
@@ -30,9 +30,11 @@ TEST(TextWriter, Vectors) {
       for (size_t piece = 1; piece <= 9; ++piece) {
         TextWriter writer(stuff);
         std::string out;
-        for (size_t at = 0; at < vector.text.size(); at += piece) writer.Write(std::string_view(vector.text).substr(at, piece), out);
+        for (size_t at = 0; at < vector.text.size(); at += piece)
+          writer.Write(std::string_view(vector.text).substr(at, piece), out);
         writer.Finish(out);
-        EXPECT_EQ(out, stuff ? vector.stuffed : vector.plain) << Escape(vector.text) << " by " << piece;
+        EXPECT_EQ(out, stuff ? vector.stuffed : vector.plain)
+            << Escape(vector.text) << " by " << piece;
       }
     }
   }

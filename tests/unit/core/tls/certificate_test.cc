@@ -1,9 +1,9 @@
 #include "lib/core/tls/certificate.h"
 
+#include "tests/unit/core/tls/make_certificate.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "tests/unit/core/tls/make_certificate.h"
 
 namespace postern::tls {
 namespace {
@@ -24,11 +24,13 @@ TEST(Certificate, IsDescribed) {
   EXPECT_TRUE(info.self_signed);
   EXPECT_TRUE(CheckName(info, "Mx.Example.Com").ok());
   EXPECT_TRUE(CheckName(info, "a.example.net").ok());
-  EXPECT_THAT(std::string(Message(CheckName(info, "other.org"))), HasSubstr("not for other.org but for mx.example.com"));
+  EXPECT_THAT(std::string(Message(CheckName(info, "other.org"))),
+              HasSubstr("not for other.org but for mx.example.com"));
   EXPECT_TRUE(CheckValidity(info, absl::FromUnixSeconds(1767225600)).ok());
   EXPECT_EQ(Message(CheckValidity(info, absl::FromUnixSeconds(2051222401))),
             "certificate of mx.example.com expired on 2035-01-01 00:00 UTC");
-  EXPECT_THAT(std::string(Message(CheckValidity(info, absl::FromUnixSeconds(0)))), HasSubstr("is valid from 2025-01-01"));
+  EXPECT_THAT(std::string(Message(CheckValidity(info, absl::FromUnixSeconds(0)))),
+              HasSubstr("is valid from 2025-01-01"));
 }
 
 TEST(Certificate, CommonNameCountsWhereNoOtherNameIs) {
@@ -51,7 +53,8 @@ TEST(Certificate, KeysMustFit) {
       {a.certificate_pem, "nonsense", "key: no private key in PEM"},
       {a.certificate_pem.substr(0, 200), a.key_pem, "certificate: "},
       {a.certificate_pem, a.key_pem.substr(0, 80), "key: "},
-      {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", a.key_pem, "certificate 1 is malformed"},
+      {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", a.key_pem,
+       "certificate 1 is malformed"},
   };
   for (const Row& row : rows) {
     const Status status = CheckKeyPair(row.certificate, row.key);

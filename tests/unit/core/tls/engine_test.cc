@@ -1,10 +1,10 @@
 #include "lib/core/tls/engine.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "tests/unit/core/tls/make_certificate.h"
 #include <malloc.h>
 
-#include "tests/unit/core/tls/make_certificate.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace postern::tls {
 namespace {
@@ -16,8 +16,9 @@ using tls_test::MakeCertificate;
 const WallTime kNow = absl::FromUnixSeconds(1767225600);  // 2026-01-01
 
 struct World {
-  Made authority =
-      MakeCertificate({.common_name = "Test CA", .not_after = absl::FromUnixSeconds(2208988800), .authority = true});  // 2040
+  Made authority = MakeCertificate({.common_name = "Test CA",
+                                    .not_after = absl::FromUnixSeconds(2208988800),
+                                    .authority = true});  // 2040
   Made first = MakeCertificate({"mx.example.com", {"mx.example.com"}}, &authority);
   Made second = MakeCertificate({"mx.example.net", {"mx.example.net", "*.wild.net"}}, &authority);
   Made client = MakeCertificate({"client.example", {}}, &authority);
@@ -30,7 +31,8 @@ const World& TheWorld() {
 ServerOptions Server() {
   const World& w = TheWorld();
   ServerOptions options;
-  options.key_pairs = {{"first", w.first.certificate_pem, w.first.key_pem}, {"second", w.second.certificate_pem, w.second.key_pem}};
+  options.key_pairs = {{"first", w.first.certificate_pem, w.first.key_pem},
+                       {"second", w.second.certificate_pem, w.second.key_pem}};
   return options;
 }
 ClientOptions Verifying() {
@@ -44,7 +46,8 @@ ClientOptions Verifying() {
 struct Talk {
   std::unique_ptr<Engine> client, server;
 
-  Talk(const ServerOptions& server_options, const ClientOptions& client_options, std::string_view name, WallTime now = kNow) {
+  Talk(const ServerOptions& server_options, const ClientOptions& client_options,
+       std::string_view name, WallTime now = kNow) {
     StatusOr<std::shared_ptr<const ServerConfig>> sc = ServerConfig::Make(server_options);
     StatusOr<std::shared_ptr<const ClientConfig>> cc = ClientConfig::Make(client_options);
     EXPECT_TRUE(sc.ok()) << Text(sc.status());
@@ -121,7 +124,8 @@ TEST(TlsEngine, TheServerNameSelectsTheCertificate) {
   // An unknown name gets the default, which the client then refuses by itself.
   Talk talk(Server(), Verifying(), "other.example");
   EXPECT_FALSE(talk.Shake());
-  EXPECT_THAT(std::string(Message(talk.client->error())), HasSubstr("not for other.example but for mx.example.com"));
+  EXPECT_THAT(std::string(Message(talk.client->error())),
+              HasSubstr("not for other.example but for mx.example.com"));
   EXPECT_EQ(talk.client->error().code(), StatusCode::kFailedPrecondition);
   EXPECT_TRUE(Talk(Server(), ClientOptions{}, "other.example").Shake());
   StatusOr<std::shared_ptr<const ServerConfig>> config = ServerConfig::Make(Server());
@@ -131,9 +135,11 @@ TEST(TlsEngine, TheServerNameSelectsTheCertificate) {
 }
 
 TEST(TlsEngine, CertificatesAreJudgedByTheTimeGiven) {
-  Talk late(Server(), Verifying(), "mx.example.com", absl::FromUnixSeconds(2051222400) + absl::Hours(24));
+  Talk late(Server(), Verifying(), "mx.example.com",
+            absl::FromUnixSeconds(2051222400) + absl::Hours(24));
   EXPECT_FALSE(late.Shake());
-  EXPECT_EQ(Message(late.client->error()), "certificate of mx.example.com expired on 2035-01-01 00:00 UTC");
+  EXPECT_EQ(Message(late.client->error()),
+            "certificate of mx.example.com expired on 2035-01-01 00:00 UTC");
 }
 
 TEST(TlsEngine, UnknownAuthoritiesAreRefused) {
@@ -142,7 +148,8 @@ TEST(TlsEngine, UnknownAuthoritiesAreRefused) {
   options.ca_pem = other.certificate_pem;
   Talk talk(Server(), options, "mx.example.com");
   EXPECT_FALSE(talk.Shake());
-  EXPECT_THAT(std::string(Message(talk.client->error())), HasSubstr("issued by CN=Test CA, which leads to no trusted authority"));
+  EXPECT_THAT(std::string(Message(talk.client->error())),
+              HasSubstr("issued by CN=Test CA, which leads to no trusted authority"));
   EXPECT_THAT(std::string(Message(talk.server->error())), HasSubstr("ended TLS with the alert"));
   // Without a name there is nothing to verify against.
   Talk nameless(Server(), Verifying(), "");
@@ -212,7 +219,9 @@ TEST(TlsEngine, StrangersAreToldApart) {
   const Row rows[] = {
       {"GET / HTTP/1.1\r\n\r\n", "speaks HTTP, not TLS"},
       {"EHLO client.example\r\n", "does not speak TLS"},
-      {"\x16\x03\x01\xff\xff" "aaaaaaaaaa", "TLS error"},
+      {"\x16\x03\x01\xff\xff"
+       "aaaaaaaaaa",
+       "TLS error"},
   };
   for (const Row& row : rows) {
     Talk talk(Server(), ClientOptions{}, "");
@@ -255,10 +264,12 @@ TEST(TlsEngine, MistakesInTheConfigurationAreNamed) {
   ServerOptions options;
   EXPECT_FALSE(ServerConfig::Make(options).ok());
   options.key_pairs = {{"mx", w.first.certificate_pem, w.second.key_pem}};
-  EXPECT_THAT(std::string(Message(ServerConfig::Make(options).status())), HasSubstr("pki mx: the key is not that"));
+  EXPECT_THAT(std::string(Message(ServerConfig::Make(options).status())),
+              HasSubstr("pki mx: the key is not that"));
   options = Server();
   options.ciphers = "NONSENSE";
-  EXPECT_THAT(std::string(Message(ServerConfig::Make(options).status())), HasSubstr("ciphers \"NONSENSE\""));
+  EXPECT_THAT(std::string(Message(ServerConfig::Make(options).status())),
+              HasSubstr("ciphers \"NONSENSE\""));
   options.ciphers = "HIGH:!aNULL:!MD5";
   EXPECT_TRUE(ServerConfig::Make(options).ok());
 }

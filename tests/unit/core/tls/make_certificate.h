@@ -1,6 +1,10 @@
 // Certificates for tests, made on the spot: P-256 keys, signed by themselves or by each other.
 #pragma once
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include <openssl/ec.h>
 #include <openssl/ec_key.h>
 #include <openssl/evp.h>
@@ -9,10 +13,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-
-#include <memory>
-#include <string>
-#include <vector>
 
 #include "lib/core/base/check.h"
 #include "lib/core/base/time.h"
@@ -42,7 +42,8 @@ inline std::string Contents(BIO* bio) {
 }
 
 inline void AddExtension(X509* certificate, int nid, const std::string& value) {
-  bssl::UniquePtr<X509_EXTENSION> extension(X509V3_EXT_nconf_nid(nullptr, nullptr, nid, value.c_str()));
+  bssl::UniquePtr<X509_EXTENSION> extension(
+      X509V3_EXT_nconf_nid(nullptr, nullptr, nid, value.c_str()));
   POSTERN_CHECK(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1);
 }
 
@@ -57,11 +58,15 @@ inline Made MakeCertificate(const Wish& wish, const Made* issuer = nullptr) {
   X509_set_version(certificate.get(), X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), ++serial);
   X509_NAME* name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const uint8_t*>(wish.common_name.data()),
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const uint8_t*>(wish.common_name.data()),
                              static_cast<int>(wish.common_name.size()), -1, 0);
-  X509_set_issuer_name(certificate.get(), issuer != nullptr ? X509_get_subject_name(issuer->certificate.get()) : name);
-  ASN1_TIME_set(X509_getm_notBefore(certificate.get()), static_cast<time_t>(absl::ToUnixSeconds(wish.not_before)));
-  ASN1_TIME_set(X509_getm_notAfter(certificate.get()), static_cast<time_t>(absl::ToUnixSeconds(wish.not_after)));
+  X509_set_issuer_name(certificate.get(),
+                       issuer != nullptr ? X509_get_subject_name(issuer->certificate.get()) : name);
+  ASN1_TIME_set(X509_getm_notBefore(certificate.get()),
+                static_cast<time_t>(absl::ToUnixSeconds(wish.not_before)));
+  ASN1_TIME_set(X509_getm_notAfter(certificate.get()),
+                static_cast<time_t>(absl::ToUnixSeconds(wish.not_after)));
   X509_set_pubkey(certificate.get(), key.get());
   if (wish.authority) {
     AddExtension(certificate.get(), NID_basic_constraints, "critical,CA:TRUE");
@@ -72,7 +77,8 @@ inline Made MakeCertificate(const Wish& wish, const Made* issuer = nullptr) {
     for (const std::string& dns : wish.dns_names) value += (value.empty() ? "DNS:" : ",DNS:") + dns;
     AddExtension(certificate.get(), NID_subject_alt_name, value);
   }
-  POSTERN_CHECK(X509_sign(certificate.get(), issuer != nullptr ? issuer->key.get() : key.get(), EVP_sha256()) > 0);
+  POSTERN_CHECK(X509_sign(certificate.get(), issuer != nullptr ? issuer->key.get() : key.get(),
+                          EVP_sha256()) > 0);
 
   Made made;
   bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));

@@ -2,9 +2,8 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
 #include <thread>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -27,7 +26,8 @@ Task<void> EchoOnce(Listener* listener, Executor* loop) {
   if (!stream.ok()) co_return;
   char buffer[1024];
   for (;;) {
-    StatusOr<size_t> got = co_await ReadSome(**stream, std::span<char>(buffer), loop->Now() + absl::Seconds(2));
+    StatusOr<size_t> got =
+        co_await ReadSome(**stream, std::span<char>(buffer), loop->Now() + absl::Seconds(2));
     if (!got.ok() || *got == 0) co_return;
     const std::string_view data(buffer, *got);
     (void)co_await (*stream)->Write(data, loop->Now() + absl::Seconds(2));
@@ -37,14 +37,16 @@ Task<void> EchoOnce(Listener* listener, Executor* loop) {
 Task<void> TalkToEcho(World* world, Endpoint remote, size_t bytes, std::string* heard, bool* done) {
   Executor& loop = world->main_loop();
   ConnectOptions options;
-  StatusOr<std::unique_ptr<Stream>> stream = co_await world->network().Connect(loop, remote, options, loop.Now() + absl::Seconds(2));
+  StatusOr<std::unique_ptr<Stream>> stream =
+      co_await world->network().Connect(loop, remote, options, loop.Now() + absl::Seconds(2));
   if (stream.ok()) {
     const std::string sent(bytes, 'x');
     const Status written = co_await (*stream)->Write(sent, loop.Now() + absl::Seconds(2));
     EXPECT_TRUE(written.ok()) << Text(written);
     char buffer[4096];
     while (heard->size() < bytes) {
-      StatusOr<size_t> got = co_await ReadSome(**stream, std::span<char>(buffer), loop.Now() + absl::Seconds(2));
+      StatusOr<size_t> got =
+          co_await ReadSome(**stream, std::span<char>(buffer), loop.Now() + absl::Seconds(2));
       if (!got.ok() || *got == 0) break;
       heard->append(buffer, *got);
     }
@@ -56,7 +58,8 @@ TEST(AsioWorld, CarriesOctetsBothWaysWithoutThreads) {
   AsioWorldOptions options;
   options.no_threads = true;
   AsioWorld world(options);
-  StatusOr<std::unique_ptr<Listener>> listener = world.network().Listen(world.main_loop(), Loopback(0), {});
+  StatusOr<std::unique_ptr<Listener>> listener =
+      world.network().Listen(world.main_loop(), Loopback(0), {});
   ASSERT_TRUE(listener.ok()) << Text(listener.status());
   TaskGroup group;
   std::string heard;
@@ -104,8 +107,10 @@ TEST(AsioWorld, AnAddressInUseIsNamed) {
   auto second = world.network().Listen(world.main_loop(), (*first)->local(), {});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), StatusCode::kAlreadyExists);
-  EXPECT_EQ(Message(second.status()), StrCat((*first)->local().ToString(), " is in use by another program"));
-  auto elsewhere = world.network().Listen(world.main_loop(), Endpoint{IpAddress::V4(192, 0, 2, 77), 2525, ""}, {});
+  EXPECT_EQ(Message(second.status()),
+            StrCat((*first)->local().ToString(), " is in use by another program"));
+  auto elsewhere = world.network().Listen(world.main_loop(),
+                                          Endpoint{IpAddress::V4(192, 0, 2, 77), 2525, ""}, {});
   EXPECT_EQ(elsewhere.status().code(), StatusCode::kInvalidArgument);
 }
 

@@ -1,12 +1,11 @@
 #include "lib/rt/asio/posix_files.h"
 
+#include <cerrno>
+#include <cstdlib>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstdlib>
 
 #include <gtest/gtest.h>
 
@@ -70,11 +69,13 @@ TEST_F(PosixFilesTest, ActsAsAnotherUserOnOneThread) {
   ASSERT_TRUE(WriteFileDurably(files_, Path("ours"), "x", 0600).ok());
   EXPECT_EQ(files_.Stat(Path("ours"))->uid, 0u);
   EXPECT_EQ(ReadFile(*other, Path("ours"), 10).status().code(), StatusCode::kPermissionDenied);
-  EXPECT_EQ(ReadFile(*files_.As(Credentials{.uid = 54321, .gid = 1}), Path("theirs"), 10).status().code(),
-            StatusCode::kPermissionDenied);
+  EXPECT_EQ(
+      ReadFile(*files_.As(Credentials{.uid = 54321, .gid = 1}), Path("theirs"), 10).status().code(),
+      StatusCode::kPermissionDenied);
 }
 
-// A write that the system takes in part is gone on with, and what stops it is told: never is a part called the whole.
+// A write that the system takes in part is gone on with, and what stops it is told: never is a part
+// called the whole.
 TEST_F(PosixFilesTest, AShortWriteIsNotTakenForAWholeOne) {
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);

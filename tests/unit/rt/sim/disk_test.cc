@@ -22,7 +22,8 @@ OpenOptions Create() {
 
 // Machine is one host whose files a test uses directly.
 struct Machine {
-  explicit Machine(uint64_t seed, HostOptions options = {}) : simulation(seed), host(simulation.AddHost(std::move(options))) {}
+  explicit Machine(uint64_t seed, HostOptions options = {})
+      : simulation(seed), host(simulation.AddHost(std::move(options))) {}
   Files& files() { return host.world().files(); }
   Files& view() { return host.disk().view(); }
   std::unique_ptr<File> Open(const std::string& path, OpenOptions options = Create()) {
@@ -278,7 +279,8 @@ TEST(DiskCrash, UnsyncedNamesSurviveAsAPrefix) {
     m.LosePower();
     const StatusOr<std::vector<DirectoryEntry>> names = m.view().List("/");
     ASSERT_TRUE(names.ok());
-    for (size_t i = 0; i < names->size(); ++i) ASSERT_EQ((*names)[i].name, std::to_string(i)) << seed;
+    for (size_t i = 0; i < names->size(); ++i)
+      ASSERT_EQ((*names)[i].name, std::to_string(i)) << seed;
     kept.insert(names->size());
   }
   EXPECT_EQ(kept.size(), 6u);
@@ -316,7 +318,10 @@ TEST(DiskCrash, AnUnlinkThatWasNotSyncedMayComeBack) {
 
 TEST(DiskFault, StrikesTheNthOperationThatMatches) {
   Machine m(1);
-  m.host.disk().Inject({.operation = FileOperation::kWrite, .path_contains = "spool", .skip = 1, .error_number = EIO});
+  m.host.disk().Inject({.operation = FileOperation::kWrite,
+                        .path_contains = "spool",
+                        .skip = 1,
+                        .error_number = EIO});
   ASSERT_TRUE(m.files().MakeDirectory("/spool", 0700).ok());
   std::unique_ptr<File> other = m.Open("/other");
   std::unique_ptr<File> file = m.Open("/spool/a");

@@ -19,7 +19,8 @@ ProcessSpec Spec(std::string program) {
 TEST(Host, AnswersWhatTheTestSaysAboutAccounts) {
   Simulation simulation(1);
   Host& host = simulation.AddHost({});
-  host.AddAccount({.name = "ann", .uid = 1000, .gid = 1000, .groups = {}, .home = "/home/ann"}, "$6$x$y");
+  host.AddAccount({.name = "ann", .uid = 1000, .gid = 1000, .groups = {}, .home = "/home/ann"},
+                  "$6$x$y");
   Processes& processes = host.world().processes();
   EXPECT_EQ(processes.FindAccount("ann")->home, "/home/ann");
   EXPECT_EQ(*processes.FindPasswordHash("ann"), "$6$x$y");
@@ -32,7 +33,8 @@ TEST(Host, RunsTheProgramsThatTheTestProvides) {
   Host& host = simulation.AddHost({});
   Processes& processes = host.world().processes();
   Executor& loop = host.main_loop();
-  EXPECT_EQ(simulation.Await(loop, processes.Run(loop, Spec("/bin/x"))).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(simulation.Await(loop, processes.Run(loop, Spec("/bin/x"))).status().code(),
+            StatusCode::kNotFound);
   host.SetProgram([](const ProcessSpec& spec) {
     Host::ProgramEnd end;
     end.result->output = spec.argv[0];
@@ -59,7 +61,8 @@ TEST(Host, ACrashEndsAWaitForAProcess) {
   });
   simulation.After(absl::Seconds(1), nullptr, [&] { host.Crash(CrashKind::kKill); });
   Executor& loop = host.main_loop();
-  const StatusOr<ProcessResult> ran = simulation.Await(loop, host.world().processes().Run(loop, Spec("/bin/x")));
+  const StatusOr<ProcessResult> ran =
+      simulation.Await(loop, host.world().processes().Run(loop, Spec("/bin/x")));
   EXPECT_EQ(ran.status().code(), StatusCode::kCancelled);
   EXPECT_LT(simulation.now().ns, 3'000'000'000);
 }
@@ -143,7 +146,8 @@ TEST(HostDeathTest, FilesOnALoopAreFoundOutWhenAskedFor) {
   Simulation simulation(1);
   Host& host = simulation.AddHost({.disk = {.check_off_loop = true}});
   bool done = false;
-  host.main_loop().PostBlocking([&] { EXPECT_TRUE(host.world().files().List("/").ok()); }, [&] { done = true; });
+  host.main_loop().PostBlocking([&] { EXPECT_TRUE(host.world().files().List("/").ok()); },
+                                [&] { done = true; });
   simulation.RunUntilIdle();
   EXPECT_TRUE(done);
   host.main_loop().Post([&] { (void)host.world().files().List("/"); });

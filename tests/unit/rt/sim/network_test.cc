@@ -1,5 +1,3 @@
-#include "lib/rt/sim/fabric.h"
-
 #include <map>
 #include <memory>
 #include <set>
@@ -9,6 +7,7 @@
 
 #include "gtest/gtest.h"
 
+#include "lib/rt/sim/fabric.h"
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
 
@@ -23,7 +22,8 @@ IpAddress Address(std::string_view text) { return *IpAddress::Parse(text); }
 struct Pair {
   explicit Pair(uint64_t seed, HostOptions server_options = {})
       : simulation(seed),
-        client(simulation.AddHost({.name = "client.example", .addresses = {Address("192.0.2.1"), Address("2001:db8::1")}})),
+        client(simulation.AddHost({.name = "client.example",
+                                   .addresses = {Address("192.0.2.1"), Address("2001:db8::1")}})),
         server(simulation.AddHost(WithAddresses(std::move(server_options)))) {}
   static HostOptions WithAddresses(HostOptions options) {
     options.name = "server.example";
@@ -34,13 +34,15 @@ struct Pair {
   Instant In(Duration d) { return simulation.now() + d; }
 
   std::unique_ptr<Listener> Listen(Endpoint endpoint, ListenOptions options = {}) {
-    StatusOr<std::unique_ptr<Listener>> made = server.world().network().Listen(server.main_loop(), endpoint, options);
+    StatusOr<std::unique_ptr<Listener>> made =
+        server.world().network().Listen(server.main_loop(), endpoint, options);
     EXPECT_TRUE(made.ok()) << Text(made.status());
     return made.ok() ? std::move(*made) : nullptr;
   }
   StatusOr<StreamPtr> Connect(Endpoint endpoint, Duration patience = absl::Seconds(30)) {
     Executor& loop = client.main_loop();
-    return simulation.Await(loop, client.world().network().Connect(loop, endpoint, {}, In(patience)));
+    return simulation.Await(loop,
+                            client.world().network().Connect(loop, endpoint, {}, In(patience)));
   }
   StatusOr<StreamPtr> Accept(Listener& from) {
     return simulation.Await(server.main_loop(), from.Accept(server.main_loop()));
@@ -59,7 +61,8 @@ struct Pair {
   }
   StatusOr<std::string> ReadOnce(Stream& stream, Duration patience = absl::Seconds(30)) {
     char octets[4096];
-    const StatusOr<size_t> got = simulation.Await(stream.executor(), ReadSome(stream, octets, In(patience)));
+    const StatusOr<size_t> got =
+        simulation.Await(stream.executor(), ReadSome(stream, octets, In(patience)));
     if (!got.ok()) return got.status();
     return std::string(octets, *got);
   }
@@ -108,7 +111,8 @@ TEST(Network, EndAndCloseAreSeenByThePeer) {
   Pair p(1);
   p.Open();
   ASSERT_TRUE(p.Write(*p.a, "bye").ok());
-  ASSERT_TRUE(p.simulation.Await(p.client.main_loop(), p.a->ShutdownWrite(p.In(absl::Seconds(1)))).ok());
+  ASSERT_TRUE(
+      p.simulation.Await(p.client.main_loop(), p.a->ShutdownWrite(p.In(absl::Seconds(1)))).ok());
   EXPECT_FALSE(p.Write(*p.a, "more").ok());
   EXPECT_EQ(p.ReadBytes(*p.b, 3), "bye");
   EXPECT_EQ(*p.ReadOnce(*p.b), "");
@@ -174,7 +178,8 @@ TEST(Network, APeerThatStopsReadingFillsTheBuffer) {
   const std::string much(p.wire().options().buffer_bytes * 2, 'x');
   EXPECT_EQ(p.Write(*p.a, much, absl::Seconds(60)).code(), StatusCode::kDeadlineExceeded);
   // Reading makes room again.
-  EXPECT_EQ(p.ReadBytes(*p.b, p.wire().options().buffer_bytes).size(), p.wire().options().buffer_bytes);
+  EXPECT_EQ(p.ReadBytes(*p.b, p.wire().options().buffer_bytes).size(),
+            p.wire().options().buffer_bytes);
   EXPECT_TRUE(p.Write(*p.a, "more").ok());
 }
 
@@ -198,11 +203,14 @@ TEST(Network, ListenSaysWhyNot) {
   Pair p(1, {.self = {.name = "mail", .uid = 100, .gid = 100, .groups = {}, .home = "/"}});
   Network& network = p.server.world().network();
   Executor& loop = p.server.main_loop();
-  EXPECT_EQ(network.Listen(loop, {Address("192.0.2.9"), 2525, ""}, {}).status().code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(network.Listen(loop, {Address("192.0.2.2"), 25, ""}, {}).status().code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(network.Listen(loop, {Address("192.0.2.9"), 2525, ""}, {}).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(network.Listen(loop, {Address("192.0.2.2"), 25, ""}, {}).status().code(),
+            StatusCode::kPermissionDenied);
   auto first = network.Listen(loop, {Address("0.0.0.0"), 2525, ""}, {});
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ(network.Listen(loop, {Address("192.0.2.2"), 2525, ""}, {}).status().code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(network.Listen(loop, {Address("192.0.2.2"), 2525, ""}, {}).status().code(),
+            StatusCode::kAlreadyExists);
   EXPECT_TRUE(network.Listen(loop, {Address("::"), 2525, ""}, {}).ok());
   auto any = network.Listen(loop, {Address("192.0.2.2"), 0, ""}, {});
   ASSERT_TRUE(any.ok());
@@ -213,15 +221,19 @@ TEST(Network, ListenSaysWhyNot) {
 
 TEST(Network, ConnectSaysWhyNot) {
   Pair p(1);
-  EXPECT_EQ(p.Connect({Address("192.0.2.2"), 25, ""}).status().code(), StatusCode::kUnavailable);  // refused
-  EXPECT_EQ(p.Connect({Address("192.0.2.77"), 25, ""}).status().code(), StatusCode::kUnavailable);  // no such host
+  EXPECT_EQ(p.Connect({Address("192.0.2.2"), 25, ""}).status().code(),
+            StatusCode::kUnavailable);  // refused
+  EXPECT_EQ(p.Connect({Address("192.0.2.77"), 25, ""}).status().code(),
+            StatusCode::kUnavailable);  // no such host
   auto listener = p.Listen({Address("::"), 25, ""}, {.v6_only = true});
   EXPECT_FALSE(p.Connect({Address("192.0.2.2"), 25, ""}).ok());
   EXPECT_TRUE(p.Connect({Address("2001:db8::2"), 25, ""}).ok());
   p.wire().Partition(p.client, p.server);
-  EXPECT_EQ(p.Connect({Address("2001:db8::2"), 25, ""}, absl::Seconds(5)).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(p.Connect({Address("2001:db8::2"), 25, ""}, absl::Seconds(5)).status().code(),
+            StatusCode::kDeadlineExceeded);
   const Instant start = p.simulation.now();
-  EXPECT_EQ(p.Connect({Address("2001:db8::2"), 25, ""}, absl::Hours(1)).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(p.Connect({Address("2001:db8::2"), 25, ""}, absl::Hours(1)).status().code(),
+            StatusCode::kDeadlineExceeded);
   EXPECT_EQ(p.simulation.now() - start, absl::Seconds(127));
 }
 
@@ -231,7 +243,8 @@ TEST(Network, AFullBacklogLetsTheNextOneWait) {
   auto one = p.Connect({Address("192.0.2.2"), 25, ""});
   auto two = p.Connect({Address("192.0.2.2"), 25, ""});
   EXPECT_TRUE(one.ok() && two.ok());
-  EXPECT_EQ(p.Connect({Address("192.0.2.2"), 25, ""}, absl::Seconds(20)).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(p.Connect({Address("192.0.2.2"), 25, ""}, absl::Seconds(20)).status().code(),
+            StatusCode::kDeadlineExceeded);
   StreamPtr accepted = std::move(*p.Accept(*listener));
   EXPECT_TRUE(p.Connect({Address("192.0.2.2"), 25, ""}).ok());
 }
@@ -260,12 +273,19 @@ TEST(Network, LoopbackAndUnixSocketsStayInsideTheHost) {
   EXPECT_FALSE(p.Connect({Address("127.0.0.1"), 25, ""}).ok());
   Executor& loop = p.server.main_loop();
   Network& network = p.server.world().network();
-  auto inside = p.simulation.Await(loop, network.Connect(loop, {Address("127.0.0.1"), 25, ""}, {}, Instant::Never()));
+  auto inside = p.simulation.Await(
+      loop, network.Connect(loop, {Address("127.0.0.1"), 25, ""}, {}, Instant::Never()));
   ASSERT_TRUE(inside.ok());
   EXPECT_TRUE((*inside)->local().address.IsLoopback());
   auto local = p.Listen({IpAddress(), 0, "/run/lmtp"});
-  EXPECT_TRUE(p.simulation.Await(loop, network.Connect(loop, {IpAddress(), 0, "/run/lmtp"}, {}, Instant::Never())).ok());
-  EXPECT_FALSE(p.simulation.Await(loop, network.Connect(loop, {IpAddress(), 0, "/run/x"}, {}, Instant::Never())).ok());
+  EXPECT_TRUE(
+      p.simulation
+          .Await(loop, network.Connect(loop, {IpAddress(), 0, "/run/lmtp"}, {}, Instant::Never()))
+          .ok());
+  EXPECT_FALSE(
+      p.simulation
+          .Await(loop, network.Connect(loop, {IpAddress(), 0, "/run/x"}, {}, Instant::Never()))
+          .ok());
 }
 
 TEST(Network, APartitionDelaysAndHealDelivers) {
@@ -316,7 +336,8 @@ TEST(Network, PowerLossIsSilentUntilTheMachineIsBack) {
   p.server.Crash(CrashKind::kPowerLoss);
   EXPECT_EQ(p.ReadOnce(*p.a, absl::Minutes(1)).status().code(), StatusCode::kDeadlineExceeded);
   ASSERT_TRUE(p.Write(*p.a, "hello?").ok());
-  EXPECT_EQ(p.Connect({Address("192.0.2.2"), 25, ""}, absl::Seconds(9)).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(p.Connect({Address("192.0.2.2"), 25, ""}, absl::Seconds(9)).status().code(),
+            StatusCode::kDeadlineExceeded);
   p.b.reset();
   p.listener.reset();
   p.server.Restart();
@@ -361,7 +382,8 @@ TEST(Network, OneWorkerAcceptsForAnother) {
   StatusOr<StreamPtr> opened = p.Connect({Address("192.0.2.2"), 25, ""});
   ASSERT_TRUE(opened.ok());
   World& world = p.server.world();
-  StatusOr<StreamPtr> accepted = p.simulation.Await(world.worker(0), listener->Accept(world.worker(1)));
+  StatusOr<StreamPtr> accepted =
+      p.simulation.Await(world.worker(0), listener->Accept(world.worker(1)));
   ASSERT_TRUE(accepted.ok());
   EXPECT_EQ(&(*accepted)->executor(), &world.worker(1));
   ASSERT_TRUE(p.Write(**opened, "to the second loop").ok());

@@ -37,7 +37,8 @@ TEST(Simulation, ACancelledEventNeitherRunsNorMovesTime) {
 
 TEST(Simulation, ManyCancelledTimersDoNotPileUp) {
   Simulation simulation(1);
-  for (int i = 0; i < 100000; ++i) simulation.Cancel(simulation.After(absl::Hours(1), nullptr, [] {}));
+  for (int i = 0; i < 100000; ++i)
+    simulation.Cancel(simulation.After(absl::Hours(1), nullptr, [] {}));
   int ran = 0;
   simulation.After(absl::Seconds(1), nullptr, [&] { ++ran; });
   simulation.RunUntilIdle();

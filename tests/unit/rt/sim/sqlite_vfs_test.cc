@@ -18,7 +18,8 @@ using Database = std::unique_ptr<sqlite3, CloseDatabase>;
 
 Database Open(Files& files, const std::string& path = "/a.db") {
   sqlite3* db = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, files.SqliteVfs());
+  const int code = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                                   files.SqliteVfs());
   EXPECT_EQ(code, SQLITE_OK) << sqlite3_errmsg(db);
   return Database(db);
 }
@@ -141,7 +142,8 @@ TEST(SqliteVfs, TheSameSeedWritesTheSameOctets) {
     Simulation simulation(seed);
     Host& host = simulation.AddHost({});
     Database db = Open(host.world().files());
-    EXPECT_EQ(Do(db, "PRAGMA journal_mode=WAL; CREATE TABLE t(v); INSERT INTO t VALUES(random())"), SQLITE_OK);
+    EXPECT_EQ(Do(db, "PRAGMA journal_mode=WAL; CREATE TABLE t(v); INSERT INTO t VALUES(random())"),
+              SQLITE_OK);
     return *ReadFile(host.disk().view(), "/a.db-wal", 1 << 24);
   };
   EXPECT_EQ(run(5), run(5));

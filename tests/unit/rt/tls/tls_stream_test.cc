@@ -1,13 +1,14 @@
 // TLS over the simulated network.
 #include "lib/rt/tls/tls_stream.h"
 
+#include "tests/unit/core/tls/make_certificate.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "lib/rt/sim/fabric.h"
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
-#include "tests/unit/core/tls/make_certificate.h"
 
 namespace postern::rt {
 namespace {
@@ -24,8 +25,10 @@ class TlsStreamTest : public ::testing::Test {
  protected:
   TlsStreamTest()
       : simulation_(7),
-        client_(simulation_.AddHost({.name = "client.example", .addresses = {*IpAddress::Parse("192.0.2.1")}})),
-        server_(simulation_.AddHost({.name = "server.example", .addresses = {*IpAddress::Parse("192.0.2.2")}})) {
+        client_(simulation_.AddHost(
+            {.name = "client.example", .addresses = {*IpAddress::Parse("192.0.2.1")}})),
+        server_(simulation_.AddHost(
+            {.name = "server.example", .addresses = {*IpAddress::Parse("192.0.2.2")}})) {
     const tls_test::Made made = tls_test::MakeCertificate({"server.example", {"server.example"}});
     tls::ServerOptions options;
     options.key_pairs = {{"", made.certificate_pem, made.key_pem}};
@@ -41,11 +44,14 @@ class TlsStreamTest : public ::testing::Test {
   // Connect opens the plain connection.
   void Connect() {
     const Endpoint endpoint{*IpAddress::Parse("192.0.2.2"), 465, ""};
-    StatusOr<std::unique_ptr<Listener>> listener = server_.world().network().Listen(server_.main_loop(), endpoint, {});
+    StatusOr<std::unique_ptr<Listener>> listener =
+        server_.world().network().Listen(server_.main_loop(), endpoint, {});
     ASSERT_TRUE(listener.ok());
     Executor& loop = client_.main_loop();
-    StatusOr<StreamPtr> a = simulation_.Await(loop, client_.world().network().Connect(loop, endpoint, {}, In(absl::Minutes(1))));
-    StatusOr<StreamPtr> b = simulation_.Await(server_.main_loop(), (*listener)->Accept(server_.main_loop()));
+    StatusOr<StreamPtr> a = simulation_.Await(
+        loop, client_.world().network().Connect(loop, endpoint, {}, In(absl::Minutes(1))));
+    StatusOr<StreamPtr> b =
+        simulation_.Await(server_.main_loop(), (*listener)->Accept(server_.main_loop()));
     ASSERT_TRUE(a.ok() && b.ok());
     a_ = std::move(*a);
     b_ = std::move(*b);
@@ -55,10 +61,14 @@ class TlsStreamTest : public ::testing::Test {
     std::optional<StatusOr<StreamPtr>> a, b;
     TaskGroup group;
     simulation_.At(simulation_.now(), &client_.main_loop(), [&] {
-      group.Spawn(Keep(TlsConnect(std::move(a_), client_config_, name, simulation_.wall_now(), In(absl::Seconds(10))), &a));
+      group.Spawn(Keep(TlsConnect(std::move(a_), client_config_, name, simulation_.wall_now(),
+                                  In(absl::Seconds(10))),
+                       &a));
     });
     simulation_.At(simulation_.now(), &server_.main_loop(), [&] {
-      group.Spawn(Keep(TlsAccept(std::move(b_), server_config_, simulation_.wall_now(), In(absl::Seconds(10))), &b));
+      group.Spawn(Keep(
+          TlsAccept(std::move(b_), server_config_, simulation_.wall_now(), In(absl::Seconds(10))),
+          &b));
     });
     simulation_.RunUntil([&] { return a.has_value() && b.has_value(); });
     ASSERT_TRUE(a.has_value() && b.has_value());
@@ -73,7 +83,8 @@ class TlsStreamTest : public ::testing::Test {
   }
   StatusOr<std::string> Read(Stream& stream) {
     char octets[4096];
-    const StatusOr<size_t> got = simulation_.Await(stream.executor(), ReadSome(stream, octets, In(absl::Minutes(1))));
+    const StatusOr<size_t> got =
+        simulation_.Await(stream.executor(), ReadSome(stream, octets, In(absl::Minutes(1))));
     if (!got.ok()) return got.status();
     return std::string(octets, *got);
   }
@@ -115,10 +126,11 @@ TEST_F(TlsStreamTest, MuchGoesThrough) {
   Status sent = Internal("not ended");
   TaskGroup group;
   simulation_.At(simulation_.now(), &client_.main_loop(), [&] {
-    group.Spawn([](Stream& stream, std::string_view data, Instant deadline, Status* out) -> Task<void> {
-      const Status status = co_await stream.Write(data, deadline);
-      *out = status;
-    }(*a_, much, In(absl::Minutes(10)), &sent));
+    group.Spawn(
+        [](Stream& stream, std::string_view data, Instant deadline, Status* out) -> Task<void> {
+          const Status status = co_await stream.Write(data, deadline);
+          *out = status;
+        }(*a_, much, In(absl::Minutes(10)), &sent));
   });
   size_t total = 0;
   while (total < much.size()) {
@@ -152,7 +164,8 @@ TEST_F(TlsStreamTest, APlainClientIsToldAndDropped) {
   Connect();
   ASSERT_TRUE(Write(*a_, "EHLO client.example\r\n").ok());
   StatusOr<StreamPtr> b = simulation_.Await(
-      server_.main_loop(), TlsAccept(std::move(b_), server_config_, simulation_.wall_now(), In(absl::Seconds(10))));
+      server_.main_loop(),
+      TlsAccept(std::move(b_), server_config_, simulation_.wall_now(), In(absl::Seconds(10))));
   EXPECT_THAT(std::string(Message(b.status())), HasSubstr("does not speak TLS"));
 }
 
@@ -160,7 +173,8 @@ TEST_F(TlsStreamTest, ASilentClientMeetsTheDeadline) {
   Connect();
   const Instant before = simulation_.now();
   StatusOr<StreamPtr> b = simulation_.Await(
-      server_.main_loop(), TlsAccept(std::move(b_), server_config_, simulation_.wall_now(), In(absl::Seconds(10))));
+      server_.main_loop(),
+      TlsAccept(std::move(b_), server_config_, simulation_.wall_now(), In(absl::Seconds(10))));
   EXPECT_EQ(b.status().code(), StatusCode::kDeadlineExceeded) << Text(b.status());
   EXPECT_LE(simulation_.now() - before, absl::Seconds(11));
 }

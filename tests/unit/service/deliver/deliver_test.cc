@@ -1,10 +1,9 @@
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -78,7 +77,8 @@ constexpr char kName[] = "1700000000.Qabcdef0123456789.mx\\057example\\072org";
 TEST_F(DeliverTest, AMaildirIsMadeAndGetsTheMessageWithLfAndHeaders) {
   Delivery delivery = Make("Subject: x\r\n\r\nhello\r\n\rbare\r\n");
   ASSERT_TRUE(ToMaildir(delivery).ok()) << Text(delivery.outcome);
-  const std::string text = "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\n\nhello\n\rbare\n";
+  const std::string text =
+      "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\n\nhello\n\rbare\n";
   const std::string name = StrCat("/Maildir/new/", kName, ",S=", text.size());
   ASSERT_EQ(Names(), std::vector<std::string>{name});
   EXPECT_EQ(Read(root_ + name), text);
@@ -107,7 +107,8 @@ TEST_F(DeliverTest, WhatStandsInTmpIsReplacedAndNeverWrittenThrough) {
   EXPECT_TRUE(fs::is_empty(root_ + "/Maildir/tmp"));
   std::ofstream(root_ + "/secret") << "kept";
   envelope_.id = queue::MakeEnvelopeId(0xabcdef01, 1);
-  fs::create_symlink(root_ + "/secret", root_ + "/Maildir/tmp/1700000000.Qabcdef0100000001.mx\\057example\\072org");
+  fs::create_symlink(root_ + "/secret",
+                     root_ + "/Maildir/tmp/1700000000.Qabcdef0100000001.mx\\057example\\072org");
   Delivery other = Make("b\r\n");
   ASSERT_TRUE(ToMaildir(other).ok()) << Text(other.outcome);
   EXPECT_EQ(Read(root_ + "/secret"), "kept");
@@ -125,8 +126,9 @@ TEST_F(DeliverTest, SpamGoesToJunkAndSubAddressesToFoldersThatExist) {
     const char* folder;
   };
   uint32_t low = 10;
-  for (const Row& row : {Row{"lists", "/Maildir/.lists/new/"}, Row{"none", "/Maildir/new/"}, Row{"../..", "/Maildir/new/"},
-                         Row{"../../x", "/Maildir/new/"}, Row{"lists/../..", "/Maildir/new/"}, Row{".", "/Maildir/new/"}}) {
+  for (const Row& row : {Row{"lists", "/Maildir/.lists/new/"}, Row{"none", "/Maildir/new/"},
+                         Row{"../..", "/Maildir/new/"}, Row{"../../x", "/Maildir/new/"},
+                         Row{"lists/../..", "/Maildir/new/"}, Row{".", "/Maildir/new/"}}) {
     envelope_.id = queue::MakeEnvelopeId(1, low++);
     envelope_.sub_address = row.sub_address;
     const size_t before = Names().size();
@@ -134,7 +136,8 @@ TEST_F(DeliverTest, SpamGoesToJunkAndSubAddressesToFoldersThatExist) {
     ASSERT_TRUE(ToMaildir(delivery).ok()) << row.sub_address;
     bool found = false;
     for (const std::string& name : Names()) {
-      if (name.starts_with(StrCat(row.folder, "1700000000.Q", queue::EnvelopeIdText(envelope_.id)))) found = true;
+      if (name.starts_with(StrCat(row.folder, "1700000000.Q", queue::EnvelopeIdText(envelope_.id))))
+        found = true;
     }
     EXPECT_TRUE(found) << row.sub_address;
     EXPECT_EQ(Names().size(), before + 1);
@@ -157,7 +160,8 @@ TEST_F(DeliverTest, ABatchOfManyIsWholeAndOneBadMailboxHarmsOnlyItself) {
   for (Delivery& delivery : deliveries) pointers.push_back(&delivery);
   MaildirBatch batch("h", &names_);
   batch.Deliver(pointers);
-  for (size_t i = 0; i < 50; ++i) EXPECT_EQ(deliveries[i].outcome.ok(), i != 7) << i << Text(deliveries[i].outcome);
+  for (size_t i = 0; i < 50; ++i)
+    EXPECT_EQ(deliveries[i].outcome.ok(), i != 7) << i << Text(deliveries[i].outcome);
   EXPECT_EQ(Names().size(), 50u);
 }
 
@@ -170,7 +174,8 @@ TEST_F(DeliverTest, AnMboxIsQuotedSoThatItReadsBack) {
   ASSERT_TRUE(ToMbox(two).ok());
   EXPECT_EQ(Read(root_ + "/mbox"),
             "From s@example.org Tue Nov 14 22:13:20 2023\nX-Postern-Queue-Id: abcdef0123456789\n"
-            "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\n\n>From me\n>>From you\n>>From\nfrom\nno end\n\n"
+            "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\n\n>From "
+            "me\n>>From you\n>>From\nfrom\nno end\n\n"
             "From MAILER-DAEMON Tue Nov 14 22:13:20 2023\nX-Postern-Queue-Id: 0000000200000002\n"
             "Return-Path: <>\nDelivered-To: u@example.com\nb\n\n");
   EXPECT_FALSE(fs::exists(root_ + "/mbox.lock"));
@@ -187,12 +192,14 @@ TEST_F(DeliverTest, AnMboxAttemptThatFollowsACrashIsExactlyOnce) {
   const std::string whole = Read(root_ + "/mbox");
   ASSERT_TRUE(ToMbox(message).ok());
   EXPECT_EQ(Read(root_ + "/mbox"), whole) << "the first attempt was found";
-  // Whatever part of it a crash left, with or without zeros for the rest, one copy is there afterwards.
+  // Whatever part of it a crash left, with or without zeros for the rest, one copy is there
+  // afterwards.
   for (size_t left = start.size(); left < whole.size(); left += 97) {
     for (const bool zeros : {false, true}) {
       const bool has_mark = left > start.size() + 120;
       std::ofstream(root_ + "/mbox", std::ios::binary)
-          << whole.substr(0, left) << (zeros && has_mark ? std::string(whole.size() - left, '\0') : "");
+          << whole.substr(0, left)
+          << (zeros && has_mark ? std::string(whole.size() - left, '\0') : "");
       ASSERT_TRUE(ToMbox(message).ok());
       const std::string now = Read(root_ + "/mbox");
       EXPECT_TRUE(now.ends_with(whole.substr(start.size()))) << left;
@@ -201,11 +208,13 @@ TEST_F(DeliverTest, AnMboxAttemptThatFollowsACrashIsExactlyOnce) {
   }
 }
 
-// A user may not make files in the system's folder: the server makes the mailbox, and it is the user's.
+// A user may not make files in the system's folder: the server makes the mailbox, and it is the
+// user's.
 TEST_F(DeliverTest, AMailboxInTheSystemsFolderIsMadeForItsUser) {
   if (geteuid() != 0) GTEST_SKIP() << "only a privileged server gives files away";
   constexpr uint32_t kUser = 12345;
-  const std::unique_ptr<rt::Files> theirs = files_.As(rt::Credentials{.uid = kUser, .gid = kUser + 1});
+  const std::unique_ptr<rt::Files> theirs =
+      files_.As(rt::Credentials{.uid = kUser, .gid = kUser + 1});
   const std::string path = root_ + "/spool/mbox";
   fs::create_directory(root_ + "/spool");
   chmod(root_.c_str(), 0755);
@@ -272,9 +281,11 @@ TEST_F(DeliverTest, ALockedOrHardLinkedMboxIsLeftAlone) {
   delivery.target.path = root_ + "/mbox";
   EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now(), &names_).code(), StatusCode::kUnavailable);
   EXPECT_TRUE(fs::exists(root_ + "/mbox.lock"));
-  EXPECT_TRUE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1), &names_).ok()) << "the lock is stale";
+  EXPECT_TRUE(AppendToMbox(delivery, files_, absl::Now() + absl::Hours(1), &names_).ok())
+      << "the lock is stale";
   fs::create_hard_link(root_ + "/mbox", root_ + "/other");
-  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now(), &names_).code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(AppendToMbox(delivery, files_, absl::Now(), &names_).code(),
+            StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

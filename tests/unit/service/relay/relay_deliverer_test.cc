@@ -1,6 +1,8 @@
 // Relaying in the simulated world, to a server that says what each test wants it to.
 #include "lib/service/relay/relay_deliverer.h"
 
+#include "tests/unit/core/tls/make_certificate.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,14 +10,13 @@
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
 #include "lib/rt/tls/tls_stream.h"
-#include "tests/unit/core/tls/make_certificate.h"
 
 namespace postern::relay {
 namespace {
 
-using ::testing::HasSubstr;
 using rt::Task;
 using schedule::DeliveryResult;
+using ::testing::HasSubstr;
 using Outcome = schedule::DeliveryResult::Outcome;
 
 constexpr std::string_view kZone = R"(
@@ -30,11 +31,14 @@ mx A 192.0.2.2
 dead A 192.0.2.9
 )";
 
-// FakeServer says what it is told to: how it greets, what it answers to which command, and when it drops the connection.
+// FakeServer says what it is told to: how it greets, what it answers to which command, and when it
+// drops the connection.
 class FakeServer {
  public:
-  FakeServer(rt::sim::Host& host, std::shared_ptr<const tls::ServerConfig> tls) : host_(host), tls_(std::move(tls)) {
-    listener_ = *host.world().network().Listen(host.main_loop(), Endpoint{*IpAddress::Parse("192.0.2.2"), 25, ""}, {});
+  FakeServer(rt::sim::Host& host, std::shared_ptr<const tls::ServerConfig> tls)
+      : host_(host), tls_(std::move(tls)) {
+    listener_ = *host.world().network().Listen(
+        host.main_loop(), Endpoint{*IpAddress::Parse("192.0.2.2"), 25, ""}, {});
     host.main_loop().Post([this] { tasks_.Spawn(Serve()); });
   }
 
@@ -70,7 +74,8 @@ class FakeServer {
     }
     if (StartsWithIgnoreCase(line, "EHLO")) {
       std::string text;
-      for (size_t i = 0; i < ehlo.size(); ++i) StrAppend(text, "250", i + 1 < ehlo.size() ? "-" : " ", ehlo[i], "\r\n");
+      for (size_t i = 0; i < ehlo.size(); ++i)
+        StrAppend(text, "250", i + 1 < ehlo.size() ? "-" : " ", ehlo[i], "\r\n");
       return text.substr(0, text.size() - 2);
     }
     if (StartsWithIgnoreCase(line, "DATA")) return "354 go";
@@ -131,8 +136,8 @@ class FakeServer {
             out = "this is no TLS\r\n";
             continue;
           }
-          StatusOr<std::unique_ptr<rt::Stream>> secured =
-              co_await rt::TlsAccept(std::move(stream), tls_, host_.world().clock().WallNow(), deadline);
+          StatusOr<std::unique_ptr<rt::Stream>> secured = co_await rt::TlsAccept(
+              std::move(stream), tls_, host_.world().clock().WallNow(), deadline);
           if (!secured.ok()) co_return;
           stream = std::move(*secured);
           ++tls_connections;
@@ -163,8 +168,10 @@ class RelayTest : public ::testing::Test {
  protected:
   RelayTest()
       : simulation_(11),
-        us_(simulation_.AddHost({.name = "us.example", .addresses = {*IpAddress::Parse("192.0.2.1")}})),
-        them_(simulation_.AddHost({.name = "mx.example", .addresses = {*IpAddress::Parse("192.0.2.2")}})),
+        us_(simulation_.AddHost(
+            {.name = "us.example", .addresses = {*IpAddress::Parse("192.0.2.1")}})),
+        them_(simulation_.AddHost(
+            {.name = "mx.example", .addresses = {*IpAddress::Parse("192.0.2.2")}})),
         resolver_(*dns::ZoneData::Parse(kZone)),
         queue_(store::NewMemoryQueue(us_.world())) {
     const tls_test::Made made = tls_test::MakeCertificate({"mx.example", {"mx.example"}});
@@ -187,7 +194,8 @@ class RelayTest : public ::testing::Test {
     relay_.reset();
   }
 
-  std::vector<DeliveryResult> Send(std::vector<std::string> recipients, std::string body = "Subject: x\r\n\r\n.dot\r\n") {
+  std::vector<DeliveryResult> Send(std::vector<std::string> recipients,
+                                   std::string body = "Subject: x\r\n\r\n.dot\r\n") {
     std::vector<queue::Envelope> batch;
     for (const std::string& text : recipients) {
       queue::Envelope envelope;
@@ -213,7 +221,8 @@ class RelayTest : public ::testing::Test {
   }
 
   Task<void> AttemptAndForget(std::vector<queue::Envelope> batch) {
-    const std::vector<DeliveryResult> results = co_await Attempt(std::move(batch), "Subject: x\r\n\r\nx\r\n");
+    const std::vector<DeliveryResult> results =
+        co_await Attempt(std::move(batch), "Subject: x\r\n\r\nx\r\n");
     (void)results;
   }
 
@@ -267,7 +276,8 @@ TEST_F(RelayTest, AConnectionThatWentWhileItWaitedIsReplaced) {
 // reliability.md row 5.
 TEST_F(RelayTest, RepliesGluedBehindStartTlsAreDropped) {
   server_->ehlo.push_back("STARTTLS");
-  server_->replies["STARTTLS"] = "220 go\r\n250-evil.example\r\n250 AUTH PLAIN\r\n235 welcome\r\n554 no";
+  server_->replies["STARTTLS"] =
+      "220 go\r\n250-evil.example\r\n250 AUTH PLAIN\r\n235 welcome\r\n554 no";
   routes_.settings.auth_user = "user";
   routes_.settings.auth_password = "secret";
   const DeliveryResult result = Send({"a@one.example"})[0];
@@ -275,12 +285,14 @@ TEST_F(RelayTest, RepliesGluedBehindStartTlsAreDropped) {
   EXPECT_EQ(result.outcome, Outcome::kTemporary);
   EXPECT_THAT(result.text, HasSubstr("AUTH"));
   EXPECT_EQ(server_->tls_connections, 1);
-  for (const std::string& command : server_->commands) EXPECT_FALSE(StartsWithIgnoreCase(command, "AUTH"));
+  for (const std::string& command : server_->commands)
+    EXPECT_FALSE(StartsWithIgnoreCase(command, "AUTH"));
 }
 
 TEST_F(RelayTest, TheNextServerIsTried) {
   EXPECT_EQ(Send({"a@two.example"})[0].outcome, Outcome::kDelivered);
-  EXPECT_EQ(Send({"a@plain.example"})[0].outcome, Outcome::kDelivered) << "a domain without MX is its own";
+  EXPECT_EQ(Send({"a@plain.example"})[0].outcome, Outcome::kDelivered)
+      << "a domain without MX is its own";
 }
 
 // reliability.md F9.
@@ -295,7 +307,8 @@ TEST_F(RelayTest, DnsFailures) {
 TEST_F(RelayTest, EachRecipientHasItsOwnFate) {
   server_->replies["RCPT TO:<bad"] = "550 5.1.1 no such user";
   server_->replies["RCPT TO:<busy"] = "451 4.2.1 later";
-  const std::vector<DeliveryResult> results = Send({"good@one.example", "bad@one.example", "busy@one.example"});
+  const std::vector<DeliveryResult> results =
+      Send({"good@one.example", "bad@one.example", "busy@one.example"});
   ASSERT_EQ(results.size(), 3u);
   EXPECT_EQ(results[0].outcome, Outcome::kDelivered);
   EXPECT_EQ(results[1].outcome, Outcome::kPermanent);
@@ -339,7 +352,8 @@ TEST_F(RelayTest, RequiredTlsDefers) {
   EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
   // The same server under a name that its certificate does not have.
   routes_.settings.route.host = "plain.example";
-  EXPECT_THAT(Send({"a@one.example"})[0].text, HasSubstr("not for plain.example but for mx.example"));
+  EXPECT_THAT(Send({"a@one.example"})[0].text,
+              HasSubstr("not for plain.example but for mx.example"));
 }
 
 TEST_F(RelayTest, GreetingsThatRefuse) {

@@ -1,11 +1,13 @@
-// Both resolvers on the real machine: zone text, and libunbound asking a small server of our own on loopback.
+// Both resolvers on the real machine: zone text, and libunbound asking a small server of our own on
+// loopback.
 #include "lib/service/resolve/resolver.h"
 
 #include <arpa/inet.h>
-#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/dns/message.h"
@@ -25,8 +27,8 @@ mx A 192.0.2.1
 alias CNAME mx
 )";
 
-rt::Task<void> AskInto(Resolver& resolver, rt::Executor& loop, std::string name, Type type, Duration patience,
-                       std::optional<Answer>* into) {
+rt::Task<void> AskInto(Resolver& resolver, rt::Executor& loop, std::string name, Type type,
+                       Duration patience, std::optional<Answer>* into) {
   Answer answer = co_await resolver.Resolve(loop, *Name::Parse(name), type, loop.Now() + patience);
   into->emplace(std::move(answer));
 }
@@ -57,14 +59,16 @@ class UdpServer {
     char buffer[2048];
     sockaddr_in from{};
     socklen_t size = sizeof from;
-    const ssize_t n = recvfrom(fd_, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t n =
+        recvfrom(fd_, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 12) return;
     ++asked;
     const std::string_view query(buffer, static_cast<size_t>(n));
     size_t at = 12;
     std::optional<Name> name = dns::ReadName(query, &at);
     if (!name || at + 4 > query.size()) return;
-    const Type type = static_cast<Type>(static_cast<unsigned char>(query[at]) << 8 | static_cast<unsigned char>(query[at + 1]));
+    const Type type = static_cast<Type>(static_cast<unsigned char>(query[at]) << 8 |
+                                        static_cast<unsigned char>(query[at + 1]));
     const Answer answer = zone_.Query(*name, type);
     std::string reply(query.substr(0, at + 4));
     reply[2] = static_cast<char>(0x81);
@@ -91,11 +95,14 @@ class UdpServer {
 class ResolverTest : public ::testing::Test {
  protected:
   ResolverTest() : world_({.workers = 1, .pool_threads = 1, .no_threads = true}) {}
-  Answer Ask(Resolver& resolver, std::string name, Type type, Duration patience = absl::Seconds(5)) {
+  Answer Ask(Resolver& resolver, std::string name, Type type,
+             Duration patience = absl::Seconds(5)) {
     std::optional<Answer> answer;
     rt::TaskGroup group;
-    world_.main_loop().Post([&] { group.Spawn(AskInto(resolver, world_.main_loop(), name, type, patience, &answer)); });
-    for (int i = 0; i < 1000 && !(answer.has_value() && group.running() == 0); ++i) world_.Poll(absl::Milliseconds(20));
+    world_.main_loop().Post(
+        [&] { group.Spawn(AskInto(resolver, world_.main_loop(), name, type, patience, &answer)); });
+    for (int i = 0; i < 1000 && !(answer.has_value() && group.running() == 0); ++i)
+      world_.Poll(absl::Milliseconds(20));
     return answer.value_or(Answer::Failure(Answer::Kind::kServFail, "the test gave up"));
   }
   rt::AsioWorld world_;
@@ -103,10 +110,12 @@ class ResolverTest : public ::testing::Test {
 
 TEST_F(ResolverTest, ZoneText) {
   ZoneResolver resolver(*dns::ZoneData::Parse(StrCat(kZone, "slow TIMEOUT\n")));
-  EXPECT_EQ(std::get<dns::MxData>(Ask(resolver, "example.com", Type::kMx).records.at(0).data).exchange.ToString(),
+  EXPECT_EQ(std::get<dns::MxData>(Ask(resolver, "example.com", Type::kMx).records.at(0).data)
+                .exchange.ToString(),
             "mx.example.com");
   EXPECT_EQ(Ask(resolver, "none.example.com", Type::kA).kind, Answer::Kind::kNxDomain);
-  EXPECT_EQ(Ask(resolver, "slow.example.com", Type::kA, absl::Milliseconds(50)).kind, Answer::Kind::kTimeout);
+  EXPECT_EQ(Ask(resolver, "slow.example.com", Type::kA, absl::Milliseconds(50)).kind,
+            Answer::Kind::kTimeout);
 }
 
 TEST_F(ResolverTest, UnboundOnOurLoop) {
@@ -144,7 +153,8 @@ mail.test. A 10.0.0.7
   StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
   ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
   EXPECT_TRUE(Ask(**resolver, "mail.test", Type::kA).ok());
-  for (const char* name : {"7.0.0.10.in-addr.arpa", "7.2.0.192.in-addr.arpa", "9.1.168.192.in-addr.arpa"}) {
+  for (const char* name :
+       {"7.0.0.10.in-addr.arpa", "7.2.0.192.in-addr.arpa", "9.1.168.192.in-addr.arpa"}) {
     EXPECT_TRUE(Ask(**resolver, name, Type::kPtr).ok()) << name;
   }
 }
@@ -163,7 +173,8 @@ TEST_F(ResolverTest, UnboundMeetsTheDeadline) {
   options.hosts.clear();
   StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
   ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
-  EXPECT_EQ(Ask(**resolver, "example.com", Type::kMx, absl::Milliseconds(200)).kind, Answer::Kind::kTimeout);
+  EXPECT_EQ(Ask(**resolver, "example.com", Type::kMx, absl::Milliseconds(200)).kind,
+            Answer::Kind::kTimeout);
   resolver->reset();  // with a question under way
   close(fd);
 }

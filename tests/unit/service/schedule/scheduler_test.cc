@@ -19,12 +19,14 @@ class Lines final : public LogSink {
   std::string text;
 };
 
-// Scripted answers each envelope by its destination's local part: "ok…", "perm…", "later" (temporary, temporary, ok), "sender"
-// (takes notices and keeps them), anything else is temporary.
+// Scripted answers each envelope by its destination's local part: "ok…", "perm…", "later"
+// (temporary, temporary, ok), "sender" (takes notices and keeps them), anything else is temporary.
 class Scripted final : public Deliverer {
  public:
   Scripted(rt::World& world, store::Queue& queue) : world_(world), queue_(queue) {}
-  queue::ReadyQueue::BatchRule Batching() const override { return {.max_batch = 10, .across_destinations = true}; }
+  queue::ReadyQueue::BatchRule Batching() const override {
+    return {.max_batch = 10, .across_destinations = true};
+  }
   size_t max_batches() const override { return 2; }
   Duration batch_interval() const override { return interval; }
   rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<Envelope> batch) override {
@@ -102,9 +104,12 @@ class SchedulerTest : public ::testing::Test {
     auto writer = *queue_->NewMessage(host_.main_loop());
     const std::string body = "Subject: original\r\n\r\nbody\r\n";
     ASSERT_TRUE(simulation_.Await(host_.main_loop(), writer->Append(body)).ok());
-    ASSERT_TRUE(simulation_.Await(host_.main_loop(), writer->Commit(std::move(envelopes), {})).ok());
+    ASSERT_TRUE(
+        simulation_.Await(host_.main_loop(), writer->Commit(std::move(envelopes), {})).ok());
   }
-  uint64_t Left() { return simulation_.Await(host_.main_loop(), queue_->Counts(host_.main_loop()))->envelopes; }
+  uint64_t Left() {
+    return simulation_.Await(host_.main_loop(), queue_->Counts(host_.main_loop()))->envelopes;
+  }
 
   rt::sim::Simulation simulation_{1};
   rt::sim::Host& host_;
@@ -206,7 +211,8 @@ TEST_F(SchedulerTest, AHeldEnvelopeWaitsForItsRelease) {
   simulation_.RunFor(absl::Minutes(5));
   EXPECT_EQ(deliverer_.attempts["ok"], 0);
   const store::ListRequest all;
-  const auto id = simulation_.Await(host_.main_loop(), queue_->List(host_.main_loop(), all))->front().id;
+  const auto id =
+      simulation_.Await(host_.main_loop(), queue_->List(host_.main_loop(), all))->front().id;
   host_.main_loop().Post([this, id] { scheduler_.Release(id); });
   simulation_.RunFor(absl::Seconds(5));
   EXPECT_EQ(deliverer_.attempts["ok"], 1);
@@ -224,13 +230,16 @@ TEST(DeliveryLog, HasTheFormOfOpenSmtpd) {
   result.text = "451 later";
   result.remote_address = "192.0.2.1";
   result.remote_host = "mx.y.org";
-  const std::string line = FormatLogRecord(DeliveryRecord(e, result, absl::FromUnixSeconds(1000 + 16 * 3600 + 2)));
+  const std::string line =
+      FormatLogRecord(DeliveryRecord(e, result, absl::FromUnixSeconds(1000 + 16 * 3600 + 2)));
   EXPECT_EQ(line,
-            "00000000000000aa mta delivery evpid=0000000100000002 from=<a@x.org> to=<b@y.org> rcpt=<-> source=- "
+            "00000000000000aa mta delivery evpid=0000000100000002 from=<a@x.org> to=<b@y.org> "
+            "rcpt=<-> source=- "
             "relay=\"192.0.2.1 (mx.y.org)\" delay=16h2s result=TempFail stat=\"451 later\"");
 }
 
-// A stream of single messages is delivered in a few batches; the first of it does not wait, and a full batch does not either.
+// A stream of single messages is delivered in a few batches; the first of it does not wait, and a
+// full batch does not either.
 TEST_F(SchedulerTest, GathersAStreamIntoBatches) {
   deliverer_.interval = absl::Seconds(1);
   simulation_.RunFor(absl::Milliseconds(10));

@@ -10,7 +10,8 @@ namespace {
 constexpr char kReceived[] = "Received: here\r\n";
 
 // Through pushes `message` in pieces of `step` octets and returns what would be stored.
-std::string Through(MessageIntakeOptions options, std::string_view message, size_t step, MessageIntake::Problem* problem) {
+std::string Through(MessageIntakeOptions options, std::string_view message, size_t step,
+                    MessageIntake::Problem* problem) {
   MessageIntake intake(std::move(options));
   std::string stored;
   while (!message.empty()) {
@@ -31,14 +32,17 @@ struct Case {
 };
 
 constexpr Case kCases[] = {
-    {"a relayed message is left as it is", false, "Subject: x\r\n\r\nbody\r\n", "Received: here\r\nSubject: x\r\n\r\nbody\r\n"},
+    {"a relayed message is left as it is", false, "Subject: x\r\n\r\nbody\r\n",
+     "Received: here\r\nSubject: x\r\n\r\nbody\r\n"},
     {"a submitted one gets what is missing", true, "Subject: x\r\n\r\nbody\r\n",
      "Received: here\r\nDate: today\r\nMessage-ID: <id>\r\nSubject: x\r\n\r\nbody\r\n"},
     {"what is there stays", true, "date: d\r\nMESSAGE-ID: m\r\n\r\nb",
      "Received: here\r\ndate: d\r\nMESSAGE-ID: m\r\n\r\nb"},
-    {"Bcc goes, with its continuation lines", false, "To: a\r\nBcc: b,\r\n c\r\n\td\r\nCc: e\r\n\r\nBcc: stays\r\n",
+    {"Bcc goes, with its continuation lines", false,
+     "To: a\r\nBcc: b,\r\n c\r\n\td\r\nCc: e\r\n\r\nBcc: stays\r\n",
      "Received: here\r\nTo: a\r\nCc: e\r\n\r\nBcc: stays\r\n"},
-    {"a header alone", true, "Date: d\r\nMessage-ID: m\r\n", "Received: here\r\nDate: d\r\nMessage-ID: m\r\n"},
+    {"a header alone", true, "Date: d\r\nMessage-ID: m\r\n",
+     "Received: here\r\nDate: d\r\nMessage-ID: m\r\n"},
     {"an empty message", false, "", "Received: here\r\n"},
     {"an empty header", false, "\r\nbody\r\n", "Received: here\r\n\r\nbody\r\n"},
     {"text without a header becomes the body", false, "just text\r\nmore\r\n\r\nend\r\n",
@@ -54,7 +58,8 @@ TEST(MessageIntake, GivesTheSameHoweverTheMessageIsCut) {
       options.complete = each.complete;
       options.date = "today";
       options.message_id = "<id>";
-      EXPECT_EQ(Through(options, each.message, step, nullptr), each.stored) << each.what << ", step " << step;
+      EXPECT_EQ(Through(options, each.message, step, nullptr), each.stored)
+          << each.what << ", step " << step;
     }
   }
 }

@@ -36,7 +36,8 @@ TEST(FormatReceived, NamesTheLoginAndTlsWhenAsked) {
   listener->received_auth = true;
   facts.listener = listener;
   facts.auth_user = "alice";
-  facts.tls = rt::TlsInfo{.version = "TLSv1.3", .cipher = "TLS_AES_128_GCM_SHA256", .cipher_bits = 128};
+  facts.tls =
+      rt::TlsInfo{.version = "TLSv1.3", .cipher = "TLS_AES_128_GCM_SHA256", .cipher_bits = 128};
   EXPECT_EQ(FormatReceived(facts, true, "0badcafe", "", kWhen, 0),
             "Received: by mx.example.org (Postern) with UTF8SMTPSA id 0badcafe "
             "(TLSv1.3:TLS_AES_128_GCM_SHA256:128:NO) auth=yes user=alice;\r\n"

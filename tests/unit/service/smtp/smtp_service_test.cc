@@ -1,11 +1,10 @@
 // The SMTP service over the simulated network, with a backend that says what each test wants.
-#include "lib/service/smtp/service.h"
-
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
+#include "lib/service/smtp/service.h"
 
 namespace postern::service {
 namespace {
@@ -19,7 +18,8 @@ class FakeBackend final : public SmtpBackend {
     explicit Message(FakeBackend* backend) : backend_(backend) {}
     const std::string& id() const override { return id_; }
     Task<Status> Append(std::string_view octets) override {
-      if (content_.size() + octets.size() > backend_->room) co_return ResourceExhausted("disk full");
+      if (content_.size() + octets.size() > backend_->room)
+        co_return ResourceExhausted("disk full");
       content_.append(octets);
       co_return OkStatus();
     }
@@ -42,22 +42,27 @@ class FakeBackend final : public SmtpBackend {
   }
   void Left(const SmtpSessionFacts&) override { ++left; }
   Task<std::string> ReverseName(rt::Executor&, IpAddress) override { co_return "client.example"; }
-  Task<StatusOr<std::optional<std::string>>> Authenticate(rt::Executor&, const SmtpSessionFacts&, std::string user,
+  Task<StatusOr<std::optional<std::string>>> Authenticate(rt::Executor&, const SmtpSessionFacts&,
+                                                          std::string user,
                                                           std::string password) override {
     if (password == "broken") co_return Unavailable("table");
     if (password != "secret") co_return std::optional<std::string>();
     co_return std::optional<std::string>(user);
   }
-  Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts&, const mail::ReversePath&) override {
+  Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts&,
+                                               const mail::ReversePath&) override {
     co_return std::optional<mail::Reply>();
   }
-  Task<RecipientVerdict> CheckRecipient(rt::Executor&, const SmtpSessionFacts&, const mail::ReversePath&,
+  Task<RecipientVerdict> CheckRecipient(rt::Executor&, const SmtpSessionFacts&,
+                                        const mail::ReversePath&,
                                         const mail::ForwardPath& recipient) override {
     RecipientVerdict verdict;
-    if (recipient.address.local_part == "nobody") verdict.refusal = mail::Reply(550, {5, 1, 1}, "Invalid recipient");
+    if (recipient.address.local_part == "nobody")
+      verdict.refusal = mail::Reply(550, {5, 1, 1}, "Invalid recipient");
     co_return verdict;
   }
-  Task<StatusOr<std::unique_ptr<IncomingMessage>>> NewMessage(rt::Executor&, const SmtpSessionFacts&,
+  Task<StatusOr<std::unique_ptr<IncomingMessage>>> NewMessage(rt::Executor&,
+                                                              const SmtpSessionFacts&,
                                                               const mail::ReversePath&) override {
     std::unique_ptr<IncomingMessage> message = std::make_unique<Message>(this);
     co_return message;
@@ -81,7 +86,8 @@ Task<void> Talk(rt::World* world, Endpoint server, std::string script, std::stri
   (void)co_await (*stream)->Write(script, Instant::Never());
   char buffer[4096];
   for (;;) {
-    StatusOr<size_t> got = co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
+    StatusOr<size_t> got =
+        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
     if (!got.ok() || *got == 0) break;
     heard->append(buffer, *got);
   }
@@ -134,8 +140,10 @@ class SmtpServiceTest : public ::testing::Test {
   }
 
   rt::sim::Simulation simulation_{7};
-  rt::sim::Host& server_ = simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
-  rt::sim::Host& client_ = simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 2)}});
+  rt::sim::Host& server_ =
+      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
+  rt::sim::Host& client_ =
+      simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 2)}});
   Endpoint endpoint_{IpAddress::V4(192, 0, 2, 1), 25, ""};
   FakeBackend backend_;
   NullLogSink log_;
@@ -147,7 +155,8 @@ class SmtpServiceTest : public ::testing::Test {
 };
 
 TEST_F(SmtpServiceTest, TakesAMessageForTheRecipientsThatItKnows) {
-  EXPECT_EQ(Says("EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@x.example>\r\nRCPT TO:<c@x.example>\r\n"
+  EXPECT_EQ(Says("EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT "
+                 "TO:<nobody@x.example>\r\nRCPT TO:<c@x.example>\r\n"
                  "DATA\r\nSubject: hello\r\n\r\n..dot\r\n.\r\nQUIT\r\n"),
             "220 250 250 550 250 354 250 221");
   ASSERT_EQ(backend_.accepted.size(), 1u);
@@ -160,19 +169,24 @@ TEST_F(SmtpServiceTest, TakesAMessageForTheRecipientsThatItKnows) {
 
 TEST_F(SmtpServiceTest, AFullDiskIs452AndTheSessionGoesOn) {
   backend_.room = 1000;
-  EXPECT_EQ(Says("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\nSubject: big\r\n\r\n" +
-                 std::string(5000, 'x') + "\r\n.\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\n\r\nsmall\r\n.\r\nQUIT\r\n"),
+  EXPECT_EQ(Says("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT "
+                 "TO:<c@x.example>\r\nDATA\r\nSubject: big\r\n\r\n" +
+                 std::string(5000, 'x') +
+                 "\r\n.\r\nMAIL FROM:<a@b.example>\r\nRCPT "
+                 "TO:<c@x.example>\r\nDATA\r\n\r\nsmall\r\n.\r\nQUIT\r\n"),
             "220 250 250 250 354 452 250 250 354 250 221");
   EXPECT_EQ(backend_.accepted.size(), 1u);
 }
 
 TEST_F(SmtpServiceTest, LogsInOrNot) {
   // "\0alice\0secret", "\0alice\0wrong", "\0alice\0broken"
-  EXPECT_EQ(Says("EHLO c.example\r\nAUTH PLAIN AGFsaWNlAHdyb25n\r\nAUTH PLAIN AGFsaWNlAGJyb2tlbg==\r\n"
-                 "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\nQUIT\r\n"),
-            "220 250 535 454 235 221");
+  EXPECT_EQ(
+      Says("EHLO c.example\r\nAUTH PLAIN AGFsaWNlAHdyb25n\r\nAUTH PLAIN AGFsaWNlAGJyb2tlbg==\r\n"
+           "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\nQUIT\r\n"),
+      "220 250 535 454 235 221");
   // "bob\0alice\0secret": alice may not act for bob.
-  EXPECT_EQ(Says("EHLO c.example\r\nAUTH PLAIN Ym9iAGFsaWNlAHNlY3JldA==\r\nQUIT\r\n"), "220 250 535 221");
+  EXPECT_EQ(Says("EHLO c.example\r\nAUTH PLAIN Ym9iAGFsaWNlAHNlY3JldA==\r\nQUIT\r\n"),
+            "220 250 535 221");
 }
 
 TEST_F(SmtpServiceTest, ASilentClientIsSentAwayAtTheDeadline) {
@@ -189,8 +203,9 @@ TEST_F(SmtpServiceTest, RefusesAtTheDoor) {
 TEST_F(SmtpServiceTest, StopTellsIdleSessionsAndWaitsForAMessageInFlight) {
   std::string idle, busy;
   tasks_.Spawn(Talk(&client_.world(), endpoint_, "EHLO c.example\r\n", &idle));
-  tasks_.Spawn(Talk(&client_.world(), endpoint_, "EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\nSubj",
-                    &busy));
+  tasks_.Spawn(Talk(
+      &client_.world(), endpoint_,
+      "EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\nSubj", &busy));
   simulation_.RunFor(absl::Seconds(5));
   ASSERT_EQ(service_.sessions(), 2u);
   const Instant begun = simulation_.now();

@@ -24,7 +24,8 @@ TEST(CrlfTest, ThereAndBackInAnyCut) {
     for (size_t step = 1; step <= in.size() + 1; ++step) {
       LfDecoder decoder;
       std::string file;
-      for (size_t at = 0; at < in.size(); at += step) decoder.Append(std::string_view(in).substr(at, step), file);
+      for (size_t at = 0; at < in.size(); at += step)
+        decoder.Append(std::string_view(in).substr(at, step), file);
       decoder.Finish(file);
       EXPECT_EQ(file, row.file) << in << " by " << step;
       CrlfEncoder encoder;

@@ -1,6 +1,7 @@
 // What other programs do to a Maildir behind our back.
-#include "lib/store/sqlite/database.h"
 #include "tests/unit/store/mailbox/store_fixture.h"
+
+#include "lib/store/sqlite/database.h"
 
 namespace postern::mailbox {
 namespace {
@@ -24,7 +25,9 @@ class MaildirExternalTest : public ::testing::Test {
 };
 
 TEST_F(MaildirExternalTest, DeliveriesGetUidsInOrderAndMoveToCur) {
-  Shell("printf 'b\\n' > new/200.b && printf 'a\\n' > new/100.a && touch -d @100 new/100.a && touch -d @200 new/200.b");
+  Shell(
+      "printf 'b\\n' > new/200.b && printf 'a\\n' > new/100.a && touch -d @100 new/100.a && touch "
+      "-d @200 new/200.b");
   auto inbox = Inbox();
   EXPECT_EQ(Shown(*inbox), "1() 2()");
   EXPECT_TRUE(inbox->messages()[0].recent);
@@ -75,7 +78,9 @@ TEST_F(MaildirExternalTest, UidsFlagsAndKeywordsSurviveARestart) {
 }
 
 TEST_F(MaildirExternalTest, DovecotsKeywordsAreRead) {
-  Shell("echo '0 Alpha' > dovecot-keywords && echo '2 Gamma' >> dovecot-keywords && echo x > cur/1.x:2,Sac");
+  Shell(
+      "echo '0 Alpha' > dovecot-keywords && echo '2 Gamma' >> dovecot-keywords && echo x > "
+      "cur/1.x:2,Sac");
   auto inbox = Inbox();
   EXPECT_EQ(Shown(*inbox), "1(\\Seen Alpha Gamma)");
   ASSERT_TRUE(inbox->StoreFlags(UidSet{1}, Change(FlagChange::kRemove, {"Alpha"})).ok());
@@ -85,7 +90,8 @@ TEST_F(MaildirExternalTest, DovecotsKeywordsAreRead) {
 TEST_F(MaildirExternalTest, ALostIndexMeansNewUidValidityNotLostMail) {
   ASSERT_TRUE(Append(*store_, "INBOX", "a\r\n", WithFlags({"\\Seen"})).ok());
   const uint32_t validity = store_->GetStatus("INBOX")->uid_validity;
-  for (const char* harm : {"rm -f postern.index*", "rm -f postern.index-*; echo garbage garbage garbage > postern.index"}) {
+  for (const char* harm : {"rm -f postern.index*",
+                           "rm -f postern.index-*; echo garbage garbage garbage > postern.index"}) {
     store_.reset();
     Shell(harm);
     store_ = scratch_.Open();
@@ -108,20 +114,25 @@ TEST_F(MaildirExternalTest, AStoreThatFindsItsFileRenamedTriesAgain) {
 }
 
 TEST_F(MaildirExternalTest, OddFilesConcernOnlyThemselves) {
-  Shell("echo good > cur/1.good:2, && mkdir cur/2.dir && ln -s /etc/passwd cur/3.link && touch cur/.hidden && "
-        "ln cur/1.good:2, cur/4.hardlink:2,S && mkfifo cur/5.fifo && echo secret > cur/6.none:2, && chmod 000 cur/6.none:2, && "
-        "echo odd > 'cur/name with \"quotes\" and \\ and no info'");
+  Shell(
+      "echo good > cur/1.good:2, && mkdir cur/2.dir && ln -s /etc/passwd cur/3.link && touch "
+      "cur/.hidden && "
+      "ln cur/1.good:2, cur/4.hardlink:2,S && mkfifo cur/5.fifo && echo secret > cur/6.none:2, && "
+      "chmod 000 cur/6.none:2, && "
+      "echo odd > 'cur/name with \"quotes\" and \\ and no info'");
   auto inbox = Inbox();
   EXPECT_EQ(inbox->messages().size(), 4u);
   Shell("rm cur/1.good:2,");
   ASSERT_TRUE(inbox->Sync().ok());
   EXPECT_EQ(inbox->messages().size(), 3u);
   size_t readable = 0;
-  for (const MessageInfo& message : inbox->messages()) readable += inbox->OpenContent(message.uid).ok() ? 1 : 0;
+  for (const MessageInfo& message : inbox->messages())
+    readable += inbox->OpenContent(message.uid).ok() ? 1 : 0;
   EXPECT_EQ(readable, geteuid() == 0 ? 3u : 2u);
 }
 
-// RFC 3501 §2.3.1.1: UIDs only grow. When they are used up the mailbox gets a new UIDVALIDITY and begins anew.
+// RFC 3501 §2.3.1.1: UIDs only grow. When they are used up the mailbox gets a new UIDVALIDITY and
+// begins anew.
 TEST_F(MaildirExternalTest, UsedUpUidsMeanNewUidValidity) {
   Shell("echo a > cur/1.a:2,S && echo b > cur/2.b:2,");
   const uint32_t before = [&] {
@@ -131,7 +142,8 @@ TEST_F(MaildirExternalTest, UsedUpUidsMeanNewUidValidity) {
   }();
   store_.reset();
   {
-    auto database = sqlite::Database::Open(scratch_.world_.files(), scratch_.root_ + "/postern.index");
+    auto database =
+        sqlite::Database::Open(scratch_.world_.files(), scratch_.root_ + "/postern.index");
     ASSERT_TRUE(database.ok()) << Text(database.status());
     ASSERT_TRUE((*database)->Execute("UPDATE folder SET uid_next = 4294967294").ok());
   }

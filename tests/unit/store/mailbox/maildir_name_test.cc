@@ -33,7 +33,8 @@ TEST(MaildirNameTest, TakesNamesApart) {
     EXPECT_EQ(LowKeywordsOfLetters(name->letters), row.keywords) << row.name;
     EXPECT_EQ(name->crlf_size ? static_cast<int64_t>(*name->crlf_size) : -1, row.size) << row.name;
   }
-  for (const char* name : {"", ".gitkeep", ":2,S"}) EXPECT_FALSE(ParseMaildirName(name).has_value()) << name;
+  for (const char* name : {"", ".gitkeep", ":2,S"})
+    EXPECT_FALSE(ParseMaildirName(name).has_value()) << name;
 }
 
 TEST(MaildirNameTest, WritesLettersInOrderAndKeepsWhatItDoesNotKnow) {
@@ -48,7 +49,8 @@ TEST(MaildirNameTest, FoldersAndNames) {
   EXPECT_EQ(FolderOfName("Work.K\xc3\xa4se"), ".Work.K&AOQ-se");
   EXPECT_EQ(NameOfFolder(".Work.K&AOQ-se"), "Work.K\xc3\xa4se");
   EXPECT_EQ(NameOfFolder(".INBOX.x"), "INBOX.x");
-  for (const char* folder : {".", "..", "...", ".INBOX", ".inbox.x", "cur", ".a..b", ".a.", ".K&AOQ", "..postern-deleted-1"}) {
+  for (const char* folder : {".", "..", "...", ".INBOX", ".inbox.x", "cur", ".a..b", ".a.",
+                             ".K&AOQ", "..postern-deleted-1"}) {
     EXPECT_FALSE(NameOfFolder(folder).has_value()) << folder;
   }
 }

@@ -1,11 +1,10 @@
 // Both stores under one roof, on the real file system.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -27,7 +26,8 @@ class ScratchMaildir {
   ~ScratchMaildir() { (void)!std::system(("rm -rf " + base_).c_str()); }
 
   std::unique_ptr<MailStore> Open() {
-    auto store = OpenMaildirStore(world_.files(), world_.clock(), world_.random(), root_, nullptr, options_);
+    auto store =
+        OpenMaildirStore(world_.files(), world_.clock(), world_.random(), root_, nullptr, options_);
     EXPECT_TRUE(store.ok()) << Text(store.status());
     return store.ok() ? std::move(*store) : nullptr;
   }
@@ -74,7 +74,8 @@ inline std::string Shown(const Mailbox& mailbox) {
   std::string out;
   for (const MessageInfo& message : mailbox.messages()) {
     if (!out.empty()) out += ' ';
-    out += std::to_string(message.uid) + FormatFlags(message.flags, message.keywords, mailbox.keywords(), false);
+    out += std::to_string(message.uid) +
+           FormatFlags(message.flags, message.keywords, mailbox.keywords(), false);
   }
   return out;
 }

@@ -1,16 +1,15 @@
-// Three actors (two sessions in two processes' stores, and a program that works on the files) against a model: reliability rows
-// 21, F14 and F15.
+// Three actors (two sessions in two processes' stores, and a program that works on the files)
+// against a model: reliability rows 21, F14 and F15.
+#include "tests/unit/store/mailbox/store_fixture.h"
 #include <map>
 #include <random>
 #include <set>
 
-#include "tests/unit/store/mailbox/store_fixture.h"
-
 namespace postern::mailbox {
 namespace {
 
-// What must hold at every look: UIDs rise and are never used twice, each names one content for ever, and what nobody removed is
-// there with the flags that were last given to it.
+// What must hold at every look: UIDs rise and are never used twice, each names one content for
+// ever, and what nobody removed is there with the flags that were last given to it.
 class Model {
  public:
   void Arrived(const std::string& body) { expected_[body] = 0; }

@@ -5,7 +5,9 @@ namespace {
 
 class StoreTest : public ::testing::TestWithParam<bool> {
  protected:
-  void SetUp() override { store_ = GetParam() ? scratch_.Open() : MakeMemoryStore(scratch_.world_.clock(), Dots()); }
+  void SetUp() override {
+    store_ = GetParam() ? scratch_.Open() : MakeMemoryStore(scratch_.world_.clock(), Dots());
+  }
   static MemoryStoreOptions Dots() {
     MemoryStoreOptions options;
     options.separator = '.';
@@ -16,7 +18,8 @@ class StoreTest : public ::testing::TestWithParam<bool> {
     EXPECT_TRUE(mailbox.ok()) << Text(mailbox.status());
     return mailbox.ok() ? std::move(*mailbox) : nullptr;
   }
-  uint32_t Put(const std::string& name, std::string_view text, std::initializer_list<const char*> flags = {}) {
+  uint32_t Put(const std::string& name, std::string_view text,
+               std::initializer_list<const char*> flags = {}) {
     const auto result = Append(*store_, name, text, WithFlags(flags));
     EXPECT_TRUE(result.ok()) << Text(result.status());
     return result.ok() ? result->uids.at(0) : 0;
@@ -63,7 +66,8 @@ TEST_P(StoreTest, ALargeMessageIsReadFromAnyOffset) {
   auto content = inbox->OpenContent(1);
   ASSERT_TRUE(content.ok());
   ASSERT_EQ((*content)->size_bytes(), text.size());
-  for (const size_t offset : {size_t{0}, text.size() - 10, size_t{5}, size_t{200001}, size_t{65535}, size_t{70000}, text.size()}) {
+  for (const size_t offset : {size_t{0}, text.size() - 10, size_t{5}, size_t{200001}, size_t{65535},
+                              size_t{70000}, text.size()}) {
     std::string got(1000, '\0');
     const auto n = (*content)->ReadAt(offset, std::span<char>(got.data(), got.size()));
     ASSERT_TRUE(n.ok());
@@ -77,12 +81,14 @@ TEST_P(StoreTest, StoreAddsRemovesAndReplaces) {
   Put("INBOX", "b\r\n", {"\\Flagged", "Work"});
   auto inbox = Open("INBOX");
   const uint64_t before = inbox->highest_modseq();
-  auto result = inbox->StoreFlags(UidSet::OfRange(1, 9), Change(FlagChange::kAdd, {"\\Seen", "work"}));
+  auto result =
+      inbox->StoreFlags(UidSet::OfRange(1, 9), Change(FlagChange::kAdd, {"\\Seen", "work"}));
   ASSERT_TRUE(result.ok()) << Text(result.status());
   EXPECT_EQ(result->changed.ToString(), "1:2");
   EXPECT_GT(inbox->highest_modseq(), before);
   EXPECT_EQ(Shown(*inbox), "1(\\Seen Work) 2(\\Flagged \\Seen Work)");
-  result = inbox->StoreFlags(UidSet{2}, Change(FlagChange::kRemove, {"\\Flagged", "Work", "Never"}));
+  result =
+      inbox->StoreFlags(UidSet{2}, Change(FlagChange::kRemove, {"\\Flagged", "Work", "Never"}));
   EXPECT_EQ(Shown(*inbox), "1(\\Seen Work) 2(\\Seen)");
   result = inbox->StoreFlags(UidSet{2}, Change(FlagChange::kAdd, {"\\Seen"}));
   EXPECT_TRUE(result->changed.empty());
@@ -185,10 +191,11 @@ TEST_P(StoreTest, FoldersAreMadeListedRenamedAndDeleted) {
   ASSERT_TRUE(listing.ok());
   std::string shown;
   for (const MailboxEntry& entry : *listing) {
-    shown += entry.name + (entry.exists ? "" : "?") + (entry.has_children ? "+" : "") + (entry.subscribed ? "*" : "") +
-             std::string(SpecialUseName(entry.special_use)) + " ";
+    shown += entry.name + (entry.exists ? "" : "?") + (entry.has_children ? "+" : "") +
+             (entry.subscribed ? "*" : "") + std::string(SpecialUseName(entry.special_use)) + " ";
   }
-  EXPECT_EQ(shown, "INBOX Eltern?+ Eltern.K\xc3\xa4se?+ Eltern.K\xc3\xa4se.x&y Gone?* Trash\\Trash ");
+  EXPECT_EQ(shown,
+            "INBOX Eltern?+ Eltern.K\xc3\xa4se?+ Eltern.K\xc3\xa4se.x&y Gone?* Trash\\Trash ");
   ASSERT_TRUE(store_->Create("Eltern").ok());
   ASSERT_TRUE(store_->Rename("Eltern", "Neu.Hier").ok());
   auto moved = Open("Neu.Hier.K\xc3\xa4se.x&y");
@@ -271,7 +278,8 @@ TEST_P(StoreTest, CachedTextsComeBackAndGoWithTheMessage) {
 }
 
 TEST_P(StoreTest, NoNameLeadsOutside) {
-  for (const char* name : {"../x", "..", "/abs", "a/../b", ".x", "a..b", "~root", "a\x01", "\xc0\xaf", "%", "", "a/b"}) {
+  for (const char* name : {"../x", "..", "/abs", "a/../b", ".x", "a..b", "~root", "a\x01",
+                           "\xc0\xaf", "%", "", "a/b"}) {
     EXPECT_EQ(store_->Create(name).code(), StatusCode::kInvalidArgument) << name;
     EXPECT_FALSE(store_->Open(name, true).ok()) << name;
     EXPECT_FALSE(store_->Rename("INBOX", name).ok()) << name;

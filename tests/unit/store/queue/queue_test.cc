@@ -1,8 +1,6 @@
 // What both queues promise, and what the one on disk promises beyond that.
 #include "lib/store/queue/queue.h"
 
-#include <sqlite3.h>
-
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +8,7 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
@@ -74,7 +73,8 @@ class QueueTest : public ::testing::TestWithParam<bool> {
       queue_ = NewMemoryQueue(*world_);
       return;
     }
-    StatusOr<std::unique_ptr<Queue>> opened = OpenSqliteQueue(*world_, log_, root_ + "/spool", options_);
+    StatusOr<std::unique_ptr<Queue>> opened =
+        OpenSqliteQueue(*world_, log_, root_ + "/spool", options_);
     ASSERT_TRUE(opened.ok()) << Text(opened.status());
     queue_ = *std::move(opened);
   }
@@ -134,7 +134,8 @@ INSTANTIATE_TEST_SUITE_P(Both, QueueTest, ::testing::Values(false, true),
                          [](const auto& each) { return each.param ? "Disk" : "Memory"; });
 
 TEST_P(QueueTest, KeepsMessagesOfEverySizeUntilTheirLastEnvelopeIsDone) {
-  for (const size_t size : {size_t{0}, size_t{5}, size_t{32768}, size_t{32769}, size_t{300000}, size_t{1000000}}) {
+  for (const size_t size :
+       {size_t{0}, size_t{5}, size_t{32768}, size_t{32769}, size_t{300000}, size_t{1000000}}) {
     std::string body(size, 'x');
     for (size_t i = 0; i < size; i += 7) body[i] = static_cast<char>('a' + i % 26);
     const StatusOr<MessageId> id = Run(Send(body, {To("a"), To("b")}));
@@ -246,7 +247,8 @@ class DiskQueueTest : public QueueTest {
     world_.reset();
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open((root_ + "/spool/queue.db").c_str(), &db), SQLITE_OK);
-    ASSERT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+    ASSERT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(db);
     sqlite3_close(db);
   }
 };
@@ -280,13 +282,14 @@ TEST_P(DiskQueueTest, AnUrgentChangeThatComesDuringAWriteDoesNotWaitForCompany) 
   options_.lazy_delay = absl::Hours(1);
   Start();
   bool recorded = false;
-  queue_->SetCommitObserver([&](const std::vector<Envelope>& envelopes) {  // called by the job that writes
-    if (recorded) return;
-    recorded = true;
-    Change change = Remove(envelopes[0].id);
-    change.urgent = true;
-    queue_->Record({change});
-  });
+  queue_->SetCommitObserver(
+      [&](const std::vector<Envelope>& envelopes) {  // called by the job that writes
+        if (recorded) return;
+        recorded = true;
+        Change change = Remove(envelopes[0].id);
+        change.urgent = true;
+        queue_->Record({change});
+      });
   ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
   ASSERT_TRUE(recorded);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
@@ -326,8 +329,10 @@ TEST_P(DiskQueueTest, BitRotParksTheMessageAndTheOthersFlow) {
   const StatusOr<MessageId> bad_body = Run(Send("body one", {To("a")}));
   ASSERT_TRUE(Run(Send("body two", {To("b")})).ok());
   ASSERT_TRUE(Run(Send("body three", {To("c")})).ok());
-  Damage("UPDATE message SET body = 'body onf' WHERE body = CAST('body one' AS BLOB);"
-         "UPDATE envelope SET data = replace(data, 'example.com', 'example.con') WHERE instr(data, CAST('b' || char(11) AS BLOB)) > 0;");
+  Damage(
+      "UPDATE message SET body = 'body onf' WHERE body = CAST('body one' AS BLOB);"
+      "UPDATE envelope SET data = replace(data, 'example.com', 'example.con') WHERE instr(data, "
+      "CAST('b' || char(11) AS BLOB)) > 0;");
   Start();
   EXPECT_EQ(Run(queue_->OpenBody(loop(), *bad_body)).status().code(), StatusCode::kDataLoss);
   EXPECT_NE(log_.All().find("message damaged on disk, parked"), std::string::npos) << log_.All();

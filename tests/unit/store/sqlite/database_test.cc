@@ -1,11 +1,10 @@
 #include "lib/store/sqlite/database.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <fstream>
 #include <set>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -135,10 +134,12 @@ TEST_F(DatabaseTest, WaitsForAnotherWriterOnlySoLong) {
 TEST_F(DatabaseTest, DoesNotMakeAFileThatWasToBeThere) {
   DatabaseOptions options;
   options.create = false;
-  EXPECT_EQ(Database::Open(files_, root_ + "/none.db", options).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(Database::Open(files_, root_ + "/none.db", options).status().code(),
+            StatusCode::kNotFound);
 }
 
-// A privileged server's databases in a user's home are the user's, all files of them, and are opened with the user's rights.
+// A privileged server's databases in a user's home are the user's, all files of them, and are
+// opened with the user's rights.
 class OtherUserTest : public DatabaseTest {
  protected:
   static constexpr uint32_t kUser = 12345;
@@ -188,19 +189,22 @@ TEST_F(OtherUserTest, ALinkIntoForeignFilesIsNotFollowed) {
   }
 }
 
-// POSIX drops a process's locks on a file when any descriptor of it is closed: another open of a database must not do that.
+// POSIX drops a process's locks on a file when any descriptor of it is closed: another open of a
+// database must not do that.
 TEST_F(DatabaseTest, AnotherOpenLeavesTheLocksOfTheFirst) {
   const auto first = Open();
   ASSERT_TRUE(first->Execute("INSERT INTO t(body) VALUES('x')").ok());
   { const auto second = Open(); }
-  // Another process that would be the only one left empties the log when it goes; it must see that we are there.
+  // Another process that would be the only one left empties the log when it goes; it must see that
+  // we are there.
   const std::string command = "sqlite3 " + root_ + "/t.db 'PRAGMA journal_mode=DELETE' 2>&1";
   FILE* const pipe = popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   char answer[200] = {};
   (void)!fread(answer, 1, sizeof answer - 1, pipe);
   pclose(pipe);
-  if (std::string(answer).find("not found") != std::string::npos) GTEST_SKIP() << "no sqlite3 program";
+  if (std::string(answer).find("not found") != std::string::npos)
+    GTEST_SKIP() << "no sqlite3 program";
   EXPECT_NE(std::string(answer).find("database is locked"), std::string::npos) << answer;
 }
 

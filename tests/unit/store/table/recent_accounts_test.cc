@@ -28,7 +28,9 @@ class Counting final : public policy::AccountSource {
     ++forwards;
     return forward;
   }
-  StatusOr<std::string> ReadInclude(const std::string& path, const LocalAccount*) override { return path; }
+  StatusOr<std::string> ReadInclude(const std::string& path, const LocalAccount*) override {
+    return path;
+  }
   int finds = 0;
   int forwards = 0;
   ForwardFile forward;
@@ -49,7 +51,8 @@ TEST(RecentAccounts, AsksOnceUntilTheAnswerIsOld) {
   clock.now = clock.now + absl::Seconds(3);
   source.forward.state = ForwardFile::State::kPresent;
   source.forward.text = "bob@example.org";
-  EXPECT_EQ(recent.ReadForward(LocalAccount{"alice", 1000, 1000, "/home/alice"})->text, "bob@example.org");
+  EXPECT_EQ(recent.ReadForward(LocalAccount{"alice", 1000, 1000, "/home/alice"})->text,
+            "bob@example.org");
   EXPECT_TRUE(recent.FindAccount("alice").ok());
   EXPECT_EQ(source.finds, 2);
 }

@@ -1,14 +1,15 @@
-// Tables from files, and .forward with its checks, on the simulated disk's simplest stand-in: the real one, in a scratch folder.
+// Tables from files, and .forward with its checks, on the simulated disk's simplest stand-in: the
+// real one, in a scratch folder.
 #include "lib/store/table/tables.h"
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
 #include "lib/rt/asio/posix_files.h"
@@ -25,15 +26,20 @@ using ::testing::HasSubstr;
 
 class TablesTest : public ::testing::Test {
  protected:
-  TablesTest() : root_(fs::temp_directory_path() / StrCat("postern-tables-", getpid())) { fs::create_directories(root_); }
+  TablesTest() : root_(fs::temp_directory_path() / StrCat("postern-tables-", getpid())) {
+    fs::create_directories(root_);
+  }
   ~TablesTest() override { fs::remove_all(root_); }
   std::string Path(const std::string& name) const { return (root_ / name).string(); }
-  void Write(const std::string& name, const std::string& text) { std::ofstream(Path(name)) << text; }
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(Path(name)) << text;
+  }
 
   std::shared_ptr<ConfigTables> Load(const std::string& text) {
     policy::MemoryLoader loader("smtpd.conf", text);
     policy::ParseResult result = policy::Parse("smtpd.conf", loader);
-    EXPECT_TRUE(result.config) << (result.diagnostics.empty() ? "" : result.diagnostics[0].ToString());
+    EXPECT_TRUE(result.config) << (result.diagnostics.empty() ? ""
+                                                              : result.diagnostics[0].ToString());
     diagnostics_.clear();
     return ConfigTables::Load(result.config, &files_, {}, &diagnostics_);
   }
@@ -51,9 +57,10 @@ class TablesTest : public ::testing::Test {
 TEST_F(TablesTest, FileAndPasswd) {
   Write("aliases", "root: alice\n");
   Write("passwd", "bob:hash:2000:2001:Bob:/home/bob\n");
-  const auto tables = Load(StrCat("table a file:", Path("aliases"), "\ntable p passwd:", Path("passwd"),
-                                  "\npki m cert \"/c\" key \"/k\"\nlisten on lo0 tls pki m auth <p>\n",
-                                  "action m mbox alias <a> userbase <p>\nmatch for any action m\n"));
+  const auto tables =
+      Load(StrCat("table a file:", Path("aliases"), "\ntable p passwd:", Path("passwd"),
+                  "\npki m cert \"/c\" key \"/k\"\nlisten on lo0 tls pki m auth <p>\n",
+                  "action m mbox alias <a> userbase <p>\nmatch for any action m\n"));
   ASSERT_TRUE(tables) << Told();
   EXPECT_EQ(**tables->set().Get(0)->Lookup(Service::kAlias, "ROOT"), "alice");
   EXPECT_EQ(**tables->set().Get(1)->Lookup(Service::kCredentials, "bob"), "hash");
@@ -62,8 +69,8 @@ TEST_F(TablesTest, FileAndPasswd) {
 }
 
 TEST_F(TablesTest, ErrorsNameBothPlaces) {
-  const std::string conf =
-      StrCat("table a file:", Path("aliases"), "\naction m mbox alias <a>\nmatch for any action m\n");
+  const std::string conf = StrCat("table a file:", Path("aliases"),
+                                  "\naction m mbox alias <a>\nmatch for any action m\n");
   EXPECT_FALSE(Load(conf));
   EXPECT_THAT(Told(), HasSubstr("smtpd.conf:1:7: error: cannot read "));
   Write("aliases", "root: alice\nbroken\n");
@@ -72,13 +79,14 @@ TEST_F(TablesTest, ErrorsNameBothPlaces) {
   EXPECT_THAT(Told(), HasSubstr("[table a, declared at smtpd.conf:1:7]"));
   Write("aliases", "root\nalice\n");
   EXPECT_FALSE(Load(conf));
-  EXPECT_THAT(Told(), HasSubstr("smtpd.conf:2:21: error: table \"a\" may not be used for alias lookups"));
+  EXPECT_THAT(Told(),
+              HasSubstr("smtpd.conf:2:21: error: table \"a\" may not be used for alias lookups"));
 }
 
 TEST_F(TablesTest, UpdateKeepsTheOldContentsOnError) {
   Write("nets", "192.0.2.0/24\n");
-  const auto tables =
-      Load(StrCat("table n file:", Path("nets"), "\naction m mbox\nmatch from src <n> for any action m\n"));
+  const auto tables = Load(StrCat("table n file:", Path("nets"),
+                                  "\naction m mbox\nmatch from src <n> for any action m\n"));
   ASSERT_TRUE(tables) << Told();
   policy::Table* table = tables->set().Get(0);
   EXPECT_TRUE(*table->Match(Service::kNetaddr, "192.0.2.1"));
@@ -97,7 +105,8 @@ TEST_F(TablesTest, ForwardIsReadOnlyWhenSafe) {
   using State = policy::ForwardFile::State;
   rt::PosixProcesses processes;
   SystemAccounts accounts(&processes, &files_);
-  policy::LocalAccount me{"me", static_cast<uint32_t>(getuid()), static_cast<uint32_t>(getgid()), root_.string()};
+  policy::LocalAccount me{"me", static_cast<uint32_t>(getuid()), static_cast<uint32_t>(getgid()),
+                          root_.string()};
   chmod(root_.c_str(), 0755);
   EXPECT_EQ(accounts.ReadForward(me)->state, State::kMissing);
   Write(".forward", " \n");
