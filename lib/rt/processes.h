@@ -26,8 +26,8 @@ struct ProcessSpec {
   std::optional<Credentials> run_as;
   std::string input;  // given on standard input
   Duration time_limit = absl::Seconds(300);
-  size_t output_limit_bytes =
-      64 * 1024;  // of standard output and error together; the rest is dropped
+  // of standard output and error together; the rest is dropped
+  size_t output_limit_bytes = 64 * 1024;
 };
 
 struct ProcessResult {

@@ -10,9 +10,9 @@
 #include <coroutine>
 #include <exception>
 #include <functional>
-#include <optional>
 #include <utility>
 
+#include "lib/core/base/chain.h"
 #include "lib/core/base/check.h"
 
 namespace postern::rt {
@@ -22,55 +22,10 @@ class Task;
 
 namespace task_internal {
 
-class PromiseBase {
- public:
-  struct FinalAwaiter {
-    bool await_ready() const noexcept { return false; }
-    template <typename Promise>
-    void await_suspend(std::coroutine_handle<Promise> self) const noexcept {
-      // The parent may destroy this frame while it runs: nothing is touched after resume.
-      if (std::coroutine_handle<> parent = self.promise().parent_) parent.resume();
-    }
-    void await_resume() const noexcept {}
-  };
-
-  std::suspend_always initial_suspend() const noexcept { return {}; }
-  FinalAwaiter final_suspend() const noexcept { return {}; }
-  void unhandled_exception() { exception_ = std::current_exception(); }
-
-  void set_parent(std::coroutine_handle<> parent) { parent_ = parent; }
-  void RethrowIfFailed() const {
-    if (exception_) std::rethrow_exception(exception_);
-  }
-
- private:
-  std::coroutine_handle<> parent_;
-  std::exception_ptr exception_;
-};
-
 template <typename T>
-class Promise : public PromiseBase {
+class Promise : public chain::ValueKeeper<T> {
  public:
   Task<T> get_return_object();
-  template <typename U>
-  void return_value(U&& value) {
-    value_.emplace(std::forward<U>(value));
-  }
-  T Take() {
-    RethrowIfFailed();
-    return std::move(*value_);
-  }
-
- private:
-  std::optional<T> value_;
-};
-
-template <>
-class Promise<void> : public PromiseBase {
- public:
-  Task<void> get_return_object();
-  void return_void() const noexcept {}
-  void Take() const { RethrowIfFailed(); }
 };
 
 }  // namespace task_internal
@@ -97,18 +52,7 @@ class [[nodiscard]] Task {
     if (handle_) handle_.destroy();
   }
 
-  struct Awaiter {
-    Handle handle;
-    bool await_ready() const noexcept { return false; }
-    bool await_suspend(std::coroutine_handle<> parent) const {
-      handle.resume();
-      if (handle.done()) return false;
-      handle.promise().set_parent(parent);
-      return true;
-    }
-    T await_resume() const { return handle.promise().Take(); }
-  };
-  Awaiter operator co_await() && noexcept { return Awaiter{handle_}; }
+  chain::Await<Handle> operator co_await() && noexcept { return {handle_}; }
 
  private:
   Handle handle_;
@@ -117,9 +61,6 @@ class [[nodiscard]] Task {
 template <typename T>
 Task<T> task_internal::Promise<T>::get_return_object() {
   return Task<T>(std::coroutine_handle<Promise<T>>::from_promise(*this));
-}
-inline Task<void> task_internal::Promise<void>::get_return_object() {
-  return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
 }
 
 // TaskGroup owns tasks that nobody awaits one by one: the sessions of a listener, the parts of a

@@ -27,8 +27,8 @@ struct ServerOptions {
   bool in_memory = false;                                   // the queue is kept in memory
   Hooks hooks;
   store::QueueOptions queue;
-  Duration farewell =
-      absl::Seconds(5);  // how long sessions may take to leave when a start fails half-way
+  // how long sessions may take to leave when a start fails half-way
+  Duration farewell = absl::Seconds(5);
   // resolver answers DNS questions in place of the configuration's; it outlives the server. Null:
   // as the configuration says.
   resolve::Resolver* resolver = nullptr;

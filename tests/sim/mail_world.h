@@ -71,8 +71,8 @@ struct MailWorldOptions {
   size_t large_body_bytes = 40'000;  // of one message in `large_every`
   uint64_t large_every = 4;
   bool tls = false;  // mail between the servers is encrypted
-  bool bounces =
-      false;  // some mail is for nobody at b.test: it comes back as a notice to its sender
+  // some mail is for nobody at b.test: it comes back as a notice to its sender
+  bool bounces = false;
   store::QueueOptions queue = {.wal_autocheckpoint_pages =
                                    40};         // so that a short life has checkpoints
   Duration pause_max = absl::Milliseconds(20);  // between two messages of a session

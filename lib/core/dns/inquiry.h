@@ -17,12 +17,11 @@
 #pragma once
 
 #include <coroutine>
-#include <exception>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
+#include "lib/core/base/chain.h"
 #include "lib/core/base/check.h"
 #include "lib/core/dns/answer.h"
 #include "lib/core/dns/zone.h"
@@ -36,11 +35,15 @@ struct Question {
 
 // Ask and AskAll are awaited inside an Inquiry, and nowhere else. No question at all is answered at
 // once.
+// They have constructors because GCC 12 copies an aggregate made inside an awaited expression octet
+// by octet (bug 98401).
 struct Ask {
+  Ask(Name the_name, Type the_type) : name(std::move(the_name)), type(the_type) {}
   Name name;
-  Type type = Type::kA;
+  Type type;
 };
 struct AskAll {
+  explicit AskAll(std::vector<Question> the_questions) : questions(std::move(the_questions)) {}
   std::vector<Question> questions;
 };
 
@@ -48,6 +51,9 @@ template <typename T>
 class Inquiry;
 
 namespace inquiry_internal {
+
+template <typename T>
+class Promise;
 
 // Board is where a running inquiry, with all the inquiries that it awaits, meets its driver.
 struct Board {
@@ -57,7 +63,7 @@ struct Board {
   size_t asked = 0;
 };
 
-class PromiseBase {
+class PromiseBase : public chain::PromiseBase {
  public:
   struct AskAwaiter {
     Board* board;
@@ -68,21 +74,6 @@ class PromiseBase {
   struct AskOneAwaiter : AskAwaiter {
     Answer await_resume() const noexcept { return std::move(AskAwaiter::await_resume().front()); }
   };
-  template <typename U>
-  struct NestedAwaiter;
-  struct FinalAwaiter {
-    bool await_ready() const noexcept { return false; }
-    template <typename Promise>
-    void await_suspend(std::coroutine_handle<Promise> self) const noexcept {
-      // The parent may destroy this frame while it runs: nothing is touched after resume.
-      if (std::coroutine_handle<> parent = self.promise().parent_) parent.resume();
-    }
-    void await_resume() const noexcept {}
-  };
-
-  std::suspend_always initial_suspend() const noexcept { return {}; }
-  FinalAwaiter final_suspend() const noexcept { return {}; }
-  void unhandled_exception() { exception_ = std::current_exception(); }
 
   AskOneAwaiter await_transform(Ask ask) {
     board_->questions.push_back(Question{std::move(ask.name), ask.type});
@@ -92,38 +83,23 @@ class PromiseBase {
     board_->questions = std::move(all.questions);
     return AskAwaiter{board_};
   }
+  // The nested one writes on the same board.
   template <typename U>
-  NestedAwaiter<U> await_transform(Inquiry<U>&& nested) {
-    return NestedAwaiter<U>{&nested, board_};
+  chain::Await<std::coroutine_handle<Promise<U>>> await_transform(Inquiry<U>&& nested) {
+    nested.handle_.promise().set_board(board_);
+    return {nested.handle_};
   }
 
   void set_board(Board* board) { board_ = board; }
-  void set_parent(std::coroutine_handle<> parent) { parent_ = parent; }
-  void RethrowIfFailed() const {
-    if (exception_) std::rethrow_exception(exception_);
-  }
 
  private:
   Board* board_ = nullptr;
-  std::coroutine_handle<> parent_;
-  std::exception_ptr exception_;
 };
 
 template <typename T>
-class Promise : public PromiseBase {
+class Promise : public chain::ValueKeeper<T, PromiseBase> {
  public:
   Inquiry<T> get_return_object();
-  template <typename U>
-  void return_value(U&& value) {
-    value_.emplace(std::forward<U>(value));
-  }
-  T Take() {
-    RethrowIfFailed();
-    return std::move(*value_);
-  }
-
- private:
-  std::optional<T> value_;
 };
 
 }  // namespace inquiry_internal
@@ -173,8 +149,7 @@ class [[nodiscard]] Inquiry {
   size_t asked() const { return board_ ? board_->asked : 0; }
 
  private:
-  template <typename U>
-  friend struct inquiry_internal::PromiseBase::NestedAwaiter;
+  friend class inquiry_internal::PromiseBase;
 
   Handle handle_;
   std::unique_ptr<inquiry_internal::Board> board_;  // the outermost one's
@@ -184,21 +159,6 @@ template <typename T>
 Inquiry<T> inquiry_internal::Promise<T>::get_return_object() {
   return Inquiry<T>(std::coroutine_handle<Promise<T>>::from_promise(*this));
 }
-
-template <typename U>
-struct inquiry_internal::PromiseBase::NestedAwaiter {
-  Inquiry<U>* nested;
-  Board* board;
-  bool await_ready() const noexcept { return false; }
-  bool await_suspend(std::coroutine_handle<> parent) const {
-    nested->handle_.promise().set_board(board);
-    nested->handle_.resume();
-    if (nested->handle_.done()) return false;
-    nested->handle_.promise().set_parent(parent);
-    return true;
-  }
-  U await_resume() const { return nested->handle_.promise().Take(); }
-};
 
 // RunOnZone drives `inquiry` to its end with the answers of `zone`.
 template <typename T>

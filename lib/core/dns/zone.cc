@@ -10,8 +10,8 @@ namespace postern::dns {
 namespace {
 
 struct Field {
-  std::string
-      text;  // escapes undone where the field was quoted, kept where it was not: names need them
+  // escapes undone where the field was quoted, kept where it was not: names need them
+  std::string text;
   bool quoted = false;
 };
 

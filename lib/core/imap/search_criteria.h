@@ -14,8 +14,8 @@ class Scanner;
 
 // SearchContext is what criteria are read against.
 struct SearchContext {
-  uint32_t largest_number =
-      0;  // what "*" is among message numbers: how many messages the session knows of
+  // what "*" is among message numbers: how many messages the session knows of
+  uint32_t largest_number = 0;
   uint32_t largest_uid = 0;  // and among UIDs
   int depth_limit = 32;      // parentheses, NOT and OR inside one another
   size_t keys_limit = 1000;

@@ -44,12 +44,12 @@ struct ServerOptions {
   std::string host_name = "localhost";  // in the greeting
   std::string server_name = "Postern";  // in ID
   bool offer_starttls = true;           // STARTTLS is offered while the connection is plain
-  bool allow_plaintext_login =
-      false;  // false: LOGINDISABLED and no AUTH= before TLS (RFC 3501 §11.1)
+  // false: LOGINDISABLED and no AUTH= before TLS (RFC 3501 §11.1)
+  bool allow_plaintext_login = false;
   size_t input_limit_bytes = 32 * 1024;  // what Feed keeps at most
   size_t command_limit_before_login_bytes = 8 * 1024;
-  size_t command_limit_bytes =
-      64 * 1024;  // RFC 7162 §4 asks for 8,192 at least; literals count, APPEND's message not
+  // RFC 7162 §4 asks for 8,192 at least; literals count, APPEND's message not
+  size_t command_limit_bytes = 64 * 1024;
   size_t tag_limit_bytes = 128;
   size_t append_limit_bytes = 64 * 1024 * 1024;  // APPENDLIMIT (RFC 7889)
   size_t fetch_items_limit = 256;
@@ -57,10 +57,10 @@ struct ServerOptions {
   size_t search_keys_limit = 1000;
   int failed_login_limit = 3;  // then BYE
   int bad_command_limit = 20;  // in a row, then BYE
-  Duration login_timeout =
-      absl::Seconds(60);  // from the greeting (and again from STARTTLS) to a login
-  Duration autologout =
-      absl::Minutes(30);  // RFC 3501 §5.4: 30 minutes at least; IDLE too (RFC 2177 §3)
+  // from the greeting (and again from STARTTLS) to a login
+  Duration login_timeout = absl::Seconds(60);
+  // RFC 3501 §5.4: 30 minutes at least; IDLE too (RFC 2177 §3)
+  Duration autologout = absl::Minutes(30);
 };
 
 // Event is what NextEvent found. Its views and pointers live until the next call of a non-const

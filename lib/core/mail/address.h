@@ -37,8 +37,8 @@ struct Address {
 
 struct AddressOptions {
   bool allow_utf8 = true;  // RFC 6531: U+0080 and above in both parts (valid UTF-8 only)
-  bool allow_no_domain =
-      false;  // "postmaster" (RFC 5321 §4.1.1.3), and bare users of the local socket
+  // "postmaster" (RFC 5321 §4.1.1.3), and bare users of the local socket
+  bool allow_no_domain = false;
 };
 
 // ParseAddress reads exactly `text` as RFC 5321's Mailbox. The error says in one line what is

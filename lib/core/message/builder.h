@@ -37,11 +37,11 @@ std::string_view ContentEncodingName(ContentEncoding encoding);
 // OutgoingPart is one node of the tree that BuildPart writes: a leaf with `content`, or a multipart
 // with `parts`.
 struct OutgoingPart {
-  std::string content_type =
-      "text/plain; charset=utf-8";  // of a multipart without boundary: "multipart/mixed"
-  std::string file_name;            // UTF-8; makes it an attachment
-  std::string content_id;           // with the angle brackets, for multipart/related
-  std::string content;              // octets; of text: UTF-8
+  // of a multipart without boundary: "multipart/mixed"
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string file_name;   // UTF-8; makes it an attachment
+  std::string content_id;  // with the angle brackets, for multipart/related
+  std::string content;     // octets; of text: UTF-8
   std::vector<std::pair<std::string, std::string>> headers;  // more fields
   std::vector<OutgoingPart> parts;
 };

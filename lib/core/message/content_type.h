@@ -14,8 +14,8 @@ inline constexpr size_t kMaxParameters = 1'000;
 // RawParameter is one "name=value" as written. The views point into the header value.
 struct RawParameter {
   std::string_view name;  // as written, with the "*0*" of RFC 2231
-  std::string_view
-      value;  // without quotes; inside a quoted string "\" escapes and folding are still there
+  // without quotes; inside a quoted string "\" escapes and folding are still there
+  std::string_view value;
   bool quoted = false;
 
   // Unquoted is the value without escapes and folding.

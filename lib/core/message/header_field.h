@@ -49,8 +49,8 @@ struct Header {
   std::string_view value;  // from the colon to the last line end, which is not part of it; with
                            // folding, undecoded
   Field field = Field::kOther;
-  uint8_t line_end_bytes =
-      0;  // of the line end behind the value: 2, 1, or 0 at the end of the message
+  // of the line end behind the value: 2, 1, or 0 at the end of the message
+  uint8_t line_end_bytes = 0;
 
   // raw is the whole field with its line end.
   std::string_view raw() const {

@@ -494,8 +494,8 @@ class Parser {
   std::array<bool, 256>
       lengths_{};              // lengths of open boundaries, the last entry for all longer ones
   bool part_has_body_ = true;  // the header just read ended with an empty line or at a body
-  bool pending_delimiter_ =
-      false;              // the header just read ended at a delimiter line, not yet acted on
+  // the header just read ended at a delimiter line, not yet acted on
+  bool pending_delimiter_ = false;
   bool stopped_ = false;  // a limit was reached: the rest belongs to the current part
 };
 

@@ -36,8 +36,8 @@ std::string DidYouMean(std::string_view found, const std::vector<std::string>& k
   constexpr size_t kMaxWordBytes = 64;  // EditDistance is quadratic
   if (found.empty() || found.size() > kMaxWordBytes) return "";
   const std::string* best = nullptr;
-  size_t best_distance =
-      found.size() <= 3 ? 2 : 3;  // nearer than this: one slip in a short word, two in a longer one
+  // nearer than this: one slip in a short word, two in a longer one
+  size_t best_distance = found.size() <= 3 ? 2 : 3;
   for (const std::string& word : known) {
     if (word.size() > kMaxWordBytes) continue;
     const size_t distance = EditDistance(found, word);

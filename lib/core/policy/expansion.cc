@@ -33,8 +33,8 @@ class Expander {
     std::string user;       // of a user node: lower case, with its sub-address
     int parent = kNoIndex;
     int depth = 0;
-    int rule =
-        kNoIndex;  // of an address node once it went through the rules, and of what came from it
+    // of an address node once it went through the rules, and of what came from it
+    int rule = kNoIndex;
     bool same_user = false;        // the name that was being expanded: not expanded again
     int forward_owner = kNoIndex;  // index into owners_: whose .forward it came from
   };

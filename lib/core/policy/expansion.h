@@ -68,8 +68,8 @@ struct Destination {
   mail::Address destination;  // the last address of the chain: %{dest}; where a relay sends it
   std::string user;     // kAccount, and the owner of kFile and kCommand: the final account's name
   LocalAccount run_as;  // whom the delivery runs as: the account, or the action's `user`
-  bool run_as_daemon =
-      false;  // kFile and kCommand of an alias: the daemon's own account, run_as is empty
+  // kFile and kCommand of an alias: the daemon's own account, run_as is empty
+  bool run_as_daemon = false;
   std::string sub_address;  // what followed the delimiter, or ""
   std::string path_or_command;
 };

@@ -73,8 +73,8 @@ struct Envelope {
   bool bounce = false;    // a notice: never answered by another one
 
   // --- its life ---
-  WallTime created =
-      absl::InfinitePast();        // stamped by the queue at Commit when it is InfinitePast
+  // stamped by the queue at Commit when it is InfinitePast
+  WallTime created = absl::InfinitePast();
   Duration ttl = absl::Hours(96);  // after created + ttl one last attempt decides
   uint32_t attempts = 0;           // that ended in a temporary failure
   WallTime last_attempt = absl::InfinitePast();
@@ -93,8 +93,8 @@ struct Envelope {
 };
 
 // Limits of what the queue stores, so that one envelope cannot grow past what its parts allow.
-inline constexpr size_t kMaxStoredTextBytes =
-    4096;  // of each text of an envelope; the rest is cut off
+// of each text of an envelope; the rest is cut off
+inline constexpr size_t kMaxStoredTextBytes = 4096;
 
 // EncodeEnvelope writes everything but id, next_attempt and held, which the store keeps beside it.
 // The form has a version and a length before each text, so that no octet of a stranger can become

@@ -51,12 +51,12 @@ struct ClientOptions {
   bool auth_without_tls = false;  // whether Authenticate works in the clear
 
   // Bounds.
-  size_t max_reply_line_bytes =
-      4096;  // RFC 5321 §4.5.3.1.5 says 512; the world writes more. Longer: the connection fails
+  // RFC 5321 §4.5.3.1.5 says 512; the world writes more. Longer: the connection fails
+  size_t max_reply_line_bytes = 4096;
   size_t max_reply_lines = 100;          // of one reply; more: the connection fails
   size_t max_reply_text_bytes = 16'384;  // of one reply; the rest is read and forgotten
-  size_t max_pipelined_commands =
-      100;  // sent and not answered yet, so that neither side blocks on the other's writing
+  // sent and not answered yet, so that neither side blocks on the other's writing
+  size_t max_pipelined_commands = 100;
   size_t output_buffer_bytes = 65'536;  // pending output beyond this stops at kNeedOutput
 
   // Times of RFC 5321 §4.5.3.2.

@@ -63,8 +63,8 @@ struct Delivery {
   bool mail_failed = false;
   bool data_sent = false;
   bool chunking = false;
-  bool empty_text =
-      false;  // DATA was answered 354 although nobody is to get it: a lone dot ends it
+  // DATA was answered 354 although nobody is to get it: a lone dot ends it
+  bool empty_text = false;
   TextWriter writer{true};
 };
 

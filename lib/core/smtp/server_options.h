@@ -56,12 +56,12 @@ struct ServerOptions {
   // RFC 5321 §4.5.3.1.6 gives 1000 octets a text line with CRLF; real mail has longer ones. Longer
   // than this: 500 at the end.
   size_t max_text_line_bytes = 1'048'576;
-  size_t input_buffer_bytes =
-      32'768;  // what Feed keeps at most; grown on demand, given back when empty
-  size_t output_buffer_bytes =
-      16'384;  // pending replies beyond this stop the session at kNeedOutput
-  size_t max_overlong_line_bytes =
-      65'536;  // a command line that never ends is cut off here: 421 and close
+  // what Feed keeps at most; grown on demand, given back when empty
+  size_t input_buffer_bytes = 32'768;
+  // pending replies beyond this stop the session at kNeedOutput
+  size_t output_buffer_bytes = 16'384;
+  // a command line that never ends is cut off here: 421 and close
+  size_t max_overlong_line_bytes = 65'536;
   // A message that is refused already is read over to its end, so that both sides stay in step, up
   // to this many octets; then the reply comes at once and the session closes.
   uint64_t max_discard_bytes = 134'217'728;
@@ -70,25 +70,25 @@ struct ServerOptions {
   size_t max_errors = 20;  // 4xx and 5xx of ours for bad commands; then 421 4.7.0 and close
   size_t max_refused_recipients = 100;  // a session (directory harvest); then 421 4.7.0 and close
   size_t max_auth_failures = 5;         // a session; then 421 4.7.0 and close
-  size_t max_idle_commands =
-      100;  // NOOP, RSET, VRFY, HELP, EHLO between two messages; each one more is an error
+  // NOOP, RSET, VRFY, HELP, EHLO between two messages; each one more is an error
+  size_t max_idle_commands = 100;
 
   // What a bare CR, a bare LF or a NUL in the text of a message does (RFC 5321 §2.3.8): when set,
   // the message is refused at its end with 550 5.6.0; otherwise it is accepted and MessageEnd tells
   // of it. Neither ends the data.
   bool refuse_bare_line_ends = true;
   bool close_after_bare_line_ends = true;  // and the session is closed after that 550
-  bool accept_bare_lf_in_commands =
-      true;  // people type at port 25; a command line may end in LF alone
+  // people type at port 25; a command line may end in LF alone
+  bool accept_bare_lf_in_commands = true;
 
   // Times (RFC 5321 §4.5.3.2 as the server sees it).
-  Duration command_timeout =
-      absl::Minutes(5);  // §4.5.3.2.7: from one reply to the end of the next command line
+  // §4.5.3.2.7: from one reply to the end of the next command line
+  Duration command_timeout = absl::Minutes(5);
   Duration data_first_timeout = absl::Minutes(2);  // §4.5.3.2.4: from 354 to the first octet
   Duration data_block_timeout = absl::Minutes(3);  // §4.5.3.2.5: between two octets of a message
   Duration write_timeout = absl::Minutes(5);       // for pending output to move
-  Duration transaction_timeout =
-      absl::Hours(1);  // from MAIL to the end of data: against one octet a minute
+  // from MAIL to the end of data: against one octet a minute
+  Duration transaction_timeout = absl::Hours(1);
   Duration session_timeout = absl::Hours(4);  // in all
 };
 

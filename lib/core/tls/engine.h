@@ -18,8 +18,8 @@
 namespace postern::tls {
 
 struct EngineLimits {
-  size_t input_bytes =
-      20 * 1024;  // ciphertext fed and not used: one record of RFC 8446 §5.2 and a little
+  // ciphertext fed and not used: one record of RFC 8446 §5.2 and a little
+  size_t input_bytes = 20 * 1024;
   size_t output_bytes = 256 * 1024;  // ciphertext not taken; Write accepts nothing beyond
 };
 

@@ -50,8 +50,8 @@ class AsioExecutor final : public Executor {
   asio::executor_work_guard<asio::io_context::executor_type> keep_open_;
   ThreadPool* pool_;
   mutable Instant now_;
-  mutable bool waited_ =
-      false;  // the loop has slept since now_ was read: the first callback after it reads anew
+  // the loop has slept since now_ was read: the first callback after it reads anew
+  mutable bool waited_ = false;
   std::map<TimerKey, std::function<void()>> timers_;
   std::map<TimerId, Instant> timer_times_;
   TimerId next_timer_ = 1;

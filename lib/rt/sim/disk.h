@@ -54,8 +54,8 @@ std::string_view NameOf(FileOperation operation);
 enum class NameLoss { kPrefix, kAnySubset };
 
 struct DiskOptions {
-  uint64_t space_bytes =
-      1ull << 34;  // of file contents together; writing beyond is ENOSPC after what fits
+  // of file contents together; writing beyond is ENOSPC after what fits
+  uint64_t space_bytes = 1ull << 34;
   uint64_t space_inodes = 1'000'000;
   NameLoss name_loss = NameLoss::kPrefix;
   // A file with more unsynced changes than this, or a disk with more unsynced names, writes the
@@ -154,8 +154,8 @@ class Disk {
     Status status;                  // not OK: do nothing and return this
     bool crash_after = false;       // do it, then call CrashNow and return HostIsDown
     uint64_t partial = UINT64_MAX;  // of a write: apply only so many octets, then CrashNow
-    bool sync_failure =
-        false;  // the status comes from a fault and the operation is kSync: drop the dirty data
+    // the status comes from a fault and the operation is kSync: drop the dirty data
+    bool sync_failure = false;
   };
   // `life` is null for the view.
   Verdict Gate(Life* life, FileOperation operation, std::string_view path, uint64_t length = 0);

@@ -6,8 +6,8 @@
 
 namespace postern::rt::sim {
 namespace {
-constexpr Executor::TimerId kNeverTimer =
-    UINT64_MAX;                     // no slot has this id, so cancelling it does nothing
+// no slot has this id, so cancelling it does nothing
+constexpr Executor::TimerId kNeverTimer = UINT64_MAX;
 constexpr double kSlowWork = 0.05;  // the part of the pool's work that meets a busy machine
 constexpr int kSlowFactor = 20;
 }  // namespace

@@ -16,8 +16,8 @@ namespace {
 
 constexpr int kPathLimit = 1024;
 constexpr int kSectorSize = 4096;  // as the unix VFS says
-constexpr int64_t kUnixEpochJulianMs =
-    210866760000000;  // 1970-01-01 in milliseconds of the Julian day
+// 1970-01-01 in milliseconds of the Julian day
+constexpr int64_t kUnixEpochJulianMs = 210866760000000;
 constexpr int kNewJournal = SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL;
 
 std::string DirectoryOf(const std::string& path) {

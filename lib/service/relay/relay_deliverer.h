@@ -21,14 +21,14 @@ namespace postern::relay {
 // RelayOptions are `mta limit` of smtpd.conf, with its names and defaults, and the times we give to
 // others.
 struct RelayOptions {
-  size_t max_batch =
-      100;  // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
+  // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
+  size_t max_batch = 100;
   size_t max_batches = 100;          // messages on their way at the same time
   size_t max_conn_per_host = 10;     // to one address
   size_t max_conn_per_domain = 100;  // for one route
   size_t session_mail_max = 100;     // messages on one connection
-  Duration session_keepalive =
-      absl::Seconds(10);  // how long a connection waits for the next message
+  // how long a connection waits for the next message
+  Duration session_keepalive = absl::Seconds(10);
   size_t max_idle = 100;  // connections that wait
   Duration connect_timeout = absl::Seconds(30);
   Duration resolve_timeout = absl::Seconds(30);

@@ -34,8 +34,8 @@ struct DeliveryResult {
   std::string source_address;  // ours
   std::string reply;  // its reply as it stands in Diagnostic-Code: "550 5.1.1 no such user"; empty
                       // when none
-  bool remote_reports_dsn =
-      false;  // it has taken over NOTIFY (RFC 3461 §5.2.2): we send no notice of success
+  // it has taken over NOTIFY (RFC 3461 §5.2.2): we send no notice of success
+  bool remote_reports_dsn = false;
   // retry_after asks for an earlier (or later) attempt than the schedule's; unset: the schedule's.
   std::optional<Duration> retry_after;
 };

@@ -33,14 +33,14 @@ struct SchedulerOptions {
   queue::ReadyLimits ready;
   std::vector<Duration> warn_intervals = {absl::Hours(4)};  // `bounce warn-interval`, rising
   Duration notice_ttl = absl::Hours(24 * 7);
-  Duration notice_wait =
-      absl::Seconds(1);  // for other recipients of the message, who share the notice
+  // for other recipients of the message, who share the notice
+  Duration notice_wait = absl::Seconds(1);
   Duration notice_retry = absl::Seconds(10);  // after a notice that could not be stored
   size_t load_limit = 1000;                   // envelopes read from the store at a time
-  size_t max_deferred =
-      100;  // `mta max-deferred`: tried at once when their destination answers again
-  uint64_t max_returned_bytes =
-      1 << 20;  // of a message that a notice returns in full; larger ones: the header
+  // `mta max-deferred`: tried at once when their destination answers again
+  size_t max_deferred = 100;
+  // of a message that a notice returns in full; larger ones: the header
+  uint64_t max_returned_bytes = 1 << 20;
 };
 
 // SchedulerCounters count since the start; gauges are as of now. For metrics.
@@ -128,8 +128,8 @@ class Scheduler {
   std::unordered_set<queue::EnvelopeId> finished_while_reading_;
   size_t reads_ = 0;
   std::array<size_t, 2> running_batches_ = {0, 0};
-  std::array<Instant, 2> next_batch_ =
-      {};  // by batch_interval; when batches that are not full may begin
+  // by batch_interval; when batches that are not full may begin
+  std::array<Instant, 2> next_batch_ = {};
   Instant paced_until_ = Instant::Never();  // when Dispatch wants to look again
   std::map<NoticeKey, std::vector<NoticeItem>> notices_;
   std::unordered_set<uint64_t> failing_destinations_;

@@ -26,10 +26,10 @@ struct SmtpListener {
   std::function<std::shared_ptr<const tls::ServerConfig>()> tls;
   bool tls_from_start = false;  // port 465
   bool is_local_socket = false;
-  bool complete_messages =
-      false;                   // submission: missing Date and Message-ID are added (RFC 6409 §8)
-  bool mask_source = false;    // Received does not tell where the client is
-  bool received_auth = false;  // Received tells the login
+  // submission: missing Date and Message-ID are added (RFC 6409 §8)
+  bool complete_messages = false;
+  bool mask_source = false;         // Received does not tell where the client is
+  bool received_auth = false;       // Received tells the login
   bool wants_reverse_name = false;  // the rules ask for the client's name before the greeting
   std::string tag;
   int config_index = -1;  // of the listener in the configuration
@@ -46,8 +46,8 @@ struct SmtpSessionFacts {
   std::shared_ptr<const SmtpListener> listener;
   Endpoint local;
   Endpoint remote;
-  std::string
-      reverse_name;  // the client's name by DNS; empty when it has none or was not asked for
+  // the client's name by DNS; empty when it has none or was not asked for
+  std::string reverse_name;
   std::string helo;
   bool extended = false;  // EHLO
   std::optional<rt::TlsInfo> tls;

@@ -1,8 +1,8 @@
 #include "lib/core/dns/inquiry.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace postern::dns {
 namespace {
@@ -33,9 +33,9 @@ Inquiry<std::string> AddressBehindText(Name name) {
 }
 
 Inquiry<size_t> CountFound(std::vector<std::string> names) {
-  AskAll all;
-  for (const std::string& name : names) all.questions.push_back(Question{MakeName(name), Type::kA});
-  const std::vector<Answer> answers = co_await std::move(all);
+  std::vector<Question> questions;
+  for (const std::string& name : names) questions.push_back(Question{MakeName(name), Type::kA});
+  const std::vector<Answer> answers = co_await AskAll{std::move(questions)};
   size_t found = 0;
   for (const Answer& answer : answers) found += answer.ok() ? 1 : 0;
   co_return found;

@@ -18,8 +18,8 @@ class FakeMessage final : public SearchableMessage {
   }
   StatusOr<std::optional<mail::MailDate>> SentDate() override {
     mail::MailDate date;
-    date.time =
-        absl::FromUnixSeconds(2 * 86400 - 3600);  // 23:00 on day 1, 01:00 on day 2 in its own zone
+    // 23:00 on day 1, 01:00 on day 2 in its own zone
+    date.time = absl::FromUnixSeconds(2 * 86400 - 3600);
     date.offset_minutes = 120;
     return std::optional<mail::MailDate>(date);
   }
