@@ -53,6 +53,12 @@ TEST(InquiryTest, AsksAndAnswers) {
   EXPECT_EQ(RunOnZone(Zone(), AddressOf(MakeName("dead.example"))), "servfail");
 }
 
+// A name too long for a small string's own octets, so that a copy of one is told from another.
+TEST(InquiryTest, OwnsWhatItAsks) {
+  EXPECT_EQ(RunOnZone(Zone(), AddressOf(MakeName("a-name-of-many-letters.in.a-zone.example"))),
+            "nxdomain");
+}
+
 TEST(InquiryTest, AwaitsAnotherInquiry) {
   EXPECT_EQ(RunOnZone(Zone(), AddressBehindText(MakeName("chain.example"))), "192.0.2.1");
   EXPECT_EQ(RunOnZone(Zone(), AddressBehindText(MakeName("none.example"))), "no text");
