@@ -143,9 +143,13 @@ rt::Task<void> SmtpConnection::FillInput() {
     co_return;
   }
   if (FeedWhatIsThere()) co_return;
-  // A session that stops while it waits is told by AskToLeave; one that comes here while stopping
-  // leaves by itself.
-  if (service_->stopping_) session_->RequestShutdown();
+  // A session that waits when the service stops is told by AskToLeave. One that comes here later
+  // gets its 421 now, or when its transaction is over.
+  if (service_->stopping_ && !leaving_) {
+    leaving_ = true;
+    session_->RequestShutdown();
+    co_return;
+  }
   const Instant deadline = session_->NextDeadline();
   waiting_for_input_ = true;
   const Status readable = co_await stream_->WaitReadable(deadline);

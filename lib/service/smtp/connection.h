@@ -67,6 +67,7 @@ class SmtpConnection {
   bool greeted_ = false;
   bool asked_reverse_name_ = false;
   bool waiting_for_input_ = false;
+  bool leaving_ = false;    // the session has been asked to close when it can
   bool finishing_ = false;  // the end of data has come and its reply has not been written
   bool cut_ = false;
 };
