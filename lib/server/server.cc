@@ -66,9 +66,6 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runti
   options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
   options->max_recipients = static_cast<size_t>(config.smtp.max_recipients);
   options->max_messages = static_cast<size_t>(config.smtp.max_mails_per_session);
-  // A Maildir holds lines: octets that are none would not come out as they went in (RFC 3030 §3
-  // promises that they do).
-  options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionBinaryMime);
   if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
 
   auto made = std::make_shared<service::SmtpListener>();

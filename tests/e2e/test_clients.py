@@ -1,5 +1,6 @@
 """Real clients: curl, swaks, mutt and openssl s_client send and read mail."""
 
+import base64
 import fcntl
 import imaplib
 import os
@@ -104,6 +105,34 @@ class Clients(unittest.TestCase):
                 with open(path, "rb") as file:
                     self.assertTrue(text.endswith(file.read()), "what is read is not what was sent")
                 self.assertIn(b"Received: from client.test", text[:2000])
+
+    def test_binary_sent_by_bdat_comes_back_octet_for_octet(self):
+        # RFC 3030: every octet, line ends that are none, and no line end at the end.
+        content = bytes(range(256)) * 400 + b"\r\n.\r\n\n\r\r\n--x"
+        head = (f"From: {ALICE}\r\nTo: {BOB}\r\nSubject: binary\r\nMIME-Version: 1.0\r\n"
+                'Content-Type: multipart/mixed; boundary="bnd"\r\nContent-Transfer-Encoding: binary\r\n\r\n'
+                "--bnd\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n").encode()
+        note = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + "Grüße\r\n".encode()
+        message = head + content + b"\r\n--bnd\r\n" + note + b"\r\n--bnd--\r\n"
+        with harness.Session(self.server.ports["smtp"]) as client:
+            client.reply()
+            self.assertIn("BINARYMIME", client.command("EHLO client.test"))
+            self.assertTrue(client.command(f"MAIL FROM:<{ALICE}> BODY=BINARYMIME").startswith("250"))
+            self.assertTrue(client.command(f"RCPT TO:<{BOB}>").startswith("250"))
+            client.send(b"BDAT 70000\r\n" + message[:70000])
+            self.assertTrue(client.reply().startswith("250"))
+            rest = message[70000:]
+            client.send(f"BDAT {len(rest)} LAST\r\n".encode() + rest)
+            self.assertTrue(client.reply().startswith("250"))
+        self.server.wait_for_messages("bob", 1)
+        with imaplib.IMAP4_SSL("127.0.0.1", self.server.ports["imaps"], ssl_context=tls_context(self.server)) as imap:
+            imap.login(BOB, PASSWORD)
+            imap.select()
+            self.assertEqual(base64.b64decode(imap.fetch("1", "(BODY[1])")[1][0][1]), content)
+            self.assertEqual(imap.fetch("1", "(BODY[2])")[1][0][1], "Grüße\r\n".encode())
+            structure = imap.fetch("1", "(BODYSTRUCTURE)")[1][0].upper()
+            self.assertNotIn(b"BINARY", structure)
+            self.assertIn(b'"BASE64"', structure)
 
     def test_curl_submits_with_starttls_and_auth(self):
         for size in (100 * 1024, 30 * 1000 * 1000):

@@ -1,5 +1,6 @@
 #include "lib/service/deliver/local_deliverer.h"
 
+#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
@@ -7,6 +8,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/service/deliver/mbox.h"
+#include "lib/service/schedule/carried_body.h"
 
 namespace postern::deliver {
 namespace {
@@ -38,6 +40,10 @@ DeliveryResult ResultOf(const Delivery& delivery, Duration locked_retry) {
       result.outcome = DeliveryResult::Outcome::kPermanent;
       result.status = mail::EnhancedStatus{5, 3, 5};
       break;
+    case StatusCode::kInvalidArgument:  // AsLines
+      result.outcome = DeliveryResult::Outcome::kPermanent;
+      result.status = mail::EnhancedStatus{5, 6, 3};
+      break;
     case StatusCode::kResourceExhausted: result.status = mail::EnhancedStatus{4, 2, 2}; break;
     case StatusCode::kUnavailable:
       result.status = mail::EnhancedStatus{4, 2, 1};
@@ -46,6 +52,23 @@ DeliveryResult ResultOf(const Delivery& delivery, Duration locked_retry) {
     default: result.status = mail::EnhancedStatus{4, 3, 0}; break;
   }
   return result;
+}
+
+// AsLines makes a message that was sent with BODY=BINARYMIME fit for a mailbox, which holds lines:
+// every octet is as it was once a reader has decoded it. kInvalidArgument when that cannot be.
+Status AsLines(Delivery& delivery) {
+  if (delivery.envelope->sender.body != mail::BodyType::kBinaryMime) return OkStatus();
+  message::DowngradeOptions options;
+  options.max_line_bytes = std::numeric_limits<size_t>::max();  // a file has no longest line
+  StatusOr<schedule::CarriedBody> carried =
+      schedule::CarryBody(delivery.body, message::Carriage::k8BitLines, options);
+  if (carried.status().code() == StatusCode::kFailedPrecondition) {
+    return InvalidArgument(
+        StrCat("The mailbox holds text lines only, and ", Message(carried.status())));
+  }
+  if (!carried.ok()) return carried.status();
+  delivery.body = std::move(carried->body);
+  return OkStatus();
 }
 
 }  // namespace
@@ -90,6 +113,10 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
       std::unique_ptr<rt::Files>& files = accounts[{who->uid, who->gid, who->groups}];
       if (files == nullptr) files = world_.files().As(*who);
       delivery.files = files.get();
+    }
+    if (delivery.target.kind != LocalTarget::Kind::kNowhere) {
+      delivery.outcome = AsLines(delivery);
+      if (!delivery.outcome.ok()) continue;
     }
     switch (delivery.target.kind) {
       case LocalTarget::Kind::kMaildir: maildirs.push_back(&delivery); break;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lib/service/schedule/carried_body.h"
+
 namespace postern::relay {
 namespace {
 
@@ -55,6 +57,29 @@ mail::ReversePath SenderFor(const RelaySettings& settings, const queue::Envelope
     sender.address = *std::move(address);
   }
   return sender;
+}
+
+// CarriageFor tells what the text must be made fit for before a server with `offer` may have it;
+// nullopt when it can go as it is (RFC 3030 §3, RFC 6152 §3).
+std::optional<message::Carriage> CarriageFor(const smtp::ServerOffer& offer, mail::BodyType body) {
+  switch (body) {
+    case mail::BodyType::kBinaryMime:
+      if (offer.binary_mime && offer.chunking) return std::nullopt;
+      return offer.eight_bit_mime ? message::Carriage::k8BitLines : message::Carriage::k7BitLines;
+    case mail::BodyType::k8BitMime:
+      if (offer.eight_bit_mime) return std::nullopt;
+      return message::Carriage::k7BitLines;
+    case mail::BodyType::k7Bit: break;
+  }
+  return std::nullopt;
+}
+
+// CannotConvert is the answer for a message that its next server cannot be given in any form.
+mail::Reply CannotConvert(const std::string& host, message::Carriage carriage, const Status& why) {
+  const std::string_view lacking =
+      carriage == message::Carriage::k7BitLines ? "8-bit text" : "binary data";
+  return Made(554, 6, 3,
+              StrCat("The server ", host, " takes no ", lacking, ", and ", Message(why)));
 }
 
 }  // namespace
@@ -116,8 +141,29 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
     }
     active_.insert(connection.get());
     smtp::OutgoingMessage copy = message;
+    std::shared_ptr<const store::Body> text = *body;
+    const std::optional<message::Carriage> carriage =
+        CarriageFor(connection->offer(), copy.reverse_path.body);
+    if (carriage.has_value()) {
+      StatusOr<schedule::CarriedBody> carried = co_await loop_.RunBlocking(
+          [&text, &carriage] { return schedule::CarryBody(text, *carriage); });
+      if (!carried.ok()) {
+        active_.erase(connection.get());
+        const bool never = carried.status().code() == StatusCode::kFailedPrecondition;
+        const mail::Reply reply =
+            never ? CannotConvert(connection->target().host, *carriage, carried.status())
+                  : Made(451, 3, 0, std::string(Message(carried.status())));
+        KeepIdle(key, std::move(connection));
+        co_return ResultsFor(batch, reply);
+      }
+      text = carried->body;
+      copy.reverse_path.body = carried->eight_bit && connection->offer().eight_bit_mime
+                                   ? mail::BodyType::k8BitMime
+                                   : mail::BodyType::k7Bit;
+      copy.reverse_path.declared_size_bytes = text->size_bytes();
+    }
     const std::vector<smtp::RecipientResult> fates =
-        co_await connection->Send(std::move(copy), **body);
+        co_await connection->Send(std::move(copy), *text);
     active_.erase(connection.get());
     // A connection that had waited may be gone: when it died before a single answer, nothing was
     // sent that could count.

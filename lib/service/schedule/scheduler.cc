@@ -6,6 +6,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/queue/bounce.h"
+#include "lib/service/schedule/carried_body.h"
 #include "lib/service/schedule/delivery_log.h"
 
 namespace postern::schedule {
@@ -381,9 +382,17 @@ rt::Task<Status> Scheduler::SendNotice(DsnAction action, const std::vector<Notic
         co_await queue_.OpenBody(loop_, first.message_id());
     if (opened.ok()) body = *std::move(opened);
   }
+  bool returnable = true;
+  if (body != nullptr && first.sender.body == mail::BodyType::kBinaryMime) {
+    // A notice is lines, whatever it is about. What cannot be made lines is not returned in full.
+    StatusOr<CarriedBody> carried = co_await loop_.RunBlocking(
+        [&body] { return CarryBody(body, message::Carriage::k8BitLines); });
+    returnable = carried.ok();
+    if (returnable) body = carried->body;
+  }
   if (body != nullptr) {
     const store::Body& octets = *body;
-    const bool full = action == DsnAction::kFailed && queue::ReturnsFull(first) &&
+    const bool full = returnable && action == DsnAction::kFailed && queue::ReturnsFull(first) &&
                       octets.size_bytes() <= options_.max_returned_bytes;
     const uint64_t wanted =
         full ? octets.size_bytes() : std::min(octets.size_bytes(), kReturnedHeaderBytes);

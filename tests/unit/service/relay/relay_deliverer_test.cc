@@ -201,6 +201,7 @@ class RelayTest : public ::testing::Test {
       queue::Envelope envelope;
       envelope.kind = queue::Envelope::Kind::kRelay;
       envelope.sender.address = *mail::ParseAddress("from@us.example");
+      envelope.sender.body = body_type_;
       envelope.destination = *mail::ParseAddress(text);
       envelope.recipient = envelope.destination;
       batch.push_back(envelope);
@@ -226,6 +227,7 @@ class RelayTest : public ::testing::Test {
     (void)results;
   }
 
+  mail::BodyType body_type_ = mail::BodyType::k7Bit;
   rt::sim::Simulation simulation_;
   rt::sim::Host& us_;
   rt::sim::Host& them_;
@@ -287,6 +289,46 @@ TEST_F(RelayTest, RepliesGluedBehindStartTlsAreDropped) {
   EXPECT_EQ(server_->tls_connections, 1);
   for (const std::string& command : server_->commands)
     EXPECT_FALSE(StartsWithIgnoreCase(command, "AUTH"));
+}
+
+// RFC 3030 §3, RFC 6152 §3: what a server does not offer it is not given.
+TEST_F(RelayTest, AMessageIsMadeFitForItsNextServer) {
+  const std::string head = "MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n";
+  body_type_ = mail::BodyType::kBinaryMime;
+  EXPECT_EQ(Send({"a@one.example"}, head + "\r\na\nb")[0].outcome, Outcome::kDelivered);
+  body_type_ = mail::BodyType::k8BitMime;
+  EXPECT_EQ(Send({"a@one.example"}, "Subject: x\r\n\r\ncaf\xc3\xa9\r\n")[0].outcome,
+            Outcome::kDelivered);
+  ASSERT_EQ(server_->messages.size(), 2u);
+  EXPECT_EQ(server_->messages[0],
+            "MIME-Version: 1.0\nContent-Type: application/octet-stream\n"
+            "Content-Transfer-Encoding: base64\n\nYQpi\n");
+  EXPECT_EQ(server_->messages[1], "Subject: x\n\ncaf\xc3\xa9\n");
+  EXPECT_EQ(server_->commands[1], "MAIL FROM:<from@us.example>");
+  EXPECT_THAT(server_->commands, ::testing::Contains("MAIL FROM:<from@us.example> BODY=8BITMIME"));
+}
+
+TEST_F(RelayTest, AServerOfSevenBitsGetsSeven) {
+  server_->ehlo = {"mx.example", "SIZE 0"};
+  body_type_ = mail::BodyType::k8BitMime;
+  EXPECT_EQ(Send({"a@one.example"}, "Subject: x\r\n\r\nthe caf\xc3\xa9 has moved\r\n")[0].outcome,
+            Outcome::kDelivered);
+  ASSERT_EQ(server_->messages.size(), 1u);
+  const std::string sent =
+      "Subject: x\nMIME-Version: 1.0\nContent-Transfer-Encoding: quoted-printable\n\n"
+      "the caf=C3=A9 has moved\n";
+  EXPECT_EQ(server_->messages[0], sent);
+  EXPECT_EQ(server_->commands[1], "MAIL FROM:<from@us.example> SIZE=" +
+                                      std::to_string(sent.size() + 5));  // CRLF where it has LF
+  const DeliveryResult sealed = Send(
+      {"a@one.example"},
+      "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\ncaf\xc3\xa9\r\n--b--\r\n")[0];
+  EXPECT_EQ(sealed.outcome, Outcome::kPermanent);
+  EXPECT_EQ(sealed.text,
+            "554 5.6.3 The server mx.example takes no 8-bit text, and a signed or encrypted part "
+            "cannot be carried as it is");
+  EXPECT_EQ(server_->messages.size(), 1u);
+  EXPECT_EQ(relay_->idle_connections(), 1u) << "the connection is as good as before";
 }
 
 TEST_F(RelayTest, TheNextServerIsTried) {
