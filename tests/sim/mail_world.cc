@@ -68,6 +68,14 @@ Task<void> MailServer::Stop() {
   if (started_) co_await server_->Stop(absl::Seconds(1));
 }
 
+void MailWorldOptions::MakeBurst() {
+  sessions = 12;
+  messages_per_session = 1;
+  large_every = 1;
+  mailboxes = 6;
+  relay_connections = 1;
+}
+
 // --- Transmission ---
 
 std::string Transmission::Text(std::string_view eol) const {

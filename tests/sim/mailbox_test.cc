@@ -188,8 +188,8 @@ void MailUnderCrashes(Run& run, CrashKind kind, rt::sim::NameLoss names) {
   }
 }
 
-// MakeTwice: a process dies at operation `crash_at` while it makes the mailboxes; the next one finds
-// what is there, goes on, and acknowledges mail in it; then the power goes.
+// MakeTwice: a process dies at operation `crash_at` while it makes the mailboxes; the next one
+// finds what is there, goes on, and acknowledges mail in it; then the power goes.
 uint64_t MakeTwice(Run& run, uint64_t crash_at) {
   Host& host = run.simulation().AddHost({.name = "store"});
   host.disk().set_name_loss(rt::sim::NameLoss::kAnySubset);

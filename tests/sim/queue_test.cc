@@ -103,6 +103,7 @@ class MailProgram : public Program {
     // A crash strikes large messages as well, and those need not be large for that.
     options.inline_body_bytes = 2000;
     options.memory_body_bytes = 6000;
+    options.log_growth_bytes = 30'000;
     StatusOr<std::unique_ptr<store::Queue>> opened =
         store::OpenSqliteQueue(world, log_, "/var/spool/postern", options);
     if (!opened.ok()) {

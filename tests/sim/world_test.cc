@@ -27,8 +27,6 @@ struct CrashPlan {
   std::string missing_sync;  // a path whose syncs do nothing: the planted bug
   bool tls = false;
   bool bounces = false;
-  // burst: many messages at once, large ones, for many mailboxes. The queue's files and those of the
-  // mailboxes are made durable by syncs of the file system then, and one connection relays them all.
   bool burst = false;
 };
 
@@ -37,13 +35,7 @@ uint64_t CrashOnce(Run& run, const CrashPlan& plan, uint64_t crash_at) {
   options.name_loss = plan.names;
   options.tls = plan.tls;
   options.bounces = plan.bounces;
-  if (plan.burst) {
-    options.sessions = 12;
-    options.messages_per_session = 1;
-    options.large_every = 1;
-    options.mailboxes = 6;
-    options.relay_connections = 1;
-  }
+  if (plan.burst) options.MakeBurst();
   uint64_t more = plan.again && crash_at != 0 ? 1 + run.random().Below(2) : 0;
   options.before_restart = [&](Host& host) {
     if (more == 0) return;

@@ -171,8 +171,8 @@ class Disk {
   void Sync(Inode& inode);
   void FailSync(Inode& inode);
   // SyncEverything makes all data and names durable, but those that the disk lies about, as syncfs
-  // does. FailSyncEverything is one that fails on its way: of each file the unsynced data is dropped
-  // or written, as chance has it, and the names stay in doubt.
+  // does. FailSyncEverything is one that fails on its way: of each file the unsynced data is
+  // dropped or written, as chance has it, and the names stay in doubt.
   void SyncEverything();
   void FailSyncEverything();
   // failed_syncs counts the syncs that failed: a sync of the file system tells of those that its

@@ -225,8 +225,8 @@ rt::Task<void> Scheduler::AwaitRecord() {
   for (;;) {
     const Status flushed = co_await queue_.Flush(loop_);
     if (flushed.ok() || stop_.is_set()) co_return;
-    // A disk that takes no record: the place of this batch stays taken, so that what may be repeated
-    // does not grow.
+    // A disk that takes no record: the place of this batch stays taken, so that what may be
+    // repeated does not grow.
     const Instant again = loop_.Now() + options_.record_retry;
     co_await stop_.Wait(again);
   }

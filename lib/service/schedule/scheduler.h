@@ -4,8 +4,9 @@
 //
 // What a message's last record is, is what the queue knows: a delivery that is not recorded yet
 // when the process dies is attempted again, which a mailbox notices and a relay cannot (so relays
-// are recorded at once, and a connection carries the next message only when that is durable). A failure leaves the queue in the same transaction that brings its notice
-// in, so that at every instant there is the one or the other.
+// are recorded at once, and a connection carries the next message only when that is durable). A
+// failure leaves the queue in the same transaction that brings its notice in, so that at every
+// instant there is the one or the other.
 #pragma once
 
 #include <array>
