@@ -60,7 +60,7 @@ struct ServerOptions {
   size_t input_buffer_bytes = 32'768;
   // pending replies beyond this stop the session at kNeedOutput
   size_t output_buffer_bytes = 16'384;
-  // a command line that never ends is cut off here: 421 and close
+  // a command line that never ends is cut off here: 500, 421 and close
   size_t max_overlong_line_bytes = 65'536;
   // A message that is refused already is read over to its end, so that both sides stay in step, up
   // to this many octets; then the reply comes at once and the session closes.
@@ -77,8 +77,10 @@ struct ServerOptions {
   // the message is refused at its end with 550 5.6.0; otherwise it is accepted and MessageEnd tells
   // of it. Neither ends the data.
   bool refuse_bare_line_ends = true;
-  bool close_after_bare_line_ends = true;  // and the session is closed after that 550
-  // people type at port 25; a command line may end in LF alone
+  bool close_after_bare_line_ends = true;  // and the session is closed after that 550, with 421
+  // People type at port 25, and netcat sends what they type: a command line may end in LF alone.
+  // DATA and BDAT may not even then, because what follows them is no command (500 5.5.2; behind
+  // BDAT the session closes).
   bool accept_bare_lf_in_commands = true;
 
   // Times (RFC 5321 §4.5.3.2 as the server sees it).

@@ -156,8 +156,8 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     if (scan.consumed > 0)
       secret ? input_.ConsumeAndWipe(scan.consumed) : ConsumeInput(scan.consumed);
     if (scanner_.overlong_bytes() > options_->max_overlong_line_bytes) {
-      SendError(421, {4, 7, 0}, "A line without end");
-      Close(CloseReason::kProtocol);
+      SendError(500, {5, 5, 2}, "Line too long");
+      HangUp("A line without end");
       return Stepped();
     }
     return Event(Kind::kNeedInput);
@@ -166,18 +166,17 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
   first_line_ = false;
   ServerEvent event = Stepped();
   if (scan.found == LineScanner::Found::kTooLong) {
+    // RFC 5321 §4.5.3.1.9: 500. In an exchange of AUTH the status is 5.5.6 (RFC 4954 §6), which is
+    // for that alone; a command line is a syntax error (RFC 3463 §3.6).
     if (secret) {
       auth_.reset();
       mode_ = Mode::kCommand;
+      SendError(500, {5, 5, 6}, "Line too long");
+    } else {
+      SendError(500, {5, 5, 2}, "Line too long");
     }
-    SendError(500, {5, 5, 6},
-              "Line too long");  // RFC 4954 §4.1 for SASL lines; RFC 5321 §4.5.3.1.10
-  } else if (scan.found == LineScanner::Found::kBareLf && !options_->accept_bare_lf_in_commands) {
-    if (secret) {
-      auth_.reset();
-      mode_ = Mode::kCommand;
-    }
-    SendError(500, {5, 5, 2}, "A line must end in CR LF");
+  } else if (scan.found == LineScanner::Found::kBareLf && RefusesBareLf(scan.line)) {
+    OnBareLf(scan.line);
   } else if (secret) {
     event = OnAuthLine(scan.line);
   } else {
@@ -199,6 +198,25 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     ConsumeInput(scan.consumed);
   }
   return event;
+}
+
+// RefusesBareLf tells whether `line`, which ended in a LF alone, may not. DATA and BDAT may not in
+// any case: another reader may take the LF for a part of the line, and would begin the text
+// elsewhere than we do (the differences that smuggling lives on).
+bool ServerSession::Impl::RefusesBareLf(std::string_view line) const {
+  if (!options_->accept_bare_lf_in_commands) return true;
+  if (mode_ == Mode::kAuth) return false;
+  const Command command = ParseCommandLine(line).command;
+  return command == Command::kData || command == Command::kBdat;
+}
+
+void ServerSession::Impl::OnBareLf(std::string_view line) {
+  const bool chunk = mode_ == Mode::kCommand && ParseCommandLine(line).command == Command::kBdat;
+  auth_.reset();
+  mode_ = Mode::kCommand;
+  SendError(500, {5, 5, 2}, "A line must end in CR LF");
+  // Its octets may follow, and are no commands.
+  if (chunk) HangUp("Nobody can tell where the chunk begins");
 }
 
 ServerEvent ServerSession::Impl::RunCommand(const CommandLine& line, Instant now) {
@@ -327,6 +345,12 @@ void ServerSession::Impl::CountError() {
     return;
   Send(421, {4, 7, 0}, "Too many errors");
   Close(CloseReason::kTooManyErrors);
+}
+
+void ServerSession::Impl::HangUp(std::string_view why) {
+  if (mode_ == Mode::kClosed) return;
+  Send(421, {4, 7, 0}, why);
+  Close(CloseReason::kProtocol);
 }
 
 void ServerSession::Impl::CountIdleCommand() {

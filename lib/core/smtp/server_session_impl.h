@@ -90,6 +90,11 @@ class ServerSession::Impl {
   void SendError(const mail::Reply& reply);
   void TellError(int code, std::string_view text);
   void CountError();
+  // HangUp says 421 (RFC 5321 §3.8: no server closes without it, but behind QUIT) and closes, where
+  // the two sides are out of step.
+  void HangUp(std::string_view why);
+  bool RefusesBareLf(std::string_view line) const;
+  void OnBareLf(std::string_view line);
   void CountIdleCommand();
   void Close(CloseReason reason);
   void DropTransaction(ResetReason reason);

@@ -27,6 +27,8 @@ ServerEvent ServerSession::Impl::OnMail(std::string_view arguments, Instant now)
     return Stepped();
   }
   auto transaction = std::make_unique<Transaction>();
+  // RFC 5321 §2.2.1 keeps a client that said HELO from using parameters, and servers from nothing:
+  // one that sends SIZE= all the same means what it says, and its mail is taken.
   // RFC 4954 §5: AUTH= may be used wherever AUTH exists, also when it is not offered any more.
   const uint32_t offered =
       OfferedNow() | (options_->auth_available ? options_->extensions & kExtensionAuth : 0);
@@ -118,7 +120,7 @@ ServerEvent ServerSession::Impl::OnBdat(std::string_view arguments, Outcome outc
     // Nobody can tell where its octets end, or whether they come: going on would be to run them as
     // commands.
     SendError(501, {5, 5, 4}, "Invalid command arguments: BDAT wants a size");
-    Close(CloseReason::kProtocol);
+    HangUp("Nobody can tell where the chunk ends");
     return Stepped();
   }
   if (outcome == Outcome::kSwallow) {
@@ -222,7 +224,7 @@ ServerEvent ServerSession::Impl::GiveText(std::string_view text) {
     if (transaction.discarded > options_->max_discard_bytes ||
         chunk_left_ > options_->max_discard_bytes) {
       RefuseText();
-      Close(CloseReason::kProtocol);
+      HangUp("Too much was sent of a refused message");
     }
     return Stepped();
   }
@@ -283,14 +285,15 @@ void ServerSession::Impl::RefuseText() {
     text += " in its text";
     DropTransaction(ResetReason::kDefective);
     SendError(550, {5, 6, 0}, text);
-    if (options_->close_after_bare_line_ends) Close(CloseReason::kProtocol);
+    if (options_->close_after_bare_line_ends) HangUp("Line ends must be CR LF");
   } else if (transaction.too_big) {
     DropTransaction(ResetReason::kTooBig);
     Send(552, {5, 3, 4}, "Message too big");
     TellError(552, "Message too big");
   } else {
     DropTransaction(ResetReason::kDefective);
-    SendError(500, {5, 5, 6}, "Message refused: a line is too long");
+    // RFC 5321 §4.5.3.1.9; the status is the text's, not the command's (RFC 3463 §3.7).
+    SendError(500, {5, 6, 0}, "Message refused: a line is too long");
   }
 }
 
@@ -298,7 +301,7 @@ void ServerSession::Impl::Swallow(uint64_t octets, mail::Reply reply) {
   // What nobody has the patience to read over: the reply comes at once and the session ends.
   if (octets > options_->max_discard_bytes) {
     Send(reply);
-    Close(CloseReason::kProtocol);
+    HangUp("The chunk is too large to be read over");
     return;
   }
   swallow_reply_ = std::make_unique<mail::Reply>(std::move(reply));
