@@ -99,7 +99,8 @@ class CriteriaReader {
 
  private:
   bool Key(int depth, SearchKey* out) {
-    if (depth > context_.depth_limit) return scanner_.Fail("the criteria go too deep");
+    if (depth > context_.depth_limit)
+      return scanner_.Fail("parentheses, NOT and OR stand too deep in one another");
     if (++count_ > context_.keys_limit) return scanner_.Fail("too many criteria");
     if (scanner_.Char('(')) {
       scanner_.SkipSpaces();
@@ -186,21 +187,28 @@ class CriteriaReader {
   size_t count_ = 0;
 };
 
+// ReadCriteria reads the arguments of SEARCH; false with the reason in `scanner`.
+bool ReadCriteria(Scanner& scanner, const SearchContext& context, std::string* charset,
+                  SearchKey* key) {
+  *charset = "US-ASCII";
+  if (scanner.Keyword("CHARSET") &&
+      (!scanner.Space() || !scanner.AString(charset) || !scanner.Space())) {
+    return scanner.Fail("CHARSET takes a name, and criteria follow");
+  }
+  CriteriaReader reader(scanner, context);
+  if (!reader.Keys(0, key)) return false;
+  scanner.SkipSpaces();
+  return scanner.AtEnd() || scanner.Fail("there is more than criteria");
+}
+
 }  // namespace
 
 StatusOr<SearchKey> ParseSearchCriteria(std::string_view text, const SearchContext& context) {
   Scanner scanner(text);
-  std::string charset = "US-ASCII";
-  if (scanner.Keyword("CHARSET")) {
-    if (!scanner.Space() || !scanner.AString(&charset) || !scanner.Space()) {
-      return InvalidArgument("CHARSET takes a name, and criteria follow");
-    }
-  }
+  std::string charset;
   SearchKey key;
-  CriteriaReader reader(scanner, context);
-  if (!reader.Keys(0, &key)) return InvalidArgument(std::string(scanner.error()));
-  scanner.SkipSpaces();
-  if (!scanner.AtEnd()) return InvalidArgument("there is more than criteria");
+  if (!ReadCriteria(scanner, context, &charset, &key))
+    return InvalidArgument(std::string(scanner.error()));
   if (!EqualsIgnoreCase(charset, "UTF-8") && !EqualsIgnoreCase(charset, "US-ASCII")) {
     return Unimplemented("the charset is not known");
   }
@@ -217,10 +225,11 @@ bool ParseSearch(Scanner& scanner, const ParseLimits& limits, CommandArguments* 
   context.largest_uid = mailbox::kMaxNumber;
   context.depth_limit = limits.search_depth;
   context.keys_limit = limits.search_keys;
-  const StatusOr<SearchKey> key = ParseSearchCriteria(search.criteria, context);
-  if (!key.ok() && key.status().code() != StatusCode::kUnimplemented) {
-    return scanner.Fail("the criteria are not understood");
-  }
+  // A charset that is not known is answered with NO, by whoever runs the command.
+  Scanner criteria(search.criteria);
+  std::string charset;
+  SearchKey key;
+  if (!ReadCriteria(criteria, context, &charset, &key)) return scanner.Fail(criteria.error());
   *arguments = std::move(search);
   return true;
 }

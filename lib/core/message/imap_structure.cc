@@ -26,6 +26,11 @@ std::vector<Mailbox> Addresses(const MessageView& message, const Part& part, Fie
   for (const Header& header : message.headers(part)) {
     if (header.field != field) continue;
     std::vector<Mailbox> more = ParseAddressList(header.value);
+    // Brackets around nothing ("<>", "<<>>,@") name nobody, and a client can do nothing with them.
+    std::erase_if(more, [](const Mailbox& mailbox) {
+      return mailbox.kind == Mailbox::Kind::kAddress && mailbox.name.empty() &&
+             mailbox.local_part.empty() && mailbox.domain.empty();
+    });
     if (list.size() + more.size() > kMaxMailboxes) break;
     list.insert(list.end(), std::make_move_iterator(more.begin()),
                 std::make_move_iterator(more.end()));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/core/base/strings.h"
 #include "lib/core/message/charset.h"
 #include "lib/core/message/imap_section.h"
 #include "lib/core/message/imap_structure.h"
@@ -130,6 +131,23 @@ TEST(ImapEnvelope, WritesEveryField) {
             "(NIL NIL NIL NIL NIL ((NIL NIL \"g\" NIL)(NIL NIL \"a\" \"b\")(\"q\\\"q\" NIL \"c\" "
             "\"d\")(NIL NIL NIL NIL)"
             "(NIL NIL \"postmaster\" \"\")) NIL NIL NIL NIL)");
+}
+
+// An address list is NIL or has addresses (RFC 3501 §9, env-from); brackets around nothing are
+// none.
+TEST(ImapEnvelope, WhatNamesNobodyIsLeftOut) {
+  const std::string nobody = "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)";
+  for (const char* from : {"<<<>>>,,@", "<>", ",,,", "@", "<@>", ".", "", "()", ">"}) {
+    const std::string text = StrCat("From: ", from, "\r\n\r\n");
+    const bool dot = std::string_view(from) == ".";
+    const std::string one = "((NIL NIL \".\" \"\"))";
+    EXPECT_EQ(EnvelopeText(ParseMessage(text)),
+              dot ? StrCat("(NIL NIL ", one, " ", one, " ", one, " NIL NIL NIL NIL NIL)") : nobody)
+        << from;
+  }
+  EXPECT_EQ(EnvelopeText(ParseMessage("From: a@b\r\nSender: <>\r\nTo: g:<>;,No One <>\r\n\r\n")),
+            "(NIL NIL ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) "
+            "((NIL NIL \"g\" NIL)(NIL NIL NIL NIL)(\"No One\" NIL \"\" \"\")) NIL NIL NIL NIL)");
 }
 
 TEST(ImapString, IsQuotedOrALiteral) {
