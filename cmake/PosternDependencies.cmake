@@ -10,6 +10,8 @@ pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc icu-i18n)
 pkg_check_modules(CRYPT REQUIRED IMPORTED_TARGET libcrypt)
 find_package(ZLIB REQUIRED)
+pkg_check_modules(PSL REQUIRED IMPORTED_TARGET libpsl)
+pkg_check_modules(EXPAT REQUIRED IMPORTED_TARGET expat)
 
 # libunbound's .pc file asks for libevent's, which its -dev package does not bring: found by hand.
 find_library(UNBOUND_LIBRARY unbound REQUIRED)

@@ -25,6 +25,8 @@ THIRD_PARTY = {
     "unbound": {"postern_unbound"},
     "crypt.h": {"PkgConfig::CRYPT", "${CRYPT_LINK_LIBRARIES}"},
     "zlib.h": {"ZLIB::ZLIB"},
+    "expat.h": {"PkgConfig::EXPAT"},
+    "libpsl.h": {"PkgConfig::PSL"},
     "gumbo.h": {"PkgConfig::GUMBO"},
 }
 
