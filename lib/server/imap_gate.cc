@@ -38,8 +38,10 @@ StatusOr<std::shared_ptr<mailbox::MailStore>> MailStores::Open(
   if (run_as.has_value()) opened->files = world_->files().As(*run_as);
   rt::Files& files = opened->files != nullptr ? *opened->files : world_->files();
   POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(files, root, 0700));
+  mailbox::MaildirStoreOptions options;
+  options.durable_names = &names_;
   StatusOr<std::unique_ptr<mailbox::MailStore>> store =
-      mailbox::OpenMaildirStore(files, world_->clock(), world_->random(), root, hub_);
+      mailbox::OpenMaildirStore(files, world_->clock(), world_->random(), root, hub_, options);
   if (!store.ok()) return store.status();
   opened->store = std::move(*store);
   std::shared_ptr<mailbox::MailStore> shared(opened, opened->store.get());

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 
+#include "lib/rt/durable_names.h"
 #include "lib/rt/world.h"
 #include "lib/server/local_targets.h"
 #include "lib/server/runtime.h"
@@ -27,6 +28,7 @@ class MailStores {
  private:
   rt::World* world_;
   mailbox::ChangeHub* hub_;
+  rt::DurableNames names_;
   std::mutex mutex_;
   std::map<std::string, std::weak_ptr<mailbox::MailStore>> stores_;
 };

@@ -26,6 +26,8 @@ constexpr char kAddressB[] = "192.0.2.2";
 constexpr char kNobody[] = "nobody@b.test";
 constexpr size_t kMaxMailBytes = 4 << 20;
 
+std::string BoxName(uint64_t number) { return StrCat("box", number); }
+
 }  // namespace
 
 // --- MailServer ---
@@ -64,6 +66,14 @@ Task<void> MailServer::Stop() {
   co_await starting_.Join();
   serving_ = false;
   if (started_) co_await server_->Stop(absl::Seconds(1));
+}
+
+void MailWorldOptions::MakeBurst() {
+  sessions = 12;
+  messages_per_session = 1;
+  large_every = 1;
+  mailboxes = 6;
+  relay_connections = 1;
 }
 
 // --- Transmission ---
@@ -197,6 +207,8 @@ Task<void> MailWorld::SendMany(uint64_t session) {
     if (kind >= 2) recipients.push_back("bob@a.test");
     if (kind == 1 || kind == 3) recipients.push_back("carol@b.test");
     if (options_.bounces && number % 2 == 0) recipients.push_back(kNobody);
+    if (options_.mailboxes > 0)
+      recipients.push_back(StrCat(BoxName(number % options_.mailboxes), "@a.test"));
     const size_t body_bytes =
         number % options_.large_every == 0 ? options_.large_body_bytes : random.Below(1500);
     for (uint64_t attempt = 1; !give_up_; ++attempt) {
@@ -290,17 +302,21 @@ std::string MailWorld::ConfigOf(const std::string& domain, const std::string& ad
   const bool is_a = domain == "a.test";
   std::string config = StrCat("resolver zone \"/zone\"\n",  //
                               "mailname \"mx-", domain, "\"\n");
-  if (is_a) {
-    StrAppend(config,
-              "table addresses { \"sender@a.test\" = sender, \"ann@a.test\" = ann, \"bob@a.test\" "
-              "= bob }\n");
-  } else {
-    StrAppend(config, "table addresses { \"carol@b.test\" = carol }\n");
-  }
-  StrAppend(config,
-            "table accounts { sender = \"0:0:/home/sender\", ann = \"0:0:/home/ann\", bob = "
-            "\"0:0:/home/bob\", ",
-            "carol = \"0:0:/home/carol\" }\n",                                                  //
+  const std::vector<std::string> users =
+      is_a ? std::vector<std::string>{"sender", "ann", "bob"} : std::vector<std::string>{"carol"};
+  std::string addresses;
+  std::string accounts;
+  const auto add = [&](const std::string& user) {
+    const char* const comma = accounts.empty() ? "" : ", ";
+    StrAppend(addresses, comma, "\"", user, "@", domain, "\" = ", user);
+    StrAppend(accounts, comma, user, " = \"0:0:/home/", user, "\"");
+  };
+  for (const std::string& user : users) add(user);
+  for (uint64_t box = 0; is_a && box < options_.mailboxes; ++box) add(BoxName(box));
+  if (options_.relay_connections > 0)
+    StrAppend(config, "mta limit max-conn-per-host ", options_.relay_connections, "\n");
+  StrAppend(config, "table addresses { ", addresses, " }\n",                                    //
+            "table accounts { ", accounts, " }\n",                                              //
             options_.tls ? "pki \"mx\" cert \"/certificate\"\npki \"mx\" key \"/key\"\n" : "",  //
             "listen on ", address, " port 25", options_.tls ? " tls pki \"mx\"\n" : "\n",       //
             "action keep maildir \"/home/%{user.username}/Maildir\" virtual <addresses> userbase "
@@ -378,7 +394,9 @@ void MailWorld::Judge(uint64_t extra_copies) {
   keeper_a_->Shutdown();
   keeper_b_->Shutdown();
   run_.Require(broken_.empty(), broken_);
-  JudgeHost(*a_, {"ann", "bob"}, 0);
+  std::vector<std::string> users = {"ann", "bob"};
+  for (uint64_t box = 0; box < options_.mailboxes; ++box) users.push_back(BoxName(box));
+  JudgeHost(*a_, users, 0);
   JudgeHost(*b_, {"carol"}, extra_copies);
   JudgeNotices();
   for (const auto& [code, count] : replies_) {
@@ -389,6 +407,12 @@ void MailWorld::Judge(uint64_t extra_copies) {
   std::map<std::string, uint64_t> carol;
   ReadMaildir(*a_, "ann", &ann);
   ReadMaildir(*b_, "carol", &carol);
+  if (options_.relay_connections > 0) {
+    uint64_t extra = 0;
+    for (const auto& [name, count] : carol) extra += count > 1 ? count - 1 : 0;
+    const uint64_t most = extra_copies * options_.relay_connections;
+    run_.Require(extra <= most, StrCat(extra, " copies too many were relayed, of at most ", most));
+  }
   for (const std::unique_ptr<Transmission>& each : transmissions_) {
     const std::string name = each->Name();
     const auto has = [&each](const char* who) {

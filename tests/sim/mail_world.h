@@ -68,17 +68,27 @@ struct Transmission {
 struct MailWorldOptions {
   uint64_t sessions = 2;  // clients at the same time
   uint64_t messages_per_session = 2;
-  size_t large_body_bytes = 40'000;  // of one message in `large_every`
+  size_t large_body_bytes = 6'000;  // of one message in `large_every`; it has a file in the queue
   uint64_t large_every = 4;
-  bool tls = false;  // mail between the servers is encrypted
+  // mailboxes is how many more there are at a.test, box0, box1, …: each message goes to one of
+  // them, so that a batch of deliveries changes many folders.
+  uint64_t mailboxes = 0;
+  uint64_t relay_connections = 0;  // at most, from a.test to b.test; 0: as many as there are
+  bool tls = false;                // mail between the servers is encrypted
   // some mail is for nobody at b.test: it comes back as a notice to its sender
   bool bounces = false;
-  store::QueueOptions queue = {.wal_autocheckpoint_pages =
-                                   40};         // so that a short life has checkpoints
+  // Checkpoints, messages that have a file and a log that is lengthened fit into a short life.
+  store::QueueOptions queue = {
+      .inline_body_bytes = 4'000, .wal_autocheckpoint_pages = 40, .log_growth_bytes = 20'000};
   Duration pause_max = absl::Milliseconds(20);  // between two messages of a session
   rt::sim::NameLoss name_loss = rt::sim::NameLoss::kPrefix;
   // Called before each start of a server but the first: to arm the next crash.
   std::function<void(rt::sim::Host& host)> before_restart;
+
+  // MakeBurst asks for many messages at once, large ones, for many mailboxes: the queue's files and
+  // those of the mailboxes are then made durable by syncs of the file system, and one connection
+  // relays them all.
+  void MakeBurst();
 };
 
 class MailWorld {
@@ -103,7 +113,8 @@ class MailWorld {
   // `patience`.
   void Settle(Duration patience = absl::Hours(12));
   // Judge stops the servers in good order and compares mailboxes and spools with the client's book.
-  // A relayed message may be there `extra_copies` times more than once.
+  // A relayed message may be there `extra_copies` times more than once; where relay_connections is
+  // set, all relayed messages together may be there so many times more for each connection.
   void Judge(uint64_t extra_copies);
 
   // failed_attempts is how often the delivery of one envelope was put off, at most.

@@ -65,6 +65,20 @@ class Clients {
     }
   }
 
+  // Fill makes both mailboxes and puts one message into each.
+  void Fill(Host& host) {
+    StatusOr<std::unique_ptr<mailbox::MailStore>> store = Open(host);
+    if (!store.ok()) return;
+    (void)(*store)->Create("Other");
+    for (const char* name : {"Other", "INBOX"}) {
+      const std::string body = StrCat("message ", ++number_, "\r\n");
+      const StatusOr<mailbox::AppendResult> appended = mailbox::Append(**store, name, body);
+      if (!appended.ok()) continue;
+      Note(name, appended->uids[0], body);
+      known_[name].promised.insert(appended->uids[0]);
+    }
+  }
+
   void Change(mailbox::Mailbox& inbox, uint32_t uid, uint64_t what) {
     Known& known = known_["INBOX"];
     const std::string body = known.body_of[uid];
@@ -174,6 +188,25 @@ void MailUnderCrashes(Run& run, CrashKind kind, rt::sim::NameLoss names) {
   }
 }
 
+// MakeTwice: a process dies at operation `crash_at` while it makes the mailboxes; the next one
+// finds what is there, goes on, and acknowledges mail in it; then the power goes.
+uint64_t MakeTwice(Run& run, uint64_t crash_at) {
+  Host& host = run.simulation().AddHost({.name = "store"});
+  host.disk().set_name_loss(rt::sim::NameLoss::kAnySubset);
+  Clients clients(run);
+  if (crash_at != 0) host.CrashAtFileOperation(crash_at, CrashKind::kKill);
+  clients.Fill(host);
+  const uint64_t operations = host.disk().operations();
+  if (host.up()) host.Crash(CrashKind::kKill);
+  host.Restart();
+  clients.Fill(host);
+  host.Crash(CrashKind::kPowerLoss);
+  host.Restart();
+  run.simulation().SpendTime(absl::Seconds(1));
+  clients.Check(host);
+  return operations;
+}
+
 Scenario Of(const char* name, CrashKind kind, rt::sim::NameLoss names, uint64_t seeds) {
   return {.name = name,
           .run = [kind, names](Run& run) { MailUnderCrashes(run, kind, names); },
@@ -190,5 +223,8 @@ int main(int argc, char** argv) {
       argc, argv,
       {Of("mailbox-power", CrashKind::kPowerLoss, NameLoss::kPrefix, 300),
        Of("mailbox-power-any-names", CrashKind::kPowerLoss, NameLoss::kAnySubset, 300),
-       Of("mailbox-kill", CrashKind::kKill, NameLoss::kPrefix, 200)});
+       Of("mailbox-kill", CrashKind::kKill, NameLoss::kPrefix, 200),
+       {.name = "mailboxes-made-twice",
+        .run = [](Run& run) { CrashAtOperations(run, 1, MakeTwice); },
+        .seeds = 12}});
 }

@@ -111,6 +111,8 @@ Task<void> Verify(Run& run, World& world, Queue& spool, const Ledger& ledger) {
   }
 }
 
+const store::QueueOptions kOptions = {.log_growth_bytes = 20'000};
+
 uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_sync,
                         uint64_t crash_at) {
   rt::sim::Simulation& simulation = run.simulation();
@@ -121,7 +123,8 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
   Ledger ledger;
   {
     World& world = host.world();
-    StatusOr<std::unique_ptr<Queue>> opened = store::OpenSqliteQueue(world, log, "/spool", {});
+    StatusOr<std::unique_ptr<Queue>> opened =
+        store::OpenSqliteQueue(world, log, "/spool", kOptions);
     run.Require(opened.ok() || !host.up(), StrCat("open: ", Text(opened.status())));
     if (opened.ok()) {
       Queue& spool = **opened;
@@ -148,7 +151,7 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
     // What the process had not synced is still there for the next one, which must not build on it:
     // then the power goes.
     StatusOr<std::unique_ptr<Queue>> next =
-        store::OpenSqliteQueue(host.Restart(), log, "/spool", {});
+        store::OpenSqliteQueue(host.Restart(), log, "/spool", kOptions);
     run.Require(next.ok(), StrCat("open after the kill: ", Text(next.status())));
     host.Crash(CrashKind::kPowerLoss);
     (void)simulation.Await(host.main_loop(), (*next)->Close(host.main_loop()));
@@ -156,7 +159,7 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
     simulation.RunFor(absl::Seconds(5));
   }
   World& world = host.Restart();
-  StatusOr<std::unique_ptr<Queue>> opened = store::OpenSqliteQueue(world, log, "/spool", {});
+  StatusOr<std::unique_ptr<Queue>> opened = store::OpenSqliteQueue(world, log, "/spool", kOptions);
   run.Require(opened.ok(), StrCat("open after the crash: ", Text(opened.status())));
   simulation.Await(world.main_loop(), Verify(run, world, **opened, ledger));
   (void)simulation.Await(world.main_loop(), (*opened)->Close(world.main_loop()));

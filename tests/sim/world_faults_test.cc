@@ -87,6 +87,7 @@ void Resets(Run& run) {
 uint64_t DiskFault(Run& run, const FileFault& fault, uint64_t n) {
   MailWorldOptions options;
   options.bounces = true;
+  if (run.seed() % 4 == 0) options.MakeBurst();
   MailWorld world(run, options);
   world.Boot();
   world.AwaitService();
@@ -120,7 +121,7 @@ Scenario Faults(const char* name, const FileFault& fault, uint64_t seeds, uint64
 void FullDisk(Run& run) {
   MailWorldOptions options;
   options.messages_per_session = 4;
-  options.large_body_bytes = 300'000;
+  options.large_body_bytes = 30'000;
   options.large_every = 3;
   options.bounces = run.random().Chance(0.3);
   const bool reserve = run.random().Chance(0.4);
@@ -134,7 +135,7 @@ void FullDisk(Run& run) {
   Host& victim = run.random().Chance(0.8) ? world.a() : world.b();
   const bool over_early = world.all_sent();
   victim.disk().SetSpace(victim.disk().used_bytes() +
-                         run.random().Below(run.random().Chance(0.5) ? 5'000 : 100'000));
+                         run.random().Below(run.random().Chance(0.5) ? 5'000 : 40'000));
   world.simulation().RunFor(absl::Seconds(10 + run.random().Below(300)));
   const bool refused = world.replies().contains(452);
   if (reserve && !over_early && &victim == &world.a()) {

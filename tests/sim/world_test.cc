@@ -27,6 +27,7 @@ struct CrashPlan {
   std::string missing_sync;  // a path whose syncs do nothing: the planted bug
   bool tls = false;
   bool bounces = false;
+  bool burst = false;
 };
 
 uint64_t CrashOnce(Run& run, const CrashPlan& plan, uint64_t crash_at) {
@@ -34,6 +35,7 @@ uint64_t CrashOnce(Run& run, const CrashPlan& plan, uint64_t crash_at) {
   options.name_loss = plan.names;
   options.tls = plan.tls;
   options.bounces = plan.bounces;
+  if (plan.burst) options.MakeBurst();
   uint64_t more = plan.again && crash_at != 0 ? 1 + run.random().Below(2) : 0;
   options.before_restart = [&](Host& host) {
     if (more == 0) return;
@@ -86,6 +88,9 @@ int main(int argc, char** argv) {
   const CrashPlan hop_power{.victim = Victim::kNextHop, .names = NameLoss::kAnySubset};
   const CrashPlan hop_kill{.victim = Victim::kNextHop, .kind = CrashKind::kKill};
   const CrashPlan tls{.tls = true};
+  const CrashPlan burst{.names = NameLoss::kAnySubset, .burst = true};
+  const CrashPlan burst_kill{.kind = CrashKind::kKill, .burst = true};
+  const CrashPlan burst_not_synced{.missing_sync = "file system", .burst = true};
   const CrashPlan file_not_synced{.missing_sync = "/Maildir/tmp"};
   const CrashPlan folder_not_synced{.missing_sync = "/Maildir/new"};
   const CrashPlan log_not_synced{.missing_sync = "queue.db-wal"};
@@ -98,9 +103,11 @@ int main(int argc, char** argv) {
        Crashes("kill", kill, 200, 20), Crashes("power-again", again, 200, 20),
        Crashes("kill-again", kill_again, 100, 20), Crashes("next-hop-power", hop_power, 100, 20),
        Crashes("next-hop-kill", hop_kill, 60, 20), Crashes("power-tls", tls, 40, 40),
+       Crashes("burst-power", burst, 60, 60), Crashes("burst-kill", burst_kill, 60, 60),
        Crashes("each-operation", any_names, 6, 1), Crashes("each-operation-kill", kill, 4, 1),
        Crashes("planted-file-not-synced", file_not_synced, 100, 20),
        Crashes("planted-folder-not-synced", folder_not_synced, 100, 20),
        Crashes("planted-log-not-synced", log_not_synced, 100, 20),
-       Crashes("planted-body-not-synced", body_not_synced, 100, 20)});
+       Crashes("planted-body-not-synced", body_not_synced, 100, 20),
+       Crashes("planted-burst-not-synced", burst_not_synced, 100, 20)});
 }

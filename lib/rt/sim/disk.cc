@@ -200,22 +200,68 @@ Status Disk::Truncate(const InodePtr& inode, uint64_t size, std::string_view pat
   return OkStatus();
 }
 
-void Disk::Sync(Inode& inode) {
-  ++syncs_;
+namespace {
+void WriteBack(Inode& inode) {
   if (!inode.any_lost) {
     inode.changes.clear();
     return;
   }
   for (Inode::Change& change : inode.changes) change.durable = !change.lost;
 }
+}  // namespace
+
+void Disk::Sync(Inode& inode) {
+  ++syncs_;
+  WriteBack(inode);
+}
 
 // As Linux does: the pages that could not be written are clean from now on. Who syncs again is told
 // that all is well, and what was lost stays lost (the fsyncgate of 2018).
 void Disk::FailSync(Inode& inode) {
+  ++failed_syncs_;
   for (Inode::Change& change : inode.changes) {
     if (change.durable) continue;
     change.lost = true;
     inode.any_lost = true;
+  }
+}
+
+void Disk::SyncEverything() {
+  ++syncs_;
+  std::set<const Inode*> lied_about;
+  if (!lies_.empty()) CollectLies(*root_, "", lied_about);
+  for (const InodePtr& inode : dirty_) {
+    if (!lied_about.contains(inode.get())) WriteBack(*inode);
+  }
+  std::erase_if(dirty_, [](const InodePtr& listed) {
+    if (!listed->changes.empty()) return false;
+    listed->listed_dirty = false;
+    return true;
+  });
+  for (const NameOperation& operation : names_) {
+    if (!lied_about.contains(operation.owner.get()))
+      operation.owner->names_synced = last_name_operation_;
+  }
+  TrimNames();
+}
+
+void Disk::FailSyncEverything() {
+  ++failed_syncs_;
+  for (const InodePtr& inode : dirty_) {
+    if (random_.Chance(0.5)) {
+      FailSync(*inode);
+    } else {
+      WriteBack(*inode);
+    }
+  }
+}
+
+void Disk::CollectLies(const Inode& directory, const std::string& path,
+                       std::set<const Inode*>& found) const {
+  for (const auto& [name, inode] : directory.entries) {
+    const std::string below = StrCat(path, "/", name);
+    if (Lies(below)) found.insert(inode.get());
+    if (inode->kind == FileInfo::Kind::kDirectory) CollectLies(*inode, below, found);
   }
 }
 

@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -128,7 +129,8 @@ class Disk {
   void Inject(FileFault fault) { faults_.push_back(std::move(fault)); }
   void ClearFaults() { faults_.clear(); }
   // LieAbout makes Sync and SyncDirectory of paths that contain `part` answer that all is well and
-  // do nothing, as a drive with a volatile cache does. It plants the bug "a sync is missing here"
+  // do nothing, as a drive with a volatile cache does; SyncFileSystem, whose path is "file system",
+  // leaves them out. It plants the bug "a sync is missing here"
   // without a change to the code under test.
   void LieAbout(std::string part) { lies_.push_back(std::move(part)); }
   // SetSpace changes the size of the disk: smaller than what is used makes it full.
@@ -138,7 +140,7 @@ class Disk {
 
   // operations counts the counted operations of the code under test since the start.
   uint64_t operations() const { return operations_; }
-  // syncs counts Sync and SyncDirectory calls that reached the disk.
+  // syncs counts Sync, SyncFileSystem and SyncDirectory calls that reached the disk.
   uint64_t syncs() const { return syncs_; }
 
   // --- for the other parts of rt/sim ---
@@ -168,6 +170,14 @@ class Disk {
   Status Truncate(const InodePtr& inode, uint64_t size, std::string_view path);
   void Sync(Inode& inode);
   void FailSync(Inode& inode);
+  // SyncEverything makes all data and names durable, but those that the disk lies about, as syncfs
+  // does. FailSyncEverything is one that fails on its way: of each file the unsynced data is
+  // dropped or written, as chance has it, and the names stay in doubt.
+  void SyncEverything();
+  void FailSyncEverything();
+  // failed_syncs counts the syncs that failed: a sync of the file system tells of those that its
+  // file has not been told of yet.
+  uint64_t failed_syncs() const { return failed_syncs_; }
   bool Lies(std::string_view path) const;
   // SetEntry is one name operation: `directory`/`name` becomes `inode` (null: is removed).
   void SetEntry(const InodePtr& directory, const std::string& name, const InodePtr& inode);
@@ -201,6 +211,9 @@ class Disk {
   void ListDirty(const InodePtr& inode);
   void Recount();
   void Gone(Inode& inode);
+  // CollectLies gathers the files and directories below `directory` whose path is lied about.
+  void CollectLies(const Inode& directory, const std::string& path,
+                   std::set<const Inode*>& found) const;
 
   Simulation* simulation_;
   DiskOptions options_;
@@ -216,6 +229,7 @@ class Disk {
   std::vector<std::string> lies_;
   uint64_t operations_ = 0;
   uint64_t syncs_ = 0;
+  uint64_t failed_syncs_ = 0;
   uint64_t crash_at_ = 0;
   std::function<void()> crash_;
   std::unique_ptr<Files> view_;

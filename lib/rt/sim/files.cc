@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/sim/life.h"
@@ -14,6 +15,9 @@ constexpr uint32_t kRead = 4;
 constexpr uint32_t kWrite = 2;
 constexpr uint32_t kSearch = 1;
 constexpr size_t kNameLimit = 255;
+constexpr uint64_t kDevice = 1;
+// The path by which faults and lies name a sync of the whole disk.
+constexpr std::string_view kFileSystem = "file system";
 
 Status Failed(int error_number, std::string_view what, const std::string& path) {
   return ErrnoError(error_number, StrCat(what, " ", path));
@@ -78,6 +82,20 @@ class SimFile : public File {
     return After(verdict, OkStatus());
   }
 
+  // As Linux since 5.8: a failure since this file was opened is told once, whoever caused it.
+  Status SyncFileSystem() override {
+    Disk::Verdict verdict = disk_->Gate(life_, FileOperation::kSync, kFileSystem);
+    if (verdict.sync_failure) {
+      disk_->FailSyncEverything();
+      told_failed_syncs_ = disk_->failed_syncs();
+    }
+    if (!verdict.status.ok()) return verdict.status;
+    if (life_ == nullptr || !disk_->Lies(kFileSystem)) disk_->SyncEverything();
+    const uint64_t failures = disk_->failed_syncs();
+    const bool failed = std::exchange(told_failed_syncs_, failures) != failures;
+    return After(verdict, failed ? Failed(EIO, "syncfs", path_) : OkStatus());
+  }
+
   StatusOr<FileInfo> Stat() override {
     Disk::Verdict verdict = disk_->Gate(life_, FileOperation::kRead, path_);
     if (!verdict.status.ok()) return verdict.status;
@@ -111,6 +129,7 @@ class SimFile : public File {
   Life* life_;
   uint32_t uid_;
   InodePtr inode_;
+  uint64_t told_failed_syncs_ = disk_->failed_syncs();
   std::string path_;
   bool readable_;
   bool writable_;
@@ -123,6 +142,7 @@ FileInfo SimFiles::InfoOf(const Inode& inode) {
   info.mode = inode.mode;
   info.uid = inode.uid;
   info.gid = inode.gid;
+  info.device = kDevice;
   info.inode = inode.number;
   info.links = inode.links;
   info.modified = inode.modified;

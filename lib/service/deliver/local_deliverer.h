@@ -1,6 +1,7 @@
 // LocalDeliverer: the scheduler's Deliverer for the mailboxes of this machine.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,10 +17,15 @@ namespace postern::deliver {
 
 struct LocalDelivererOptions {
   std::string host_name = "localhost";  // last part of the names of Maildir files
-  size_t max_batch = 128;               // deliveries that are made durable together
+  size_t max_batch = 512;               // deliveries that are made durable together
   size_t max_batches = 2;  // at the same time: one writes while the other waits for the disk
-  // A stream of single messages is gathered for so long: one sync then serves a batch of them.
-  Duration batch_interval = absl::Milliseconds(20);
+  // A stream of messages is gathered: one sync then serves a batch of them, and it holds up what is
+  // being accepted less often. A batch waits after the start of the one before for batch_pace for
+  // each delivery of that one, at most for batch_interval_max. So the second of two lone messages
+  // waits for a moment that nobody notices, and beyond 1 / batch_pace = 200 messages a second the
+  // batches grow to what comes in batch_interval_max.
+  Duration batch_pace = absl::Milliseconds(5);
+  Duration batch_interval_max = absl::Milliseconds(100);
   Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
   // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle
   // IMAP sessions hear of it.
@@ -37,7 +43,9 @@ class LocalDeliverer final : public schedule::Deliverer {
     return {.max_batch = options_.max_batch, .same_message = false, .across_destinations = true};
   }
   size_t max_batches() const override { return options_.max_batches; }
-  Duration batch_interval() const override { return options_.batch_interval; }
+  Duration batch_interval(size_t previous) const override {
+    return std::min(options_.batch_pace * previous, options_.batch_interval_max);
+  }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
       std::vector<queue::Envelope> batch) override;
   // Stop does nothing: a delivery waits for nobody but the disk.

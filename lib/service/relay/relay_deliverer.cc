@@ -97,7 +97,9 @@ RelayDeliverer::RelayDeliverer(rt::World& world, store::Queue& queue, resolve::R
 
 RelayDeliverer::~RelayDeliverer() {
   for (Idle& idle : idle_) loop_.CancelTimer(idle.timer);
-  idle_.clear();  // while what they give back their places to is still there
+  // While what they give back their places to is still there.
+  idle_.clear();
+  unrecorded_.clear();
   if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
 }
 
@@ -189,7 +191,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
       result.remote_reports_dsn = connection->offer().dsn;
       results.push_back(std::move(result));
     }
-    KeepIdle(key, std::move(connection));
+    unrecorded_[batch.front().id] = Unrecorded{key, std::move(connection)};
     co_return results;
   }
 }
@@ -370,6 +372,14 @@ void RelayDeliverer::KeepIdle(const std::string& key, std::unique_ptr<Connection
     Retire(std::move(old));
   });
   freed_.Pulse();
+}
+
+void RelayDeliverer::Recorded(queue::EnvelopeId first) {
+  const auto found = unrecorded_.find(first);
+  if (found == unrecorded_.end()) return;  // the batch had no connection
+  Unrecorded done = std::move(found->second);
+  unrecorded_.erase(found);
+  KeepIdle(done.key, std::move(done.connection));
 }
 
 void RelayDeliverer::Retire(std::unique_ptr<Connection> connection) {

@@ -57,6 +57,10 @@ class RelayDeliverer final : public schedule::Deliverer {
   size_t max_batches() const override { return options_.max_batches; }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
       std::vector<queue::Envelope> batch) override;
+  // Recorded frees the connection that carried the batch for the next message. So a crash repeats
+  // at most one message for each connection.
+  void Recorded(queue::EnvelopeId first) override;
+  bool keeps_back() const override { return true; }
 
   // Stop makes waiting deliveries fail for now, says good-bye on idle connections, and closes the
   // others after stop_grace.
@@ -71,6 +75,10 @@ class RelayDeliverer final : public schedule::Deliverer {
     std::string key;
     std::unique_ptr<Connection> connection;
     rt::Executor::TimerId timer = 0;
+  };
+  struct Unrecorded {
+    std::string key;
+    std::unique_ptr<Connection> connection;
   };
   struct Penalty {
     Instant until;
@@ -100,6 +108,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   const RelayOptions options_;
 
   std::list<Idle> idle_;
+  std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope
   std::set<Connection*> active_;
   std::map<std::string, size_t> in_use_;  // by "host ADDRESS" and by "route KEY"
   std::map<IpAddress, Penalty> penalties_;

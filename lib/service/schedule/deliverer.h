@@ -50,16 +50,27 @@ class Deliverer {
   virtual queue::ReadyQueue::BatchRule Batching() const = 0;
   // max_batches is how many calls of Deliver may run at the same time.
   virtual size_t max_batches() const = 0;
-  // batch_interval is how long a batch that is not full waits after the start of the one before:
-  // where a batch costs the disk as much as a single delivery, a stream of mail is better off in a
-  // few. The first of a stream never waits.
-  virtual Duration batch_interval() const { return absl::ZeroDuration(); }
+  // batch_interval is how long a batch that is not full waits after the start of the one before,
+  // which had `previous` envelopes: where a batch costs the disk as much as a single delivery, a
+  // stream of mail is better off in a few. The first of a stream never waits.
+  virtual Duration batch_interval(size_t previous) const {
+    (void)previous;
+    return absl::ZeroDuration();
+  }
 
   // Deliver attempts each envelope of `batch` once and returns one result for each, in any order;
   // one that is missing counts as temporary. Everything but kDelivered must leave nothing that a
   // later attempt would repeat. It must end by itself: its waits have deadlines, and Stop shortens
   // them.
   virtual rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<queue::Envelope> batch) = 0;
+
+  // Recorded tells that what Deliver said of the batch whose first envelope was `first` is durable
+  // in the queue, or that the scheduler stops before it is. Until then the deliverer keeps back
+  // what the batch was delivered with: a connection must not carry the next message while a crash
+  // would still repeat this one. It is called once for each Deliver.
+  virtual void Recorded(queue::EnvelopeId first) { (void)first; }
+  // keeps_back tells whether Recorded matters; where it does not, nothing waits for the record.
+  virtual bool keeps_back() const { return false; }
 
   // Stop asks running deliveries to end soon; those that cannot finish give kTemporary. Idempotent.
   virtual void Stop() = 0;

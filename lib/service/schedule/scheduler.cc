@@ -170,7 +170,6 @@ void Scheduler::DispatchKind(Envelope::Kind kind) {
   Deliverer* const deliverer = DelivererFor(kind);
   if (deliverer == nullptr || stop_.is_set()) return;
   size_t& running = running_batches_[static_cast<size_t>(kind)];
-  const Duration interval = deliverer->batch_interval();
   Instant& next = next_batch_[static_cast<size_t>(kind)];
   const queue::ReadyQueue::BatchRule rule = deliverer->Batching();
   while (running < deliverer->max_batches()) {
@@ -181,7 +180,7 @@ void Scheduler::DispatchKind(Envelope::Kind kind) {
     }
     std::vector<Envelope> batch = ready_.Next(kind, rule);
     if (batch.empty()) return;
-    if (interval > absl::ZeroDuration()) next = loop_.Now() + interval;
+    next = loop_.Now() + deliverer->batch_interval(batch.size());
     ++running;
     tasks_.Spawn(RunBatch(kind, std::move(batch)));
   }
@@ -198,9 +197,12 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
     if (body.ok()) bodies[envelope.message_id()] = *std::move(body);
   }
   std::vector<Envelope> copies = batch;
-  std::vector<DeliveryResult> results = co_await DelivererFor(kind)->Deliver(std::move(copies));
+  Deliverer* const deliverer = DelivererFor(kind);
+  std::vector<DeliveryResult> results = co_await deliverer->Deliver(std::move(copies));
   std::unordered_map<EnvelopeId, DeliveryResult*> by_id;
   for (DeliveryResult& result : results) by_id[result.id] = &result;
+  const EnvelopeId first = batch.front().id;
+  bool delivered = false;
   for (Envelope& envelope : batch) {
     DeliveryResult result;
     result.id = envelope.id;
@@ -210,10 +212,24 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
     NoticeItem item{std::move(envelope), std::move(result), nullptr};
     const auto body = bodies.find(item.envelope.message_id());
     if (body != bodies.end()) item.body = body->second;
+    delivered = delivered || item.result.outcome == DeliveryResult::Outcome::kDelivered;
     Handle(std::move(item));
   }
+  if (delivered && deliverer->keeps_back()) co_await AwaitRecord();
+  deliverer->Recorded(first);
   --running_batches_[static_cast<size_t>(kind)];
   wake_.Set();
+}
+
+rt::Task<void> Scheduler::AwaitRecord() {
+  for (;;) {
+    const Status flushed = co_await queue_.Flush(loop_);
+    if (flushed.ok() || stop_.is_set()) co_return;
+    // A disk that takes no record: the place of this batch stays taken, so that what may be
+    // repeated does not grow.
+    const Instant again = loop_.Now() + options_.record_retry;
+    co_await stop_.Wait(again);
+  }
 }
 
 void Scheduler::Finish(const Envelope& envelope) {

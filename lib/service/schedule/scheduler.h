@@ -4,8 +4,9 @@
 //
 // What a message's last record is, is what the queue knows: a delivery that is not recorded yet
 // when the process dies is attempted again, which a mailbox notices and a relay cannot (so relays
-// are recorded at once). A failure leaves the queue in the same transaction that brings its notice
-// in, so that at every instant there is the one or the other.
+// are recorded at once, and a connection carries the next message only when that is durable). A
+// failure leaves the queue in the same transaction that brings its notice in, so that at every
+// instant there is the one or the other.
 #pragma once
 
 #include <array>
@@ -36,6 +37,7 @@ struct SchedulerOptions {
   // for other recipients of the message, who share the notice
   Duration notice_wait = absl::Seconds(1);
   Duration notice_retry = absl::Seconds(10);  // after a notice that could not be stored
+  Duration record_retry = absl::Seconds(1);   // after a relay's record that could not be written
   size_t load_limit = 1000;                   // envelopes read from the store at a time
   // `mta max-deferred`: tried at once when their destination answers again
   size_t max_deferred = 100;
@@ -89,6 +91,8 @@ class Scheduler {
   void Dispatch();
   void DispatchKind(queue::Envelope::Kind kind);
   rt::Task<void> RunBatch(queue::Envelope::Kind kind, std::vector<queue::Envelope> batch);
+  // AwaitRecord ends when what was recorded before is durable, or at the stop.
+  rt::Task<void> AwaitRecord();
   void Handle(NoticeItem item);
   void HandleDelivered(NoticeItem item);
   void HandleTemporary(NoticeItem item);

@@ -24,15 +24,27 @@ std::string MaildirAccount::FilePath(const std::string& folder, const MessageRow
 Status MaildirAccount::MakeFolder(const std::string& folder) {
   const std::string path = FolderPath(folder);
   for (const char* part : {"/tmp", "/new", "/cur"}) {
+    if (!files.Stat(path + part).ok()) durable_names.Forget(path + part);
     POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(files, path + part, 0700));
   }
+  // INBOX is made when an account is opened, which must not fail because a disk is read-only.
   if (folder.empty()) return OkStatus();
+  // That a directory was there does not say that its name is on the disk, nor those above it.
+  for (const char* part : {"/tmp", "/new", "/cur"}) {
+    POSTERN_RETURN_IF_ERROR(durable_names.Ensure(files, path + part));
+  }
   // Maildir++ marks a folder with an empty file, by which a delivery agent finds the root above it.
   rt::OpenOptions make;
   make.write = make.create = true;
   const StatusOr<std::unique_ptr<rt::File>> mark = files.Open(StrCat(path, "/maildirfolder"), make);
   if (!mark.ok()) return mark.status();
   return files.SyncDirectory(path);
+}
+
+Status MaildirAccount::SyncFolder(const std::string& folder, std::string_view part) {
+  const std::string path = StrCat(FolderPath(folder), part);
+  POSTERN_RETURN_IF_ERROR(files.SyncDirectory(path));
+  return durable_names.Ensure(files, path);
 }
 
 StatusOr<FolderRow> MaildirAccount::FindFolder(const std::string& folder) {

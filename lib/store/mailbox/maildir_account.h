@@ -10,9 +10,11 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "lib/rt/durable_names.h"
 #include "lib/rt/world.h"
 #include "lib/store/mailbox/change_hub.h"
 #include "lib/store/mailbox/maildir_index.h"
@@ -36,6 +38,7 @@ class MaildirAccount {
         random(random_in),
         root(std::move(root_in)),
         options(options_in),
+        durable_names(options_in.durable_names != nullptr ? *options_in.durable_names : own_names_),
         hub(hub_in != nullptr ? *hub_in : own_hub_) {}
 
   rt::Files& files;
@@ -45,6 +48,8 @@ class MaildirAccount {
   const MaildirStoreOptions options;
   std::mutex mutex;
   std::unique_ptr<MaildirIndex> index;
+  // durable_names is what is known to be on the disk.
+  rt::DurableNames& durable_names;
   // trouble: why the disk cannot be written. Then `index` is a copy in memory, the mailboxes are
   // read-only, and UIDs that the copy does not know are given out only in `new_rows`, the mailboxes
   // that the index never had.
@@ -55,8 +60,11 @@ class MaildirAccount {
   std::string FolderPath(const std::string& folder) const;
   std::string FilePath(const std::string& folder, const MessageRow& row) const;
 
-  // MakeFolder makes a mailbox's directories, durably.
+  // MakeFolder makes a mailbox's directories. Those of all but INBOX ("") have durable names then,
+  // and so have the directories on the way to them, whose maker may have died before the sync.
   Status MakeFolder(const std::string& folder);
+  // SyncFolder makes the names in `part` ("/new", "/cur") of `folder` durable, and the way to it.
+  Status SyncFolder(const std::string& folder, std::string_view part);
   // FindFolder gives the row of `folder`, made when the directory is there and the row is not.
   // kNotFound without a directory.
   StatusOr<FolderRow> FindFolder(const std::string& folder);
@@ -126,6 +134,7 @@ class MaildirAccount {
   StatusOr<uint64_t> CrlfSizeOf(const std::string& path);
   Status LoadKeywordFile(const FolderRow& row, KeywordTable& table);
 
+  rt::DurableNames own_names_;
   ChangeHub own_hub_;
 
  public:

@@ -144,9 +144,8 @@ class MaildirAppender final : public Appender {
       POSTERN_RETURN_IF_ERROR(account_->index->Put(row.id, message));
       result.uids.push_back(message.info.uid);
     }
-    const std::string folder = account_->FolderPath(folder_);
-    if (in_new) POSTERN_RETURN_IF_ERROR(account_->files.SyncDirectory(folder + "/new"));
-    if (in_cur) POSTERN_RETURN_IF_ERROR(account_->files.SyncDirectory(folder + "/cur"));
+    if (in_new) POSTERN_RETURN_IF_ERROR(account_->SyncFolder(folder_, "/new"));
+    if (in_cur) POSTERN_RETURN_IF_ERROR(account_->SyncFolder(folder_, "/cur"));
     own.Done();
     return result;
   }

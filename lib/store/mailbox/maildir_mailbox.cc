@@ -503,8 +503,7 @@ class MaildirMailbox final : public Mailbox {
     }
     if (made.empty()) return OkStatus();
     for (const char* part : {"/cur", "/new"}) {
-      POSTERN_RETURN_IF_ERROR(
-          account_->files.SyncDirectory(account_->FolderPath(to.folder) + part));
+      POSTERN_RETURN_IF_ERROR(account_->SyncFolder(to.folder, part));
     }
     return OkStatus();
   }

@@ -28,6 +28,7 @@
 #include <string>
 
 #include "lib/core/mailbox/mailbox.h"
+#include "lib/rt/durable_names.h"
 #include "lib/rt/world.h"
 #include "lib/store/mailbox/change_hub.h"
 
@@ -50,6 +51,9 @@ struct MaildirStoreOptions {
   Duration recheck_after_own_change = absl::Milliseconds(500);
   // Files in tmp/ older than this are somebody's leftovers and are removed (maildir(5): 36 hours).
   Duration tmp_lifetime = absl::Hours(36);
+  // What all stores of a process know to be on the disk, so that each does not sync the way to its
+  // mailboxes anew; null: the store's own. It outlives the store.
+  rt::DurableNames* durable_names = nullptr;
 };
 
 // OpenMaildirStore opens the account whose Maildir is `root` (no trailing slash), making what is

@@ -197,6 +197,9 @@ struct QueueOptions {
   // cache_kib and wal_autocheckpoint_pages are SQLite's (store/sqlite).
   int cache_kib = 1024;
   int wal_autocheckpoint_pages = 2000;
+  // log_growth_bytes is how much the write-ahead log is lengthened at a time, ahead of what is
+  // written to it: a dozen lone messages, or one batch of a hundred. 0: it is not.
+  size_t log_growth_bytes = 512 * 1024;
 };
 
 // OpenSqliteQueue opens or makes the queue in the folder `spool` (queue.db, and bodies/ for large

@@ -33,6 +33,10 @@ enum State : int64_t { kScheduled = 0, kHeld = 1, kParked = 2 };
 
 constexpr std::string_view kColumns = "SELECT evpid, next, state, crc, data FROM envelope ";
 
+// A frame of the write-ahead log: a page behind its header (sqlite.org/fileformat2.html#walformat).
+constexpr uint64_t kLogHeaderBytes = 32;
+constexpr uint64_t kLogFrameBytes = 24 + 4096;
+
 int64_t Signed(uint64_t id) { return static_cast<int64_t>(id); }
 
 // RowOf is the row number of a message: its id.
@@ -126,7 +130,42 @@ Status SpoolDatabase::OpenHandle() {
   POSTERN_RETURN_IF_ERROR(handle->database->Migrate(kSchema));
   POSTERN_RETURN_IF_ERROR(handle->Prepare());
   handle_ = std::move(handle);
+  log_file_.reset();
+  log_bytes_ = 0;
   return OkStatus();
+}
+
+void SpoolDatabase::GrowLog() {
+  const uint64_t whole =
+      kLogHeaderBytes + static_cast<uint64_t>(options_.wal_autocheckpoint_pages) * kLogFrameBytes;
+  if (options_.log_growth_bytes == 0 || log_bytes_ >= whole) return;
+  if (log_file_ == nullptr) {
+    rt::OpenOptions open;
+    open.write = true;
+    StatusOr<std::unique_ptr<rt::File>> file = files_.Open(path_ + "-wal", open);
+    if (!file.ok()) return;
+    log_file_ = *std::move(file);
+  }
+  const StatusOr<rt::FileInfo> info = log_file_->Stat();
+  if (!info.ok() || info->size_bytes <= log_bytes_) return;
+  if (info->size_bytes >= whole) {
+    log_bytes_ = whole;
+    return;
+  }
+  const size_t growth =
+      static_cast<size_t>(std::min<uint64_t>(options_.log_growth_bytes, whole - info->size_bytes));
+  const StatusOr<rt::SpaceInfo> space = files_.Space(path_);
+  if (!space.ok() || space->free_bytes < options_.min_free_bytes + growth) return;
+  // Zeros behind the last transaction are none: a frame of zeros does not have the salt of the log,
+  // so SQLite ends it before them.
+  const Status grown = log_file_->WriteAt(info->size_bytes, std::string(growth, '\0'));
+  if (grown.ok()) {
+    log_bytes_ = info->size_bytes + growth;
+    return;
+  }
+  // The room is given back to those who need it, and not asked for again.
+  (void)log_file_->Truncate(info->size_bytes);
+  log_bytes_ = whole;
 }
 
 Status SpoolDatabase::Settle() { return handle_->database->Checkpoint(); }
@@ -150,7 +189,10 @@ Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
                             const std::vector<Change>& changes, std::vector<Gone>* gone) {
   if (suspect_ || !handle_) POSTERN_RETURN_IF_ERROR(Recover());
   const Status status = WriteInside(messages, changes, gone);
-  if (status.ok()) return status;
+  if (status.ok()) {
+    GrowLog();
+    return status;
+  }
   handle_->database->Rollback();
   gone->clear();
   // A write that found no room leaves nothing doubtful behind; any other failure does.

@@ -75,6 +75,11 @@ class SpoolDatabase {
   Status Recover();
   Status WriteInside(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
                      std::vector<Gone>* gone);
+  // GrowLog keeps the log ahead of what is written to it, up to the size at which SQLite begins it
+  // anew: a sync of octets that were written before costs the disk one flush, a sync of a file that
+  // grew costs a commit of the file system's journal, with all that others have put there. It never
+  // takes room from the reserve (QueueOptions::min_free_bytes), and a failure costs speed alone.
+  void GrowLog();
   Status Insert(NewMessageRow& message);
   Status Apply(const Change& change, std::vector<queue::MessageId>* touched);
   Status RemoveEmptied(std::vector<queue::MessageId>& touched, std::vector<Gone>* gone);
@@ -86,7 +91,9 @@ class SpoolDatabase {
   const std::string path_;
   const QueueOptions options_;
   std::unique_ptr<Handle> handle_;
-  bool suspect_ = false;  // a write failed, and Recover has not succeeded since
+  std::unique_ptr<rt::File> log_file_;  // a second look at SQLite's write-ahead log, to lengthen it
+  uint64_t log_bytes_ = 0;              // how long we made it
+  bool suspect_ = false;                // a write failed, and Recover has not succeeded since
 };
 
 }  // namespace postern::store

@@ -217,7 +217,13 @@ class RelayTest : public ::testing::Test {
     POSTERN_CHECK(id.ok());
     uint32_t low = 1;
     for (queue::Envelope& envelope : batch) envelope.id = queue::MakeEnvelopeId(*id, low++);
+    const queue::EnvelopeId first = batch.front().id;
     std::vector<DeliveryResult> results = co_await relay_->Deliver(std::move(batch));
+    if (record_) {
+      relay_->Recorded(first);
+    } else {
+      unrecorded_.push_back(first);
+    }
     co_return results;
   }
 
@@ -238,6 +244,8 @@ class RelayTest : public ::testing::Test {
   std::shared_ptr<const tls::ClientConfig> verifying_;
   std::unique_ptr<FakeServer> server_;
   std::unique_ptr<RelayDeliverer> relay_;
+  bool record_ = true;  // as the scheduler does; else `unrecorded_` has what waits for it
+  std::vector<queue::EnvelopeId> unrecorded_;
 };
 
 TEST_F(RelayTest, DeliversByMx) {
@@ -264,6 +272,27 @@ TEST_F(RelayTest, ConnectionsAreKeptForAWhile) {
   simulation_.RunFor(absl::Seconds(30));
   EXPECT_EQ(relay_->idle_connections(), 0u);
   EXPECT_EQ(server_->quits, 1);
+}
+
+// reliability.md P2: what a crash would repeat is one message for each connection.
+TEST_F(RelayTest, AConnectionWaitsForTheRecordOfItsMessage) {
+  record_ = false;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(relay_->idle_connections(), 0u);
+  EXPECT_EQ(Send({"b@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->connections, 2);
+  ASSERT_EQ(unrecorded_.size(), 2u);
+  us_.main_loop().Post([this] { relay_->Recorded(unrecorded_[0]); });
+  simulation_.RunFor(absl::Milliseconds(1));
+  EXPECT_EQ(relay_->idle_connections(), 1u);
+  EXPECT_EQ(Send({"c@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->connections, 2);
+  us_.main_loop().Post([this] {
+    relay_->Recorded(unrecorded_[1]);
+    relay_->Recorded(unrecorded_[2]);
+  });
+  simulation_.RunFor(absl::Milliseconds(1));
+  EXPECT_EQ(relay_->idle_connections(), 2u);
 }
 
 TEST_F(RelayTest, AConnectionThatWentWhileItWaitedIsReplaced) {

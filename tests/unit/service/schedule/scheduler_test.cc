@@ -28,7 +28,9 @@ class Scripted final : public Deliverer {
     return {.max_batch = 10, .across_destinations = true};
   }
   size_t max_batches() const override { return 2; }
-  Duration batch_interval() const override { return interval; }
+  Duration batch_interval(size_t previous) const override { return interval * previous; }
+  bool keeps_back() const override { return true; }
+  void Recorded(queue::EnvelopeId first) override { recorded.push_back(first); }
   rt::Task<std::vector<DeliveryResult>> Deliver(std::vector<Envelope> batch) override {
     ++batches;
     std::vector<DeliveryResult> results;
@@ -60,7 +62,8 @@ class Scripted final : public Deliverer {
   void Stop() override {}
   std::map<std::string, int> attempts;
   int batches = 0;
-  Duration interval;
+  Duration interval;  // for each envelope of the batch before
+  std::vector<queue::EnvelopeId> recorded;
   std::vector<std::string> notices;
 
  private:
@@ -259,6 +262,16 @@ TEST_F(SchedulerTest, GathersAStreamIntoBatches) {
   simulation_.RunFor(absl::Milliseconds(100));
   EXPECT_EQ(deliverer_.attempts["ok-many9"], 1);
   EXPECT_EQ(Left(), 0u);
+}
+
+TEST_F(SchedulerTest, TellsOfEachBatchWhenItIsRecorded) {
+  Send({To("ok-a"), To("ok-b")});
+  simulation_.RunFor(absl::Milliseconds(10));
+  ASSERT_EQ(deliverer_.recorded.size(), 1u);
+  Send({To("perm")});
+  simulation_.RunFor(absl::Milliseconds(10));
+  ASSERT_EQ(deliverer_.recorded.size(), 2u);
+  EXPECT_NE(queue::MessageIdOf(deliverer_.recorded[0]), queue::MessageIdOf(deliverer_.recorded[1]));
 }
 
 }  // namespace

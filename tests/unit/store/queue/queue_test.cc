@@ -299,6 +299,24 @@ TEST_P(DiskQueueTest, AnUrgentChangeThatComesDuringAWriteDoesNotWaitForCompany) 
   EXPECT_EQ(queue_->statistics().changes, 1u);
 }
 
+TEST_P(DiskQueueTest, TheLogIsLengthenedAheadOfItsWrites) {
+  const std::string log = root_ + "/spool/queue.db-wal";
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  const uint64_t size = std::filesystem::file_size(log);
+  EXPECT_GE(size, options_.log_growth_bytes);
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  EXPECT_EQ(std::filesystem::file_size(log), size);
+  // Not beyond the size at which it begins anew.
+  options_.wal_autocheckpoint_pages = 20;
+  Start();
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  EXPECT_LE(std::filesystem::file_size(log), 20u * 4120 + 32);
+  options_.log_growth_bytes = 0;
+  Start();
+  ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
+  EXPECT_LE(std::filesystem::file_size(log), 10u * 4120);
+}
+
 TEST_P(DiskQueueTest, AStartFindsWhatWasCommittedAndNothingElse) {
   const std::string large(100000, 'l');
   const StatusOr<MessageId> small_id = Run(Send("small", {To("a")}));
