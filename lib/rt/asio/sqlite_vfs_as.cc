@@ -7,11 +7,12 @@
 #include "lib/core/base/check.h"
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/acting_as.h"
+#include "lib/rt/sqlite_vfs_table.h"
 
 namespace postern::rt {
 
 // VfsAsCalls are the functions that SQLite calls. Each hands on to SQLite's own VFS.
-struct VfsAsCalls {
+struct VfsAsCalls : SqliteNoLibraries {
   // SqliteFile stands before the file of SQLite's own VFS, in memory that SQLite gave, which it
   // aligns to 8 octets.
   struct SqliteFile {
@@ -91,42 +92,17 @@ struct VfsAsCalls {
     return Real(file)->pMethods->xShmUnmap(Real(file), remove);
   }
 
-  static const sqlite3_io_methods* Methods() {
-    static constexpr sqlite3_io_methods kMethods = [] {
-      sqlite3_io_methods m{};
-      m.iVersion = 2;
-      m.xClose = Close;
-      m.xRead = Read;
-      m.xWrite = Write;
-      m.xTruncate = Truncate;
-      m.xSync = Sync;
-      m.xFileSize = FileSize;
-      m.xLock = Lock;
-      m.xUnlock = Unlock;
-      m.xCheckReservedLock = CheckReservedLock;
-      m.xFileControl = FileControl;
-      m.xSectorSize = SectorSize;
-      m.xDeviceCharacteristics = DeviceCharacteristics;
-      m.xShmMap = ShmMap;
-      m.xShmLock = ShmLock;
-      m.xShmBarrier = ShmBarrier;
-      m.xShmUnmap = ShmUnmap;
-      return m;
-    }();
-    return &kMethods;
-  }
-
   // --- names ---
 
-  static int Open(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags,
-                  int* out_flags) {
+  static int OpenFile(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags,
+                      int* out_flags) {
     SqliteVfsAs& vfs = Of(base);
     SqliteFile* const ours = new (file) SqliteFile{};
     ours->vfs = &vfs;
     return Acting(vfs, SQLITE_CANTOPEN, [&] {
       const int code = vfs.base_->xOpen(vfs.base_, name, Real(file), flags, out_flags);
       // SQLite closes a file whose opening failed when it has methods.
-      if (Real(file)->pMethods != nullptr) file->pMethods = Methods();
+      if (Real(file)->pMethods != nullptr) file->pMethods = SqliteMethods<VfsAsCalls>();
       return code;
     });
   }
@@ -148,12 +124,6 @@ struct VfsAsCalls {
 
   // --- the rest of the machine ---
 
-  static void* DlOpen(sqlite3_vfs*, const char*) { return nullptr; }
-  static void DlError(sqlite3_vfs*, int size, char* out) {
-    if (size > 0) *out = '\0';
-  }
-  static void (*DlSym(sqlite3_vfs*, void*, const char*))(void) { return nullptr; }
-  static void DlClose(sqlite3_vfs*, void*) {}
   static int Randomness(sqlite3_vfs* base, int size, char* out) {
     return Of(base).base_->xRandomness(Of(base).base_, size, out);
   }
@@ -175,24 +145,9 @@ SqliteVfsAs::SqliteVfsAs(Credentials who) : who_(std::move(who)), base_(sqlite3_
   POSTERN_CHECK(base_ != nullptr);
   static std::atomic<uint64_t> last_name{0};
   name_ = StrCat("postern-as-", who_.uid, "-", ++last_name);
-  vfs_.iVersion = 2;
-  vfs_.szOsFile = static_cast<int>(sizeof(VfsAsCalls::SqliteFile)) + base_->szOsFile;
-  vfs_.mxPathname = base_->mxPathname;
-  vfs_.zName = name_.c_str();
-  vfs_.pAppData = this;
-  vfs_.xOpen = VfsAsCalls::Open;
-  vfs_.xDelete = VfsAsCalls::Delete;
-  vfs_.xAccess = VfsAsCalls::Access;
-  vfs_.xFullPathname = VfsAsCalls::FullPathname;
-  vfs_.xDlOpen = VfsAsCalls::DlOpen;
-  vfs_.xDlError = VfsAsCalls::DlError;
-  vfs_.xDlSym = VfsAsCalls::DlSym;
-  vfs_.xDlClose = VfsAsCalls::DlClose;
-  vfs_.xRandomness = VfsAsCalls::Randomness;
-  vfs_.xSleep = VfsAsCalls::Sleep;
-  vfs_.xCurrentTime = VfsAsCalls::CurrentTime;
-  vfs_.xGetLastError = VfsAsCalls::GetLastError;
-  vfs_.xCurrentTimeInt64 = VfsAsCalls::CurrentTimeInt64;
+  vfs_ = SqliteVfsTable<VfsAsCalls>(
+      name_.c_str(), static_cast<int>(sizeof(VfsAsCalls::SqliteFile)) + base_->szOsFile,
+      base_->mxPathname, this);
   POSTERN_CHECK(sqlite3_vfs_register(&vfs_, 0) == SQLITE_OK);
 }
 

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/life.h"
 #include "lib/rt/sim/simulation.h"
+#include "lib/rt/sqlite_vfs_table.h"
 
 namespace postern::rt::sim {
 namespace {
@@ -60,7 +60,7 @@ struct SqliteVfs::OpenDatabase {
 };
 
 // VfsCalls are the functions that SQLite calls.
-struct VfsCalls {
+struct VfsCalls : SqliteNoLibraries {
   using Open = SqliteVfs::OpenDatabase;
   struct SqliteFile {
     sqlite3_file base;
@@ -234,31 +234,6 @@ struct VfsCalls {
     return SQLITE_OK;
   }
 
-  static const sqlite3_io_methods* Methods() {
-    static const sqlite3_io_methods methods = [] {
-      sqlite3_io_methods m{};
-      m.iVersion = 2;
-      m.xClose = Close;
-      m.xRead = Read;
-      m.xWrite = Write;
-      m.xTruncate = Truncate;
-      m.xSync = Sync;
-      m.xFileSize = FileSize;
-      m.xLock = Lock;
-      m.xUnlock = Unlock;
-      m.xCheckReservedLock = CheckReservedLock;
-      m.xFileControl = FileControl;
-      m.xSectorSize = SectorSize;
-      m.xDeviceCharacteristics = DeviceCharacteristics;
-      m.xShmMap = ShmMap;
-      m.xShmLock = ShmLock;
-      m.xShmBarrier = ShmBarrier;
-      m.xShmUnmap = ShmUnmap;
-      return m;
-    }();
-    return &methods;
-  }
-
   // --- names ---
 
   static int OpenFile(sqlite3_vfs* base, const char* name, sqlite3_file* file, int flags,
@@ -294,7 +269,7 @@ struct VfsCalls {
     ++locks->users;
     open->locks = locks.get();
     reinterpret_cast<SqliteFile*>(file)->open = open.release();
-    file->pMethods = Methods();
+    file->pMethods = SqliteMethods<VfsCalls>();
     if (out_flags != nullptr) *out_flags = flags;
     return SQLITE_OK;
   }
@@ -335,14 +310,6 @@ struct VfsCalls {
 
   // --- the rest of the machine ---
 
-  static void* DlOpen(sqlite3_vfs*, const char*) { return nullptr; }
-  static void DlError(sqlite3_vfs*, int size, char* out) {
-    if (size > 0)
-      std::snprintf(out, static_cast<size_t>(size), "the simulated machine loads no libraries");
-  }
-  static void (*DlSym(sqlite3_vfs*, void*, const char*))(void) { return nullptr; }
-  static void DlClose(sqlite3_vfs*, void*) {}
-
   static int Randomness(sqlite3_vfs* base, int size, char* out) {
     Of(base).random_.Fill(
         std::span<uint8_t>(reinterpret_cast<uint8_t*>(out), static_cast<size_t>(size)));
@@ -375,24 +342,7 @@ SqliteVfs::SqliteVfs(Disk* disk, Life* life)
       random_(life->random().Fork("sqlite")) {
   static std::atomic<uint64_t> last_name{0};
   name_ = StrCat("postern-sim-", ++last_name);
-  vfs_.iVersion = 2;
-  vfs_.szOsFile = sizeof(VfsCalls::SqliteFile);
-  vfs_.mxPathname = kPathLimit;
-  vfs_.zName = name_.c_str();
-  vfs_.pAppData = this;
-  vfs_.xOpen = VfsCalls::OpenFile;
-  vfs_.xDelete = VfsCalls::Delete;
-  vfs_.xAccess = VfsCalls::Access;
-  vfs_.xFullPathname = VfsCalls::FullPathname;
-  vfs_.xDlOpen = VfsCalls::DlOpen;
-  vfs_.xDlError = VfsCalls::DlError;
-  vfs_.xDlSym = VfsCalls::DlSym;
-  vfs_.xDlClose = VfsCalls::DlClose;
-  vfs_.xRandomness = VfsCalls::Randomness;
-  vfs_.xSleep = VfsCalls::Sleep;
-  vfs_.xCurrentTime = VfsCalls::CurrentTime;
-  vfs_.xGetLastError = VfsCalls::GetLastError;
-  vfs_.xCurrentTimeInt64 = VfsCalls::CurrentTimeInt64;
+  vfs_ = SqliteVfsTable<VfsCalls>(name_.c_str(), sizeof(VfsCalls::SqliteFile), kPathLimit, this);
   POSTERN_CHECK(sqlite3_vfs_register(&vfs_, 0) == SQLITE_OK);
   registered_ = true;
   const int seed = static_cast<int>(random_.Draw() & 0x7fffffff) | 1;
