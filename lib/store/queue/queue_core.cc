@@ -1,10 +1,10 @@
+// QueueCore: the list, the job that empties it, and the room on the disk.
+
 #include <algorithm>
 #include <utility>
-#include <zlib.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/durable_names.h"
-#include "lib/store/queue/memory_body.h"
 #include "lib/store/queue/sqlite_queue.h"
 
 namespace postern::store {
@@ -19,10 +19,6 @@ QueueCore::QueueCore(rt::World& world, LogSink& log, std::string spool, const Qu
       spool_(std::move(spool)),
       options_(options),
       clock_(world.clock().Now(), world.clock().WallNow()) {}
-
-std::string QueueCore::BodyPath(MessageId id) const {
-  return StrCat(spool_, "/bodies/", queue::MessageIdText(id));
-}
 
 Status QueueCore::Open() {
   POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world_.files(), spool_ + "/bodies", 0700));
@@ -39,21 +35,6 @@ Status QueueCore::Open() {
   if (!settled.ok() && settled.code() != StatusCode::kResourceExhausted) return settled;
   if (settled.ok()) POSTERN_RETURN_IF_ERROR(ReclaimBodies());
   (void)CheckSpace();
-  return OkStatus();
-}
-
-// Bodies whose message is not in the database belong to messages that were never acknowledged, or
-// that are gone.
-Status QueueCore::ReclaimBodies() {
-  const StatusOr<std::vector<rt::DirectoryEntry>> entries = world_.files().List(spool_ + "/bodies");
-  if (!entries.ok()) return entries.status();
-  for (const rt::DirectoryEntry& entry : *entries) {
-    const std::optional<MessageId> id = queue::ParseMessageId(entry.name);
-    if (!id) continue;
-    const StatusOr<bool> known = database_->HasMessage(*id);
-    if (!known.ok()) return known.status();
-    if (!*known) (void)world_.files().Unlink(BodyPath(*id));
-  }
   return OkStatus();
 }
 
@@ -236,60 +217,6 @@ void QueueCore::Announce(PendingMessage& message) {
   observer_(message.envelopes);
 }
 
-void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
-                            std::vector<Status>& outcomes) {
-  rt::File* first = nullptr;  // of those that this batch opened
-  size_t files = 0;
-  bool all_fresh = true;  // none was opened, and perhaps written out in part, before this batch
-  for (size_t i = 0; i < messages.size(); ++i) {
-    PendingMessage& message = *messages[i];
-    if (!outcomes[i].ok() ||
-        (message.file == nullptr && message.size_bytes <= options_.inline_body_bytes))
-      continue;
-    if (message.file != nullptr) all_fresh = false;
-    outcomes[i] = WriteBody(message);
-    if (!outcomes[i].ok()) continue;
-    message.file->StartWriteback();
-    if (first == nullptr) first = message.file.get();
-    ++files;
-  }
-  if (files == 0) return;
-  // One sync of the file system costs less than many of files, and sees their failures when it was
-  // there before them.
-  constexpr size_t kFewFiles = 8;
-  if (all_fresh && files > kFewFiles) {
-    const Status together = first->SyncFileSystem();
-    if (together.ok()) return;
-  }
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (outcomes[i].ok() && messages[i]->file != nullptr)
-      outcomes[i] = Annotate(messages[i]->file->Sync(), messages[i]->path);
-  }
-  const Status named = world_.files().SyncDirectory(spool_ + "/bodies");
-  if (named.ok()) return;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (outcomes[i].ok() && messages[i]->file != nullptr) outcomes[i] = named;
-  }
-}
-
-Status QueueCore::WriteBody(PendingMessage& message) {
-  if (message.file == nullptr) {
-    const std::string path = BodyPath(message.id);
-    rt::OpenOptions open;
-    open.write = open.create = open.exclusive = true;
-    StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(path, open);
-    if (file.status().code() == StatusCode::kAlreadyExists)
-      return Unavailable("message id is taken");
-    if (!file.ok()) return file.status();
-    message.file = *std::move(file);
-    message.path = path;
-  }
-  const Status written =
-      message.file->WriteAt(message.size_bytes - message.octets.size(), message.octets);
-  std::string().swap(message.octets);
-  return Annotate(written, message.path);
-}
-
 void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
                             const Status& status) {
   Status first_failure = status;
@@ -401,200 +328,6 @@ bool QueueCore::SpaceIsLow() {
                                     [] {});
   }
   return true;
-}
-
-// --- bodies ---
-
-void QueueCore::Cache(PendingMessage& message) {
-  if (message.file != nullptr || message.octets.size() != message.size_bytes) return;
-  const std::lock_guard lock(cache_mutex_);
-  if (cached_bytes_ + message.octets.size() > options_.cached_body_bytes) return;
-  const auto [place, fresh] = cache_.try_emplace(message.id, nullptr);
-  if (!fresh) return;
-  cached_bytes_ += message.octets.size();
-  place->second = std::make_shared<MemoryBody>(std::move(message.octets));
-}
-
-void QueueCore::Uncache(MessageId id) {
-  const std::lock_guard lock(cache_mutex_);
-  const auto found = cache_.find(id);
-  if (found == cache_.end()) return;
-  cached_bytes_ -= found->second->size_bytes();
-  cache_.erase(found);
-}
-
-std::shared_ptr<const Body> QueueCore::CachedBody(MessageId id) {
-  const std::lock_guard lock(cache_mutex_);
-  const auto found = cache_.find(id);
-  return found == cache_.end() ? nullptr : found->second;
-}
-
-namespace {
-
-// FileBody reads a large body from its file, which stays readable after its name is gone.
-class FileBody final : public Body {
- public:
-  FileBody(std::unique_ptr<rt::File> file, uint64_t size_bytes)
-      : file_(std::move(file)), size_bytes_(size_bytes) {}
-  uint64_t size_bytes() const override { return size_bytes_; }
-  StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const override {
-    const std::lock_guard lock(mutex_);
-    return file_->ReadAt(offset, into);
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::unique_ptr<rt::File> file_;
-  uint64_t size_bytes_;
-};
-
-StatusOr<uint32_t> ChecksumOf(const Body& body) {
-  uLong sum = crc32(0, nullptr, 0);
-  std::vector<char> chunk(static_cast<size_t>(std::min<uint64_t>(body.size_bytes(), 64 * 1024)));
-  for (uint64_t offset = 0; offset < body.size_bytes();) {
-    const StatusOr<size_t> got = body.ReadAt(offset, chunk);
-    if (!got.ok()) return got.status();
-    if (*got == 0) break;
-    sum = crc32_z(sum, reinterpret_cast<const unsigned char*>(chunk.data()), *got);
-    offset += *got;
-  }
-  return static_cast<uint32_t>(sum);
-}
-
-}  // namespace
-
-StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
-  if (std::shared_ptr<const Body> cached = CachedBody(id)) return cached;
-  SpoolDatabase::BodyRow row;
-  {
-    const std::lock_guard lock(database_mutex_);
-    StatusOr<SpoolDatabase::BodyRow> found = database_->ReadBody(id);
-    if (!found.ok()) return found.status();
-    row = *std::move(found);
-  }
-  std::shared_ptr<const Body> body;
-  bool whole = false;
-  if (row.in_file) {
-    StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(BodyPath(id), rt::OpenOptions{});
-    if (file.ok()) {
-      const StatusOr<rt::FileInfo> info = (*file)->Stat();
-      if (!info.ok()) return info.status();
-      whole = info->size_bytes == row.size_bytes;
-      body = std::make_shared<FileBody>(*std::move(file), row.size_bytes);
-    } else if (file.status().code() != StatusCode::kNotFound) {
-      return file.status();
-    }
-  } else {
-    whole = row.body.size() == row.size_bytes;
-    body = std::make_shared<MemoryBody>(std::move(row.body));
-  }
-  if (whole) {
-    const StatusOr<uint32_t> checksum = ChecksumOf(*body);
-    if (!checksum.ok()) return checksum.status();
-    if (*checksum == row.checksum) return body;
-  }
-  const Status damaged = DataLoss("message is damaged on disk, parked");
-  LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged,
-             queue::MessageIdText(id));
-  const std::lock_guard lock(database_mutex_);
-  (void)database_->Park(id);
-  return damaged;
-}
-
-// --- readers ---
-
-QueueCore::Overlays QueueCore::SnapshotOverlays() {
-  const std::lock_guard lock(mutex_);
-  Overlays all = writing_;
-  for (const auto& [id, overlay] : waiting_) Merge(all[id], overlay);
-  return all;
-}
-
-// ApplyOverlay brings `envelope` up to date; false when it is gone.
-bool QueueCore::ApplyOverlay(const Overlays& overlays, Envelope& envelope) {
-  const auto found = overlays.find(envelope.id);
-  if (found == overlays.end()) return true;
-  if (found->second.removed) return false;
-  const bool held = found->second.held.value_or(envelope.held);
-  if (found->second.update) envelope = *found->second.update;
-  envelope.held = held;
-  return true;
-}
-
-// Each reader looks at the overlays first and at the database then: what is written in between is
-// seen in both, not in neither.
-
-StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
-  const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = [&] {
-    const std::lock_guard lock(database_mutex_);
-    DueRequest wider = request;
-    wider.limit += overlays.size();
-    return database_->LoadDue(wider);
-  }();
-  if (!found.ok()) return found.status();
-  std::erase_if(*found, [&](Envelope& envelope) {
-    return !ApplyOverlay(overlays, envelope) || envelope.held ||
-           envelope.next_attempt > request.now;
-  });
-  if (found->size() > request.limit) found->resize(request.limit);
-  return found;
-}
-
-StatusOr<WallTime> QueueCore::NextDue(WallTime after) {
-  const Overlays overlays = SnapshotOverlays();
-  StatusOr<WallTime> next = [&] {
-    const std::lock_guard lock(database_mutex_);
-    return database_->NextDue(after);
-  }();
-  if (!next.ok()) return next.status();
-  for (const auto& [id, overlay] : overlays) {
-    if (overlay.update && !overlay.removed && overlay.update->next_attempt > after) {
-      next = std::min(*next, overlay.update->next_attempt);
-    }
-  }
-  return next;
-}
-
-StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key, size_t limit) {
-  const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = [&] {
-    const std::lock_guard lock(database_mutex_);
-    return database_->LoadDeferred(destination_key, limit);
-  }();
-  if (!found.ok()) return found.status();
-  std::erase_if(*found, [&](Envelope& envelope) {
-    return !ApplyOverlay(overlays, envelope) || envelope.held;
-  });
-  return found;
-}
-
-StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
-  const Overlays overlays = SnapshotOverlays();
-  StatusOr<Envelope> found = [&] {
-    const std::lock_guard lock(database_mutex_);
-    return database_->Get(id);
-  }();
-  if (!found.ok()) return found.status();
-  if (!ApplyOverlay(overlays, *found))
-    return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
-  return found;
-}
-
-StatusOr<std::vector<Envelope>> QueueCore::List(const ListRequest& request) {
-  const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = [&] {
-    const std::lock_guard lock(database_mutex_);
-    return database_->List(request);
-  }();
-  if (!found.ok()) return found.status();
-  std::erase_if(*found, [&](Envelope& envelope) { return !ApplyOverlay(overlays, envelope); });
-  return found;
-}
-
-StatusOr<QueueCounts> QueueCore::Counts() {
-  const std::lock_guard lock(database_mutex_);
-  return database_->Counts();
 }
 
 }  // namespace postern::store

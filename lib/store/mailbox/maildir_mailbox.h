@@ -1,0 +1,118 @@
+// MaildirMailbox: an opened mailbox of a Maildir. Not for users of the store.
+//
+// It is the snapshot that a session works on (maildir_mailbox.cc) and the changes that it makes
+// (maildir_changes.cc). Functions of the Mailbox interface take the account's lock; the private
+// ones expect it to be held.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/store/mailbox/maildir_account.h"
+
+namespace postern::mailbox {
+
+class MaildirMailbox final : public Mailbox {
+ public:
+  MaildirMailbox(std::shared_ptr<MaildirAccount> account, std::string folder, std::string name,
+                 bool read_only)
+      : account_(std::move(account)),
+        folder_(std::move(folder)),
+        name_(std::move(name)),
+        read_only_(read_only) {}
+
+  ~MaildirMailbox() override;
+  const std::string& name() const override { return name_; }
+  bool read_only() const override { return read_only_; }
+  uint32_t uid_validity() const override { return uid_validity_; }
+  uint32_t uid_next() const override { return uid_next_; }
+  uint64_t highest_modseq() const override { return highest_modseq_; }
+  std::span<const MessageInfo> messages() const override { return messages_; }
+  const KeywordTable& keywords() const override { return keywords_; }
+  uint64_t generation() const override { return generation_; }
+
+  Status Sync() override;
+  StatusOr<StoreResult> StoreFlags(const UidSet& uids, const StoreRequest& request) override;
+  StatusOr<UidSet> Expunge(const UidSet* uids) override;
+  StatusOr<CopyResult> Copy(const UidSet& uids, const std::string& target) override;
+  StatusOr<CopyResult> Move(const UidSet& uids, const std::string& target) override;
+  StatusOr<std::unique_ptr<MessageContent>> OpenContent(uint32_t uid) override;
+  std::optional<std::string> Cached(uint32_t uid, CacheKind kind) override;
+  void PutCached(uint32_t uid, CacheKind kind, std::string_view text) override;
+
+  // Start is the first Sync.
+  Status Start();
+
+ private:
+  struct Pending {
+    uint32_t uid;
+    CacheKind kind;
+    std::string text;
+  };
+
+  // Row is the folder's row, which must be what this session opened.
+  StatusOr<FolderRow> Row();
+
+  // KnownOf gives those of `uids` that are in the snapshot.
+  std::vector<uint32_t> KnownOf(const UidSet& uids) const;
+
+  // SyncLocked is Sync; `publish`, when not null, is set when others are to hear of it.
+  Status SyncLocked(bool* publish);
+
+  // ScanNow scans in a transaction of its own. `doubt`: a file was not where the index has it, so
+  // the directories are read whatever their times say.
+  Status ScanNow(bool* publish, bool doubt = false);
+
+  // Refresh brings the snapshot up to `row`.
+  Status Refresh(const FolderRow& row);
+
+  // StoreOne changes the flags of one message, of which `named` are the keywords with a name.
+  Status StoreOne(FolderRow& row, MessageRow& message, const StoreRequest& request,
+                  KeywordBits bits, KeywordBits named, uint64_t modseq, StoreResult& result);
+
+  // RemoveFiles unlinks first and forgets then: after a crash in between a message is gone, and
+  // never comes back as a new one.
+  Status RemoveFiles(FolderRow& row, const std::vector<uint32_t>& uids, UidSet& removed);
+
+  // Transfer is Copy or Move; TransferLocked is its work in one transaction, CopyFiles the new
+  // names there, of which `made` is told so that a failure can take them back.
+  StatusOr<CopyResult> Transfer(const UidSet& uids, const std::string& target, bool move);
+  StatusOr<CopyResult> TransferLocked(const UidSet& uids, const std::string& target_folder,
+                                      bool move);
+  Status CopyFiles(const UidSet& uids, FolderRow& source, FolderRow& to,
+                   const KeywordTable& from_table, KeywordTable& to_table, CopyResult& result,
+                   std::vector<std::string>& made);
+
+  // LinkOrCopy gives a file a second name; where that is not possible it makes a second file.
+  Status LinkOrCopy(const std::string& from, const std::string& to);
+
+  // Serve gives the text of an open file, and puts right a size that was not counted by us.
+  StatusOr<std::unique_ptr<MessageContent>> Serve(const FolderRow& row, MessageRow& message,
+                                                  std::unique_ptr<rt::File> file);
+
+  // FlushCache writes what PutCached has gathered.
+  void FlushCache();
+  // RemoveOldTmp removes what was left in tmp/ longer than its lifetime (maildir(5)).
+  void RemoveOldTmp();
+
+  std::shared_ptr<MaildirAccount> account_;
+  const std::string folder_;
+  const std::string name_;
+  const bool read_only_;
+  uint32_t uid_validity_ = 0;
+  uint32_t uid_next_ = 0;
+  uint64_t highest_modseq_ = 0;
+  uint64_t generation_ = 0;
+  std::vector<MessageInfo> messages_;
+  std::set<uint32_t> recent_;
+  KeywordTable keywords_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace postern::mailbox

@@ -1,0 +1,188 @@
+// QueueCore: the octets of messages, in files of their own, in the database and in memory.
+
+#include <algorithm>
+#include <utility>
+#include <zlib.h>
+
+#include "lib/core/base/strings.h"
+#include "lib/store/queue/memory_body.h"
+#include "lib/store/queue/sqlite_queue.h"
+
+namespace postern::store {
+
+using queue::MessageId;
+
+std::string QueueCore::BodyPath(MessageId id) const {
+  return StrCat(spool_, "/bodies/", queue::MessageIdText(id));
+}
+
+// Bodies whose message is not in the database belong to messages that were never acknowledged, or
+// that are gone.
+Status QueueCore::ReclaimBodies() {
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = world_.files().List(spool_ + "/bodies");
+  if (!entries.ok()) return entries.status();
+  for (const rt::DirectoryEntry& entry : *entries) {
+    const std::optional<MessageId> id = queue::ParseMessageId(entry.name);
+    if (!id) continue;
+    const StatusOr<bool> known = database_->HasMessage(*id);
+    if (!known.ok()) return known.status();
+    if (!*known) (void)world_.files().Unlink(BodyPath(*id));
+  }
+  return OkStatus();
+}
+
+// --- into the queue ---
+
+void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
+                            std::vector<Status>& outcomes) {
+  rt::File* first = nullptr;  // of those that this batch opened
+  size_t files = 0;
+  bool all_fresh = true;  // none was opened, and perhaps written out in part, before this batch
+  for (size_t i = 0; i < messages.size(); ++i) {
+    PendingMessage& message = *messages[i];
+    if (!outcomes[i].ok() ||
+        (message.file == nullptr && message.size_bytes <= options_.inline_body_bytes))
+      continue;
+    if (message.file != nullptr) all_fresh = false;
+    outcomes[i] = WriteBody(message);
+    if (!outcomes[i].ok()) continue;
+    message.file->StartWriteback();
+    if (first == nullptr) first = message.file.get();
+    ++files;
+  }
+  if (files == 0) return;
+  // One sync of the file system costs less than many of files, and sees their failures when it was
+  // there before them.
+  constexpr size_t kFewFiles = 8;
+  if (all_fresh && files > kFewFiles) {
+    const Status together = first->SyncFileSystem();
+    if (together.ok()) return;
+  }
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (outcomes[i].ok() && messages[i]->file != nullptr)
+      outcomes[i] = Annotate(messages[i]->file->Sync(), messages[i]->path);
+  }
+  const Status named = world_.files().SyncDirectory(spool_ + "/bodies");
+  if (named.ok()) return;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (outcomes[i].ok() && messages[i]->file != nullptr) outcomes[i] = named;
+  }
+}
+
+Status QueueCore::WriteBody(PendingMessage& message) {
+  if (message.file == nullptr) {
+    const std::string path = BodyPath(message.id);
+    rt::OpenOptions open;
+    open.write = open.create = open.exclusive = true;
+    StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(path, open);
+    if (file.status().code() == StatusCode::kAlreadyExists)
+      return Unavailable("message id is taken");
+    if (!file.ok()) return file.status();
+    message.file = *std::move(file);
+    message.path = path;
+  }
+  const Status written =
+      message.file->WriteAt(message.size_bytes - message.octets.size(), message.octets);
+  std::string().swap(message.octets);
+  return Annotate(written, message.path);
+}
+
+// --- for deliveries ---
+
+void QueueCore::Cache(PendingMessage& message) {
+  if (message.file != nullptr || message.octets.size() != message.size_bytes) return;
+  const std::lock_guard lock(cache_mutex_);
+  if (cached_bytes_ + message.octets.size() > options_.cached_body_bytes) return;
+  const auto [place, fresh] = cache_.try_emplace(message.id, nullptr);
+  if (!fresh) return;
+  cached_bytes_ += message.octets.size();
+  place->second = std::make_shared<MemoryBody>(std::move(message.octets));
+}
+
+void QueueCore::Uncache(MessageId id) {
+  const std::lock_guard lock(cache_mutex_);
+  const auto found = cache_.find(id);
+  if (found == cache_.end()) return;
+  cached_bytes_ -= found->second->size_bytes();
+  cache_.erase(found);
+}
+
+std::shared_ptr<const Body> QueueCore::CachedBody(MessageId id) {
+  const std::lock_guard lock(cache_mutex_);
+  const auto found = cache_.find(id);
+  return found == cache_.end() ? nullptr : found->second;
+}
+
+namespace {
+
+// FileBody reads a large body from its file, which stays readable after its name is gone.
+class FileBody final : public Body {
+ public:
+  FileBody(std::unique_ptr<rt::File> file, uint64_t size_bytes)
+      : file_(std::move(file)), size_bytes_(size_bytes) {}
+  uint64_t size_bytes() const override { return size_bytes_; }
+  StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const override {
+    const std::lock_guard lock(mutex_);
+    return file_->ReadAt(offset, into);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::unique_ptr<rt::File> file_;
+  uint64_t size_bytes_;
+};
+
+StatusOr<uint32_t> ChecksumOf(const Body& body) {
+  uLong sum = crc32(0, nullptr, 0);
+  std::vector<char> chunk(static_cast<size_t>(std::min<uint64_t>(body.size_bytes(), 64 * 1024)));
+  for (uint64_t offset = 0; offset < body.size_bytes();) {
+    const StatusOr<size_t> got = body.ReadAt(offset, chunk);
+    if (!got.ok()) return got.status();
+    if (*got == 0) break;
+    sum = crc32_z(sum, reinterpret_cast<const unsigned char*>(chunk.data()), *got);
+    offset += *got;
+  }
+  return static_cast<uint32_t>(sum);
+}
+
+}  // namespace
+
+StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
+  if (std::shared_ptr<const Body> cached = CachedBody(id)) return cached;
+  SpoolDatabase::BodyRow row;
+  {
+    const std::lock_guard lock(database_mutex_);
+    StatusOr<SpoolDatabase::BodyRow> found = database_->ReadBody(id);
+    if (!found.ok()) return found.status();
+    row = *std::move(found);
+  }
+  std::shared_ptr<const Body> body;
+  bool whole = false;
+  if (row.in_file) {
+    StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(BodyPath(id), rt::OpenOptions{});
+    if (file.ok()) {
+      const StatusOr<rt::FileInfo> info = (*file)->Stat();
+      if (!info.ok()) return info.status();
+      whole = info->size_bytes == row.size_bytes;
+      body = std::make_shared<FileBody>(*std::move(file), row.size_bytes);
+    } else if (file.status().code() != StatusCode::kNotFound) {
+      return file.status();
+    }
+  } else {
+    whole = row.body.size() == row.size_bytes;
+    body = std::make_shared<MemoryBody>(std::move(row.body));
+  }
+  if (whole) {
+    const StatusOr<uint32_t> checksum = ChecksumOf(*body);
+    if (!checksum.ok()) return checksum.status();
+    if (*checksum == row.checksum) return body;
+  }
+  const Status damaged = DataLoss("message is damaged on disk, parked");
+  LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged,
+             queue::MessageIdText(id));
+  const std::lock_guard lock(database_mutex_);
+  (void)database_->Park(id);
+  return damaged;
+}
+
+}  // namespace postern::store

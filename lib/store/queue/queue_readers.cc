@@ -1,0 +1,108 @@
+// QueueCore: what the queue holds, as of all that was recorded.
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/core/base/strings.h"
+#include "lib/store/queue/sqlite_queue.h"
+
+namespace postern::store {
+
+using queue::Envelope;
+using queue::EnvelopeId;
+
+QueueCore::Overlays QueueCore::SnapshotOverlays() {
+  const std::lock_guard lock(mutex_);
+  Overlays all = writing_;
+  for (const auto& [id, overlay] : waiting_) Merge(all[id], overlay);
+  return all;
+}
+
+// ApplyOverlay brings `envelope` up to date; false when it is gone.
+bool QueueCore::ApplyOverlay(const Overlays& overlays, Envelope& envelope) {
+  const auto found = overlays.find(envelope.id);
+  if (found == overlays.end()) return true;
+  if (found->second.removed) return false;
+  const bool held = found->second.held.value_or(envelope.held);
+  if (found->second.update) envelope = *found->second.update;
+  envelope.held = held;
+  return true;
+}
+
+// Each reader looks at the overlays first and at the database then: what is written in between is
+// seen in both, not in neither.
+
+StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
+  const Overlays overlays = SnapshotOverlays();
+  StatusOr<std::vector<Envelope>> found = [&] {
+    const std::lock_guard lock(database_mutex_);
+    DueRequest wider = request;
+    wider.limit += overlays.size();
+    return database_->LoadDue(wider);
+  }();
+  if (!found.ok()) return found.status();
+  std::erase_if(*found, [&](Envelope& envelope) {
+    return !ApplyOverlay(overlays, envelope) || envelope.held ||
+           envelope.next_attempt > request.now;
+  });
+  if (found->size() > request.limit) found->resize(request.limit);
+  return found;
+}
+
+StatusOr<WallTime> QueueCore::NextDue(WallTime after) {
+  const Overlays overlays = SnapshotOverlays();
+  StatusOr<WallTime> next = [&] {
+    const std::lock_guard lock(database_mutex_);
+    return database_->NextDue(after);
+  }();
+  if (!next.ok()) return next.status();
+  for (const auto& [id, overlay] : overlays) {
+    if (overlay.update && !overlay.removed && overlay.update->next_attempt > after) {
+      next = std::min(*next, overlay.update->next_attempt);
+    }
+  }
+  return next;
+}
+
+StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key, size_t limit) {
+  const Overlays overlays = SnapshotOverlays();
+  StatusOr<std::vector<Envelope>> found = [&] {
+    const std::lock_guard lock(database_mutex_);
+    return database_->LoadDeferred(destination_key, limit);
+  }();
+  if (!found.ok()) return found.status();
+  std::erase_if(*found, [&](Envelope& envelope) {
+    return !ApplyOverlay(overlays, envelope) || envelope.held;
+  });
+  return found;
+}
+
+StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
+  const Overlays overlays = SnapshotOverlays();
+  StatusOr<Envelope> found = [&] {
+    const std::lock_guard lock(database_mutex_);
+    return database_->Get(id);
+  }();
+  if (!found.ok()) return found.status();
+  if (!ApplyOverlay(overlays, *found))
+    return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
+  return found;
+}
+
+StatusOr<std::vector<Envelope>> QueueCore::List(const ListRequest& request) {
+  const Overlays overlays = SnapshotOverlays();
+  StatusOr<std::vector<Envelope>> found = [&] {
+    const std::lock_guard lock(database_mutex_);
+    return database_->List(request);
+  }();
+  if (!found.ok()) return found.status();
+  std::erase_if(*found, [&](Envelope& envelope) { return !ApplyOverlay(overlays, envelope); });
+  return found;
+}
+
+StatusOr<QueueCounts> QueueCore::Counts() {
+  const std::lock_guard lock(database_mutex_);
+  return database_->Counts();
+}
+
+}  // namespace postern::store
