@@ -4,40 +4,23 @@
 #include <array>
 #include <cstdint>
 
+#include "lib/core/mail/base64_groups.h"
+#include "lib/core/mail/growing_output.h"
+
 namespace postern::mail {
 namespace {
 
 constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr uint32_t kBad = 0xFF000000;
 
-// Four tables, one for each place in a group, give the bits of a character where they belong in the
-// 24-bit value; kBad marks what is not in the alphabet, so one OR over four look-ups tells both the
-// value and whether it is one.
-struct DecodeTables {
-  std::array<std::array<uint32_t, 256>, 4> place;
-};
-
-constexpr DecodeTables MakeTables() {
-  DecodeTables tables{};
-  for (auto& table : tables.place) {
-    for (uint32_t& entry : table) entry = kBad;
-  }
-  for (uint32_t i = 0; i < 64; ++i) {
-    const auto c = static_cast<unsigned char>(kAlphabet[i]);
-    tables.place[0][c] = i << 18;
-    tables.place[1][c] = i << 12;
-    tables.place[2][c] = i << 6;
-    tables.place[3][c] = i;
-  }
-  return tables;
+// ValueOf gives the six bits of a character of the alphabet, 64 for anything else.
+constexpr std::array<uint8_t, 256> MakeValues() {
+  std::array<uint8_t, 256> values{};
+  for (uint8_t& value : values) value = 64;
+  for (uint8_t i = 0; i < 64; ++i) values[static_cast<unsigned char>(kAlphabet[i])] = i;
+  return values;
 }
-
-constexpr DecodeTables kTables = MakeTables();
-
-uint32_t Group(const unsigned char* p) {
-  return kTables.place[0][p[0]] | kTables.place[1][p[1]] | kTables.place[2][p[2]] |
-         kTables.place[3][p[3]];
-}
+constexpr std::array<uint8_t, 256> kValues = MakeValues();
+uint32_t ValueOf(unsigned char c) { return kValues[c]; }
 
 void Put3(char* to, uint32_t value) {
   to[0] = static_cast<char>(value >> 16);
@@ -93,86 +76,91 @@ std::optional<std::string> Base64Decode(std::string_view text) {
   if (text.empty()) return std::string();
   size_t padding = 0;
   if (text.back() == '=') padding = text[text.size() - 2] == '=' ? 2 : 1;
-  std::string out(text.size() / 4 * 3, '\0');
+  std::string out(text.size() / 4 * 3 + GrowingOutput::kSlack, '\0');
   char* to = out.data();
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* last = p + text.size() - (padding > 0 ? 4 : 0);
-  for (; p < last; p += 4, to += 3) {
-    const uint32_t value = Group(p);
-    if ((value & kBad) != 0) return std::nullopt;
-    Put3(to, value);
-  }
+  const auto* const last = p + text.size() - (padding > 0 ? 4 : 0);
+  // A CRLF would be passed over: then too few octets come out.
+  DecodeGroups(p, last, text.size(), &to);
+  if (to - out.data() != (last - p) / 4 * 3) return std::nullopt;
+  p = last;
   if (padding > 0) {
-    const unsigned char tail[4] = {p[0], p[1],
-                                   padding == 2 ? static_cast<unsigned char>('A') : p[2], 'A'};
-    const uint32_t value = Group(tail);
-    if ((value & kBad) != 0) return std::nullopt;
+    const uint32_t third = padding == 2 ? 0 : ValueOf(p[2]);
+    const uint32_t first = ValueOf(p[0]);
+    const uint32_t second = ValueOf(p[1]);
+    if (first > 63 || second > 63 || third > 63) return std::nullopt;
+    const uint32_t value = first << 18 | second << 12 | third << 6;
     // RFC 4648 §3.5: the bits that the padding leaves over are zero, or two texts would mean the
     // same.
     if ((value & (padding == 2 ? 0xFFFFu : 0xFFu)) != 0) return std::nullopt;
     Put3(to, value);
-    out.resize(out.size() - padding);
+    to += 3 - padding;
   }
+  out.resize(static_cast<size_t>(to - out.data()));
   return out;
 }
 
-bool Base64DecodeLenient(std::string_view text, std::string& out) {
-  const size_t before = out.size();
-  out.resize(before + text.size() / 4 * 3 + 3);
-  char* to = out.data() + before;
+void Base64Decoder::Decode(std::string_view text, std::string& out) {
+  GrowingOutput room(out, (text.size() / 4 + 2) * 3);
+  char* to = room.begin();
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = p + text.size();
-  bool clean = true;
-  bool padded = false;  // padding was seen, and nothing of the alphabet after it
-  uint32_t bits = 0;
-  int count = 0;  // characters of the group so far
+  const auto* const end = p + text.size();
   while (p < end) {
-    if (count == 0) {
-      uint32_t value;
-      while (end - p >= 4 && ((value = Group(p)) & kBad) == 0) {
-        if (padded) clean = padded = false;
-        Put3(to, value);
-        to += 3;
-        p += 4;
+    const size_t most = room.Ensure(to) - kGroupsSlack;
+    if (count_ == 0) {
+      const char* const before = to;
+      p = DecodeGroups(p, end, most, &to);
+      if (to != before) {
+        // RFC 2045 §6.8: padding ends the data; more after it is another value glued on, which
+        // people want to see.
+        if (padded_) clean_ = padded_ = false;
+        continue;
       }
       if (p == end) break;
     }
     const unsigned char c = *p++;
-    const uint32_t value = kTables.place[3][c];
-    if ((value & kBad) == 0) {
-      // RFC 2045 §6.8: padding ends the data; more after it is another value glued on, which people
-      // want to see.
-      if (padded) clean = padded = false;
-      bits = bits << 6 | value;
-      if (++count == 4) {
-        Put3(to, bits);
+    const uint32_t value = ValueOf(c);
+    if (value < 64) {
+      if (padded_) clean_ = padded_ = false;
+      bits_ = bits_ << 6 | value;
+      if (++count_ == 4) {
+        Put3(to, bits_);
         to += 3;
-        bits = 0;
-        count = 0;
+        bits_ = 0;
+        count_ = 0;
       }
     } else if (c == '=') {
-      if (count >= 2) {
-        *to++ = static_cast<char>(count == 2 ? bits >> 4 : bits >> 10);
-        if (count == 3) *to++ = static_cast<char>(bits >> 2);
-      } else if (count == 1) {
-        clean = false;
+      if (count_ >= 2) {
+        *to++ = static_cast<char>(count_ == 2 ? bits_ >> 4 : bits_ >> 10);
+        if (count_ == 3) *to++ = static_cast<char>(bits_ >> 2);
+      } else if (count_ == 1) {
+        clean_ = false;
       }
-      padded = true;
-      bits = 0;
-      count = 0;
+      padded_ = true;
+      bits_ = 0;
+      count_ = 0;
     } else if (c != '\r' && c != '\n' && c != ' ' && c != '\t') {
-      clean = false;
+      clean_ = false;
     }
   }
-  if (count > 0) {
-    clean = false;  // the text was cut
-    if (count >= 2) {
-      *to++ = static_cast<char>(count == 2 ? bits >> 4 : bits >> 10);
-      if (count == 3) *to++ = static_cast<char>(bits >> 2);
+  room.Finish(to);
+}
+
+bool Base64Decoder::Finish(std::string& out) {
+  if (count_ > 0) {
+    clean_ = false;  // the text was cut
+    if (count_ >= 2) {
+      out.push_back(static_cast<char>(count_ == 2 ? bits_ >> 4 : bits_ >> 10));
+      if (count_ == 3) out.push_back(static_cast<char>(bits_ >> 2));
     }
   }
-  out.resize(static_cast<size_t>(to - out.data()));
-  return clean;
+  return clean_;
+}
+
+bool Base64DecodeLenient(std::string_view text, std::string& out) {
+  Base64Decoder decoder;
+  decoder.Decode(text, out);
+  return decoder.Finish(out);
 }
 
 }  // namespace postern::mail

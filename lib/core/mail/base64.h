@@ -2,6 +2,7 @@
 // 2045 §6.8).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,5 +27,20 @@ std::optional<std::string> Base64Decode(std::string_view text);
 // end are dropped. It returns whether the text was clean apart from line ends and blanks, that is
 // whether no octet was passed over or lost.
 bool Base64DecodeLenient(std::string_view text, std::string& out);
+
+// Base64Decoder is Base64DecodeLenient for a text that comes in pieces, cut anywhere.
+class Base64Decoder {
+ public:
+  // Decode appends to `out` what `piece` adds.
+  void Decode(std::string_view piece, std::string& out);
+  // Finish appends what a text that was cut short still held, and tells whether all was clean.
+  bool Finish(std::string& out);
+
+ private:
+  uint32_t bits_ = 0;
+  int count_ = 0;        // characters of the group so far
+  bool padded_ = false;  // padding was seen, and nothing of the alphabet after it
+  bool clean_ = true;
+};
 
 }  // namespace postern::mail

@@ -271,12 +271,25 @@ bool EncodeFromUtf8(std::string_view charset, std::string_view text, std::string
 }
 
 std::string FoldCase(std::string_view text) {
-  if (IsAscii(text)) return AsciiLower(text);
-  icu::UnicodeString units = icu::UnicodeString::fromUTF8(
-      icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
-  units.foldCase();
+  // In pieces: most are ASCII, and ICU's UTF-16 stays small. Default folding looks at one character
+  // at a time, so a piece may end behind any.
+  constexpr size_t kPieceBytes = 4096;
   std::string out;
-  units.toUTF8String(out);
+  out.reserve(text.size() + 16);
+  while (!text.empty()) {
+    const std::string_view piece = mail::TruncateUtf8(text, kPieceBytes);
+    text.remove_prefix(piece.size());
+    if (IsAscii(piece)) {
+      const size_t before = out.size();
+      out.append(piece);
+      for (size_t i = before; i < out.size(); ++i) out[i] = AsciiToLower(out[i]);
+      continue;
+    }
+    icu::UnicodeString units = icu::UnicodeString::fromUTF8(
+        icu::StringPiece(piece.data(), static_cast<int32_t>(piece.size())));
+    units.foldCase();
+    units.toUTF8String(out);
+  }
   return out;
 }
 

@@ -170,7 +170,7 @@ class Parser {
     }
     p.kind = PartKind::kMultipart;
     frames_.push_back({index, boundary});
-    MarkLengths();
+    MarkFirsts();
   }
 
   // FindBoundary gives the value of the boundary parameter. It is a view into the message where it
@@ -198,42 +198,34 @@ class Parser {
     return boundaries_.back();
   }
 
-  // MarkLengths notes the lengths of the open boundaries, so that most lines that begin with "--"
-  // are passed over at once.
-  void MarkLengths() {
-    lengths_.fill(false);
+  // MarkFirsts notes how the open boundaries begin, so that most lines that begin with "--" are
+  // passed over at once.
+  void MarkFirsts() {
+    firsts_.fill(false);
     for (const Frame& frame : frames_)
-      lengths_[std::min(frame.boundary.size(), lengths_.size() - 1)] = true;
+      firsts_[static_cast<unsigned char>(frame.boundary.front())] = true;
   }
-  bool MayMatch(size_t length) const { return lengths_[std::min(length, lengths_.size() - 1)]; }
 
   // MatchDelimiter tells whether the line at `at`, which begins with "--", is a delimiter of an
   // open multipart, the innermost one first (RFC 2046 §5.1.2: the delimiter of an outer one ends
-  // the inner ones).
-  bool MatchDelimiter(size_t at, Delimiter* found) {
-    const char* const begin = raw_.data() + at;
-    const auto* lf = static_cast<const char*>(std::memchr(begin, '\n', raw_.size() - at));
-    found->next_line = lf != nullptr ? static_cast<size_t>(lf + 1 - raw_.data()) : raw_.size();
-    std::string_view line = raw_.substr(at + 2, found->next_line - at - 2);
-    // RFC 2046 §5.1.1: transport-padding = *LWSP-char
-    while (!line.empty() && (IsBlank(line.back()) || line.back() == '\r' || line.back() == '\n'))
-      line.remove_suffix(1);
-    const bool dashes = line.size() > 2 && line.substr(line.size() - 2) == "--";
-    const bool open = MayMatch(line.size());
-    const bool close = dashes && MayMatch(line.size() - 2);
-    if (!open && !close) return false;
+  // the inner ones). What does not begin with a boundary is not read to its end.
+  bool MatchDelimiter(size_t at, Delimiter* found) const {
+    const std::string_view line = raw_.substr(at + 2);
     for (size_t i = frames_.size(); i-- > 0;) {
       const std::string_view boundary = frames_[i].boundary;
+      if (line.size() < boundary.size() || line[0] != boundary[0] ||
+          std::memcmp(line.data(), boundary.data(), boundary.size()) != 0)
+        continue;
+      size_t end = boundary.size();
+      const bool close = line.substr(end, 2) == "--";
+      if (close) end += 2;
+      // RFC 2046 §5.1.1: transport-padding = *LWSP-char
+      while (end < line.size() && (IsBlank(line[end]) || line[end] == '\r')) ++end;
+      if (end < line.size() && line[end] != '\n') continue;
       found->frame = i;
-      if (open && line == boundary) {
-        found->close = false;
-        return true;
-      }
-      if (close && line.size() == boundary.size() + 2 &&
-          line.compare(0, boundary.size(), boundary) == 0) {
-        found->close = true;
-        return true;
-      }
+      found->close = close;
+      found->next_line = std::min(at + 2 + end + 1, raw_.size());
+      return true;
     }
     return false;
   }
@@ -242,12 +234,10 @@ class Parser {
   // where the body of the new part, or the epilogue, begins. False at the end of the message.
   bool NextDelimiter(size_t* at) {
     Delimiter found;
-    size_t line = pending_delimiter_ ? *at : FindDashLine(raw_, *at);
+    size_t line = pending_delimiter_ ? *at : FindDashLine(raw_, *at, firsts_);
     pending_delimiter_ = false;
-    while (line < raw_.size() && !MatchDelimiter(line, &found)) {
-      // The next line begins where this one ends, so the search goes on at its LF.
-      line = found.next_line >= raw_.size() ? raw_.size() : FindDashLine(raw_, found.next_line);
-    }
+    while (line < raw_.size() && !MatchDelimiter(line, &found))
+      line = FindDashLine(raw_, line + 2, firsts_);
     if (line >= raw_.size()) return false;
     const uint32_t multipart = frames_[found.frame].part;
     for (size_t i = frames_.size() - 1; i > found.frame; --i) {
@@ -255,7 +245,7 @@ class Parser {
     }
     CloseDownTo(multipart, EndBefore(line));
     frames_.resize(found.close ? found.frame : found.frame + 1);
-    MarkLengths();
+    MarkFirsts();
     *at = found.next_line;
     if (found.close) {
       // What follows is the epilogue, which is for nobody (RFC 2046 §5.1.1), until an outer
@@ -491,8 +481,7 @@ class Parser {
   std::vector<uint32_t> last_child_;  // by depth of the parent
   // Boundaries that had to be unescaped live here; a deque does not move them.
   std::deque<std::string> boundaries_;
-  std::array<bool, 256>
-      lengths_{};              // lengths of open boundaries, the last entry for all longer ones
+  OctetSet firsts_{};  // what open boundaries begin with
   bool part_has_body_ = true;  // the header just read ended with an empty line or at a body
   // the header just read ended at a delimiter line, not yet acted on
   bool pending_delimiter_ = false;

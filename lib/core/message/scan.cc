@@ -10,34 +10,39 @@
 
 namespace postern::message {
 
-size_t FindDashLine(std::string_view text, size_t from) {
+size_t FindDashLine(std::string_view text, size_t from, const OctetSet& third) {
   const char* const begin = text.data();
   const char* const end = begin + text.size();
   const char* p = begin + from;
-  if (end - p >= 2 && p[0] == '-' && p[1] == '-') return from;
+  const auto begins = [&](const char* line) {
+    return end - line >= 3 && line[0] == '-' && line[1] == '-' &&
+           third[static_cast<unsigned char>(line[2])];
+  };
+  if ((from == 0 || (from <= text.size() && p[-1] == '\n')) && begins(p)) return from;
 #if defined(__SSE2__)
-  // Sixteen places at a time are compared with "\n-"; the third octet is looked at only where that
-  // stands.
+  // Sixteen places at a time are compared with "\n-"; the octets behind are looked at only where
+  // that stands.
   const __m128i lf = _mm_set1_epi8('\n');
   const __m128i dash = _mm_set1_epi8('-');
-  while (end - p >= 18) {
+  while (end - p >= 19) {
     const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     const __m128i next = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 1));
     auto mask = static_cast<uint32_t>(
         _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(here, lf), _mm_cmpeq_epi8(next, dash))));
     while (mask != 0) {
-      const int i = __builtin_ctz(mask);
-      if (p[i + 2] == '-') return static_cast<size_t>(p + i + 1 - begin);
+      const char* const line = p + __builtin_ctz(mask) + 1;
+      if (line[1] == '-' && third[static_cast<unsigned char>(line[2])])
+        return static_cast<size_t>(line - begin);
       mask &= mask - 1;
     }
     p += 16;
   }
 #endif
-  while (end - p >= 3) {
-    p = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p - 2)));
+  while (end - p >= 4) {
+    p = static_cast<const char*>(std::memchr(p, '\n', static_cast<size_t>(end - p - 3)));
     if (p == nullptr) break;
     ++p;
-    if (p[0] == '-' && p[1] == '-') return static_cast<size_t>(p - begin);
+    if (begins(p)) return static_cast<size_t>(p - begin);
   }
   return text.size();
 }

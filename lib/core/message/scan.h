@@ -1,14 +1,18 @@
 // The inner loops over octets: the few that decide how fast a message is read.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string_view>
 
 namespace postern::message {
 
-// FindDashLine returns the offset of the first line at or after `from` that begins with "--", where
-// a line begins at `from` or after LF; text.size() when there is none.
-size_t FindDashLine(std::string_view text, size_t from);
+// OctetSet tells of each octet whether it is in the set.
+using OctetSet = std::array<bool, 256>;
+
+// FindDashLine returns the offset of the first line at or after `from` that begins with "--" and an
+// octet of `third`, where a line begins at 0 or after LF; text.size() when there is none.
+size_t FindDashLine(std::string_view text, size_t from, const OctetSet& third);
 
 // CountLf counts the LFs of `text`.
 size_t CountLf(std::string_view text);

@@ -30,12 +30,12 @@ std::string Charset(const MessageView& message, const Part& part) {
 
 // AppendWithLf adds text with CRLF and lone CR as LF.
 void AppendWithLf(std::string_view text, std::string& out) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\r') {
-      out.push_back(text[i]);
-    } else if (i + 1 >= text.size() || text[i + 1] != '\n') {
-      out.push_back('\n');
-    }
+  while (!text.empty()) {
+    const size_t cr = std::min(text.find('\r'), text.size());
+    out.append(text.substr(0, cr));
+    if (cr == text.size()) return;
+    text.remove_prefix(cr + 1);
+    if (text.empty() || text.front() != '\n') out.push_back('\n');
   }
 }
 
@@ -58,6 +58,51 @@ bool DecodeBody(const MessageView& message, const Part& part, std::string& out) 
   return true;
 }
 
+BodyReader::BodyReader(const MessageView& message, const Part& part, size_t piece_bytes)
+    : left_(message.BodyBytes(part)),
+      encoding_(part.encoding),
+      piece_bytes_(std::max<size_t>(piece_bytes, 64)) {}
+
+bool BodyReader::Next(std::string_view* piece) {
+  // A piece may come to nothing, of line ends and soft breaks alone.
+  while (!left_.empty()) {
+    const std::string_view octets = left_.substr(0, NextCut());
+    left_.remove_prefix(octets.size());
+    if (encoding_ == TransferEncoding::kIdentity) {
+      *piece = octets;
+      return true;
+    }
+    buffer_.clear();
+    if (encoding_ == TransferEncoding::kBase64) {
+      base64_.Decode(octets, buffer_);
+      if (left_.empty()) correct_ = base64_.Finish(buffer_);
+    } else {
+      correct_ = mail::QuotedPrintableDecode(octets, buffer_) && correct_;
+    }
+    if (buffer_.empty()) continue;
+    *piece = buffer_;
+    return true;
+  }
+  return false;
+}
+
+size_t BodyReader::NextCut() const {
+  if (left_.size() <= piece_bytes_ || encoding_ != TransferEncoding::kQuotedPrintable)
+    return std::min(left_.size(), piece_bytes_);
+  // Behind a line end, nothing that comes before matters.
+  const size_t lf = left_.rfind('\n', piece_bytes_ - 1);
+  if (lf != std::string_view::npos) return lf + 1;
+  // In a long line the cut may fall neither into "=XX" nor among blanks or before a line end: what
+  // they mean shows in what follows.
+  size_t cut = piece_bytes_;
+  const auto open = [&](size_t at) {
+    const char c = left_[at];
+    return c == '=' || c == ' ' || c == '\t' || c == '\r';
+  };
+  while (cut < left_.size() && (open(cut - 1) || left_[cut - 2] == '=')) ++cut;
+  return cut;
+}
+
 std::string DecodeBodyText(const MessageView& message, const Part& part) {
   std::string decoded;
   std::string_view octets = message.BodyBytes(part);
@@ -67,8 +112,10 @@ std::string DecodeBodyText(const MessageView& message, const Part& part) {
   }
   std::string text;
   AppendAsUtf8(Charset(message, part), octets, text);
-  if (text.find('\0') == std::string::npos) return text;
+  const auto nuls = static_cast<size_t>(std::count(text.begin(), text.end(), '\0'));
+  if (nuls == 0) return text;
   std::string clean;
+  clean.reserve(text.size() + nuls * (mail::kReplacementCharacter.size() - 1));
   for (const char c : text) {
     if (c == '\0') {
       clean.append(mail::kReplacementCharacter);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "lib/core/mail/base64.h"
 #include "lib/core/message/parser.h"
 
 namespace postern::message {
@@ -12,6 +13,30 @@ namespace postern::message {
 // DecodeBody undoes the transfer encoding of a leaf and adds the octets to `out`. False when the
 // encoded text was not correct.
 bool DecodeBody(const MessageView& message, const Part& part, std::string& out);
+
+// BodyReader gives the same octets piece by piece, so that a body of any size is read in little
+// memory. It lends the message and keeps nothing else of it.
+class BodyReader {
+ public:
+  // `piece_bytes` is how many octets of the message are decoded at a time, at least 64. A piece is
+  // longer where quoted-printable has more blanks in a row than that.
+  BodyReader(const MessageView& message, const Part& part, size_t piece_bytes = 16 * 1024);
+  // Next lends the next octets, at least one, until the next call; false at the end.
+  bool Next(std::string_view* piece);
+  // correct tells, at the end, whether the encoded text was.
+  bool correct() const { return correct_; }
+
+ private:
+  // NextCut tells how much of what is left makes the next piece.
+  size_t NextCut() const;
+
+  std::string_view left_;
+  TransferEncoding encoding_;
+  size_t piece_bytes_;
+  mail::Base64Decoder base64_;
+  std::string buffer_;
+  bool correct_ = true;
+};
 
 // DecodeBodyText is DecodeBody and the charset of a text part: UTF-8, NUL as U+FFFD. Line ends stay
 // as they are.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/mail/base64.h"
+#include "lib/core/mail/base64_groups.h"
 #include "lib/core/mail/message_id.h"
 #include "lib/core/mail/quoted_printable.h"
 #include "lib/core/mail/utf8.h"
@@ -165,6 +166,113 @@ TEST(Utf8, ValidScrubbedAndCut) {
   std::string out;
   AppendUtf8(0xD800, out);
   EXPECT_EQ(out, kReplacementCharacter);
+}
+
+// Made is text of the octets given, each as likely as the others, the same at every run.
+std::string Made(std::string_view octets, size_t size, uint64_t seed) {
+  uint64_t state = seed * 0x9E3779B97F4A7C15u + 1;
+  std::string out;
+  for (size_t i = 0; i < size; ++i) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    out.push_back(octets[(state >> 20) % octets.size()]);
+  }
+  return out;
+}
+
+TEST(Base64, FastAndPortableGroupsAgree) {
+  const std::string clean =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string all = AllOctets();
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    std::string text = Made(clean, seed % 300, seed);
+    // Some foreign octets at made places: line ends, neighbours of the ranges, anything.
+    for (size_t i = 0; i < seed % 4; ++i) {
+      const std::string foreign = i == 0 ? "\r\n" : Made(all + "@[`{/:=,.", 1, seed + i);
+      text.insert(text.size() * (i + 1) / 5, foreign);
+    }
+    const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+    std::string fast(text.size() + 128, 'x'), portable(text.size() + 128, 'x');
+    char* fast_to = fast.data();
+    char* portable_to = portable.data();
+    const auto* fast_at = DecodeGroups(p, p + text.size(), text.size() + 1, &fast_to);
+    const auto* portable_at =
+        DecodeGroupsPortable(p, p + text.size(), text.size() + 1, &portable_to);
+    ASSERT_EQ(fast_at - p, portable_at - p) << seed;
+    fast.resize(static_cast<size_t>(fast_to - fast.data()));
+    portable.resize(static_cast<size_t>(portable_to - portable.data()));
+    ASSERT_EQ(fast, portable) << seed;
+  }
+}
+
+TEST(Base64, PiecesGiveTheSame) {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    const std::string text = Made("ABCDefgh0189+/=\r\n !", 400, seed);
+    std::string whole, pieces;
+    const bool clean = Base64DecodeLenient(text, whole);
+    Base64Decoder decoder;
+    for (size_t at = 0; at < text.size(); at += 1 + seed % 70)
+      decoder.Decode(std::string_view(text).substr(at, 1 + seed % 70), pieces);
+    EXPECT_EQ(decoder.Finish(pieces), clean) << seed;
+    EXPECT_EQ(pieces, whole) << seed;
+  }
+}
+
+TEST(Base64, LongTextOfAnyLineLength) {
+  const std::string octets = Made(AllOctets(), 100'000, 7);
+  for (const size_t line : {4, 60, 64, 72, 76, 100, 1000}) {
+    std::string out = "kept";
+    EXPECT_TRUE(Base64DecodeLenient(Base64EncodeLines(octets, line), out));
+    EXPECT_EQ(out, "kept" + octets) << line;
+  }
+  EXPECT_EQ(Base64Decode(Base64Encode(octets)), octets);
+}
+
+// PlainQuotedPrintable is RFC 2045 §6.7 as a reader of it would write it down, a line at a time.
+bool PlainQuotedPrintable(std::string_view text, std::string& out) {
+  const auto hex = [](char c) {
+    const size_t at = std::string_view("0123456789ABCDEFabcdef").find(c);
+    return at == std::string_view::npos ? -1 : static_cast<int>(at < 16 ? at : at - 6);
+  };
+  bool correct = true;
+  while (!text.empty()) {
+    const size_t lf = text.find('\n');
+    std::string_view line = text.substr(0, lf);
+    text.remove_prefix(lf == std::string_view::npos ? text.size() : lf + 1);
+    const bool crlf = lf != std::string_view::npos && !line.empty() && line.back() == '\r';
+    if (crlf) line.remove_suffix(1);
+    std::string_view bare = line;
+    while (!bare.empty() && (bare.back() == ' ' || bare.back() == '\t')) bare.remove_suffix(1);
+    const bool soft = !bare.empty() && bare.back() == '=';
+    if (lf != std::string_view::npos || soft) line = bare;
+    if (soft) line.remove_suffix(1);
+    for (size_t i = 0; i < line.size(); ++i) {
+      if (line[i] == '=' && i + 2 < line.size() && hex(line[i + 1]) >= 0 && hex(line[i + 2]) >= 0) {
+        out.push_back(static_cast<char>(hex(line[i + 1]) << 4 | hex(line[i + 2])));
+        i += 2;
+      } else {
+        correct = correct && line[i] != '=';
+        out.push_back(line[i]);
+      }
+    }
+    if (lf != std::string_view::npos && !soft) out += crlf ? "\r\n" : "\n";
+  }
+  return correct;
+}
+
+TEST(QuotedPrintable, DecodesAsThePlainFormDoes) {
+  for (uint64_t seed = 0; seed < 4000; ++seed) {
+    const std::string text =
+        Made(seed % 2 == 0 ? "=3Da \t\r\n" : "= 3DfxyzabcdeABCDE\n0123456789----------------", 120,
+             seed);
+    std::string plain = "kept", ours = "kept";
+    const bool correct = PlainQuotedPrintable(text, plain);
+    EXPECT_EQ(QuotedPrintableDecode(text, ours), correct) << seed;
+    ASSERT_EQ(ours, plain) << seed;
+  }
+  const std::string octets = Made(AllOctets(), 100'000, 7);
+  std::string out;
+  EXPECT_TRUE(QuotedPrintableDecode(QuotedPrintableEncode(octets, true), out));
+  EXPECT_EQ(out, octets);
 }
 
 TEST(MessageId, IsMadeOfTheOctetsAlone) {

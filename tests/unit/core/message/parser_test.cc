@@ -264,16 +264,21 @@ TEST(Parser, HeaderAlone) {
 }
 
 TEST(Scan, FindsLinesThatBeginWithDashes) {
+  OctetSet third{};
+  third['b'] = true;
   for (size_t pad = 0; pad < 70; ++pad) {
-    const std::string text = std::string(pad, 'x') + "\n-\n-x\n--b";
-    EXPECT_EQ(FindDashLine(text, 0), pad + 6) << pad;
-    EXPECT_EQ(FindDashLine(text, pad + 7), text.size()) << pad;
-    EXPECT_EQ(FindDashLine(text, pad + 6), pad + 6) << pad;
+    const std::string text = std::string(pad, 'x') + "\n-\n-b\n--c\n--b";
+    EXPECT_EQ(FindDashLine(text, 0, third), pad + 10) << pad;
+    EXPECT_EQ(FindDashLine(text, pad + 11, third), text.size()) << pad;
+    EXPECT_EQ(FindDashLine(text, pad + 10, third), pad + 10) << pad;
   }
-  EXPECT_EQ(FindDashLine("", 0), 0u);
-  EXPECT_EQ(FindDashLine("\n-", 0), 2u);
-  EXPECT_EQ(FindDashLine("\n--", 0), 1u);
-  EXPECT_EQ(FindDashLine("--", 0), 0u);
+  EXPECT_EQ(FindDashLine("", 0, third), 0u);
+  EXPECT_EQ(FindDashLine("\n-", 0, third), 2u);
+  EXPECT_EQ(FindDashLine("\n--", 0, third), 3u);
+  EXPECT_EQ(FindDashLine("\n--b", 0, third), 1u);
+  EXPECT_EQ(FindDashLine("--b", 0, third), 0u);
+  // The middle of a line is no beginning of one.
+  EXPECT_EQ(FindDashLine("x--b", 1, third), 4u);
 }
 
 TEST(Scan, ExaminesOctets) {

@@ -1,0 +1,245 @@
+// What is made of bodies: pieces, text out of HTML, flowed lines, bounces and notifications.
+#include <chrono>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
+#include "lib/core/mail/quoted_printable.h"
+#include "lib/core/message/bounce.h"
+#include "lib/core/message/flowed.h"
+#include "lib/core/message/html_text.h"
+#include "lib/core/message/mdn.h"
+#include "lib/core/message/text.h"
+
+namespace postern::message {
+namespace {
+
+std::string Repeat(std::string_view unit, size_t count) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += unit;
+  return out;
+}
+
+TEST(BodyReader, GivesWhatDecodeBodyGives) {
+  std::string octets;
+  for (int i = 0; i < 30'000; ++i) octets.push_back(static_cast<char>(i * 7919 >> 3));
+  const std::string bodies[] = {
+      "Content-Transfer-Encoding: base64\r\n\r\n" + mail::Base64EncodeLines(octets),
+      "Content-Transfer-Encoding: base64\r\n\r\n" + mail::Base64Encode(octets) + "YQ",
+      "Content-Transfer-Encoding: quoted-printable\r\n\r\n" +
+          mail::QuotedPrintableEncode(octets, true),
+      "Content-Transfer-Encoding: quoted-printable\r\n\r\n" + Repeat("=C3=BC = =3", 500),
+      "Content-Transfer-Encoding: quoted-printable\r\n\r\na" + Repeat(" \t", 500) + "\r\nb  =\r\n",
+      "Content-Transfer-Encoding: 8bit\r\n\r\n" + octets,
+  };
+  for (const std::string& raw : bodies) {
+    const MessageView view = ParseMessage(raw);
+    std::string whole;
+    const bool correct = DecodeBody(view, view.root(), whole);
+    for (const size_t size : {64, 65, 77, 100, 1000, 100'000}) {
+      BodyReader reader(view, view.root(), size);
+      std::string pieces;
+      for (std::string_view piece; reader.Next(&piece);) {
+        EXPECT_FALSE(piece.empty());
+        pieces += piece;
+      }
+      EXPECT_EQ(pieces, whole) << size;
+      EXPECT_EQ(reader.correct(), correct) << size;
+    }
+  }
+}
+
+TEST(HtmlText, IsWhatAReaderSees) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", ""},
+      {"plain  text\n here", "plain text here"},
+      {"<p>One</p><p>Two &amp; <b>bold</b>er</p>", "One\n\nTwo & bolder"},
+      {"a<br>b<div>c</div>d", "a\nb\nc\nd"},
+      {"<table><tr><td>1</td><td>2</td></tr><tr><td>3</td></tr></table>", "1\t2\n3"},
+      {"<head><title>no</title><style>p{}</style></head><script>no()</script>yes", "yes"},
+      {"<pre>a\n  b</pre>", "a\n  b"},
+      {"<img src=x alt='a cat'>!", "a cat !"},
+      {"<!-- <p>no</p> -->yes<![CDATA[", "yes"},
+      {"&uuml;&#x20AC;&nosuch;", "\xC3\xBC\xE2\x82\xAC&nosuch;"},
+      {"<ul><li>one<li>two</ul>end", "one\ntwo\n\nend"},
+      {"<p style='display: none' title=\"<b>\">x", "x"},
+  };
+  for (const auto& [html, text] : cases) EXPECT_EQ(HtmlToText(html), text) << html;
+}
+
+TEST(HtmlText, IsBounded) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string shapes[] = {
+      Repeat("<div>", 1'000'000),     Repeat("<b>", 100'000) + Repeat("<p>x", 100'000),
+      Repeat("<p><b id=1></p>", 50'000), Repeat("<table><tr><td>", 100'000),
+      Repeat("<a href=x><i>", 200'000), Repeat("<", 1'000'000), Repeat("&amp", 500'000),
+      Repeat("<!--", 500'000),        Repeat("<script>", 200'000),
+  };
+  for (const std::string& html : shapes) {
+    HtmlOptions options;
+    options.max_output_bytes = 1000;
+    EXPECT_LE(HtmlToText(html, options).size(), 1000u);
+  }
+  // Sanitizers and busy machines take their time; what is ruled out is growth with the square.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+  // Where there is no room for a tree, the tags go all the same.
+  HtmlOptions small;
+  small.max_allocations = 10;
+  EXPECT_EQ(HtmlToText("<p>One <b>two</b><style>p{}</style><!-- no > --> three", small),
+            "One two three");
+}
+
+TEST(Preview, SaysWhatTheMessageSays) {
+  const auto preview = [](std::string_view raw, size_t bytes = 256) {
+    return PreviewText(ParseMessage(raw), bytes);
+  };
+  EXPECT_EQ(preview("Subject: x\n\n> quoted\nHello,\n\n  world\n"), "Hello, world");
+  EXPECT_EQ(preview("Subject: x\n\n> only quoted\n"), "> only quoted");
+  EXPECT_EQ(preview("Subject: x\n\na\xC3\xBC\n", 2), "a");
+  EXPECT_EQ(preview("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: "
+                    "attachment\n\nno\n--b\nContent-Type: text/html\n\n<p>yes\n--b--\n"),
+            "yes");
+}
+
+TEST(Flowed, ParagraphsAreJoined) {
+  const struct {
+    const char* flowed;
+    bool delsp;
+    const char* text;
+  } cases[] = {
+      {"a \r\nb\r\nc\r\n", false, "a b\nc\n"},
+      {"a \r\nb\r\n", true, "ab\n"},
+      {"> a \r\n> b\r\n>> c \r\n> d\r\n", false, "> a b\n>> c \n> d\n"},
+      {" >not a quote\r\n From me\r\n", false, ">not a quote\nFrom me\n"},
+      {"a \r\n-- \r\nsig\r\n", false, "a \n-- \nsig\n"},
+      {"", false, ""},
+      {"a ", false, "a \n"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(UnflowText(c.flowed, c.delsp), c.text) << c.flowed;
+  const std::string text =
+      "A paragraph that is longer than the width and so has to be cut at words.\n"
+      "> A quoted paragraph that is longer than the width as well, and cut.\n"
+      ">unlike this\n From here\n-- \nSig\n\nEnd\n";
+  for (const size_t width : {10, 30, 72}) {
+    const std::string flowed = FlowText(text, width);
+    EXPECT_EQ(UnflowText(flowed, false),
+              "A paragraph that is longer than the width and so has to be cut at words.\n"
+              "> A quoted paragraph that is longer than the width as well, and cut.\n"
+              "> unlike this\n From here\n-- \nSig\n\nEnd\n")
+        << width;
+  }
+}
+
+TEST(Bounce, OwnNotificationReadsBack) {
+  DsnRequest request;
+  request.reporting_mta = "mx.example.org";
+  request.sender = {"a", "example.com"};
+  request.message_id = "<1@example.org>";
+  request.boundary_seed = "0123456789abcdef";
+  request.envelope_id = "QQ314159";
+  request.original = "Message-ID: <o@example.com>\r\nSubject: x\r\n\r\nbody\r\n";
+  DsnRecipient recipient;
+  recipient.address = {"b\xC3\xBC", "example.net"};
+  recipient.status = {5, 1, 1};
+  recipient.reply = mail::Reply(550, {5, 1, 1}, "No such user");
+  recipient.remote_mta = "mx.example.net";
+  request.recipients = {recipient, recipient};
+  request.recipients[1].action = DsnAction::kDelayed;
+  request.recipients[1].status = {4, 4, 1};
+  request.recipients[1].reply.reset();
+  const std::string raw = BuildDsn(request);
+  const Bounce bounce = ReadBounce(ParseMessage(raw));
+  EXPECT_EQ(bounce.form, Bounce::Form::kStatus);
+  EXPECT_EQ(bounce.reporting_mta.value, "mx.example.org");
+  EXPECT_EQ(bounce.original_envelope_id, "QQ314159");
+  EXPECT_EQ(bounce.original_message_id, "<o@example.com>");
+  ASSERT_EQ(bounce.recipients.size(), 2u);
+  EXPECT_EQ(bounce.recipients[0].final_recipient, "b\xC3\xBC@example.net");
+  EXPECT_EQ(bounce.recipients[0].action, DsnAction::kFailed);
+  EXPECT_EQ(bounce.recipients[0].reply_code, 550);
+  EXPECT_EQ(bounce.recipients[0].BestStatus().ToString(), "5.1.1");
+  EXPECT_EQ(bounce.recipients[0].remote_mta.value, "mx.example.net");
+  EXPECT_EQ(bounce.recipients[1].action, DsnAction::kDelayed);
+  EXPECT_EQ(bounce.recipients[1].status.ToString(), "4.4.1");
+}
+
+TEST(Bounce, RepliesInTexts) {
+  const struct {
+    const char* text;
+    int code;
+    const char* status;
+  } cases[] = {
+      {"550 5.1.1 <a@b>: User unknown", 550, "5.1.1"},
+      {"host mx[192.0.2.1] said: 450-4.2.1 busy", 450, "4.2.1"},
+      {"smtp; 552 mailbox full", 552, ""},
+      {"#5.1.1 smtp;550 no", 550, "5.1.1"},
+      {"connection from 198.51.100.5 port 587 timed out after 500ms", 0, ""},
+      {"version 4.5.6.7 of 5.1.10.2", 0, ""},
+      {"", 0, ""},
+  };
+  for (const auto& c : cases) {
+    const SmtpReplyIn reply = FindSmtpReply(c.text);
+    EXPECT_EQ(reply.code, c.code) << c.text;
+    EXPECT_EQ(reply.status.ToString(), c.status) << c.text;
+  }
+}
+
+TEST(Bounce, LettersAreNone) {
+  EXPECT_EQ(ReadBounce(ParseMessage("From: a@b\r\n\r\nerror 550 5.1.1\r\n")).form,
+            Bounce::Form::kNone);
+}
+
+TEST(Mdn, BuiltAndRead) {
+  MdnRequest request;
+  request.mdn.reporting_ua = "mail.example.org; Postern";
+  request.mdn.final_recipient = "b@example.org";
+  request.mdn.original_message_id = "<o@example.com>";
+  request.mdn.disposition = MdnDisposition::kDeleted;
+  request.mdn.automatic_action = true;
+  request.mdn.modifiers = {"error"};
+  request.mdn.error = "no room\r\nX: y";
+  request.from = "b@example.org";
+  request.to = "a@example.com";
+  request.subject = "Gr\xC3\xBC\xC3\x9F" "e";
+  request.message_id = "<n@example.org>";
+  request.boundary_seed = "0123456789abcdef";
+  request.original = "Subject: Gr\xC3\xBC\xC3\x9F" "e\r\n\r\nbody\r\n";
+  const std::string raw = BuildMdn(request);
+  EXPECT_TRUE(IsAscii(raw));
+  const MessageView view = ParseMessage(raw);
+  EXPECT_TRUE(view.defects().empty());
+  const StatusOr<Mdn> mdn = ParseMdn(view);
+  ASSERT_TRUE(mdn.ok());
+  EXPECT_EQ(mdn->final_recipient, "b@example.org");
+  EXPECT_EQ(mdn->original_message_id, "<o@example.com>");
+  EXPECT_EQ(mdn->disposition, MdnDisposition::kDeleted);
+  EXPECT_TRUE(mdn->automatic_action);
+  EXPECT_FALSE(mdn->sent_automatically);
+  EXPECT_EQ(mdn->modifiers, std::vector<std::string>{"error"});
+  EXPECT_EQ(mdn->error, "no room??X: y");
+  EXPECT_EQ(ParseMdn(ParseMessage("Subject: x\r\n\r\n")).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(ParseMdn(ParseMessage("Content-Type: message/disposition-notification\r\n\r\nx: y\r\n"))
+                .status()
+                .code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST(Mdn, WhoMayBeTold) {
+  const auto wanted = [](std::string_view header) { return MdnRecipient(ParseMessage(header)); };
+  EXPECT_EQ(wanted("From: a@b\r\n\r\n").address, "");
+  const std::string_view same =
+      "Return-Path: <a@b>\r\nDisposition-Notification-To: A <a@b>\r\n\r\n";
+  EXPECT_EQ(wanted(same).address, "a@b");
+  EXPECT_FALSE(wanted(same).ask_first);
+  EXPECT_TRUE(wanted("Return-Path: <x@b>\r\nDisposition-Notification-To: a@b\r\n\r\n").ask_first);
+  EXPECT_TRUE(wanted("Disposition-Notification-To: a@b\r\n\r\n").ask_first);
+  EXPECT_EQ(wanted("Content-Type: multipart/report; boundary=x\r\nDisposition-Notification-To: "
+                   "a@b\r\n\r\n")
+                .address,
+            "");
+}
+
+}  // namespace
+}  // namespace postern::message
