@@ -10,12 +10,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <malloc.h>
 #include <new>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <malloc.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
@@ -103,10 +102,10 @@ class Chance {
 };
 
 std::string Words(Chance& chance, size_t bytes, bool foreign) {
-  static constexpr std::string_view kWords[] = {"the",   "quarterly", "report",  "is",     "attached",
-                                                "and",   "we",        "would",   "like",   "to",
-                                                "hear",  "whether",   "meeting", "stands", "on",
-                                                "next",  "Tuesday",   "regards", "a=b",    "please"};
+  static constexpr std::string_view kWords[] = {
+      "the",   "quarterly", "report",  "is",      "attached", "and",     "we",
+      "would", "like",      "to",      "hear",    "whether",  "meeting", "stands",
+      "on",    "next",      "Tuesday", "regards", "a=b",      "please"};
   static constexpr std::string_view kForeign[] = {"Grüße", "für", "straße", "façade", "señor", "—"};
   std::string out;
   size_t line = 0;
@@ -248,8 +247,8 @@ void Gmime(const std::string& message, bool decode) {
   GMimeStream* stream = g_mime_stream_mem_new_with_buffer(message.data(), message.size());
   GMimeParser* parser = g_mime_parser_new_with_stream(stream);
   GMimeMessage* parsed = g_mime_parser_construct_message(parser, nullptr);
-  for (InternetAddressList* list :
-       {g_mime_message_get_from(parsed), g_mime_message_get_to(parsed), g_mime_message_get_cc(parsed)}) {
+  for (InternetAddressList* list : {g_mime_message_get_from(parsed), g_mime_message_get_to(parsed),
+                                    g_mime_message_get_cc(parsed)}) {
     char* text = internet_address_list_to_string(list, nullptr, FALSE);
     if (text != nullptr) g_sink += std::strlen(text);
     g_free(text);
@@ -318,34 +317,42 @@ void Codecs() {
   };
   std::string out;
   const std::string base64 = mail::Base64EncodeLines(Octets(chance, 750'000));
-  Tell("base64 decode, lines of 76", rate(base64, [&] {
-         out.clear();
-         mail::Base64DecodeLenient(base64, out);
-         g_sink += out.size();
-       }),
+  Tell("base64 decode, lines of 76",
+       rate(base64,
+            [&] {
+              out.clear();
+              mail::Base64DecodeLenient(base64, out);
+              g_sink += out.size();
+            }),
        "GB/s", 2, true);
   const std::string one_line = mail::Base64Encode(Octets(chance, 750'000));
-  Tell("base64 decode, one line", rate(one_line, [&] {
-         out.clear();
-         mail::Base64DecodeLenient(one_line, out);
-         g_sink += out.size();
-       }),
+  Tell("base64 decode, one line",
+       rate(one_line,
+            [&] {
+              out.clear();
+              mail::Base64DecodeLenient(one_line, out);
+              g_sink += out.size();
+            }),
        "GB/s", 2, true);
   const std::string text = mail::QuotedPrintableEncode(Words(chance, 1'000'000, true));
-  Tell("quoted-printable decode, western text", rate(text, [&] {
-         out.clear();
-         mail::QuotedPrintableDecode(text, out);
-         g_sink += out.size();
-       }),
+  Tell("quoted-printable decode, western text",
+       rate(text,
+            [&] {
+              out.clear();
+              mail::QuotedPrintableDecode(text, out);
+              g_sink += out.size();
+            }),
        "GB/s", 1, true);
   std::string cyrillic;
   while (cyrillic.size() < 1'000'000) cyrillic += "Здравствуйте, это отчёт за квартал. ";
   const std::string dense = mail::QuotedPrintableEncode(cyrillic);
-  Tell("quoted-printable decode, nearly every octet escaped", rate(dense, [&] {
-         out.clear();
-         mail::QuotedPrintableDecode(dense, out);
-         g_sink += out.size();
-       }),
+  Tell("quoted-printable decode, nearly every octet escaped",
+       rate(dense,
+            [&] {
+              out.clear();
+              mail::QuotedPrintableDecode(dense, out);
+              g_sink += out.size();
+            }),
        "GB/s", 1, true);
 }
 
@@ -414,8 +421,8 @@ constexpr Shape kShapes[] = {
 
 void ReadAll(const std::string& text) {
   const MessageView view = ParseMessage(text);
-  g_sink += EnvelopeText(view).size() + BodyStructureText(view, true).size() +
-            DecodedText(view).size();
+  g_sink +=
+      EnvelopeText(view).size() + BodyStructureText(view, true).size() + DecodedText(view).size();
 }
 
 void Hostile(size_t bytes) {
@@ -450,7 +457,8 @@ void Gigabyte(size_t bytes) {
     const size_t before = g_live;
     g_peak = g_live;
     const double took = Seconds([&] { g_sink += ParseMessage(text).parts().size(); });
-    Tell(StrCat("lines of \"", Escape(unit), "\", holding ", (g_peak - before) / 1024, " KiB").c_str(),
+    Tell(StrCat("lines of \"", Escape(unit), "\", holding ", (g_peak - before) / 1024, " KiB")
+             .c_str(),
          took, "s", 1, false);
   }
 }

@@ -1,4 +1,6 @@
 // The bounces of many mail systems: what they say of each recipient, as Sisimai reads them.
+#include "lib/core/message/dsn.h"
+
 #include "tests/conformance/json.h"
 #include "tests/conformance/suite.h"
 #include <algorithm>
@@ -12,7 +14,6 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/message/bounce.h"
-#include "lib/core/message/dsn.h"
 #include "lib/core/message/parser.h"
 
 namespace postern::conformance {

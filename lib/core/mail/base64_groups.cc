@@ -40,8 +40,8 @@ constexpr DecodeTables kTables = MakeTables();
 
 #if defined(POSTERN_BASE64_AVX2)
 
-// Between gives 0xFF where first <= octet <= last. Octets above 0x7F are negative here and lie in no
-// range.
+// Between gives 0xFF where first <= octet <= last. Octets above 0x7F are negative here and lie in
+// no range.
 __attribute__((target("avx2"))) inline __m256i Between(__m256i octets, char first, char last) {
   return _mm256_and_si256(_mm256_cmpgt_epi8(octets, _mm256_set1_epi8(static_cast<char>(first - 1))),
                           _mm256_cmpgt_epi8(_mm256_set1_epi8(static_cast<char>(last + 1)), octets));
@@ -67,8 +67,7 @@ __attribute__((target("avx2"))) const unsigned char* DecodeGroupsAvx2(const unsi
     const __m256i slash = _mm256_cmpeq_epi8(in, _mm256_set1_epi8('/'));
     const __m256i letters = _mm256_or_si256(upper, lower);
     const __m256i others = _mm256_or_si256(digit, _mm256_or_si256(plus, slash));
-    const auto good =
-        static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_or_si256(letters, others)));
+    const auto good = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_or_si256(letters, others)));
     __m256i add = _mm256_and_si256(upper, _mm256_set1_epi8(0 - 'A'));
     add = _mm256_or_si256(add, _mm256_and_si256(lower, _mm256_set1_epi8(26 - 'a')));
     add = _mm256_or_si256(add, _mm256_and_si256(digit, _mm256_set1_epi8(52 - '0')));
@@ -77,8 +76,7 @@ __attribute__((target("avx2"))) const unsigned char* DecodeGroupsAvx2(const unsi
     const __m256i six = _mm256_add_epi8(in, add);
     const __m256i twelve = _mm256_maddubs_epi16(six, _mm256_set1_epi32(0x01400140));
     const __m256i whole = _mm256_madd_epi16(twelve, _mm256_set1_epi32(0x00011000));
-    const __m256i packed =
-        _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(whole, order), join);
+    const __m256i packed = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(whole, order), join);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), packed);
     if (good != 0xFFFFFFFFu) {
       const int groups = __builtin_ctz(~good) / 4;

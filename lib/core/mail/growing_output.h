@@ -8,8 +8,8 @@
 namespace postern::mail {
 
 // GrowingOutput lends room behind what a string holds and grows it in steps, so that a large result
-// is not cleared as a whole before it is written. Between construction and Finish the string belongs
-// to it.
+// is not cleared as a whole before it is written. Between construction and Finish the string
+// belongs to it.
 class GrowingOutput {
  public:
   // `most` is how many octets will be written at most; kSlack more may be scribbled on behind them.

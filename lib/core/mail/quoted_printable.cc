@@ -33,9 +33,9 @@ bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
 constexpr size_t kCopyStep = 32;
 
-// CopyToSpecial copies from [p, end) to `*to` up to the first "=" or LF, or until `*to` has moved by
-// `most` octets or more, and returns where it stopped. Behind `*to` + `most` it may write kCopyStep
-// octets.
+// CopyToSpecial copies from [p, end) to `*to` up to the first "=" or LF, or until `*to` has moved
+// by `most` octets or more, and returns where it stopped. Behind `*to` + `most` it may write
+// kCopyStep octets.
 const char* CopyToSpecial(const char* p, const char* end, size_t most, char** to) {
   char* out = *to;
   const char* const stop = out + most;
@@ -52,10 +52,10 @@ const char* CopyToSpecial(const char* p, const char* end, size_t most, char** to
     const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), low);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16), high);
-    const auto in_low = static_cast<uint32_t>(_mm_movemask_epi8(
-        _mm_or_si128(_mm_cmpeq_epi8(low, equals), _mm_cmpeq_epi8(low, lf))));
-    const auto in_high = static_cast<uint32_t>(_mm_movemask_epi8(
-        _mm_or_si128(_mm_cmpeq_epi8(high, equals), _mm_cmpeq_epi8(high, lf))));
+    const auto in_low = static_cast<uint32_t>(
+        _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(low, equals), _mm_cmpeq_epi8(low, lf))));
+    const auto in_high = static_cast<uint32_t>(
+        _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(high, equals), _mm_cmpeq_epi8(high, lf))));
     const uint32_t special = in_low | in_high << 16;
     if (special != 0) {
       const int at = __builtin_ctz(special);

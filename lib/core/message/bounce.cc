@@ -118,14 +118,17 @@ int Standing(std::string_view text, size_t at, const FoundStatus& status) {
                                 text[next] == '(' || text[next] == '['))
     ++next;
   if (next > at + 3 && !StatusAt(text, next, &end).empty()) return 4;
-  const std::string_view before = Trim(text.substr(at > 24 ? at - 24 : 0, std::min<size_t>(at, 24)));
+  const std::string_view before =
+      Trim(text.substr(at > 24 ? at - 24 : 0, std::min<size_t>(at, 24)));
   for (const std::string_view word : {"said:", "says:", "smtp;", "server:", "response:", "reply:",
                                       "error:", "error was:", "response was:", "with"})
     if (EndsWithIgnoreCase(before, word)) return 3;
   if (at == 0 || text[at - 1] == '\n') return 3;
-  if (status.begin != std::string_view::npos && status.begin < at && at - status.begin < 16) return 3;
+  if (status.begin != std::string_view::npos && status.begin < at && at - status.begin < 16)
+    return 3;
   const bool bracketed = text[at - 1] == '(' || text[at - 1] == '"' || text[at - 1] == '\'';
-  return bracketed || (at + 3 < text.size() && (text[at + 3] == ' ' || text[at + 3] == '-')) ? 2 : 1;
+  return bracketed || (at + 3 < text.size() && (text[at + 3] == ' ' || text[at + 3] == '-')) ? 2
+                                                                                             : 1;
 }
 
 }  // namespace
@@ -187,7 +190,8 @@ void ParseDeliveryStatus(std::string_view body, const BounceLimits& limits, Boun
         recipient->status = FindStatus(value).status;
         if (recipient->status.empty()) {
           const std::string_view word = Trim(value);
-          recipient->status = mail::EnhancedStatus::Parse(word.substr(0, word.find_first_of(" (\t")));
+          recipient->status =
+              mail::EnhancedStatus::Parse(word.substr(0, word.find_first_of(" (\t")));
         }
       } else if (is("Diagnostic-Code")) {
         recipient->diagnostic = Typed(field.value);
@@ -215,8 +219,8 @@ void ParseDeliveryStatus(std::string_view body, const BounceLimits& limits, Boun
     } else if (fields.body_offset > 0) {
       at += fields.body_offset;
     } else {
-      // A line that is no field, most often of a diagnostic that was not folded: passed over. Only an
-      // empty line ends the group.
+      // A line that is no field, most often of a diagnostic that was not folded: passed over. Only
+      // an empty line ends the group.
       const size_t lf = body.find('\n', at);
       at = lf == std::string_view::npos ? body.size() : lf + 1;
     }
@@ -254,8 +258,8 @@ std::string AddressOfLine(std::string_view line) {
   if (at == std::string_view::npos || line.find('@', at + 1) != std::string_view::npos) return "";
   size_t from = at;
   const auto is_part = [](char c) {
-    return !IsAscii(c) || IsAsciiAlnum(c) || std::string_view(".!#$%&*+-/=?^_{|}~").find(c) !=
-                                                 std::string_view::npos;
+    return !IsAscii(c) || IsAsciiAlnum(c) ||
+           std::string_view(".!#$%&*+-/=?^_{|}~").find(c) != std::string_view::npos;
   };
   while (from > 0 && line[from - 1] != '\0' && is_part(line[from - 1])) --from;
   size_t to = at + 1;
@@ -269,9 +273,9 @@ std::string AddressOfLine(std::string_view line) {
   const std::string_view before = Trim(line.substr(0, from));
   const std::string_view after = Trim(line.substr(to));
   const bool opens = before.empty() || before == "<" || before == "(" || before == "\"" ||
-                     (before.size() < 40 && (EndsWithIgnoreCase(before, ":") ||
-                                             EndsWithIgnoreCase(before, ": <") ||
-                                             EndsWithIgnoreCase(before, ":<")));
+                     (before.size() < 40 &&
+                      (EndsWithIgnoreCase(before, ":") || EndsWithIgnoreCase(before, ": <") ||
+                       EndsWithIgnoreCase(before, ":<")));
   const bool closes = after.empty() || after.front() == '>' || after.front() == ':' ||
                       after.front() == ')' || after.front() == '.' || after.front() == ',' ||
                       after.front() == '"' || after.front() == ';';
@@ -333,13 +337,14 @@ void ReadText(const MessageView& message, const BounceLimits& limits, Bounce* bo
       in_brackets = AddressOfLine(line.substr(less, line.find('>', less) - less + 1));
     StrAppend(all, line, "\n");
     std::string address = AddressOfLine(line);
-    const bool repeated =
-        std::any_of(found.begin(), found.end(), [&](const Found& f) { return f.address == address; });
+    const bool repeated = std::any_of(found.begin(), found.end(),
+                                      [&](const Found& f) { return f.address == address; });
     // Where the header names who failed, only those count.
-    const bool counts = failed.empty() || std::any_of(failed.begin(), failed.end(), [&](const auto& f) {
-                          return EqualsIgnoreCase(f, address);
-                        });
-    if (!address.empty() && counts && !repeated && found.size() < std::min<size_t>(limits.max_recipients, 100))
+    const bool counts =
+        failed.empty() || std::any_of(failed.begin(), failed.end(),
+                                      [&](const auto& f) { return EqualsIgnoreCase(f, address); });
+    if (!address.empty() && counts && !repeated &&
+        found.size() < std::min<size_t>(limits.max_recipients, 100))
       found.push_back({std::move(address), ""});
     if (!found.empty()) StrAppend(found.back().text, line, "\n");
   }
@@ -361,8 +366,9 @@ void ReadText(const MessageView& message, const BounceLimits& limits, Bounce* bo
     bounce->recipients[0].diagnostic.value = Unfold(all);
   }
   const SmtpReplyIn reply = FindSmtpReply(all);
-  const bool told = std::any_of(bounce->recipients.begin(), bounce->recipients.end(),
-                                [](const ReportedRecipient& r) { return r.reply_code != 0 || !r.status.empty(); });
+  const bool told = std::any_of(
+      bounce->recipients.begin(), bounce->recipients.end(),
+      [](const ReportedRecipient& r) { return r.reply_code != 0 || !r.status.empty(); });
   if (!told && (reply.code != 0 || !reply.status.empty())) {
     // The reply stands before the address, or there is no address.
     if (bounce->recipients.empty()) bounce->recipients.emplace_back();
@@ -385,7 +391,8 @@ bool LooksLikeBounce(const MessageView& message) {
   const Header* from = message.Find(root, Field::kFrom);
   if (from == nullptr) return false;
   const std::string lower = AsciiLower(from->value);
-  for (const std::string_view name : {"mailer-daemon", "postmaster", "mail delivery", "mailerdaemon"})
+  for (const std::string_view name :
+       {"mailer-daemon", "postmaster", "mail delivery", "mailerdaemon"})
     if (lower.find(name) != std::string::npos) return true;
   return false;
 }

@@ -17,8 +17,8 @@
 namespace postern::message {
 
 struct BounceLimits {
-  // Past this many recipients the rest is passed over. A server that takes a message takes a hundred
-  // at least (RFC 5321 §4.5.3.1.8); expanded lists are longer.
+  // Past this many recipients the rest is passed over. A server that takes a message takes a
+  // hundred at least (RFC 5321 §4.5.3.1.8); expanded lists are longer.
   size_t max_recipients = 10'000;
   // How much of the text of a bounce without a status part is looked at; what is told stands in
   // front of the message that is returned.
@@ -79,8 +79,8 @@ Bounce ReadBounce(const MessageView& message, const BounceLimits& limits = {});
 // then one for each recipient (RFC 3464 §2.1). It bears with groups that no empty line divides.
 void ParseDeliveryStatus(std::string_view body, const BounceLimits& limits, Bounce* bounce);
 
-// SmtpReplyIn looks for the SMTP reply in a diagnostic text: a code of three digits that stands like
-// one, and an enhanced status.
+// SmtpReplyIn looks for the SMTP reply in a diagnostic text: a code of three digits that stands
+// like one, and an enhanced status.
 struct SmtpReplyIn {
   int code = 0;
   mail::EnhancedStatus status;

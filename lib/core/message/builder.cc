@@ -36,7 +36,55 @@ void AppendBody(const OutgoingPart& part, ContentEncoding encoding, bool is_text
   }
 }
 
-void AppendNode(const OutgoingPart& part, std::string_view seed, size_t* number, std::string& out) {
+// Output gathers octets and hands them on when there are enough; without a sink they stay.
+class Output {
+ public:
+  Output(std::string& out, const OctetSink* sink) : out_(out), sink_(sink) {}
+
+  std::string& out() { return out_; }
+  Status Flush(size_t least = 0) {
+    if (sink_ == nullptr || out_.size() < std::max<size_t>(least, 1)) return OkStatus();
+    Status status = (*sink_)(out_);
+    out_.clear();
+    return status;
+  }
+  bool HasSink() const { return sink_ != nullptr; }
+
+ private:
+  std::string& out_;
+  const OctetSink* sink_;
+};
+
+constexpr size_t kPieceBytes = 64 * 1024;
+
+// WriteSource writes what a source gives, in base64.
+Status WriteSource(const ContentSource& source, Output& output) {
+  constexpr size_t kLineOctets = 57;  // 76 characters
+  std::string octets;
+  const size_t most = kPieceBytes / kLineOctets * kLineOctets;
+  bool end = false;
+  while (!end) {
+    // Whole lines, so that the pieces join without padding between them.
+    while (octets.size() < most) {
+      const size_t before = octets.size();
+      octets.resize(most);
+      StatusOr<size_t> got = source(octets.data() + before, most - before);
+      if (!got.ok()) return got.status();
+      octets.resize(before + std::min(*got, most - before));
+      if (*got == 0) {
+        end = true;
+        break;
+      }
+    }
+    output.out() += mail::Base64EncodeLines(octets);
+    octets.clear();
+    POSTERN_RETURN_IF_ERROR(output.Flush(kPieceBytes));
+  }
+  return OkStatus();
+}
+
+Status WriteNode(const OutgoingPart& part, std::string_view seed, size_t* number, Output& output) {
+  std::string& out = output.out();
   for (const auto& [name, value] : part.headers) AppendHeader(name, value, out);
   if (!part.content_id.empty()) AppendHeader("Content-ID", part.content_id, out);
   if (!part.parts.empty()) {
@@ -45,28 +93,34 @@ void AppendNode(const OutgoingPart& part, std::string_view seed, size_t* number,
     out += "\r\n";
     for (const OutgoingPart& child : part.parts) {
       StrAppend(out, "--", boundary, "\r\n");
-      AppendNode(child, seed, number, out);
+      POSTERN_RETURN_IF_ERROR(WriteNode(child, seed, number, output));
       out += "\r\n";
     }
     StrAppend(out, "--", boundary, "--\r\n");
-    return;
+    return output.Flush(kPieceBytes);
   }
   const bool is_text = StartsWithIgnoreCase(part.content_type, "text/");
   // RFC 2046 §5.2.1: a message inside keeps its own encodings.
   const bool is_message = StartsWithIgnoreCase(part.content_type, "message/");
-  ContentEncoding encoding = ChooseEncoding(part.content, is_text);
-  if (is_message)
+  ContentEncoding encoding =
+      part.source ? ContentEncoding::kBase64 : ChooseEncoding(part.content, is_text);
+  if (is_message && !part.source)
     encoding = Examine(part.content).eight_bit ? ContentEncoding::k8Bit : ContentEncoding::k7Bit;
   AppendHeader("Content-Type", part.content_type, out);
   if (encoding != ContentEncoding::k7Bit)
     AppendHeader("Content-Transfer-Encoding", ContentEncodingName(encoding), out);
-  if (!part.file_name.empty()) {
+  if (!part.file_name.empty() || part.is_inline) {
     // EncodeParameter folds by itself where it must.
-    StrAppend(out, "Content-Disposition: attachment", EncodeParameter("filename", part.file_name),
-              "\r\n");
+    StrAppend(out, "Content-Disposition: ", part.is_inline ? "inline" : "attachment",
+              part.file_name.empty() ? "" : EncodeParameter("filename", part.file_name), "\r\n");
   }
   out += "\r\n";
-  AppendBody(part, encoding, is_text, out);
+  if (part.source) {
+    if (output.HasSink()) POSTERN_RETURN_IF_ERROR(WriteSource(part.source, output));
+  } else {
+    AppendBody(part, encoding, is_text, out);
+  }
+  return output.Flush(kPieceBytes);
 }
 
 }  // namespace
@@ -141,7 +195,62 @@ std::string_view ContentEncodingName(ContentEncoding encoding) {
 
 void AppendPart(const OutgoingPart& part, std::string_view boundary_seed, std::string& out) {
   size_t number = 0;
-  AppendNode(part, boundary_seed, &number, out);
+  Output output(out, nullptr);
+  const Status status = WriteNode(part, boundary_seed, &number, output);
+  static_cast<void>(status);  // without a sink and sources nothing fails
+}
+
+Status WritePart(const OutgoingPart& part, std::string_view boundary_seed, const OctetSink& sink) {
+  size_t number = 0;
+  std::string piece;
+  Output output(piece, &sink);
+  POSTERN_RETURN_IF_ERROR(WriteNode(part, boundary_seed, &number, output));
+  return output.Flush();
+}
+
+OutgoingPart ComposeLetter(Letter letter) {
+  const auto leaf = [](std::string_view type, std::string content) {
+    OutgoingPart part;
+    part.content_type = std::string(type);
+    part.content = std::move(content);
+    return part;
+  };
+  const auto multipart = [](std::string_view type, std::vector<OutgoingPart> parts) {
+    OutgoingPart part;
+    part.content_type = std::string(type);
+    part.parts = std::move(parts);
+    return part;
+  };
+  OutgoingPart body;
+  if (letter.html.empty()) {
+    body = leaf("text/plain; charset=utf-8", std::move(letter.text));
+    // Without HTML there is nothing that they could be shown in.
+    for (OutgoingPart& part : letter.related) letter.attachments.push_back(std::move(part));
+  } else {
+    body = leaf("text/html; charset=utf-8", std::move(letter.html));
+    if (!letter.related.empty()) {
+      std::vector<OutgoingPart> parts;
+      parts.push_back(std::move(body));
+      for (OutgoingPart& part : letter.related) {
+        part.is_inline = true;
+        parts.push_back(std::move(part));
+      }
+      // RFC 2387 §3.1: the type of the root is told.
+      body = multipart("multipart/related; type=\"text/html\"", std::move(parts));
+    }
+    if (!letter.text.empty()) {
+      // RFC 2046 §5.1.4: the plainest first, the best last.
+      std::vector<OutgoingPart> parts;
+      parts.push_back(leaf("text/plain; charset=utf-8", std::move(letter.text)));
+      parts.push_back(std::move(body));
+      body = multipart("multipart/alternative", std::move(parts));
+    }
+  }
+  if (letter.attachments.empty()) return body;
+  std::vector<OutgoingPart> parts;
+  parts.push_back(std::move(body));
+  for (OutgoingPart& part : letter.attachments) parts.push_back(std::move(part));
+  return multipart("multipart/mixed", std::move(parts));
 }
 
 }  // namespace postern::message

@@ -4,10 +4,13 @@
 // No string given here can break out of its field: CR, LF and NUL become blanks.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "lib/core/base/status.h"
 
 namespace postern::message {
 
@@ -34,21 +37,47 @@ enum class ContentEncoding : unsigned char { k7Bit, k8Bit, kQuotedPrintable, kBa
 ContentEncoding ChooseEncoding(std::string_view content, bool is_text);
 std::string_view ContentEncodingName(ContentEncoding encoding);
 
-// OutgoingPart is one node of the tree that BuildPart writes: a leaf with `content`, or a multipart
-// with `parts`.
+// ContentSource gives the octets of a content that is not held in memory: it writes up to `size`
+// octets to `to` and tells how many, 0 at the end. An error ends the whole message.
+using ContentSource = std::function<StatusOr<size_t>(char* to, size_t size)>;
+
+// OutgoingPart is one node of the tree that AppendPart writes: a leaf with `content` or `source`,
+// or a multipart with `parts`.
 struct OutgoingPart {
-  // of a multipart without boundary: "multipart/mixed"
-  std::string content_type = "text/plain; charset=utf-8";
-  std::string file_name;   // UTF-8; makes it an attachment
-  std::string content_id;  // with the angle brackets, for multipart/related
-  std::string content;     // octets; of text: UTF-8
+  std::string content_type =
+      "text/plain; charset=utf-8";  // of a multipart without boundary: "multipart/mixed"
+  std::string file_name;            // UTF-8; makes it an attachment
+  bool is_inline = false;           // shown where it stands (RFC 2183 §2.1), also with a file name
+  std::string content_id;           // with the angle brackets, for multipart/related
+  std::string content;              // octets; of text: UTF-8
+  ContentSource source;             // instead of `content`; always written in base64
   std::vector<std::pair<std::string, std::string>> headers;  // more fields
   std::vector<OutgoingPart> parts;
 };
 
 // AppendPart writes the fields of `part`, an empty line, and its body. `boundary_seed` is random
 // (rt::Random, in letters and digits, at least 16): boundaries are made of it and a number, so that
-// none can stand in a content that was there before.
+// none can stand in a content that was there before. Parts with a source are written empty: they
+// want WritePart.
 void AppendPart(const OutgoingPart& part, std::string_view boundary_seed, std::string& out);
+
+// WritePart does the same into `sink`, which gets the octets in pieces of some 64 KiB and may fail;
+// sources are read as it goes, so a large attachment costs no more memory than a piece.
+using OctetSink = std::function<Status(std::string_view octets)>;
+Status WritePart(const OutgoingPart& part, std::string_view boundary_seed, const OctetSink& sink);
+
+// Letter is what a person or a program wants to say; ComposeLetter makes the MIME tree of it.
+struct Letter {
+  std::string text;  // UTF-8; lines end in LF or CRLF
+  std::string html;  // the same said in HTML; either may be empty
+  // Pictures and the like that the HTML names by "cid:" and their content_id (RFC 2392).
+  std::vector<OutgoingPart> related;
+  std::vector<OutgoingPart> attachments;
+};
+
+// ComposeLetter gives multipart/mixed of the body and the attachments, multipart/alternative of
+// text and HTML, multipart/related of HTML and what it shows (RFC 2046 §5.1.3, §5.1.4, RFC 2387);
+// each level only where there are two things to put into it.
+OutgoingPart ComposeLetter(Letter letter);
 
 }  // namespace postern::message

@@ -74,7 +74,8 @@ std::string FlowText(std::string_view text, size_t width) {
       size_t take = line.size();
       if (take > room) {
         const size_t blank = line.rfind(' ', room);
-        const size_t next = blank != std::string_view::npos && blank > 0 ? blank : line.find(' ', room);
+        const size_t next =
+            blank != std::string_view::npos && blank > 0 ? blank : line.find(' ', room);
         // The blanks stay at the end of the line: they are what makes it flow.
         take = next == std::string_view::npos
                    ? line.size()

@@ -7,9 +7,10 @@
 namespace postern::message {
 
 // UnflowText joins the lines of a text/plain part with format=flowed: a line that ends in a blank
-// goes on in the next one of the same quote depth (§4.2), "-- " is never joined (§4.3), the blank of
-// space-stuffing goes (§4.4), and with `delsp` so does the blank at which lines are joined (§4.5).
-// A quoted paragraph is one line behind its ">"s and a blank. Line ends are LF. Linear time.
+// goes on in the next one of the same quote depth (§4.2), "-- " is never joined (§4.3), the blank
+// of space-stuffing goes (§4.4), and with `delsp` so does the blank at which lines are joined
+// (§4.5). A quoted paragraph is one line behind its ">"s and a blank. Line ends are LF. Linear
+// time.
 std::string UnflowText(std::string_view text, bool delsp);
 
 // FlowText writes paragraphs (lines of any length, LF or CRLF) as format=flowed without DelSp, in

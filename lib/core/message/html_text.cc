@@ -4,10 +4,9 @@
 #include <csetjmp>
 #include <cstdlib>
 #include <cstring>
+#include <gumbo.h>
 #include <memory>
 #include <vector>
-
-#include <gumbo.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/utf8.h"
@@ -20,8 +19,8 @@ namespace {
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
 
 // Arena is the memory of one tree. It is given back as a whole: Gumbo's own way to free a tree
-// recurses as deep as the tree is. When it is used up, Gumbo, which does not expect that, is left by
-// longjmp; only C functions without anything to clean up lie between.
+// recurses as deep as the tree is. When it is used up, Gumbo, which does not expect that, is left
+// by longjmp; only C functions without anything to clean up lie between.
 class Arena {
  public:
   explicit Arena(const HtmlOptions& options)
@@ -219,8 +218,7 @@ void Walk(const GumboNode* root, Writer& writer) {
           return;
         }
         Edge(shape, true, writer);
-        open.push_back(
-            {node, &element.children, 0, preformatted || element.tag == GUMBO_TAG_PRE});
+        open.push_back({node, &element.children, 0, preformatted || element.tag == GUMBO_TAG_PRE});
         return;
       }
       default: return;  // comments
@@ -234,8 +232,7 @@ void Walk(const GumboNode* root, Writer& writer) {
       enter(child, top.preformatted);
       continue;
     }
-    if (top.node->type == GUMBO_NODE_ELEMENT)
-      Edge(ShapeOf(top.node->v.element.tag), false, writer);
+    if (top.node->type == GUMBO_NODE_ELEMENT) Edge(ShapeOf(top.node->v.element.tag), false, writer);
     open.pop_back();
   }
 }
@@ -265,8 +262,8 @@ bool IsAttachment(const MessageView& message, const Part& part) {
   return field != nullptr && ParseContentDisposition(field->value).kind == "attachment";
 }
 
-// OneLine joins the lines of `text` with blanks, up to `max_bytes`; `skip_quotes` leaves quoted ones
-// out.
+// OneLine joins the lines of `text` with blanks, up to `max_bytes`; `skip_quotes` leaves quoted
+// ones out.
 std::string OneLine(std::string_view text, size_t max_bytes, bool skip_quotes) {
   std::string out;
   while (!text.empty() && out.size() < max_bytes) {
@@ -306,7 +303,8 @@ std::string PreviewText(const MessageView& message, size_t max_bytes) {
   const Part* plain = nullptr;
   const Part* html = nullptr;
   for (const Part& part : message.parts()) {
-    if (part.kind != PartKind::kLeaf || !part.Is("text", "") || IsAttachment(message, part)) continue;
+    if (part.kind != PartKind::kLeaf || !part.Is("text", "") || IsAttachment(message, part))
+      continue;
     if (plain == nullptr && part.Is("text", "plain")) plain = &part;
     if (html == nullptr && part.Is("text", "html")) html = &part;
     if (plain != nullptr && html != nullptr) break;

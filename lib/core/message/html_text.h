@@ -13,24 +13,24 @@ namespace postern::message {
 struct HtmlOptions {
   // What is past it is not read. The largest letters that programs send have a tenth of it.
   size_t max_input_bytes = 4 << 20;
-  // What the parser may allocate. HTML can be written so that its tree is far larger than itself, or
-  // deeper than any page; then the tags are taken out without regard to what they mean.
+  // What the parser may allocate. HTML can be written so that its tree is far larger than itself,
+  // or deeper than any page; then the tags are taken out without regard to what they mean.
   size_t max_tree_bytes = 32 << 20;
-  // How many pieces that memory may have. The parser's work for one tag grows with the elements that
-  // are open, so this bounds the time too, to well under a second.
+  // How many pieces that memory may have. The parser's work for one tag grows with the elements
+  // that are open, so this bounds the time too, to well under a second.
   size_t max_allocations = 200'000;
   size_t max_output_bytes = 1 << 20;
 };
 
 // HtmlToText gives the text that a reader of `html` (UTF-8) would see, without scripts, styles and
 // head: blocks on lines of their own, cells of a table divided by a tab, white space as HTML joins
-// it, images by their alternative text. Lines end in LF. The parser is Gumbo, by the rules of HTML5.
-// The result is UTF-8 when `html` is.
+// it, images by their alternative text. Lines end in LF. The parser is Gumbo, by the rules of
+// HTML5. The result is UTF-8 when `html` is.
 std::string HtmlToText(std::string_view html, const HtmlOptions& options = {});
 
-// PreviewText is the beginning of what the message says, on one line, for a list of messages: of the
-// first text part that is no attachment, plain before HTML, at most `max_bytes` octets of UTF-8.
-// Quoted lines ("> ") are left out when there is other text.
+// PreviewText is the beginning of what the message says, on one line, for a list of messages: of
+// the first text part that is no attachment, plain before HTML, at most `max_bytes` octets of
+// UTF-8. Quoted lines ("> ") are left out when there is other text.
 std::string PreviewText(const MessageView& message, size_t max_bytes = 256);
 
 }  // namespace postern::message

@@ -29,8 +29,9 @@ std::string TypedAddress(std::string_view address) {
 std::string AddressOf(std::string_view value) {
   const std::string line = Unfold(value);
   const size_t semicolon = line.find(';');
-  const std::string_view type =
-      semicolon == std::string::npos ? std::string_view() : Trim(std::string_view(line).substr(0, semicolon));
+  const std::string_view type = semicolon == std::string::npos
+                                    ? std::string_view()
+                                    : Trim(std::string_view(line).substr(0, semicolon));
   std::string_view address =
       semicolon == std::string::npos ? line : Trim(std::string_view(line).substr(semicolon + 1));
   if (address.size() > 1 && address.front() == '<' && address.back() == '>')
@@ -112,10 +113,10 @@ std::string BuildMdn(const MdnRequest& request) {
   // RFC 3834 §5: no program answers this.
   AppendHeader("Auto-Submitted", "auto-replied", out);
   AppendHeader("MIME-Version", "1.0", out);
-  AppendHeader("Content-Type",
-               StrCat("multipart/report; report-type=disposition-notification; boundary=\"", boundary,
-                      "\""),
-               out);
+  AppendHeader(
+      "Content-Type",
+      StrCat("multipart/report; report-type=disposition-notification; boundary=\"", boundary, "\""),
+      out);
   StrAppend(out, "\r\n--", boundary, "\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n",
             "The message that you sent to ", Printable(mdn.final_recipient), "\r\n",
             Sentence(mdn.disposition), "\r\n");
@@ -137,8 +138,7 @@ std::string BuildMdn(const MdnRequest& request) {
   if (!mdn.error.empty()) AppendHeader("Error", Printable(mdn.error), out);
   if (!request.original.empty()) {
     const MessageView original = ParseHeader(request.original);
-    const std::string_view header =
-        request.original.substr(0, original.root().header_end_offset);
+    const std::string_view header = request.original.substr(0, original.root().header_end_offset);
     StrAppend(out, "\r\n--", boundary, "\r\nContent-Type: text/rfc822-headers\r\n");
     if (Examine(header).eight_bit) {
       // RFC 6522 §4

@@ -20,10 +20,10 @@ std::string_view MdnDispositionName(MdnDisposition disposition);
 
 // Mdn is one notification: the fields of message/disposition-notification (RFC 8098 §3.1).
 struct Mdn {
-  std::string reporting_ua;           // "host.example; Program 1.0"; may be empty
-  std::string original_recipient;     // address, may be empty
-  std::string final_recipient;        // address
-  std::string original_message_id;    // with brackets; may be empty
+  std::string reporting_ua;         // "host.example; Program 1.0"; may be empty
+  std::string original_recipient;   // address, may be empty
+  std::string final_recipient;      // address
+  std::string original_message_id;  // with brackets; may be empty
   MdnDisposition disposition = MdnDisposition::kDisplayed;
   // The modes (§3.2.6.1): did a person act, and was it a person who let the notification go out.
   bool automatic_action = false;
@@ -35,9 +35,9 @@ struct Mdn {
 // MdnRequest is everything that a notification is made of.
 struct MdnRequest {
   Mdn mdn;
-  std::string from;     // mailbox for From, ready for a header (FormatMailbox)
-  std::string to;       // the address of Disposition-Notification-To, checked by MdnRecipient
-  std::string subject;  // of the original, UTF-8; may be empty
+  std::string from;           // mailbox for From, ready for a header (FormatMailbox)
+  std::string to;             // the address of Disposition-Notification-To, checked by MdnRecipient
+  std::string subject;        // of the original, UTF-8; may be empty
   std::string message_id;     // for the notification, with brackets
   std::string boundary_seed;  // random letters and digits, at least 16
   WallTime date;
@@ -56,9 +56,9 @@ StatusOr<Mdn> ParseMdn(const MessageView& message);
 
 // MdnRecipient tells where a notification for `message` should go, and whether one may be sent
 // without asking a person. RFC 8098 §2.1: never without the person's leave when the address is not
-// that of the Return-Path, when there are several, or when Disposition-Notification-Options asks for
-// what we do not know ("required"); never at all for a notification (§3). The string is empty when
-// none was asked for or may be sent.
+// that of the Return-Path, when there are several, or when Disposition-Notification-Options asks
+// for what we do not know ("required"); never at all for a notification (§3). The string is empty
+// when none was asked for or may be sent.
 struct MdnWanted {
   std::string address;
   bool ask_first = true;

@@ -481,7 +481,7 @@ class Parser {
   std::vector<uint32_t> last_child_;  // by depth of the parent
   // Boundaries that had to be unescaped live here; a deque does not move them.
   std::deque<std::string> boundaries_;
-  OctetSet firsts_{};  // what open boundaries begin with
+  OctetSet firsts_{};          // what open boundaries begin with
   bool part_has_body_ = true;  // the header just read ended with an empty line or at a body
   // the header just read ended at a delimiter line, not yet acted on
   bool pending_delimiter_ = false;

@@ -180,8 +180,7 @@ std::string Made(std::string_view octets, size_t size, uint64_t seed) {
 }
 
 TEST(Base64, FastAndPortableGroupsAgree) {
-  const std::string clean =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string clean = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const std::string all = AllOctets();
   for (uint64_t seed = 0; seed < 2000; ++seed) {
     std::string text = Made(clean, seed % 300, seed);

@@ -1,4 +1,5 @@
 // What is made of bodies: pieces, text out of HTML, flowed lines, bounces and notifications.
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "lib/core/mail/base64.h"
 #include "lib/core/mail/quoted_printable.h"
 #include "lib/core/message/bounce.h"
+#include "lib/core/message/builder.h"
 #include "lib/core/message/flowed.h"
 #include "lib/core/message/html_text.h"
 #include "lib/core/message/mdn.h"
@@ -72,10 +74,11 @@ TEST(HtmlText, IsWhatAReaderSees) {
 TEST(HtmlText, IsBounded) {
   const auto start = std::chrono::steady_clock::now();
   const std::string shapes[] = {
-      Repeat("<div>", 1'000'000),     Repeat("<b>", 100'000) + Repeat("<p>x", 100'000),
+      Repeat("<div>", 1'000'000),        Repeat("<b>", 100'000) + Repeat("<p>x", 100'000),
       Repeat("<p><b id=1></p>", 50'000), Repeat("<table><tr><td>", 100'000),
-      Repeat("<a href=x><i>", 200'000), Repeat("<", 1'000'000), Repeat("&amp", 500'000),
-      Repeat("<!--", 500'000),        Repeat("<script>", 200'000),
+      Repeat("<a href=x><i>", 200'000),  Repeat("<", 1'000'000),
+      Repeat("&amp", 500'000),           Repeat("<!--", 500'000),
+      Repeat("<script>", 200'000),
   };
   for (const std::string& html : shapes) {
     HtmlOptions options;
@@ -130,6 +133,77 @@ TEST(Flowed, ParagraphsAreJoined) {
               "> unlike this\n From here\n-- \nSig\n\nEnd\n")
         << width;
   }
+}
+
+std::string Outline(const MessageView& view) {
+  std::string out;
+  for (const Part& part : view.parts())
+    StrAppend(out, std::string(part.depth, '.'), part.type, "/", part.subtype, " ");
+  return out;
+}
+
+TEST(Compose, OnlyTheLevelsThatAreNeeded) {
+  OutgoingPart picture;
+  picture.content_type = "image/png";
+  picture.content_id = "<p@x>";
+  picture.content = "PNG";
+  OutgoingPart file;
+  file.content_type = "application/pdf";
+  file.file_name =
+      "Gr\xC3\xBC\xC3\x9F"
+      "e.pdf";
+  file.content = "PDF";
+  const auto outline = [](Letter letter) {
+    std::string raw;
+    AppendPart(ComposeLetter(std::move(letter)), "0123456789abcdef", raw);
+    const MessageView view = ParseMessage(raw);
+    EXPECT_TRUE(view.defects().empty());
+    return Outline(view);
+  };
+  EXPECT_EQ(outline({"text", "", {}, {}}), "text/plain ");
+  EXPECT_EQ(outline({"", "<p>", {}, {}}), "text/html ");
+  EXPECT_EQ(outline({"text", "<p>", {}, {}}), "multipart/alternative .text/plain .text/html ");
+  EXPECT_EQ(outline({"", "<p>", {picture}, {}}), "multipart/related .text/html .image/png ");
+  EXPECT_EQ(outline({"text", "<p>", {picture}, {file}}),
+            "multipart/mixed .multipart/alternative ..text/plain ..multipart/related ...text/html "
+            "...image/png .application/pdf ");
+  EXPECT_EQ(outline({"text", "", {picture}, {}}), "multipart/mixed .text/plain .image/png ");
+}
+
+TEST(Compose, SourcesAreReadPieceByPiece) {
+  std::string octets;
+  for (int i = 0; i < 300'000; ++i) octets.push_back(static_cast<char>(i * 31 >> 2));
+  size_t given = 0;
+  Letter letter;
+  letter.text = "see below";
+  letter.attachments.emplace_back();
+  letter.attachments[0].content_type = "application/octet-stream";
+  letter.attachments[0].file_name = "a.bin";
+  letter.attachments[0].source = [&](char* to, size_t size) -> StatusOr<size_t> {
+    const size_t n = std::min({size, octets.size() - given, size_t{1000}});
+    std::copy_n(octets.data() + given, n, to);
+    given += n;
+    return n;
+  };
+  const OutgoingPart part = ComposeLetter(std::move(letter));
+  std::string raw;
+  size_t longest = 0;
+  ASSERT_TRUE(WritePart(part, "0123456789abcdef", [&](std::string_view piece) {
+                raw += piece;
+                longest = std::max(longest, piece.size());
+                return OkStatus();
+              }).ok());
+  EXPECT_LT(longest, 200'000u);
+  const MessageView view = ParseMessage(raw);
+  ASSERT_EQ(view.parts().size(), 3u);
+  std::string decoded;
+  EXPECT_TRUE(DecodeBody(view, view.part(2), decoded));
+  EXPECT_EQ(decoded, octets);
+  // What fails, fails the message.
+  OutgoingPart broken;
+  broken.source = [](char*, size_t) -> StatusOr<size_t> { return NotFound("gone"); };
+  EXPECT_EQ(WritePart(broken, "x", [](std::string_view) { return OkStatus(); }).code(),
+            StatusCode::kNotFound);
 }
 
 TEST(Bounce, OwnNotificationReadsBack) {
@@ -202,10 +276,14 @@ TEST(Mdn, BuiltAndRead) {
   request.mdn.error = "no room\r\nX: y";
   request.from = "b@example.org";
   request.to = "a@example.com";
-  request.subject = "Gr\xC3\xBC\xC3\x9F" "e";
+  request.subject =
+      "Gr\xC3\xBC\xC3\x9F"
+      "e";
   request.message_id = "<n@example.org>";
   request.boundary_seed = "0123456789abcdef";
-  request.original = "Subject: Gr\xC3\xBC\xC3\x9F" "e\r\n\r\nbody\r\n";
+  request.original =
+      "Subject: Gr\xC3\xBC\xC3\x9F"
+      "e\r\n\r\nbody\r\n";
   const std::string raw = BuildMdn(request);
   EXPECT_TRUE(IsAscii(raw));
   const MessageView view = ParseMessage(raw);
