@@ -15,6 +15,7 @@
 #ifndef POSTERN_H
 #define POSTERN_H
 
+#include "postern/address.h"
 #include "postern/error.h"
 #include "postern/message.h"
 #include "postern/server.h"

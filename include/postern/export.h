@@ -30,6 +30,17 @@ typedef struct postern_str {
   size_t len;
 } postern_str;
 
+/* postern_buf is octets that are yours: postern_buf_free them. A NUL stands behind them that `len`
+ * does not count. */
+typedef struct postern_buf {
+  char* data;
+  size_t len;
+} postern_buf;
+
+/* postern_buf_free frees the octets and empties `buf`; NULL and an empty one are allowed. Any
+ * thread. Since 0.1. */
+POSTERN_API void postern_buf_free(postern_buf* buf);
+
 POSTERN_END_DECLS
 
 #endif /* POSTERN_EXPORT_H */

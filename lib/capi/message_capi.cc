@@ -2,17 +2,10 @@
 
 #include <cstring>
 
+#include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
 
 namespace postern::capi {
-namespace {
-
-postern_str Lend(std::string_view text) {
-  return postern_str{text.empty() ? nullptr : text.data(), text.size()};
-}
-
-}  // namespace
-
 postern_message MessageOf(const server::IncomingView& view) {
   postern_message message;
   message.reverse_path = view.sender->address.ToString();

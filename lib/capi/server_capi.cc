@@ -5,6 +5,7 @@
 
 #include "lib/capi/error_capi.h"
 #include "lib/capi/message_capi.h"
+#include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
 #include "lib/server/server.h"
@@ -19,6 +20,7 @@ using postern::StrCat;
 using postern::capi::Fail;
 using postern::capi::FailWith;
 using postern::capi::Guard;
+using postern::capi::TakeStruct;
 namespace rt = postern::rt;
 namespace server = postern::server;
 
@@ -57,23 +59,6 @@ class CallbackLogSink final : public postern::LogSink {
  private:
   postern_log_callbacks callbacks_;
 };
-
-// TakeStruct copies an option struct of the caller's size over defaults. A larger one of a newer
-// header is fine as long as what we do not know is zero.
-template <typename Options>
-bool TakeStruct(Options* into, const Options& defaults, const Options* given) {
-  *into = defaults;
-  if (given == nullptr) return true;
-  const size_t size = given->struct_size;
-  if (size < sizeof(size_t)) return false;
-  std::memcpy(into, given, std::min(size, sizeof(Options)));
-  into->struct_size = sizeof(Options);
-  const char* octets = reinterpret_cast<const char*>(given);
-  for (size_t i = sizeof(Options); i < size; ++i) {
-    if (octets[i] != 0) return false;
-  }
-  return true;
-}
 
 std::string AllErrors(const postern::policy::Diagnostics& diagnostics) {
   std::string text;

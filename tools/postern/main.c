@@ -1,5 +1,6 @@
 /* postern: the one program for people. `postern serve` runs a server, `postern check` reads a
  * configuration. */
+#include "parse.h"
 #include "serve.h"
 #include <postern.h>
 #include <stdio.h>
@@ -7,12 +8,15 @@
 #include <string.h>
 
 static int usage(FILE* to) {
-  fprintf(to,
-          "usage: postern serve -f smtpd.conf [-s spool] [-w workers] [-v]   run what the file "
-          "asks for, in the foreground\n"
-          "       postern check -f smtpd.conf                                say whether it is "
-          "right, or what is wrong where\n"
-          "       postern version\n");
+  fprintf(
+      to,
+      "usage: postern serve -f smtpd.conf [-s spool] [-w workers] [-v]   run what the file "
+      "asks for, in the foreground\n"
+      "       postern check -f smtpd.conf                                say whether it is "
+      "right, or what is wrong where\n"
+      "       postern parse [FILE] [--json] [--text] [--part N]          what a message is made "
+      "of\n"
+      "       postern version\n");
   return to == stdout ? 0 : 2;
 }
 
@@ -25,6 +29,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0) return usage(stdout);
+  if (strcmp(command, "parse") == 0) return parse_command(argc - 2, argv + 2);
   for (i = 2; i < argc; ++i) {
     const char* value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "-v") == 0) {

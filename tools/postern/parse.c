@@ -1,0 +1,400 @@
+/* postern parse: the parts of a message with their types, sizes, names and defects. */
+#include "parse.h"
+
+#include <errno.h>
+#include <postern.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static int usage(FILE* to) {
+  fprintf(to,
+          "usage: postern parse [FILE] [--json] [--text] [--headers] [--part N]\n"
+          "\n"
+          "Shows what a message is made of. Without FILE, or with -, it is read from standard\n"
+          "input.\n"
+          "\n"
+          "  --json      the whole tree for programs; with --text, the texts too\n"
+          "  --text      what the message says, as plain text\n"
+          "  --headers   every header field, decoded\n"
+          "  --part N    the decoded octets of part N; with --text, its text in UTF-8\n");
+  return to == stdout ? 0 : 2;
+}
+
+/* read_all reads a whole stream; NULL when that fails. */
+static char* read_all(FILE* from, size_t* len) {
+  size_t room = 1 << 16;
+  char* octets = malloc(room);
+  *len = 0;
+  while (octets != NULL) {
+    char* more;
+    *len += fread(octets + *len, 1, room - *len, from);
+    if (*len < room) break;
+    more = realloc(octets, room *= 2);
+    if (more == NULL) free(octets);
+    octets = more;
+  }
+  if (octets != NULL && ferror(from)) {
+    free(octets);
+    octets = NULL;
+  }
+  return octets;
+}
+
+/* print shows text of strangers: what could move the cursor or change the terminal becomes "?". */
+static void print(postern_str text) {
+  size_t i;
+  for (i = 0; i < text.len; ++i) {
+    const unsigned char c = (unsigned char)text.data[i];
+    /* The controls of U+0080 to U+009F are two octets. */
+    const int c1 = c == 0xC2 && i + 1 < text.len && (unsigned char)text.data[i + 1] < 0xA0;
+    if (c1) ++i;
+    putchar(c < 0x20 || c == 0x7F || c1 ? '?' : c);
+  }
+}
+
+static void print_size(size_t bytes) {
+  if (bytes < 1000) {
+    printf("%zu byte%s", bytes, bytes == 1 ? "" : "s");
+  } else if (bytes < 1000 * 1000) {
+    printf("%.1f kB", (double)bytes / 1e3);
+  } else {
+    printf("%.1f MB", (double)bytes / 1e6);
+  }
+}
+
+static postern_part part_of(const postern_parsed* parsed, size_t index) {
+  postern_part part;
+  memset(&part, 0, sizeof part);
+  part.struct_size = sizeof part;
+  (void)postern_parsed_part(&part, parsed, index);
+  return part;
+}
+
+static void print_addresses(const postern_parsed* parsed, const char* label, const char* field) {
+  postern_address_list* list = NULL;
+  size_t i, shown = 0, in_group = 0;
+  if (postern_parsed_addresses(&list, parsed, 0, field, NULL) != POSTERN_OK) return;
+  for (i = 0; i < postern_address_list_count(list); ++i) {
+    postern_address entry;
+    memset(&entry, 0, sizeof entry);
+    entry.struct_size = sizeof entry;
+    (void)postern_address_list_get(&entry, list, i);
+    if (entry.kind == POSTERN_ADDRESS_GROUP_END) {
+      printf(";");
+      in_group = 0;
+      continue;
+    }
+    printf(shown == 0 ? "%-12s" : in_group == 1 ? " " : ", ", label);
+    if (in_group != 0) ++in_group;
+    ++shown;
+    print(entry.name);
+    if (entry.kind == POSTERN_ADDRESS_GROUP_BEGIN) {
+      printf(":");
+      in_group = 1;
+      continue;
+    }
+    if (entry.name.len > 0) printf(" <");
+    print(entry.address);
+    if (entry.name.len > 0) printf(">");
+  }
+  if (shown > 0) printf("\n");
+  postern_address_list_free(list);
+}
+
+static void print_field(const postern_parsed* parsed, const char* label, const char* name) {
+  const postern_str text = postern_parsed_find(parsed, 0, name);
+  if (text.len == 0) return;
+  printf("%-12s", label);
+  print(text);
+  printf("\n");
+}
+
+static void print_headers(const postern_parsed* parsed) {
+  size_t i;
+  for (i = 0; i < postern_parsed_header_count(parsed, 0); ++i) {
+    postern_header field;
+    memset(&field, 0, sizeof field);
+    field.struct_size = sizeof field;
+    (void)postern_parsed_header(&field, parsed, 0, i);
+    print(field.name);
+    printf(": ");
+    print(field.text);
+    printf("\n");
+  }
+}
+
+static size_t decoded_bytes(const postern_parsed* parsed, size_t index) {
+  postern_body_reader* reader = NULL;
+  postern_str piece;
+  size_t bytes = 0;
+  if (postern_body_reader_new(&reader, parsed, index, NULL) != POSTERN_OK) return 0;
+  while (postern_body_reader_next(reader, &piece, NULL) == POSTERN_OK) bytes += piece.len;
+  postern_body_reader_free(reader);
+  return bytes;
+}
+
+/* print_tree draws one line a part. `more` tells of each depth whether another part follows below
+ * the same one. */
+static void print_tree(const postern_parsed* parsed) {
+  const size_t count = postern_parsed_part_count(parsed);
+  size_t* left = calloc(count, sizeof *left); /* children of each part not yet drawn */
+  size_t* above = calloc(count, sizeof *above);
+  size_t i;
+  if (left == NULL || above == NULL) {
+    free(left);
+    free(above);
+    return;
+  }
+  for (i = 0; i < count; ++i) {
+    const postern_part part = part_of(parsed, i);
+    static const char* const encodings[] = {NULL, "base64", "quoted-printable"};
+    size_t depth = 0, up;
+    left[i] = part.child_count;
+    above[i] = part.parent;
+    for (up = part.parent; up != POSTERN_NO_PART; up = above[up]) ++depth;
+    if (part.parent != POSTERN_NO_PART) --left[part.parent];
+    if (depth > 0) {
+      /* From the outermost part down: does a line go on beside this one? */
+      size_t level;
+      for (level = 1; level < depth; ++level) {
+        size_t steps = depth - level;
+        for (up = part.parent; --steps > 0;) up = above[up];
+        printf(left[above[up]] > 0 ? "│  " : "   ");
+      }
+      printf(left[part.parent] > 0 ? "├─ " : "└─ ");
+    }
+    printf("%zu  ", i);
+    print(part.type);
+    printf("/");
+    print(part.subtype);
+    if (part.file_name.len > 0) {
+      printf("  \"");
+      print(part.file_name);
+      printf("\"");
+    }
+    if (part.charset.len > 0) {
+      printf("  ");
+      print(part.charset);
+    }
+    if (part.encoding > 0 && part.encoding < 3) printf("  %s", encodings[part.encoding]);
+    if (part.kind == POSTERN_PART_LEAF) {
+      printf("  ");
+      print_size(decoded_bytes(parsed, i));
+    }
+    if (part.disposition.len > 0 && part.file_name.len == 0) {
+      printf("  ");
+      print(part.disposition);
+    }
+    if (part.is_opaque) printf("  (a limit was reached: there may be more inside)");
+    printf("\n");
+  }
+  free(left);
+  free(above);
+}
+
+static const char* explain(postern_str defect) {
+  static const struct {
+    const char* name;
+    const char* text;
+  } known[] = {
+      {"depth_limit", "parts stand too deep in one another"},
+      {"part_limit", "there are too many parts"},
+      {"header_count_limit", "there are too many header fields"},
+      {"header_size_limit", "the header is too large"},
+      {"mbox_from_line", "the header begins with an mbox \"From \" line"},
+      {"malformed_header_line", "a header field has no name"},
+      {"missing_header_end", "the header ends without an empty line"},
+      {"bare_cr_in_header", "a CR without LF in the header"},
+      {"nul_in_header", "a NUL in the header"},
+      {"invalid_utf8_in_header", "8-bit octets in the header that are not UTF-8"},
+      {"bad_content_type", "Content-Type cannot be read; taken for text/plain"},
+      {"multipart_no_boundary", "a multipart without a usable boundary"},
+      {"multipart_no_parts", "the boundary of a multipart never comes"},
+      {"missing_close_delimiter", "a multipart is not closed"},
+      {"encoded_multipart", "a multipart may not be encoded; the encoding is ignored"},
+      {"encoded_message", "a message inside may not be encoded; it is left closed"},
+      {"unknown_encoding", "nobody knows the Content-Transfer-Encoding; taken as binary"},
+  };
+  size_t i;
+  for (i = 0; i < sizeof known / sizeof *known; ++i) {
+    if (strlen(known[i].name) == defect.len && memcmp(known[i].name, defect.data, defect.len) == 0)
+      return known[i].text;
+  }
+  return "";
+}
+
+static void print_defects(const postern_parsed* parsed) {
+  const size_t count = postern_parsed_defect_count(parsed);
+  const postern_str octets = postern_parsed_octets(parsed);
+  size_t i;
+  if (count == 0) return;
+  printf("\nDefects:\n");
+  for (i = 0; i < count; ++i) {
+    postern_defect defect;
+    size_t line = 1, at;
+    const char* text;
+    memset(&defect, 0, sizeof defect);
+    defect.struct_size = sizeof defect;
+    (void)postern_parsed_defect(&defect, parsed, i);
+    for (at = 0; at < defect.offset && at < octets.len; ++at) line += octets.data[at] == '\n';
+    text = explain(defect.name);
+    printf("  line %zu, part %zu: %.*s%s%s\n", line, defect.part, (int)defect.name.len,
+           defect.name.data, *text != '\0' ? ": " : "", text);
+  }
+}
+
+static void print_summary(const postern_parsed* parsed) {
+  postern_buf preview = {NULL, 0};
+  int64_t unix_s = 0;
+  int32_t offset = 0;
+  const postern_status dated = postern_parsed_date(&unix_s, &offset, parsed);
+  print_addresses(parsed, "From", "From");
+  print_addresses(parsed, "To", "To");
+  print_addresses(parsed, "Cc", "Cc");
+  print_field(parsed, "Subject", "Subject");
+  if (dated == POSTERN_OK) {
+    const time_t local = (time_t)(unix_s + (int64_t)offset * 60);
+    struct tm parts;
+    char text[64];
+    if (gmtime_r(&local, &parts) != NULL &&
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S", &parts) > 0) {
+      printf("%-12s%s %c%02d%02d\n", "Date", text, offset < 0 ? '-' : '+', abs(offset) / 60,
+             abs(offset) % 60);
+    }
+  } else if (dated == POSTERN_ERR_PROTOCOL) {
+    print_field(parsed, "Date", "Date");
+  }
+  print_field(parsed, "Message-ID", "Message-ID");
+  if (postern_parsed_preview(&preview, parsed, 160, NULL) == POSTERN_OK && preview.len > 0) {
+    const postern_str text = {preview.data, preview.len};
+    printf("%-12s", "Says");
+    print(text);
+    printf("\n");
+  }
+  postern_buf_free(&preview);
+  printf("%-12s", "Size");
+  print_size(postern_parsed_octets(parsed).len);
+  printf("\n\n");
+}
+
+/* What the command line asked for. */
+struct parse_options {
+  const char* file;
+  int json, text, headers;
+  long part; /* -1: none */
+};
+
+/* text_part is the part that says what the message says: plain before HTML, no attachment. */
+static long text_part(const postern_parsed* parsed) {
+  long html = -1;
+  size_t i;
+  for (i = 0; i < postern_parsed_part_count(parsed); ++i) {
+    const postern_part part = part_of(parsed, i);
+    if (part.kind != POSTERN_PART_LEAF || part.type.len != 4 ||
+        memcmp(part.type.data, "text", 4) != 0 ||
+        (part.disposition.len == 10 && memcmp(part.disposition.data, "attachment", 10) == 0))
+      continue;
+    if (part.subtype.len == 5 && memcmp(part.subtype.data, "plain", 5) == 0) return (long)i;
+    if (html < 0) html = (long)i;
+  }
+  return html;
+}
+
+static int write_buf(postern_status status, postern_buf* buf, postern_error* error) {
+  if (status == POSTERN_OK) {
+    fwrite(buf->data, 1, buf->len, stdout);
+  } else {
+    fprintf(stderr, "postern parse: %s\n", postern_error_message(error));
+  }
+  postern_error_free(error);
+  postern_buf_free(buf);
+  return status == POSTERN_OK ? 0 : 1;
+}
+
+static int show(const postern_parsed* parsed, const struct parse_options* options) {
+  postern_buf out = {NULL, 0};
+  postern_error* error = NULL;
+  long part = options->part;
+  if (options->json)
+    return write_buf(postern_parsed_json(&out, parsed, options->text, &error), &out, error);
+  if (options->text && part < 0) part = text_part(parsed);
+  if (part >= 0) {
+    const size_t count = postern_parsed_part_count(parsed);
+    const int32_t form = options->part < 0 ? POSTERN_BODY_PLAIN
+                         : options->text   ? POSTERN_BODY_UTF8
+                                           : POSTERN_BODY_DECODED;
+    if ((size_t)part >= count) {
+      fprintf(stderr, "postern parse: there is no part %ld; the last one is %zu\n", part,
+              count - 1);
+      return 1;
+    }
+    return write_buf(postern_parsed_body(&out, parsed, (size_t)part, form, &error), &out, error);
+  }
+  if (options->text) {
+    fprintf(stderr, "postern parse: the message has no text\n");
+    return 1;
+  }
+  if (options->headers) {
+    print_headers(parsed);
+    return 0;
+  }
+  print_summary(parsed);
+  print_tree(parsed);
+  print_defects(parsed);
+  return 0;
+}
+
+int parse_command(int argc, char** argv) {
+  struct parse_options options = {NULL, 0, 0, 0, -1};
+  postern_parsed* parsed = NULL;
+  postern_error* error = NULL;
+  char* octets;
+  size_t len = 0;
+  int i, result;
+  for (i = 0; i < argc; ++i) {
+    if (strcmp(argv[i], "--json") == 0) {
+      options.json = 1;
+    } else if (strcmp(argv[i], "--text") == 0) {
+      options.text = 1;
+    } else if (strcmp(argv[i], "--headers") == 0) {
+      options.headers = 1;
+    } else if (strcmp(argv[i], "--help") == 0) {
+      return usage(stdout);
+    } else if (strcmp(argv[i], "--part") == 0 && i + 1 < argc) {
+      char* end = NULL;
+      errno = 0;
+      options.part = strtol(argv[++i], &end, 10);
+      if (end == argv[i] || *end != '\0' || errno != 0 || options.part < 0) {
+        fprintf(stderr, "postern parse: --part %s: that is no number of a part\n", argv[i]);
+        return 2;
+      }
+    } else if ((argv[i][0] != '-' || argv[i][1] == '\0') && options.file == NULL) {
+      options.file = argv[i];
+    } else {
+      fprintf(stderr, "postern parse: %s: unknown option, or one without its value\n", argv[i]);
+      return usage(stderr);
+    }
+  }
+  if (options.file != NULL && strcmp(options.file, "-") != 0) {
+    FILE* from = fopen(options.file, "rb");
+    octets = from == NULL ? NULL : read_all(from, &len);
+    if (octets == NULL) fprintf(stderr, "postern parse: %s: %s\n", options.file, strerror(errno));
+    if (from != NULL) fclose(from);
+  } else {
+    octets = read_all(stdin, &len);
+    if (octets == NULL) fprintf(stderr, "postern parse: standard input: %s\n", strerror(errno));
+  }
+  if (octets == NULL) return 1;
+  if (postern_parsed_new_borrow(&parsed, octets, len, NULL, &error) != POSTERN_OK) {
+    fprintf(stderr, "postern parse: %s\n", postern_error_message(error));
+    postern_error_free(error);
+    free(octets);
+    return 1;
+  }
+  result = show(parsed, &options);
+  postern_parsed_free(parsed);
+  free(octets);
+  return result;
+}
