@@ -16,9 +16,11 @@
 #define POSTERN_H
 
 #include "postern/address.h"
+#include "postern/dns.h"
 #include "postern/error.h"
 #include "postern/message.h"
 #include "postern/server.h"
+#include "postern/spf.h"
 #include "postern/version.h"
 
 #endif /* POSTERN_H */

@@ -20,32 +20,12 @@ using postern::StrCat;
 using postern::capi::Fail;
 using postern::capi::FailWith;
 using postern::capi::Guard;
+using postern::capi::OnFree;
 using postern::capi::TakeStruct;
 namespace rt = postern::rt;
 namespace server = postern::server;
 
 constexpr int64_t kDefaultGraceMs = 5000;
-
-// OnFree calls a destroy callback exactly once.
-class OnFree {
- public:
-  OnFree() = default;
-  OnFree(void (*destroy)(void*), void* user_data) : destroy_(destroy), user_data_(user_data) {}
-  OnFree(OnFree&& other) noexcept
-      : destroy_(std::exchange(other.destroy_, nullptr)), user_data_(other.user_data_) {}
-  OnFree& operator=(OnFree&& other) noexcept {
-    std::swap(destroy_, other.destroy_);
-    std::swap(user_data_, other.user_data_);
-    return *this;
-  }
-  ~OnFree() {
-    if (destroy_ != nullptr) destroy_(user_data_);
-  }
-
- private:
-  void (*destroy_)(void*) = nullptr;
-  void* user_data_ = nullptr;
-};
 
 class CallbackLogSink final : public postern::LogSink {
  public:

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <utility>
 
 namespace postern::capi {
 
@@ -38,6 +39,32 @@ bool GiveStruct(Out* out, Out filled) {
   std::memcpy(out, &filled, size);
   return true;
 }
+
+// CString reads a NUL-terminated string that may be NULL.
+inline std::string_view CString(const char* text) {
+  return text == nullptr ? std::string_view() : std::string_view(text);
+}
+
+// OnFree calls a destroy callback exactly once.
+class OnFree {
+ public:
+  OnFree() = default;
+  OnFree(void (*destroy)(void*), void* user_data) : destroy_(destroy), user_data_(user_data) {}
+  OnFree(OnFree&& other) noexcept
+      : destroy_(std::exchange(other.destroy_, nullptr)), user_data_(other.user_data_) {}
+  OnFree& operator=(OnFree&& other) noexcept {
+    std::swap(destroy_, other.destroy_);
+    std::swap(user_data_, other.user_data_);
+    return *this;
+  }
+  ~OnFree() {
+    if (destroy_ != nullptr) destroy_(user_data_);
+  }
+
+ private:
+  void (*destroy_)(void*) = nullptr;
+  void* user_data_ = nullptr;
+};
 
 // Lend shows octets that live elsewhere.
 inline postern_str Lend(std::string_view text) {

@@ -2,6 +2,7 @@
  * configuration. */
 #include "parse.h"
 #include "serve.h"
+#include "verbs.h"
 #include <postern.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ static int usage(FILE* to) {
       "right, or what is wrong where\n"
       "       postern parse [FILE] [--json] [--text] [--part N]          what a message is made "
       "of\n"
+      "       postern spf --ip ADDRESS --from ADDRESS [--helo NAME]      whether a sender's domain "
+      "lets a client send\n"
       "       postern version\n");
   return to == stdout ? 0 : 2;
 }
@@ -30,6 +33,7 @@ int main(int argc, char** argv) {
   }
   if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0) return usage(stdout);
   if (strcmp(command, "parse") == 0) return parse_command(argc - 2, argv + 2);
+  if (strcmp(command, "spf") == 0) return spf_command(argc - 2, argv + 2);
   for (i = 2; i < argc; ++i) {
     const char* value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "-v") == 0) {

@@ -1,0 +1,8 @@
+/* The verbs of `postern` that have a file of their own, <verb>.c. Each gets the words behind its
+ * name and returns the program's exit status. */
+#ifndef POSTERN_TOOLS_VERBS_H
+#define POSTERN_TOOLS_VERBS_H
+
+int spf_command(int argc, char** argv);
+
+#endif /* POSTERN_TOOLS_VERBS_H */
