@@ -93,7 +93,10 @@ class Install(unittest.TestCase):
         self.assertGreater(len(headers), 4)
         for header in headers:
             source = f"#include <{header}>\n#include <{header}>\n"
-            for compiler in (["cc", "-x", "c", "-std=c99"], ["clang", "-x", "c", "-std=c99"], ["c++", "-x", "c++", "-std=c++11"]):
+            compilers = [["cc", "-x", "c", "-std=c99"], ["clang", "-x", "c", "-std=c99"], ["c++", "-x", "c++", "-std=c++11"]]
+            if header.endswith(".hpp"):
+                compilers = [["c++", "-x", "c++", "-std=c++17"], ["clang++", "-x", "c++", "-std=c++17"]]
+            for compiler in compilers:
                 with self.subTest(header=header, compiler=compiler[0]):
                     run(compiler + ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I", include, "-"], input=source)
 
