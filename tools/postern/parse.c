@@ -286,20 +286,18 @@ struct parse_options {
   long part; /* -1: none */
 };
 
-/* text_part is the part that says what the message says: plain before HTML, no attachment. */
+/* text_part is the part that says what the message says: the first text that is no attachment; -1
+ * when there is none. */
 static long text_part(const postern_parsed* parsed) {
-  long html = -1;
   size_t i;
   for (i = 0; i < postern_parsed_part_count(parsed); ++i) {
     const postern_part part = part_of(parsed, i);
-    if (part.kind != POSTERN_PART_LEAF || part.type.len != 4 ||
-        memcmp(part.type.data, "text", 4) != 0 ||
-        (part.disposition.len == 10 && memcmp(part.disposition.data, "attachment", 10) == 0))
-      continue;
-    if (part.subtype.len == 5 && memcmp(part.subtype.data, "plain", 5) == 0) return (long)i;
-    if (html < 0) html = (long)i;
+    if (part.kind == POSTERN_PART_LEAF && part.type.len == 4 &&
+        memcmp(part.type.data, "text", 4) == 0 &&
+        (part.disposition.len != 10 || memcmp(part.disposition.data, "attachment", 10) != 0))
+      return (long)i;
   }
-  return html;
+  return -1;
 }
 
 static int write_buf(postern_status status, postern_buf* buf, postern_error* error) {

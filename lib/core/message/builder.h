@@ -47,12 +47,12 @@ struct OutgoingPart {
   std::string content_type =
       "text/plain; charset=utf-8";  // of a multipart without boundary: "multipart/mixed"
   std::string file_name;            // UTF-8; makes it an attachment
-  bool is_inline = false;           // shown where it stands (RFC 2183 §2.1), also with a file name
   std::string content_id;           // with the angle brackets, for multipart/related
   std::string content;              // octets; of text: UTF-8
-  ContentSource source;             // instead of `content`; always written in base64
   std::vector<std::pair<std::string, std::string>> headers;  // more fields
   std::vector<OutgoingPart> parts;
+  bool is_inline = false;  // shown where it stands (RFC 2183 §2.1), also with a file name
+  ContentSource source;    // instead of `content`; always written in base64
 };
 
 // AppendPart writes the fields of `part`, an empty line, and its body. `boundary_seed` is random

@@ -8,6 +8,7 @@
 #include <unicode/bytestream.h>
 #include <unicode/normlzr.h>
 #include <unicode/ucnv.h>
+#include <unicode/ucnv_cb.h>
 #include <unicode/unistr.h>
 
 #include "lib/core/base/strings.h"
@@ -98,9 +99,11 @@ constexpr Alias kAliases[] = {
     {"koi8r", "koi8-r"},
     {"koi8u", "koi8-u"},
     {"koi8-ru", "koi8-u"},
-    {"big5-eten", "big5"},
-    {"x-x-big5", "big5"},
-    {"cn-big5", "big5"},
+    {"big5", "ibm-1375"},
+    {"big5-eten", "ibm-1375"},
+    {"big5-hkscs", "ibm-1375"},
+    {"x-x-big5", "ibm-1375"},
+    {"cn-big5", "ibm-1375"},
     {"utf", "utf-8"},
     {"utf8", "utf-8"},
     {"utf8mb4", "utf-8"},
@@ -175,10 +178,27 @@ struct CloseConverter {
 };
 using Converter = std::unique_ptr<UConverter, CloseConverter>;
 
+// OnBadOctets writes U+FFFD for octets without meaning. An ASCII octet behind the lead of a pair
+// that means nothing stays what it is, as the WHATWG encoding standard has it: otherwise a stray
+// octet would swallow the quote or the "<" behind it.
+void OnBadOctets(const void*, UConverterToUnicodeArgs* args, const char* octets, int32_t length,
+                 UConverterCallbackReason reason, UErrorCode* error) {
+  if (reason > UCNV_IRREGULAR) return;  // the converter is reset, closed or copied
+  *error = U_ZERO_ERROR;
+  UChar units[2] = {0xFFFD, 0};
+  int32_t count = 1;
+  if (length == 2 && static_cast<unsigned char>(octets[0]) >= 0x80 &&
+      static_cast<unsigned char>(octets[1]) < 0x80)
+    units[count++] = static_cast<UChar>(octets[1]);
+  ucnv_cbToUWriteUChars(args, units, count, 0, error);
+}
+
 Converter Open(const std::string& name) {
   if (name.empty()) return nullptr;
   UErrorCode error = U_ZERO_ERROR;
   Converter converter(ucnv_open(name.c_str(), &error));
+  if (U_FAILURE(error)) return nullptr;
+  ucnv_setToUCallBack(converter.get(), OnBadOctets, nullptr, nullptr, nullptr, &error);
   if (U_FAILURE(error)) return nullptr;
   return converter;
 }
@@ -252,7 +272,10 @@ bool IsKnownCharset(std::string_view charset) {
 }
 
 bool EncodeFromUtf8(std::string_view charset, std::string_view text, std::string& out) {
-  const Converter converter = Open(AsciiLower(Trim(charset)));
+  // A wider charset than the name says is fine for reading; what is written in Latin-1 is Latin-1.
+  const std::string canonical = Canonical(charset);
+  const Converter converter =
+      Open(canonical == "windows-1252" ? AsciiLower(Trim(charset)) : canonical);
   if (converter == nullptr || !mail::IsValidUtf8(text)) return false;
   UErrorCode error = U_ZERO_ERROR;
   ucnv_setFromUCallBack(converter.get(), UCNV_FROM_U_CALLBACK_STOP, nullptr, nullptr, nullptr,

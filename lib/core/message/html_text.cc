@@ -300,26 +300,22 @@ std::string HtmlToText(std::string_view html, const HtmlOptions& options) {
 }
 
 std::string PreviewText(const MessageView& message, size_t max_bytes) {
-  const Part* plain = nullptr;
-  const Part* html = nullptr;
+  // The first text that says something: of alternatives the plainest stands first (RFC 2046
+  // §5.1.4).
   for (const Part& part : message.parts()) {
     if (part.kind != PartKind::kLeaf || !part.Is("text", "") || IsAttachment(message, part))
       continue;
-    if (plain == nullptr && part.Is("text", "plain")) plain = &part;
-    if (html == nullptr && part.Is("text", "html")) html = &part;
-    if (plain != nullptr && html != nullptr) break;
-  }
-  // Text before HTML, unless it says nothing.
-  if (plain != nullptr) {
-    const std::string text = DecodeBodyText(message, *plain);
+    std::string text = DecodeBodyText(message, part);
+    if (part.Is("text", "html")) {
+      HtmlOptions options;
+      options.max_output_bytes = std::max<size_t>(max_bytes * 4, 4096);
+      text = HtmlToText(text, options);
+    }
     std::string line = OneLine(text, max_bytes, true);
     if (line.empty()) line = OneLine(text, max_bytes, false);
     if (!line.empty()) return line;
   }
-  if (html == nullptr) return "";
-  HtmlOptions options;
-  options.max_output_bytes = std::max<size_t>(max_bytes * 4, 4096);
-  return OneLine(HtmlToText(DecodeBodyText(message, *html), options), max_bytes, false);
+  return "";
 }
 
 }  // namespace postern::message
