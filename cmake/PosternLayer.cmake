@@ -34,13 +34,17 @@ function(postern_layer)
   set_property(GLOBAL APPEND PROPERTY POSTERN_LAYERS ${L_NAME})
 endfunction()
 
-# postern_test declares one GoogleTest program.
+# postern_test declares one test program: of GoogleTest, or with the main of another library.
 #
-#   postern_test(NAME core_smtp_test LABEL unit SOURCES … LAYERS core/smtp [LINKS …] [TIMEOUT seconds])
+#   postern_test(NAME core_smtp_test LABEL unit SOURCES … LAYERS core/smtp [LINKS …] [TIMEOUT seconds]
+#                [MAIN library-with-main] [ARGS …])
 #
 # `ctest -L <label>` runs a kind of test; `tests/run <label>` is the short way.
 function(postern_test)
-  cmake_parse_arguments(T "" "NAME;LABEL;TIMEOUT" "SOURCES;LAYERS;LINKS" ${ARGN})
+  cmake_parse_arguments(T "" "NAME;LABEL;TIMEOUT;MAIN" "SOURCES;LAYERS;LINKS;ARGS" ${ARGN})
+  if(NOT T_MAIN)
+    set(T_MAIN GTest::gtest GTest::gmock GTest::gtest_main)
+  endif()
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 120)
   endif()
@@ -50,10 +54,10 @@ function(postern_test)
     list(APPEND layers ${layer_target})
   endforeach()
   add_executable(${T_NAME} ${T_SOURCES})
-  target_link_libraries(${T_NAME} PRIVATE postern_flags ${layers} GTest::gtest GTest::gmock GTest::gtest_main ${T_LINKS})
+  target_link_libraries(${T_NAME} PRIVATE postern_flags ${layers} ${T_MAIN} ${T_LINKS})
   if(POSTERN_PCH)
     target_precompile_headers(${T_NAME} REUSE_FROM postern_core_base)
   endif()
-  add_test(NAME ${T_NAME} COMMAND ${T_NAME})
+  add_test(NAME ${T_NAME} COMMAND ${T_NAME} ${T_ARGS})
   set_tests_properties(${T_NAME} PROPERTIES LABELS "${T_LABEL}" TIMEOUT ${T_TIMEOUT})
 endfunction()

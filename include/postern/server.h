@@ -138,6 +138,11 @@ POSTERN_API size_t postern_server_endpoint_count(const postern_server* server);
  * is none of that index. It lives until the server is freed. Since 0.1. */
 POSTERN_API const char* postern_server_endpoint(const postern_server* server, size_t index);
 
+/* postern_server_endpoint_port returns the port of address `index` (1 to 65535): for `port 0` in
+ * the configuration, the one that the system chose. 0 when there is no address of that index, or
+ * the server was not started. Any thread, once postern_server_start has returned. Since 0.1. */
+POSTERN_API uint16_t postern_server_endpoint_port(const postern_server* server, size_t index);
+
 /* postern_submission is a message to send. */
 typedef struct postern_submission {
   size_t struct_size;

@@ -347,6 +347,11 @@ const char* postern_server_endpoint(const postern_server* handle, size_t index) 
   return handle->endpoints[index].c_str();
 }
 
+uint16_t postern_server_endpoint_port(const postern_server* handle, size_t index) {
+  if (handle == nullptr || index >= handle->endpoints.size()) return 0;
+  return handle->server->endpoints()[index].port;
+}
+
 postern_status postern_server_submit(postern_server* handle, char* out_id, size_t out_id_size,
                                      const postern_submission* submission,
                                      postern_error** out_error) {

@@ -95,6 +95,13 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
                                                store::TableLoadOptions(), diagnostics);
   runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
 
+  const Status ciphers = tls::CheckCiphers(parsed.smtp.ciphers);
+  if (!ciphers.ok()) {
+    diagnostics->push_back(policy::MakeError(
+        parsed.smtp.ciphers_location,
+        StrCat("smtp ", Message(ciphers),
+               " (OpenSSL's names with : between them, like \"ECDHE+AESGCM:ECDHE+CHACHA20\")")));
+  }
   std::vector<LoadedPki> pkis;
   for (const Pki& pki : parsed.pkis) pkis.push_back(LoadPki(world, pki, diagnostics));
   for (const Listener& listener : parsed.listeners) {
@@ -108,7 +115,7 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
       options.key_pairs.push_back(pki.pair);
     }
     // What is wrong with the files was told above, at their lines.
-    if (!usable || options.key_pairs.empty()) continue;
+    if (!usable || options.key_pairs.empty() || !ciphers.ok()) continue;
     options.ciphers = parsed.smtp.ciphers;
     // A client that asks for another protocol (a browser made to talk to us, ALPACA) is refused in
     // the handshake.

@@ -117,6 +117,43 @@ struct Worker {
   std::unique_ptr<service::ImapService> imap;
 };
 
+// TakenEndpoint is an address that a listen line has, for what a second one is told.
+struct TakenEndpoint {
+  Endpoint endpoint;
+  policy::SourceLocation location;
+};
+
+// FindClash returns the one of `taken` beside which `endpoint` cannot be bound: an address is
+// taken by itself and by the wildcard of its family.
+const TakenEndpoint* FindClash(const std::vector<TakenEndpoint>& taken, const Endpoint& endpoint) {
+  const auto is_wildcard = [](const IpAddress& address) {
+    const std::string_view bytes = address.bytes();
+    return bytes.find_first_not_of('\0') == std::string_view::npos;
+  };
+  for (const TakenEndpoint& other : taken) {
+    if (endpoint.port == 0 || other.endpoint.port != endpoint.port) continue;
+    const IpAddress& a = other.endpoint.address;
+    const IpAddress& b = endpoint.address;
+    if (a == b || (a.is_v6() == b.is_v6() && (is_wildcard(a) || is_wildcard(b)))) return &other;
+  }
+  return nullptr;
+}
+
+// SpoolError says what is wrong with the spool, and where its path came from.
+Status SpoolError(const Status& status, const std::string& spool, const ServerOptions& options,
+                  const Config& config) {
+  if (options.spool_path.empty() && !config.spool.empty()) {
+    return Annotate(
+        status,
+        policy::MakeError(config.spool_location, StrCat("spool \"", spool, "\"")).ToString());
+  }
+  return Annotate(status, StrCat("spool \"", spool, "\"",
+                                 options.spool_path.empty()
+                                     ? " (the default; `spool \"/path\"` in the configuration or "
+                                       "the option -s names another)"
+                                     : " (named by the option -s)"));
+}
+
 // SameListeners tells whether two configurations listen alike, so that one can take the other's
 // place without closing a port.
 bool SameListeners(const Config& a, const Config& b) {
@@ -177,12 +214,26 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
     loaded.diagnostics.push_back(std::move(each));
   std::string server_name = ServerName(world, parsed.config.get());
   const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
+  std::vector<TakenEndpoint> taken;
   for (const Listener& listener : parsed.config->listeners) {
     if (listener.is_socket) continue;
     const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
-    if (endpoints.ok()) continue;
-    loaded.diagnostics.push_back(
-        policy::MakeError(listener.location, std::string(Message(endpoints.status()))));
+    if (!endpoints.ok()) {
+      loaded.diagnostics.push_back(
+          policy::MakeError(listener.location, std::string(Message(endpoints.status()))));
+      continue;
+    }
+    for (const Endpoint& endpoint : *endpoints) {
+      const TakenEndpoint* other = FindClash(taken, endpoint);
+      if (other != nullptr) {
+        loaded.diagnostics.push_back(policy::MakeError(
+            listener.location,
+            StrCat(endpoint.ToString(), " is taken already by the listen line at ",
+                   other->location.ToString(), ": remove one of them, or give it another port")));
+        break;
+      }
+      taken.push_back(TakenEndpoint{endpoint, listener.location});
+    }
   }
   loaded.runtime = Runtime::Load(world, parsed.config, std::move(server_name), &loaded.diagnostics);
   return loaded;
@@ -281,7 +332,7 @@ rt::Task<Status> Server::Start() {
       return store::OpenSqliteQueue(world, *parts.log, spool, parts.options.queue);
     });
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
-    if (!queue.ok()) co_return Annotate(queue.status(), StrCat("spool ", spool));
+    if (!queue.ok()) co_return SpoolError(queue.status(), spool, parts.options, config);
     parts.queue = std::move(*queue);
   }
   parts.resolver = parts.options.resolver;

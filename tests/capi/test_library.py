@@ -89,6 +89,45 @@ class Library(unittest.TestCase):
             library.postern_server_free(server)
         self.assertFalse(thread.is_alive())
 
+    def test_port_0_is_a_free_port_and_is_told(self):
+        library = ctypes.CDLL(LIBRARY, mode=ctypes.RTLD_GLOBAL)
+        library.postern_error_message.restype = ctypes.c_char_p
+        library.postern_error_message.argtypes = [ctypes.c_void_p]
+        library.postern_server_endpoint.restype = ctypes.c_char_p
+        library.postern_server_endpoint.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        library.postern_server_endpoint_port.restype = ctypes.c_uint16
+        library.postern_server_endpoint_port.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        library.postern_server_free.argtypes = [ctypes.c_void_p]
+        text = (b'mailname "example.test"\nlisten on 127.0.0.1 port 0\nlisten on 127.0.0.1 port 0 tag X\n'
+                b'action a relay\nmatch for any action a\n')
+        options = Options(struct_size=ctypes.sizeof(Options), config_text=text, config_text_len=len(text), in_memory=1)
+        server, error = ctypes.c_void_p(), ctypes.c_void_p()
+        status = library.postern_server_new(ctypes.byref(server), ctypes.byref(options), ctypes.byref(error))
+        self.assertEqual(status, 0, library.postern_error_message(error))
+        self.addCleanup(library.postern_server_free, server)
+        self.assertEqual(library.postern_server_endpoint_port(server, 0), 0)
+        self.assertEqual(library.postern_server_endpoint_port(None, 0), 0)
+        status = library.postern_server_start(server, ctypes.byref(error))
+        self.assertEqual(status, 0, library.postern_error_message(error))
+        ports = [library.postern_server_endpoint_port(server, index) for index in (0, 1)]
+        self.assertEqual(len({*ports, 0}), 3, ports)
+        self.assertEqual(library.postern_server_endpoint_port(server, 2), 0)
+        for index, port in enumerate(ports):
+            self.assertEqual(library.postern_server_endpoint(server, index), f"127.0.0.1:{port}".encode())
+        stop = threading.Event()
+
+        def poll():
+            while not stop.is_set():
+                library.postern_server_poll(server, None, ctypes.c_int64(20), None)
+        thread = threading.Thread(target=poll)
+        thread.start()
+        try:
+            with smtplib.SMTP("127.0.0.1", ports[1], timeout=20) as smtp:
+                self.assertEqual(smtp.noop()[0], 250)
+        finally:
+            stop.set()
+            thread.join(20)
+
     def test_a_server_inside_node_beside_its_openssl(self):
         environment = dict(os.environ, POSTERN_LIBRARY=LIBRARY, POSTERN_ADDON=os.path.join(BUILD, "lib", "postern_test.node"),
                            POSTERN_TEST_CONFIG=self.config, POSTERN_TEST_PORT=str(self.port), POSTERN_TEST_CA=self.cert)

@@ -164,13 +164,23 @@ class Clients(unittest.TestCase):
                    "--ehlo", "swaks.test", *more, ok=ok)
 
     def test_swaks_plain_starttls_and_auth(self):
-        self.swaks("--header", "Subject: swaks plain")
-        self.swaks("--tls", "--header", "Subject: swaks tls")
-        for mechanism in ("PLAIN", "LOGIN"):
-            self.swaks("--tls", "--auth", mechanism, "--auth-user", ALICE, "--auth-password", PASSWORD, port="submission")
-        big = self.message_file(30 * 1000 * 1000, "swaks big")
-        self.swaks("--tls", "--data", f"@{big}")
-        self.server.wait_for_messages("bob", 5, seconds=60)
+        login = ("--auth-user", ALICE, "--auth-password", PASSWORD)
+        ways = {"ESMTP": ("smtp",), "ESMTPS": ("smtp", "--tls"), "ESMTPSA": ("submission", "--tls", "--auth", "PLAIN", *login),
+                "ESMTPSA by LOGIN": ("submission", "--tls", "--auth", "LOGIN", *login)}
+        for size in (100 * 1024, 30 * 1000 * 1000):
+            for way, (port, *options) in ways.items():
+                with self.subTest(way=way, size=size):
+                    shutil.rmtree(f"{self.server.home}/mail/bob", ignore_errors=True)
+                    path = self.message_file(size, f"swaks {way}")
+                    self.swaks("--data", f"@{path}", *options, port=port)
+                    found = self.server.wait_for_messages("bob", 1, seconds=60)
+                    with open(found[0], "rb") as file:
+                        stored = file.read().replace(b"\r\n", b"\n")
+                    with open(path, "rb") as file:
+                        sent = file.read().replace(b"\r\n", b"\n")
+                    self.assertIn(sent, stored, "what is stored is not what was sent")
+                    self.assertLess(len(stored), len(sent) + 2000)
+                    self.assertRegex(stored[:2000].decode(), rf"(?m)^Received: from swaks\.test [^;]*with {way.split()[0]}\b")
 
     def test_swaks_pipelines(self):
         self.swaks("--pipeline", "--header", "Subject: pipelined")

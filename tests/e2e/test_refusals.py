@@ -95,6 +95,46 @@ class Refusals(unittest.TestCase):
         self.refused('filter f proc-exec "filter-x"\nlisten on lo0 port 2525 filter f\naction a relay\nmatch for any action a\n',
                      2, "filter")
 
+    def test_a_cipher_string_that_names_none(self):
+        cert, key = harness.certificate()
+        text = self.refused('smtp  ciphers "foo"\n' + self.pki_config(cert, key)
+                            + "listen on lo0 port 2526 smtps pki p\n", 1, '"foo"', command="check")
+        self.assertIn(f"{self.path}:1:15: error:", text)
+        self.assertEqual(text.count("error:"), 1, text)
+
+    def test_two_listen_lines_for_one_address(self):
+        for second in ("127.0.0.1", "lo0", "0.0.0.0", "localhost"):
+            with self.subTest(second):
+                text = self.refused(f"listen on 127.0.0.1 port 2525\nlisten on {second} port 2525 tag X\naction a relay\n"
+                                    "match for any action a\n", 2, "2525", "at " + self.path + ":1:1", command="check")
+                self.assertEqual(text.count("error:"), 1, text)
+
+    def test_a_home_outside_and_a_login_without_a_hash(self):
+        cert, key = harness.certificate()
+        harness.write(f"{self.folder}/logins", "alice hunter2\nbob *\n")
+        harness.write(f"{self.folder}/users", "alice 1000:1000:/home/../root\n")
+        config = (self.pki_config(cert, key).replace("pki p\naction", "pki p auth <l>\naction")
+                  + "action m maildir userbase <u>\nmatch for local action m\n")
+        tables = f"table l file:{self.folder}/logins\ntable u file:{self.folder}/users\n"
+        harness.write(self.path, tables + config)
+        done = postern("check", "-f", self.path)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, rf'{self.folder}/users:1: error: .*alice.*"\.\."')
+        harness.write(f"{self.folder}/users", "alice 1000:1000:/home/alice\n")
+        done = postern("check", "-f", self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, rf'{self.folder}/logins:1: warning: .*"alice" is no hash.*openssl passwd -6')
+        self.assertNotIn("hunter2", done.stderr)
+        self.assertNotIn("bob", done.stderr)
+
+    def test_a_default_spool_that_cannot_be_made(self):
+        (free,) = harness.free_ports(1)
+        harness.write(f"{self.folder}/file", "")
+        harness.write(self.path, f"listen on 127.0.0.1 port {free}\naction a relay\nmatch for any action a\n")
+        done = postern("serve", "-f", self.path, "-s", f"{self.folder}/file/spool")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, rf'spool "{self.folder}/file/spool" \(named by the option -s\): ')
+
     def test_a_spool_that_cannot_be_made(self):
         harness.write(f"{self.folder}/file", "")
         (free,) = harness.free_ports(1)
@@ -102,7 +142,7 @@ class Refusals(unittest.TestCase):
                                  "match for any action a\n")
         done = postern("serve", "-f", self.path)
         self.assertEqual(done.returncode, 1)
-        self.assertIn(f"{self.folder}/file", done.stderr)
+        self.assertRegex(done.stderr, rf'^{self.path}:1:7: error: spool "{self.folder}/file/spool": ')
 
     def test_check_says_ok(self):
         harness.write(self.path, "listen on lo0 port 2525\naction a relay\nmatch for any action a\n")

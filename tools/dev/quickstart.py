@@ -162,22 +162,23 @@ def read_back(home, ports, passwords, subject):
     sys.exit("tools/quickstart: the mail did not arrive")
 
 
-def settings(home, ports, passwords):
+def settings(home, ports, passwords, temporary):
     print()
-    print("Settings for a mail client (the certificate is self-signed: accept it, or trust cert.pem):")
+    print("Settings for a mail client on this machine, while the server runs (the certificate is self-signed: accept it, or trust cert.pem):")
     for name in ACCOUNTS:
         print(f"  account   {name}@{DOMAIN}   password  {passwords[name]}")
     print(f"  incoming  IMAP  127.0.0.1 port {ports['imaps']}, SSL/TLS, normal password, login is the whole address")
     print(f"  outgoing  SMTP  127.0.0.1 port {ports['submission']}, STARTTLS, normal password, login is the whole address")
     print(f"  plain SMTP from other servers: 127.0.0.1 port {ports['smtp']}")
-    print(f"  everything is in {home}; the configuration is {home}/smtpd.conf")
+    print(f"  the configuration is {home}/smtpd.conf; mail, queue and log are beside it"
+          + (" (the folder goes when this ends; --home FOLDER keeps one)" if temporary else ""))
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/quickstart", description=__doc__)
     parser.add_argument("--postern", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--once", action="store_true", help="end after the check")
-    parser.add_argument("--home", help="the scratch home (a new folder in the temporary folder, removed at the end)")
+    parser.add_argument("--once", action="store_true", help="end after the mail was read, instead of serving until Ctrl-C")
+    parser.add_argument("--home", help="where configuration, mail and queue live, and stay (default: a temporary folder that is removed at the end)")
     args = parser.parse_args()
 
     temporary = args.home is None
@@ -197,10 +198,13 @@ def main():
         print("The mail as Bob reads it over IMAP:\n")
         print("\n".join("    " + line for line in text.splitlines()))
         print(f"\nSent, queued, delivered and read in {took_ms:.0f} ms.")
-        settings(home, ports, passwords)
+        settings(home, ports, passwords, temporary)
         if args.once:
+            print("\nIt works. With --once the server ends here"
+                  + (" and its folder is removed" if temporary else f"; its folder is {home}")
+                  + "; without it the server goes on until Ctrl-C.")
             return 0
-        print("\nServing; Ctrl-C ends it. The log:\n", flush=True)
+        print("\nServing until Ctrl-C. The log:\n", flush=True)
         tail = subprocess.Popen(["tail", "-n", "0", "-f", log_path])
         try:
             return server.wait()

@@ -32,6 +32,34 @@ Diagnostic MakeWarning(SourceLocation location, std::string message) {
   return Diagnostic{Severity::kWarning, std::move(location), std::move(message)};
 }
 
+namespace {
+
+struct OtherWord {
+  std::string_view found;
+  std::string_view word;
+};
+// Words of older versions and of other mail servers, and ours for them.
+constexpr OtherWord kOtherWords[] = {
+    {"starttls", "tls"},      {"secure", "tls"},          {"ssl", "smtps"},
+    {"certificate", "cert"},  {"all", "any"},             {"sender", "mail-from"},
+    {"recipient", "rcpt-to"}, {"tagged", "tag"},          {"deny", "reject"},
+    {"drop", "reject"},       {"via", "host"},            {"expire", "queue"},
+    {"banner", "hostname"},   {"mask-source", "mask-src"}, {"source", "src"},
+    {"domains", "domain"},    {"as", "mail-from"},        {"mailbox", "mbox"},
+    {"size", "max-message-size"}, {"noverify", "no-verify"},
+};
+
+// IsSwap tells whether two neighbours changed places: one slip of the fingers, two edits.
+bool IsSwap(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  size_t i = 0;
+  while (i < a.size() && a[i] == b[i]) ++i;
+  return i + 1 < a.size() && a[i] == b[i + 1] && a[i + 1] == b[i] &&
+         a.substr(i + 2) == b.substr(i + 2);
+}
+
+}  // namespace
+
 std::string DidYouMean(std::string_view found, const std::vector<std::string>& known) {
   constexpr size_t kMaxWordBytes = 64;  // EditDistance is quadratic
   if (found.empty() || found.size() > kMaxWordBytes) return "";
@@ -40,12 +68,26 @@ std::string DidYouMean(std::string_view found, const std::vector<std::string>& k
   size_t best_distance = found.size() <= 3 ? 2 : 3;
   for (const std::string& word : known) {
     if (word.size() > kMaxWordBytes) continue;
-    const size_t distance = EditDistance(found, word);
+    const size_t distance = IsSwap(found, word) ? 1 : EditDistance(found, word);
     if (distance >= best_distance || distance >= word.size()) continue;
     best_distance = distance;
     best = &word;
   }
+  for (const OtherWord& row : kOtherWords) {
+    if (best != nullptr || row.found != found) continue;
+    const auto ours = std::find(known.begin(), known.end(), row.word);
+    if (ours != known.end()) best = &*ours;
+  }
   return best == nullptr ? "" : StrCat(" (did you mean \"", Escape(*best), "\"?)");
+}
+
+std::string Declared(std::string_view found, const std::vector<std::string>& names) {
+  constexpr size_t kMaxNames = 8;
+  std::string out = DidYouMean(found, names);
+  if (!out.empty() || names.empty()) return out;
+  for (size_t i = 0; i < names.size() && i < kMaxNames; ++i)
+    StrAppend(out, i == 0 ? " (declared: " : ", ", Escape(names[i], 40));
+  return out + (names.size() > kMaxNames ? ", ...)" : ")");
 }
 
 }  // namespace postern::policy

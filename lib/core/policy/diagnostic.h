@@ -40,7 +40,12 @@ Diagnostic MakeError(SourceLocation location, std::string message);
 Diagnostic MakeWarning(SourceLocation location, std::string message);
 
 // DidYouMean returns ` (did you mean "listen"?)` for the nearest of `known`, or "" when none is
-// near enough to be a slip.
+// near enough to be a slip, nor what other configurations call by the word that was found
+// ("starttls" is `tls` here).
 std::string DidYouMean(std::string_view found, const std::vector<std::string>& known);
+
+// Declared returns DidYouMean's guess or, when there is none, ` (declared: a, b)`: for names that
+// the operator chose. "" when there are none.
+std::string Declared(std::string_view found, const std::vector<std::string>& names);
 
 }  // namespace postern::policy

@@ -162,6 +162,17 @@ bool Lexer::PushFile(std::string name, std::string text) {
   return true;
 }
 
+std::string Lexer::CycleWith(const std::string& path, const std::string* text) const {
+  std::string cycle;
+  for (const Frame& frame : frames_) {
+    if (frame.is_macro) continue;
+    const bool same = frame.file == path || (text != nullptr && frame.text == *text);
+    if (cycle.empty() && !same) continue;
+    StrAppend(cycle, Escape(frame.file), " -> ");
+  }
+  return cycle.empty() ? "" : cycle + Escape(path);
+}
+
 void Lexer::SetMacro(const std::string& name, std::string value, bool fixed) {
   auto [it, is_new] = macros_.try_emplace(name, value, fixed);
   if (is_new || it->second.second) return;
@@ -283,7 +294,14 @@ Token Lexer::Quoted(char quote) {
       continue;
     }
     Advance();
-    if (c == quote) return token;
+    if (c == quote) {
+      const int end_line = frames_.back().line;
+      if (end_line != token.location.line) {
+        long_quote_ = token.location;
+        long_quote_end_line_ = end_line;
+      }
+      return token;
+    }
     if (c != '\n') token.text.push_back(static_cast<char>(c));
   }
 }

@@ -65,6 +65,16 @@ class Lexer {
   // the bound of all texts together is reached.
   bool PushFile(std::string name, std::string text);
   int file_depth() const { return file_depth_; }
+  // CycleWith returns "a -> b -> path" when the file `path` (or, with `text`, one of the same
+  // contents) is being read already, so that to read it again would never end; else "".
+  std::string CycleWith(const std::string& path, const std::string* text) const;
+
+  // QuoteThatEndsAt returns where the last quoted string of several lines began when it ended on
+  // the line of `at`; else null. A forgotten quote is closed by the next one, lines later.
+  const SourceLocation* QuoteThatEndsAt(const SourceLocation& at) const {
+    const bool same = long_quote_end_line_ == at.line && long_quote_.file == at.file;
+    return same && at.line != 0 ? &long_quote_ : nullptr;
+  }
 
   // SetMacro defines or redefines a macro; `fixed` ones (of the command line) win over later
   // definitions.
@@ -102,6 +112,8 @@ class Lexer {
   std::map<std::string, std::pair<std::string, bool>> macros_;
   size_t total_bytes_ = 0;
   int file_depth_ = 0;
+  SourceLocation long_quote_;
+  int long_quote_end_line_ = 0;
 };
 
 }  // namespace postern::policy

@@ -3,6 +3,14 @@
 #include "lib/core/base/strings.h"
 
 namespace postern::policy {
+
+const SourceLocation& OptionPlaces::Find(std::string_view word,
+                                         const SourceLocation& otherwise) const {
+  for (const auto& [option, place] : places_) {
+    if (option == word) return place;
+  }
+  return otherwise;
+}
 namespace {
 
 template <typename Items>

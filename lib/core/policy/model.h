@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/core/base/time.h"
@@ -61,6 +62,7 @@ struct TableEntry {
   std::string key;    // lower-cased when the table is built, not here
   std::string value;  // empty in a list
   int line = 0;       // in the file the table was declared or read from
+  int column = 0;     // of an entry in the configuration; 0 in a table's file
 };
 
 // TableUse is one place that uses a table: what it wants of it. The loader checks form and entries
@@ -114,12 +116,27 @@ enum class ListenerTls : uint8_t {
 
 enum class ListenerAuth : uint8_t { kNone, kRequired, kOptional };
 
+// OptionPlaces remembers where each option of a directive was written, so that what is said about
+// it later points there.
+class OptionPlaces {
+ public:
+  void Add(std::string word, SourceLocation at) {
+    places_.emplace_back(std::move(word), std::move(at));
+  }
+  // Find returns the place of the first option called `word`, or `otherwise`.
+  const SourceLocation& Find(std::string_view word, const SourceLocation& otherwise) const;
+
+ private:
+  std::vector<std::pair<std::string, SourceLocation>> places_;
+};
+
 struct Listener {
   SourceLocation location;
+  OptionPlaces options;
   bool is_socket = false;  // `listen on socket`: the local submission socket
   std::string target;      // interface, group (all, egress, lo0), address or host name, as written
   AddressFamily family = AddressFamily::kAny;
-  uint16_t port = 0;  // always set unless is_socket
+  uint16_t port = 0;  // 0: one that the system chooses (`port 0`); none with is_socket
   ListenerProtocol protocol = ListenerProtocol::kSmtp;
   ListenerTls tls = ListenerTls::kNone;
   bool verify_client = false;  // `tls-require verify`, `smtps verify`
@@ -193,6 +210,7 @@ enum class ActionKind : uint8_t { kMaildir, kMbox, kLmtp, kMda, kForwardOnly, kE
 struct Action {
   std::string name;
   SourceLocation location;
+  OptionPlaces options;  // the method's word is one of them
   ActionKind kind = ActionKind::kRelay;
   std::string maildir_path;  // a format (format.h); "~/Maildir" by default
   bool junk = false;
@@ -338,6 +356,7 @@ struct SmtpSettings {
   int64_t max_message_bytes = 35 * 1024 * 1024;
   char sub_address_delimiter = '+';
   std::string ciphers;  // empty: the library's default
+  SourceLocation ciphers_location;
 };
 
 struct SrsSettings {
@@ -387,6 +406,7 @@ struct Config {
 
   std::string mailname;       // empty: /etc/mail/mailname, then the host's name
   std::string spool;          // empty: the daemon's default
+  SourceLocation spool_location;
   std::string resolver_zone;  // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;
 

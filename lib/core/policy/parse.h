@@ -56,7 +56,7 @@ struct ParseOptions {
 struct ParseResult {
   // config is null when there was an error.
   std::shared_ptr<const Config> config;
-  // diagnostics holds all errors and warnings, in the order of reading.
+  // diagnostics holds all errors and warnings, each file's by line, what is about all of it last.
   Diagnostics diagnostics;
 };
 

@@ -1,5 +1,10 @@
 #include "lib/core/policy/parser.h"
 
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
 #include "lib/core/base/strings.h"
 
 namespace postern::policy {
@@ -39,14 +44,31 @@ ParseResult Parser::Run(const std::string& file_name) {
       ParseStatement();
     CheckWhole();
   }
+  SortDiagnostics();
   ParseResult result;
   if (!HasErrors(diagnostics_)) result.config = std::make_shared<const Config>(std::move(config_));
   result.diagnostics = std::move(diagnostics_);
   return result;
 }
 
+// What is known at the end goes where it belongs: an operator mends a file from its top.
+void Parser::SortDiagnostics() {
+  std::map<std::string, size_t> files;
+  for (const Diagnostic& each : diagnostics_) files.try_emplace(each.location.file, files.size());
+  const auto rank = [&files](const Diagnostic& d) {
+    const SourceLocation& at = d.location;
+    return std::tuple(at.line == 0, files[at.file], at.line, at.column);
+  };
+  std::stable_sort(
+      diagnostics_.begin(), diagnostics_.end(),
+      [&rank](const Diagnostic& a, const Diagnostic& b) { return rank(a) < rank(b); });
+}
+
 const Token& Parser::Peek() {
-  if (!next_) next_ = lexer_.Next();
+  if (!next_) {
+    next_ = lexer_.Next();
+    if (next_->kind == TokenKind::kError) saw_match_ = true;
+  }
   return *next_;
 }
 
@@ -87,7 +109,13 @@ bool Parser::Unexpected(std::string_view wanted, const std::vector<std::string>&
   const Token& found = Peek();
   if (found.kind == TokenKind::kError) return false;  // told already
   std::string message = StrCat("syntax error: found ", found.Describe(), ", expected ", wanted);
-  if (found.kind == TokenKind::kWord) message += DidYouMean(found.text, known);
+  if (found.kind == TokenKind::kWord || found.kind == TokenKind::kReserved)
+    message += DidYouMean(found.text, known);
+  const SourceLocation* quote = lexer_.QuoteThatEndsAt(found.location);
+  if (quote != nullptr) {
+    StrAppend(message, "; the quoted string that begins at ", quote->line, ":", quote->column,
+              " goes on to this line: its closing quote may be missing there");
+  }
   Error(found.location, std::move(message));
   return false;
 }
@@ -175,6 +203,7 @@ void Parser::ParseStatement() {
   if (Peek().kind == TokenKind::kEnd) return;
   if (Peek().kind != TokenKind::kWord && Peek().kind != TokenKind::kReserved &&
       Peek().kind != TokenKind::kQuoted) {
+    saw_match_ = true;
     Unexpected("a directive");
     return Recover();
   }
@@ -197,17 +226,19 @@ void Parser::ParseStatement() {
     });
     return Recover();
   }
+  saw_match_ = true;
   if (first.text == "accept" || first.text == "deliver") {
     Error(first.location, StrCat("syntax error: \"", first.text,
                                  "\" belongs to the configuration language of before 6.4; today's "
                                  "words are action and match"));
-    saw_match_ = true;
     return Recover();
   }
   std::vector<std::string> known;
   for (const Directive& row : kDirectives) known.emplace_back(row.word);
-  Error(first.location, StrCat("syntax error: unknown directive ", first.Describe(),
-                               DidYouMean(first.text, known)));
+  const std::string guess = DidYouMean(first.text, known);
+  Error(first.location,
+        StrCat("syntax error: unknown directive \"", Escape(first.text, 64), "\"",
+               guess.empty() ? StrCat(" (there are: ", StrJoin(known, ", "), ")") : guess));
   Recover();
 }
 
@@ -257,8 +288,13 @@ bool Parser::ParseMacro(const Token& name) {
 bool Parser::ParseInclude(const Token&) {
   std::string path;
   SourceLocation at;
+  const bool had_match = std::exchange(saw_match_, true);  // it may be in the file
   if (!ExpectString("the path of a file to include", &path, &at)) return false;
   if (!AtLineEnd()) return Unexpected("the end of the line");
+  if (const std::string cycle = lexer_.CycleWith(path, nullptr); !cycle.empty()) {
+    Error(at, StrCat("include of ", Escape(path), ": the file includes itself (", cycle, ")"));
+    return false;
+  }
   if (lexer_.file_depth() >= options_->max_include_depth) {
     Error(at, StrCat("include of ", Escape(path), ": more than ", options_->max_include_depth,
                      " files deep"));
@@ -270,12 +306,18 @@ bool Parser::ParseInclude(const Token&) {
           StrCat("failed to include file ", Escape(path), ": ", Escape(Message(text.status()))));
     return false;
   }
+  // The same file under another name.
+  if (const std::string cycle = lexer_.CycleWith(path, &*text); !cycle.empty()) {
+    Error(at, StrCat("include of ", Escape(path), ": the file includes itself (", cycle, ")"));
+    return false;
+  }
   // The end of this line has been seen by Peek, which is why the text comes in now: what is read
   // next is the file.
   if (text->size() > options_->max_file_bytes || !lexer_.PushFile(path, *std::move(text))) {
     Error(at, StrCat("include of ", Escape(path), ": too large"));
     return false;
   }
+  saw_match_ = had_match;
   if (next_->kind == TokenKind::kEnd)
     next_->kind = TokenKind::kNewline;  // an include on the last line, without newline
   return true;

@@ -38,6 +38,7 @@ class Parser {
 
   void Error(const SourceLocation& at, std::string message);
   void Warn(const SourceLocation& at, std::string message);
+  void SortDiagnostics();
   // Unexpected reports the next token as a syntax error; `known` are the words it may have been
   // meant for.
   bool Unexpected(std::string_view wanted, const std::vector<std::string>& known = {});
@@ -148,6 +149,7 @@ class Parser {
   // --- parser_check.cc: what can only be known at the end ---
   void CheckWhole();
   void CheckTls();
+  void CheckSrs();
 
   // A name that is resolved at the end: certificates may be declared after their use.
   struct PendingName {
@@ -167,7 +169,7 @@ class Parser {
   std::vector<PendingName> pending_;
   std::set<std::string>
       broken_names_;  // "action out": its declaration was refused, do not complain about its uses
-  bool saw_match_ = false;
+  bool saw_match_ = false;  // or a line that may have been one
   int brace_depth_ = 0;
 };
 

@@ -97,6 +97,8 @@ bool Parser::ParseAction(const Token& first) {
     return false;
   }
   const std::string key = "action " + action.name;
+  const Token method = Peek();
+  action.options.Add(method.text, method.location);
   const bool ok =
       ParseActionMethod(action) &&
       (action.IsLocal() ? ParseActionOptions(action, kLocalOptions, std::size(kLocalOptions))
@@ -125,7 +127,8 @@ bool Parser::ParseActionMethod(Action& action) {
   if (TakeBare("maildir")) {
     action.kind = ActionKind::kMaildir;
     action.maildir_path = "~/Maildir";
-    if (Peek().IsString()) {
+    const bool unquoted = Peek().IsSymbol("/") || Peek().IsSymbol("~") || Peek().IsSymbol("%");
+    if (Peek().IsString() || unquoted) {
       if (!ExpectString("a path", &action.maildir_path, &at) ||
           !check_format(action.maildir_path, at))
         return false;
@@ -193,6 +196,7 @@ bool Parser::ParseActionOptions(Action& action, const ActionOption* rows, size_t
                    group == "alias mapping" ? "; alias and virtual are exclusive" : ""));
       return false;
     }
+    action.options.Add(word.text, word.location);
     if (!(this->*found->parse)(action, word)) return false;
   }
   return true;
@@ -229,7 +233,7 @@ bool Parser::ActionWrapper(Action& a, const Token&) {
     if (config_.wrappers[i].name == name) a.wrapper = static_cast<int>(i);
   }
   if (a.wrapper != kNoIndex) return true;
-  Error(at, StrCat("no mda wrapper with that name: ", Escape(name, 80), DidYouMean(name, known)));
+  Error(at, StrCat("no mda wrapper with that name: ", Escape(name, 80), Declared(name, known)));
   return false;
 }
 
@@ -327,13 +331,10 @@ bool Parser::CheckRelay(const Action& action) {
     for (const TableEntry& entry : table.entries) {
       const std::string& text = table.form == TableForm::kMapping ? entry.value : entry.key;
       const SourceLocation at =
-          table.anonymous ? SourceLocation{table.location.file, entry.line, table.location.column}
-                          : action.location;
+          table.anonymous ? SourceLocation{table.location.file, entry.line, entry.column}
+                          : action.options.Find("host", action.location);
       const StatusOr<RelayUrl> url = ParseRelayUrl(text);
-      if (!url.ok()) {
-        Error(at, StrCat("relay host \"", Escape(text, 200), "\": ", Message(url.status())));
-        return false;
-      }
+      if (!url.ok()) continue;  // told when the table is built
       if (!url->label.empty() && action.relay.auth == kNoIndex) {
         Error(at, StrCat("relay host \"", Escape(text, 200), "\": the label ",
                          Escape(url->label, 64), " needs auth <table> to find its password in"));

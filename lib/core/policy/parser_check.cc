@@ -9,12 +9,15 @@ namespace postern::policy {
 void Parser::CheckWhole() {
   std::vector<std::string> names;
   for (const Pki& pki : config_.pkis) names.push_back(pki.name);
+  std::vector<std::string> ca_names;
+  for (const CertificateAuthority& ca : config_.cas) ca_names.push_back(ca.name);
   for (const PendingName& pending : pending_) {
     const bool is_pki = pending.what == "pki";
     const int index = is_pki ? config_.FindPki(pending.name) : config_.FindCa(pending.name);
     if (index == kNoIndex) {
       Error(pending.location, StrCat(pending.what, " name not found: ", Escape(pending.name, 80),
-                                     is_pki ? DidYouMean(AsciiLower(pending.name), names) : ""));
+                                     Declared(is_pki ? AsciiLower(pending.name) : pending.name,
+                                              is_pki ? names : ca_names)));
       continue;
     }
     if (pending.listener != kNoIndex &&
@@ -33,6 +36,7 @@ void Parser::CheckWhole() {
     }
   }
   for (const Pki& pki : config_.pkis) {
+    if (broken_names_.count("pki " + pki.name) != 0) continue;
     const char* missing = pki.certificate_path.empty() ? "cert"
                           : pki.key_path.empty()       ? "key"
                                                        : nullptr;
@@ -50,9 +54,27 @@ void Parser::CheckWhole() {
     options.file = table.location.file;
     TableContents::Build(table.entries, options, &diagnostics_);
   }
+  CheckSrs();
+  // After a line that could not be read, it may be the one that is missed.
   if (config_.rules.empty() && !saw_match_) {
     Error({config_.file_name, 0, 0}, "no rules, nothing to do: at least one match is needed");
   }
+}
+
+void Parser::CheckSrs() {
+  const SrsSettings& srs = config_.srs;
+  if (srs.location.line == 0) return;
+  if (srs.key.empty()) {
+    Warn(srs.location, "srs without a key does nothing: srs key \"a long secret\"");
+    return;
+  }
+  for (const Action& action : config_.actions) {
+    if (action.relay.srs) return;
+  }
+  // An action that was refused may have been the one.
+  if (HasErrors(diagnostics_)) return;
+  Warn(srs.location,
+       "this srs key does nothing: no action has the word srs (action \"out\" relay srs)");
 }
 
 void Parser::CheckTls() {
@@ -76,8 +98,11 @@ void Parser::CheckTls() {
            "one");
       continue;
     }
-    Error(listener.location,
-          StrCat("tls needs a certificate: name a pki on the listener, or declare pki \"*\"",
+    const char* word = listener.tls == ListenerTls::kOptional ? "tls"
+                       : listener.tls == ListenerTls::kSmtps  ? "smtps"
+                                                              : "tls-require";
+    Error(listener.options.Find(word, listener.location),
+          StrCat(word, " needs a certificate: name a pki on the listener, or declare pki \"*\"",
                  server.empty() ? "" : StrCat(" or pki ", Escape(server, 80))));
   }
 }

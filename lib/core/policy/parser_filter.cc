@@ -110,7 +110,7 @@ bool Parser::ParseFilter(const Token& first) {
     }
     if (ok && filter.proc == kNoIndex) {
       Error(at,
-            StrCat("no proc declared with that name: ", Escape(name, 80), DidYouMean(name, known)));
+            StrCat("no proc declared with that name: ", Escape(name, 80), Declared(name, known)));
       ok = false;
     }
   } else if (TakeBare("chain")) {
@@ -209,6 +209,7 @@ bool Parser::ParseFilterRule(Filter& filter) {
 }
 
 bool Parser::ParseChain(Filter& filter) {
+  const SourceLocation at_open = Peek().location;
   if (!TakeSymbol("{")) return Unexpected("{ filter, ... }");
   SkipNewlines();
   while (!TakeSymbol("}")) {
@@ -231,7 +232,7 @@ bool Parser::ParseChain(Filter& filter) {
     if (TakeSymbol(",")) SkipNewlines();
   }
   if (!filter.chain.empty()) return true;
-  Error(filter.location, "syntax error: an empty filter chain");
+  Error(at_open, "syntax error: an empty filter chain");
   return false;
 }
 
@@ -241,7 +242,7 @@ bool Parser::LookUpFilter(const std::string& name, const SourceLocation& at, int
   if (broken_names_.count("filter " + name) != 0) return false;
   std::vector<std::string> known;
   for (const Filter& filter : config_.filters) known.push_back(filter.name);
-  Error(at, StrCat("no filter with that name: ", Escape(name, 80), DidYouMean(name, known)));
+  Error(at, StrCat("no filter with that name: ", Escape(name, 80), Declared(name, known)));
   return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include "lib/core/base/ip_address.h"
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/address.h"
 #include "lib/core/policy/parser.h"
 
 namespace postern::policy {
@@ -86,6 +87,7 @@ bool Parser::ParseListen(const Token& first) {
   SourceLocation target_at = Peek().location;
   if (TakeBare("socket")) {
     listener.is_socket = true;
+    listener.options.Add("socket", target_at);
     for (const Listener& other : config_.listeners) {
       if (!other.is_socket) continue;
       Error(first.location,
@@ -93,11 +95,21 @@ bool Parser::ParseListen(const Token& first) {
       return false;
     }
   } else {
+    if (Peek().IsSymbol("*")) return Unexpected("an interface or an address; all of them are all");
     if (!ExpectString("an interface, an address, a host name or socket", &listener.target,
                       &target_at))
       return false;
     if (LooksLikeAddress(listener.target) && !IpAddress::Parse(listener.target)) {
-      Error(target_at, StrCat("invalid address or interface: ", Escape(listener.target, 80)));
+      const size_t colon = listener.target.rfind(':');
+      const bool has_port = colon != std::string::npos &&
+                            listener.target.find(':') == colon &&
+                            ParseUint(listener.target.substr(colon + 1), 65535).has_value();
+      Error(target_at,
+            StrCat("invalid address or interface: ", Escape(listener.target, 80),
+                   has_port ? StrCat(" (the port is an option: listen on ",
+                                     Escape(listener.target.substr(0, colon), 80), " port ",
+                                     listener.target.substr(colon + 1), ")")
+                            : ""));
       return false;
     }
   }
@@ -117,9 +129,10 @@ bool Parser::ParseListen(const Token& first) {
       return false;
     }
     if (found->group[0] != '\0' && !Once(&seen, found->group, "", word.location)) return false;
+    listener.options.Add(word.text, word.location);
     if (!(this->*found->parse)(listener, word)) return false;
   }
-  if (listener.port == 0) {
+  if (seen.count("port") == 0) {
     const bool smtps = listener.tls == ListenerTls::kSmtps;
     listener.port =
         listener.protocol == ListenerProtocol::kImap ? (smtps ? 993 : 143) : (smtps ? 465 : 25);
@@ -132,9 +145,10 @@ bool Parser::ParseListen(const Token& first) {
 bool Parser::CheckListener(const Listener& l) {
   if (l.tls == ListenerTls::kNone) {
     if (l.auth != ListenerAuth::kNone) {
-      Error(l.location,
-            "auth requires tls, tls-require or smtps on the same listener: passwords must not "
-            "cross the net in the clear");
+      const char* word = l.auth == ListenerAuth::kRequired ? "auth" : "auth-optional";
+      Error(l.options.Find(word, l.location),
+            StrCat(word, " requires tls, tls-require or smtps on the same listener: passwords must "
+                         "not cross the net in the clear"));
       return false;
     }
     for (const PendingName& pending : pending_) {
@@ -152,11 +166,13 @@ bool Parser::CheckListener(const Listener& l) {
                             : l.filter != kNoIndex ? "filter"
                                                    : nullptr;
     if (smtp_only != nullptr) {
-      Error(l.location, StrCat(smtp_only, " has no meaning for proto imap"));
+      Error(l.options.Find(smtp_only, l.location),
+            StrCat(smtp_only, " has no meaning for proto imap: leave it out"));
       return false;
     }
     if (l.auth == ListenerAuth::kNone) {
-      Error(l.location, "proto imap needs auth: nobody could log in");
+      Error(l.options.Find("proto", l.location),
+            "proto imap needs auth (and tls or smtps): nobody could log in");
       return false;
     }
   }
@@ -167,7 +183,9 @@ bool Parser::ListenTlsMode(Listener& l, const Token& word) {
   l.tls = word.text == "tls"     ? ListenerTls::kOptional
           : word.text == "smtps" ? ListenerTls::kSmtps
                                  : ListenerTls::kRequired;
+  const SourceLocation at = Peek().location;
   if (l.tls != ListenerTls::kOptional) l.verify_client = TakeBare("verify");
+  if (l.verify_client) l.options.Add("verify", at);
   return true;
 }
 
@@ -175,8 +193,9 @@ bool Parser::ListenPort(Listener& l, const Token&) {
   const Token found = Peek();
   if (found.kind == TokenKind::kNumber) {
     const std::optional<uint64_t> port = ParseUint(found.text, 65535);
-    if (!port || *port == 0) {
-      Error(found.location, StrCat("invalid port: ", Escape(found.text, 64), " (1 to 65535)"));
+    if (!port) {
+      Error(found.location, StrCat("invalid port: ", Escape(found.text, 64),
+                                   " (1 to 65535, or 0 for any free one)"));
       return false;
     }
     Take();
@@ -194,13 +213,14 @@ bool Parser::ListenPort(Listener& l, const Token&) {
     return true;
   }
   const std::optional<uint64_t> quoted = ParseUint(found.text, 65535);
-  if (quoted && *quoted > 0) {
+  if (quoted) {
     Take();
     l.port = static_cast<uint16_t>(*quoted);
     return true;
   }
   Error(found.location,
-        StrCat("invalid port: ", Escape(found.text, 64), DidYouMean(found.text, known)));
+        StrCat("invalid port: \"", Escape(found.text, 64), "\" is neither a number nor a service: ",
+               StrJoin(known, ", "), DidYouMean(found.text, known)));
   return false;
 }
 
@@ -264,6 +284,10 @@ bool Parser::ListenText(Listener& l, const Token& word) {
                      " characters at most)"));
     return false;
   }
+  if (word.text == "hostname" && !mail::IsValidDomainName(text)) {
+    Error(at, StrCat("hostname \"", Escape(text, 80), "\" is no host name, like mx.example.org"));
+    return false;
+  }
   for (const TextOption& row : kTexts) {
     if (word.text == row.word) l.*row.member = std::move(text);
   }
@@ -301,6 +325,8 @@ bool Parser::ParsePki(const Token& first) {
   std::string name;
   if (!ExpectString("the name of a pki", &name)) return false;
   name = AsciiLower(name);
+  const std::string key = "pki " + name;
+  const bool was_broken = !broken_names_.insert(key).second;  // until the line has been read
   int index = config_.FindPki(name);
   if (index == kNoIndex) {
     Pki pki;
@@ -338,6 +364,7 @@ bool Parser::ParsePki(const Token& first) {
       return Unexpected("cert, key or dhe", {"cert", "key", "dhe"});
     }
   }
+  if (!was_broken) broken_names_.erase(key);
   return true;
 }
 

@@ -49,7 +49,7 @@ bool Parser::ParseMatch(const Token& first) {
       if (broken_names_.count("action " + name) != 0) return false;
       std::vector<std::string> names;
       for (const Action& action : config_.actions) names.push_back(action.name);
-      Error(at, StrCat("no such action: ", Escape(name, 80), DidYouMean(name, names)));
+      Error(at, StrCat("no such action: ", Escape(name, 80), Declared(name, names)));
       return false;
     }
     const bool negated = TakeSymbol("!");
@@ -77,7 +77,9 @@ bool Parser::ParseMatch(const Token& first) {
     for (const CriterionRow& row : kCriteria) {
       if (word.IsBare(row.word)) found = &row;
     }
-    if (found == nullptr) return Unexpected("a condition, action or reject", known);
+    if (found == nullptr) return Unexpected(
+          "a condition (from, for, auth, helo, mail-from, rcpt-to, tag or tls), action or reject",
+          known);
     Take();
     if (!Once(&seen, found->word, "rule", word.location)) return false;
     Criterion& criterion = rule.*found->member;

@@ -2,6 +2,7 @@
 // (model.h).
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/address.h"
 #include "lib/core/policy/format.h"
 #include "lib/core/policy/parser.h"
 
@@ -90,6 +91,7 @@ std::optional<int64_t> ParseSize(std::string_view text) {
 bool Parser::ParseSmtp(const Token&) {
   const Token word = Peek();
   if (TakeBare("limit")) {
+    if (AtLineEnd()) return Unexpected("max-mails or max-rcpt");
     while (!AtLineEnd()) {
       std::vector<std::string> known;
       const auto* row = FindRow(Peek(), kSmtpLimits, &known);
@@ -127,21 +129,23 @@ bool Parser::ParseSmtp(const Token&) {
     config_.smtp.sub_address_delimiter = text[0];
     return true;
   }
-  if (TakeBare("ciphers")) return ExpectString("a list of ciphers", &config_.smtp.ciphers);
+  if (TakeBare("ciphers"))
+    return ExpectString("a list of ciphers", &config_.smtp.ciphers, &config_.smtp.ciphers_location);
   return Unexpected("ciphers, limit, max-message-size or sub-addr-delim",
                     {"ciphers", "limit", "max-message-size", "sub-addr-delim"});
 }
 
-bool Parser::ParseQueue(const Token& first) {
+bool Parser::ParseQueue(const Token&) {
+  const SourceLocation word_at = Peek().location;
   if (TakeBare("ttl")) return ExpectDuration("ttl delay", &config_.queue.ttl);
   if (TakeBare("retry-delay")) return ExpectDuration("retry delay", &config_.queue.retry_delay);
   if (TakeBare("compression")) {
     config_.queue.compression = true;
-    config_.queue.compression_location = first.location;
+    config_.queue.compression_location = word_at;
     return true;
   }
   if (TakeBare("encryption")) {
-    config_.queue.encryption_location = first.location;
+    config_.queue.encryption_location = word_at;
     config_.queue.encryption = QueueEncryption::kPrompt;
     if (AtLineEnd()) return true;
     TakeBare("key");
@@ -298,7 +302,7 @@ bool Parser::ParseAdmd(const Token& first) {
 }
 
 bool Parser::ParseSpool(const Token&) {
-  SourceLocation at;
+  SourceLocation& at = config_.spool_location;
   if (!ExpectString("a directory", &config_.spool, &at)) return false;
   if (!config_.spool.empty() && config_.spool[0] == '/') return true;
   Error(at, StrCat("spool: the path must be absolute, found \"", Escape(config_.spool), "\""));
@@ -308,9 +312,9 @@ bool Parser::ParseSpool(const Token&) {
 bool Parser::ParseMailname(const Token&) {
   SourceLocation at;
   if (!ExpectString("the server's name", &config_.mailname, &at)) return false;
-  if (!config_.mailname.empty() && config_.mailname.find_first_of(" \t\r\n") == std::string::npos)
-    return true;
-  Error(at, StrCat("mailname \"", Escape(config_.mailname, 80), "\" is no host name"));
+  if (mail::IsValidDomainName(config_.mailname)) return true;
+  Error(at, StrCat("mailname \"", Escape(config_.mailname, 80),
+                   "\" is no host name, like mail.example.org"));
   return false;
 }
 

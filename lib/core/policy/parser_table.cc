@@ -89,14 +89,20 @@ bool Parser::ParseTable(const Token&) {
 }
 
 bool Parser::ParseEntries(TableDeclaration* table) {
-  Take();  // "{"
+  const SourceLocation at_open = Take().location;  // "{"
   SkipNewlines();
   while (!TakeSymbol("}")) {
     TableEntry entry;
     SourceLocation at;
+    if (Peek().kind == TokenKind::kReserved && Peek().location.column == 1) {
+      Error(at_open, StrCat("syntax error: the { has no }: line ", Peek().location.line,
+                            " starts with the reserved word \"", Peek().text, "\""));
+      return false;
+    }
     if (!ExpectString(table->entries.empty() ? "a value" : "a value or \"}\"", &entry.key, &at))
       return false;
     entry.line = at.line;
+    entry.column = at.column;
     TableForm form = TableForm::kList;
     if (TakeSymbol("=") || TakeSymbol("=>")) {
       form = TableForm::kMapping;
@@ -150,7 +156,7 @@ bool Parser::ParseTableArgument(TableUse use, TableId* out) {
       for (const TableDeclaration& table : config_.tables) {
         if (!table.anonymous) known.push_back(table.name);
       }
-      Error(at, StrCat("no such table: ", Escape(name, 80), DidYouMean(name, known)));
+      Error(at, StrCat("no such table: ", Escape(name, 80), Declared(name, known)));
       return false;
     }
   } else if (Peek().IsSymbol("{")) {
@@ -162,6 +168,7 @@ bool Parser::ParseTableArgument(TableUse use, TableId* out) {
     TableDeclaration table;
     TableEntry entry;
     entry.line = at.line;
+    entry.column = at.column;
     if (!ExpectString("a table: <name>, a value or { values }", &entry.key)) return false;
     table.form = TableForm::kList;
     table.entries.push_back(std::move(entry));
@@ -174,6 +181,16 @@ bool Parser::UseTable(TableId id, TableUse use) {
   TableDeclaration& table = config_.tables[static_cast<size_t>(id)];
   table.uses.push_back(use);
   if (table.form == TableForm::kUnknown) return true;
+  if (table.anonymous && table.entries.size() == 1 && use.needs == TableForm::kMapping &&
+      table.form == TableForm::kList) {
+    const std::string word = Escape(table.entries[0].key, 80);
+    Error(use.location,
+          StrCat(use.word, " needs key = value pairs, found \"", word, "\"",
+                 config_.FindTable(table.entries[0].key) != kNoIndex
+                     ? StrCat(" (the table of that name is <", word, ">)")
+                     : StrCat(" (a declared table is written <", word, ">)")));
+    return false;
+  }
   TableDeclaration only_this = {};
   only_this.name = table.name;
   only_this.anonymous = table.anonymous;

@@ -1,7 +1,10 @@
 #include "lib/core/policy/password.h"
 
 #include <crypt.h>
+#include <algorithm>
 #include <memory>
+
+#include "lib/core/base/strings.h"
 
 namespace postern::policy {
 namespace {
@@ -39,6 +42,24 @@ bool VerifyNoPassword(std::string_view sample_hash, std::string_view password) {
   const bool usable = sample_hash.size() > 3 && sample_hash[0] == '$';
   VerifyPassword(usable ? sample_hash : kDummyHash, password);
   return false;
+}
+
+bool IsPasswordHash(std::string_view text) {
+  constexpr size_t kDesBytes = 13;  // two of salt, eleven of hash
+  if (text.empty() || text.size() >= CRYPT_OUTPUT_SIZE) return false;
+  if (text.find_first_of(" \t:") != std::string_view::npos || text.find('\0') != text.npos)
+    return false;
+  if (text[0] != '$' && text[0] != '_') {
+    return text.size() == kDesBytes && std::all_of(text.begin(), text.end(), [](char c) {
+             return IsAsciiAlnum(c) || c == '.' || c == '/';
+           });
+  }
+  // A setting alone ("$6$salt") has no hash behind its last '$'; bcrypt's salt and hash are one.
+  const size_t last = text.rfind('$');
+  constexpr size_t kShortestHashBytes = 20;
+  if (text.size() - (last == text.npos ? 0 : last + 1) < kShortestHashBytes - 1) return false;
+  const int kind = crypt_checksalt(std::string(text).c_str());
+  return kind != CRYPT_SALT_INVALID && kind != CRYPT_SALT_METHOD_DISABLED;
 }
 
 StatusOr<bool> CheckLogin(Table& table, std::string_view user, std::string_view password) {

@@ -21,6 +21,10 @@ bool VerifyPassword(std::string_view hash, std::string_view password);
 // empty means a bcrypt of usual cost.
 bool VerifyNoPassword(std::string_view sample_hash, std::string_view password);
 
+// IsPasswordHash tells whether `text` is a hash that some password can fit: of a kind that this
+// machine's crypt(3) knows, and whole. A plain password is none.
+bool IsPasswordHash(std::string_view text);
+
 // CheckLogin looks `user` up in `table` (service credentials) and checks `password`. An unknown
 // login takes as long as a known one. An error is the table's: a temporary failure, not a refusal.
 // Blocks.

@@ -8,6 +8,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
+#include "lib/core/policy/password.h"
 
 namespace postern::policy {
 namespace {
@@ -214,10 +215,25 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
   impl->entries = std::move(entries);
   impl->services = options.services;
   impl->delimiter = options.sub_address_delimiter;
+  constexpr size_t kMaxWarnings = 20;  // one mistake in how a file was made is one mistake
   bool ok = true;
   const auto fail = [&](const TableEntry& entry, std::string message) {
     ok = false;
-    diagnostics->push_back(MakeError({options.file, entry.line, 0}, std::move(message)));
+    diagnostics->push_back(
+        MakeError({options.file, entry.line, entry.column}, std::move(message)));
+  };
+  size_t warnings = 0;
+  const auto warn_of_no_hash = [&](const TableEntry& entry) {
+    const std::string secret = ParseCredentials(entry.key, entry.value).secret;
+    const bool locked = secret.empty() || secret[0] == '*' || secret[0] == '!' || secret == "x";
+    if (locked || IsPasswordHash(secret)) return;
+    ++warnings;
+    // The secret itself stays out of it: it may be a password.
+    diagnostics->push_back(MakeWarning(
+        {options.file, entry.line, entry.column},
+        StrCat("the password of login \"", Escape(entry.key, 80),
+               "\" is no hash that this machine knows, so it can never be right: put the output of "
+               "`openssl passwd -6` in its place")));
   };
   impl->exact.reserve(impl->entries.size());
   for (uint32_t i = 0; i < impl->entries.size(); ++i) {
@@ -227,9 +243,10 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
   // Exact services are served by `exact` alone; for a million aliases the second walk would double
   // the time.
   const bool needs_index =
-      std::any_of(options.services.begin(), options.services.end(), [](Service s) {
+      std::any_of(options.services.begin(), options.services.end(), [&](Service s) {
         return s == Service::kDomain || s == Service::kMailaddr || s == Service::kNetaddr ||
-               s == Service::kAddrname || s == Service::kRelayhost || s == Service::kRegex;
+               s == Service::kAddrname || s == Service::kRelayhost || s == Service::kRegex ||
+               s == Service::kUserinfo || s == Service::kSource || (s == Service::kCredentials && options.check_hashes);
       });
   for (uint32_t i = 0; needs_index && i < impl->entries.size(); ++i) {
     const TableEntry& entry = impl->entries[i];
@@ -271,6 +288,16 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
                              Escape(entry.value.empty() ? key : std::string_view(entry.value), 200),
                              "\": ", Message(url.status())));
         }
+      } else if (service == Service::kSource) {
+        if (!ReadAddress(key))
+          fail(entry, StrCat("src \"", Escape(key, 80), "\" is no address"));
+      } else if (service == Service::kUserinfo) {
+        const StatusOr<TableUserinfo> user = ParseUserinfo(entry.value);
+        if (!user.ok())
+          fail(entry, StrCat("userbase: ", Escape(key, 80), " = \"", Escape(entry.value, 200),
+                             "\": ", Message(user.status())));
+      } else if (service == Service::kCredentials) {
+        if (options.check_hashes && warnings < kMaxWarnings) warn_of_no_hash(entry);
       } else if (service == Service::kRegex) {
         if (impl->regexes.size() >= options.max_regexes) {
           fail(entry, StrCat("more than ", options.max_regexes, " regular expressions"));
@@ -348,6 +375,8 @@ TableBuildOptions BuildOptionsFor(const TableDeclaration& declaration, const Con
   options.file =
       declaration.kind == TableKind::kStatic ? declaration.location.file : declaration.path;
   for (const TableUse& use : declaration.uses) {
+    // The passwords of relays are plain ones, to be sent.
+    options.check_hashes |= use.service == Service::kCredentials && use.word.rfind("auth", 0) == 0;
     if (std::find(options.services.begin(), options.services.end(), use.service) ==
         options.services.end()) {
       options.services.push_back(use.service);
@@ -378,13 +407,21 @@ TableCredentials ParseCredentials(std::string_view key, std::string_view value) 
 StatusOr<TableUserinfo> ParseUserinfo(std::string_view value) {
   const size_t first = value.find(':');
   const size_t second = first == std::string_view::npos ? first : value.find(':', first + 1);
-  if (second == std::string_view::npos) return InvalidArgument("uid:gid:home is wanted");
+  if (second == std::string_view::npos) return InvalidArgument("uid:gid:home is wanted, like 1000:1000:/home/user");
   const std::optional<uint64_t> uid = ParseUint(value.substr(0, first), UINT32_MAX - 1);
   const std::optional<uint64_t> gid =
       ParseUint(value.substr(first + 1, second - first - 1), UINT32_MAX - 1);
   const std::string_view home = value.substr(second + 1);
-  if (!uid || !gid) return InvalidArgument("uid and gid must be numbers");
-  if (home.empty() || home[0] != '/') return InvalidArgument("the home must be an absolute path");
+  if (!uid || !gid)
+    return InvalidArgument("uid and gid must be numbers, like 1000:1000:/home/user");
+  if (home.empty() || home[0] != '/')
+    return InvalidArgument(StrCat("the home must be an absolute path, found \"", Escape(home), "\""));
+  for (const std::string_view part : Split(home, '/')) {
+    if (part == "..") {
+      return InvalidArgument(
+          StrCat("the home \"", Escape(home), "\" has \"..\" in it: write the path it means"));
+    }
+  }
   return TableUserinfo{static_cast<uint32_t>(*uid), static_cast<uint32_t>(*gid), std::string(home)};
 }
 

@@ -49,6 +49,7 @@ struct TableBuildOptions {
   char sub_address_delimiter = '+';  // for kMailaddr
   size_t max_regexes = 10000;
   int64_t max_regex_bytes = 1 << 20;  // RE2's memory for one expression
+  bool check_hashes = false;          // warn of logins whose secret is no password hash
   std::string file;                   // for errors: where the entries were read
 };
 
@@ -59,7 +60,7 @@ class TableContents {
  public:
   // Build makes the contents. What an entry cannot mean under one of the services (a network that
   // is none, an expression that RE2 refuses) is an error in `*diagnostics`, with the entry's line;
-  // the contents are then null.
+  // the contents are then null. A login that can never succeed is a warning.
   static std::shared_ptr<const TableContents> Build(std::vector<TableEntry> entries,
                                                     const TableBuildOptions& options,
                                                     Diagnostics* diagnostics);

@@ -1,6 +1,7 @@
 #include "lib/core/policy/table_text.h"
 
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/table.h"
 
 namespace postern::policy {
 namespace {
@@ -142,6 +143,13 @@ TableText ParsePasswdText(std::string_view text, const std::string& file, Passwd
     } else {
       if (!ParseUint(fields[2], UINT32_MAX - 1) || !ParseUint(fields[3], UINT32_MAX - 1)) continue;
       entry.value = StrCat(fields[2], ":", fields[3], ":", fields[5]);
+      // Such a login may still authenticate; it has no mailbox.
+      if (const StatusOr<TableUserinfo> user = ParseUserinfo(entry.value); !user.ok()) {
+        diagnostics->push_back(MakeWarning(
+            {file, lines.number(), 0},
+            StrCat("login \"", Escape(fields[0], 80), "\" gets no mail: ", Message(user.status()))));
+        continue;
+      }
     }
     table.entries.push_back(std::move(entry));
   }

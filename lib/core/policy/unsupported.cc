@@ -9,42 +9,43 @@ namespace {
 template <typename Item>
 struct Row {
   const char* name;
+  const char* word;  // the option that asks for it
   bool (*asked)(const Item& item);
 };
 
 constexpr Row<TableDeclaration> kTables[] = {
-    {"db: tables", [](const TableDeclaration& t) { return t.kind == TableKind::kDb; }},
-    {"sqlite: tables", [](const TableDeclaration& t) { return t.kind == TableKind::kSqlite; }},
-    {"tables served by a program",
+    {"db: tables", "", [](const TableDeclaration& t) { return t.kind == TableKind::kDb; }},
+    {"sqlite: tables", "", [](const TableDeclaration& t) { return t.kind == TableKind::kSqlite; }},
+    {"tables served by a program", "",
      [](const TableDeclaration& t) { return t.kind == TableKind::kProc; }},
 };
 
 constexpr Row<Listener> kListeners[] = {
-    {"listen on socket", [](const Listener& l) { return l.is_socket; }},
-    {"filter on a listener", [](const Listener& l) { return l.filter != kNoIndex; }},
-    {"senders", [](const Listener& l) { return l.senders != kNoIndex; }},
-    {"hostnames", [](const Listener& l) { return l.hostnames != kNoIndex; }},
-    {"proxy-v2", [](const Listener& l) { return l.proxy_v2; }},
-    {"verify of client certificates", [](const Listener& l) { return l.verify_client; }},
-    {"ca on a listener", [](const Listener& l) { return l.ca != kNoIndex; }},
-    {"protocols on a listener", [](const Listener& l) { return !l.protocols.empty(); }},
-    {"ciphers on a listener", [](const Listener& l) { return !l.ciphers.empty(); }},
+    {"listen on socket", "socket", [](const Listener& l) { return l.is_socket; }},
+    {"filter on a listener", "filter", [](const Listener& l) { return l.filter != kNoIndex; }},
+    {"senders", "senders", [](const Listener& l) { return l.senders != kNoIndex; }},
+    {"hostnames", "hostnames", [](const Listener& l) { return l.hostnames != kNoIndex; }},
+    {"proxy-v2", "proxy-v2", [](const Listener& l) { return l.proxy_v2; }},
+    {"verify of client certificates", "verify", [](const Listener& l) { return l.verify_client; }},
+    {"ca on a listener", "ca", [](const Listener& l) { return l.ca != kNoIndex; }},
+    {"protocols on a listener", "protocols", [](const Listener& l) { return !l.protocols.empty(); }},
+    {"ciphers on a listener", "ciphers", [](const Listener& l) { return !l.ciphers.empty(); }},
 };
 
 constexpr Row<Action> kActions[] = {
-    {"lmtp", [](const Action& a) { return a.kind == ActionKind::kLmtp; }},
-    {"mda", [](const Action& a) { return a.kind == ActionKind::kMda; }},
-    {"forward-only", [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
-    {"expand-only", [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
-    {"wrapper", [](const Action& a) { return a.wrapper != kNoIndex; }},
-    {"helo-src", [](const Action& a) { return a.relay.helo_source != kNoIndex; }},
-    {"relay domain", [](const Action& a) { return a.relay.domain != kNoIndex; }},
-    {"srs", [](const Action& a) { return a.relay.srs; }},
-    {"pki of a relay", [](const Action& a) { return a.relay.pki != kNoIndex; }},
-    {"ca of a relay", [](const Action& a) { return a.relay.ca != kNoIndex; }},
-    {"filter on a relay", [](const Action& a) { return a.relay.filter != kNoIndex; }},
-    {"protocols of a relay", [](const Action& a) { return !a.relay.protocols.empty(); }},
-    {"ciphers of a relay", [](const Action& a) { return !a.relay.ciphers.empty(); }},
+    {"lmtp", "lmtp", [](const Action& a) { return a.kind == ActionKind::kLmtp; }},
+    {"mda", "mda", [](const Action& a) { return a.kind == ActionKind::kMda; }},
+    {"forward-only", "forward-only", [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
+    {"expand-only", "expand-only", [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
+    {"wrapper", "wrapper", [](const Action& a) { return a.wrapper != kNoIndex; }},
+    {"helo-src", "helo-src", [](const Action& a) { return a.relay.helo_source != kNoIndex; }},
+    {"relay domain", "domain", [](const Action& a) { return a.relay.domain != kNoIndex; }},
+    {"srs", "srs", [](const Action& a) { return a.relay.srs; }},
+    {"pki of a relay", "pki", [](const Action& a) { return a.relay.pki != kNoIndex; }},
+    {"ca of a relay", "ca", [](const Action& a) { return a.relay.ca != kNoIndex; }},
+    {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},
+    {"protocols of a relay", "protocols", [](const Action& a) { return !a.relay.protocols.empty(); }},
+    {"ciphers of a relay", "ciphers", [](const Action& a) { return !a.relay.ciphers.empty(); }},
 };
 
 // Settings of the whole file, each with the place it was written.
@@ -61,13 +62,19 @@ constexpr WholeRow kWhole[] = {
      [](const Config& c) -> const SourceLocation& { return c.queue.encryption_location; }},
 };
 
+const SourceLocation& PlaceOf(const TableDeclaration& table, const char*) { return table.location; }
+template <typename Item>
+const SourceLocation& PlaceOf(const Item& item, const char* word) {
+  return item.options.Find(word, item.location);
+}
+
 template <typename Item, typename Rows>
 void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
   for (const Item& item : items) {
     for (const auto& row : rows) {
       if (row.asked(item))
-        out->push_back(
-            MakeError(item.location, StrCat(row.name, ": this version cannot do that yet")));
+        out->push_back(MakeError(PlaceOf(item, row.word),
+                                 StrCat(row.name, ": this version cannot do that yet")));
     }
   }
 }

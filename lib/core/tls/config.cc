@@ -151,6 +151,10 @@ size_t ServerConfig::IndexFor(std::string_view server_name) const {
   return impl_->IndexFor(server_name);
 }
 
+Status CheckCiphers(const std::string& ciphers) {
+  return MakeContext(Version::kTls12, Version::kTls13, ciphers).status();
+}
+
 StatusOr<std::shared_ptr<const ServerConfig>> ServerConfig::Make(const ServerOptions& options) {
   if (options.key_pairs.empty())
     return InvalidArgument("a TLS server needs a certificate and its key");

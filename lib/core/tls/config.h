@@ -23,6 +23,9 @@ struct KeyPair {
   std::string key_pem;
 };
 
+// CheckCiphers tells whether `ciphers` (as in ServerOptions) names any that exist; "" does.
+Status CheckCiphers(const std::string& ciphers);
+
 // ClientCertificates says whether a server asks its clients for a certificate.
 enum class ClientCertificates {
   kNone,

@@ -136,9 +136,10 @@ std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::C
     std::shared_ptr<policy::Table> table;
     FileTable* file_table = nullptr;
     if (declaration.kind == TableKind::kStatic) {
+      Diagnostics told_by_the_parser;
       policy::TableBuildOptions build = policy::BuildOptionsFor(declaration, *config);
       std::shared_ptr<const policy::TableContents> contents =
-          policy::TableContents::Build(declaration.entries, build, diagnostics);
+          policy::TableContents::Build(declaration.entries, build, &told_by_the_parser);
       ok = ok && contents != nullptr;
       if (contents) table = std::make_shared<policy::StaticTable>(std::move(contents));
     } else if (declaration.kind == TableKind::kFile || declaration.kind == TableKind::kPasswd) {

@@ -96,6 +96,29 @@ TEST_F(ServerTest, MailThatNobodyTakesComesBackAsANotice) {
   EXPECT_EQ(FilesIn("/mail/alice/new"), 1u);
 }
 
+TEST_F(ServerTest, PortZeroIsAFreeOneEachTime) {
+  std::string config = kConfig;
+  config.replace(config.find("port 25"), 7, "port 0\nlisten on 192.0.2.1 port 0");
+  Start(config);
+  ASSERT_EQ(server_->endpoints().size(), 2u);
+  EXPECT_NE(server_->endpoints()[0].port, 0);
+  EXPECT_NE(server_->endpoints()[1].port, 0);
+  EXPECT_NE(server_->endpoints()[0].port, server_->endpoints()[1].port);
+}
+
+TEST_F(ServerTest, TwoListenLinesForOneAddressAreTold) {
+  for (const char* second : {"192.0.2.1", "0.0.0.0"}) {
+    ServerOptions options;
+    options.config_text = StrCat(kConfig, "listen on ", second, " port 25\n");
+    const LoadedConfig loaded = LoadConfig(host_.world(), options);
+    EXPECT_EQ(loaded.runtime, nullptr);
+    ASSERT_EQ(loaded.diagnostics.size(), 1u);
+    EXPECT_EQ(loaded.diagnostics[0].location.line, 12);
+    EXPECT_NE(loaded.diagnostics[0].message.find("listen line at <text>:7:1"), std::string::npos)
+        << loaded.diagnostics[0].message;
+  }
+}
+
 TEST_F(ServerTest, AnAddressInUseIsToldWithItsLineAndNothingIsOpened) {
   auto taken = host_.world().network().Listen(host_.main_loop(),
                                               Endpoint{IpAddress::V4(192, 0, 2, 1), 25, ""}, {});

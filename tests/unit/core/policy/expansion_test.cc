@@ -176,7 +176,7 @@ TEST(Expansion, Forward) {
 
 TEST(Expansion, UserAndUserbase) {
   const Policy policy(
-      "table base { carol = \"2000:2001:/v/carol\", bad = \"x\", vm = \"7:7:/v\" }\naction box "
+      "table base { carol = \"2000:2001:/v/carol\", vm = \"7:7:/v\" }\naction box "
       "maildir userbase <base> user vm\n"
       "action own maildir userbase <base>\n"
       "match from any for domain h action box\nmatch from any for domain o action own\n");
@@ -184,7 +184,6 @@ TEST(Expansion, UserAndUserbase) {
   accounts.Forward("carol", "x@y");  // not read: `user` delivers as another account
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("carol as vm <carol@h>"));
   EXPECT_THAT(ExpandTo(policy, accounts, "alice@h"), ElementsAre("550 5.1.1 Invalid recipient"));
-  EXPECT_THAT(ExpandTo(policy, accounts, "bad@h"), ElementsAre("451 4.3.0 Temporary failure"));
   accounts.forwards.clear();
   Expansion expansion;
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@o", &expansion),

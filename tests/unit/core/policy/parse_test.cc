@@ -113,8 +113,9 @@ TEST(Parse, IncludesNestAndNameTheirLines) {
   last.Add("a", kTail);
   EXPECT_TRUE(Parse("main", last).config);
 
-  MemoryLoader loop("main", "include \"main\"\n");
-  result = Parse("main", loop);
+  MemoryLoader deep("main", "include \"0\"\n");
+  for (int i = 0; i < 20; ++i) deep.Add(StrCat(i), StrCat("include \"", i + 1, "\"\n"));
+  result = Parse("main", deep);
   EXPECT_THAT(Listing(result), HasSubstr("more than 16 files deep"));
 }
 
@@ -134,7 +135,7 @@ TEST(Parse, AllErrorsOfAFile) {
           HasSubstr(
               "smtpd.conf:3:12: error: syntax error: found \"maildri\", expected maildir, mbox"),
           HasSubstr("smtpd.conf:4:7: error: syntax error: found \"fro\""),
-          HasSubstr("smtpd.conf:6:1: error: syntax error: \"queue\" is a reserved word"),
+          HasSubstr("smtpd.conf:5:9: error: syntax error: the { has no }: line 6"),
           HasSubstr("smtpd.conf:6:11: error: invalid ttl delay: 4w")));
 }
 
@@ -220,9 +221,9 @@ TEST(Parse, Listeners) {
 
 TEST(Parse, Actions) {
   const ParseResult result = ParseText(
-      "srs key \"s\"\ntable al { root = bob }\ntable sec { label = \"u:p\" }\npki p cert \"/c\" "
+      "srs key \"s\"\ntable al { root = bob }\ntable ub { bob = \"1:1:/h\" }\ntable sec { label = \"u:p\" }\npki p cert \"/c\" "
       "key \"/k\"\n"
-      "action a maildir \"/m/%{dest.user:lowercase}\" junk virtual <al> user vmail userbase <al> "
+      "action a maildir \"/m/%{dest.user:lowercase}\" junk virtual <al> user vmail userbase <ub> "
       "ttl 2h\n"
       "action b mbox alias { root = \"bob, alice\" }\naction c lmtp \"/run/lmtp\" rcpt-to\naction "
       "d mda \"procmail %{sender}\"\n"
@@ -250,7 +251,7 @@ TEST(Parse, Actions) {
     unsupported.push_back(d.ToString());
   EXPECT_EQ(unsupported.size(),
             7u);  // lmtp, mda, forward-only, expand-only, srs, pki of a relay, relay domain
-  EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:7:1: error: lmtp"));
+  EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:8:10: error: lmtp"));
 }
 
 TEST(Parse, Matches) {

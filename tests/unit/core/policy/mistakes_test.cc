@@ -1,0 +1,353 @@
+// What a person gets wrong in an smtpd.conf: each mistake is told once, at its own word, with what
+// was found and what would be right.
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/parse.h"
+
+namespace postern::policy {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A Mistake is a file, and what is said about it: "line:column|words that the message has|...".
+// Several are told in this order.
+struct Mistake {
+  const char* text;
+  std::vector<const char*> told;
+};
+
+// Good lines for the mistakes to stand among.
+constexpr char kTail[] = "action \"zz\" relay\nmatch for any action \"zz\"\n";
+
+Diagnostics AllErrors(const std::string& text) {
+  MemoryLoader loader("smtpd.conf", text);
+  loader.Add("/self", "include \"/self\"\n");
+  loader.Add("/alias-of-self", "include \"/self-again\"\n");
+  loader.Add("/self-again", "include \"/alias-of-self\"\n");
+  loader.Add("/bad", "lisen on lo0\n");
+  ParseOptions options;
+  options.server_name = "mx.example.org";
+  const ParseResult result = Parse("smtpd.conf", loader, options);
+  Diagnostics errors;
+  for (const Diagnostic& d : result.diagnostics) {
+    if (d.severity == Severity::kError) errors.push_back(d);
+  }
+  if (result.config != nullptr) {
+    for (const Diagnostic& d : UnsupportedFeatures(*result.config)) errors.push_back(d);
+  }
+  return errors;
+}
+
+std::string Listing(const Diagnostics& diagnostics) {
+  std::string out;
+  for (const Diagnostic& d : diagnostics) StrAppend(out, d.ToString(), "\n");
+  return out;
+}
+
+void Check(const Mistake& mistake, const std::string& text) {
+  const Diagnostics errors = AllErrors(text);
+  SCOPED_TRACE(StrCat(text, "----\n", Listing(errors)));
+  ASSERT_EQ(errors.size(), mistake.told.size());
+  for (size_t i = 0; i < errors.size(); ++i) {
+    const std::vector<std::string_view> parts = Split(mistake.told[i], '|');
+    const SourceLocation& at = errors[i].location;
+    const std::string place = StrCat(at.line, ":", at.column);
+    EXPECT_EQ(at.file == "smtpd.conf" ? place : StrCat(at.file, ":", place), parts[0]);
+    for (size_t k = 1; k < parts.size(); ++k)
+      EXPECT_THAT(errors[i].message, HasSubstr(std::string(parts[k])));
+  }
+}
+
+TEST(Mistakes, OfWords) {
+  const Mistake mistakes[] = {
+      {"lisen on lo0\n", {"1:1|unknown directive \"lisen\"|did you mean \"listen\""}},
+      {"Listen on lo0\n", {"1:1|unknown directive \"Listen\"|did you mean \"listen\""}},
+      {"tabel t { a }\n", {"1:1|did you mean \"table\""}},
+      {"mach for any action zz\n", {"1:1|did you mean \"match\""}},
+      {"actoin a relay\n", {"1:1|did you mean \"action\""}},
+      {"accept from any for any relay\n", {"1:1|before 6.4|action and match"}},
+      {"accept from any for local deliver to maildir\n", {"1:1|\"accept\"|action and match"}},
+      {"smtpd_banner = \"x y\"\nlisten on lo0 banner x\n", {"2:15|\"banner\"|an option of listen"}},
+      {"limit mta max 3\n", {"1:1|\"limit\"|there are: action, admd|smtp"}},
+      {"bounce-warn 4h\n", {"1:1|unknown directive \"bounce-warn\""}},
+      {"expire 4d\n", {"1:1|unknown directive \"expire\"|did you mean \"queue\""}},
+      {"!match for any action zz\n", {"1:1|found \"!\"|a directive"}},
+      {"25\n", {"1:1|the number 25|a directive"}},
+      {"\"listen\" on lo0\n", {"1:1|\"listen\""}},
+      {"x = $y\n", {"1:5|macro 'y' not defined"}},
+      {"lan = 192.0.2.1\nlisten on $lna\n", {"2:11|macro 'lna' not defined|did you mean \"lan\""}},
+      {"listen = lo0\n", {"1:1|reserved word|macro"}},
+      {"my-net = lo0\n", {"1:1|macro name \"my-net\"|letters, digits and _"}},
+      {"x = 25\n", {"1:5|the number 25|put it in quotes"}},
+      {"x = a b\n", {"1:7|\"b\"|in quotes"}},
+      {"x =\n", {"1:4|the end of the line|the macro's value"}},
+      {"listen on \"lo0\nmatch for any action \"x\n", {"2:23|\"x\"|begins at 1:11|closing quote may be missing"}},
+      {"listen on 'lo0\n", {"1:11|closing ' is missing"}},
+      {"include \"/self\"\n", {"/self:1:9|includes itself|/self -> /self"}},
+      {"include \"smtpd.conf\"\n", {"1:9|includes itself|smtpd.conf -> smtpd.conf"}},
+      {"include \"/alias-of-self\"\n",
+       {"/self-again:1:9|includes itself|/alias-of-self -> /self-again -> /alias-of-self"}},
+      {"include \"/bad\"\n", {"/bad:1:1|did you mean \"listen\""}},
+      {"include \"/none\"\n", {"1:9|/none|no such file"}},
+      {"include\n", {"1:8|the end of the line|the path of a file"}},
+      {"include /none\n", {"1:9|found \"/\"|the path of a file|put it in quotes"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+// What may have been the missing rule is not told as a missing rule, too.
+TEST(Mistakes, NoRules) {
+  const Mistake mistakes[] = {
+      {"listen on lo0\n", {"0:0|no rules|match"}},
+      {"", {"0:0|no rules|match"}},
+      {"listen on eth0 prot 25\n", {"1:16|\"prot\"|did you mean \"port\"", "0:0|no rules"}},
+      {"action a relay\nmatch for any action \"a\n", {"2:22|closing \" is missing"}},
+      {"action a relay\nmatch for any action $a\n", {"2:22|macro 'a' not defined"}},
+      {"mach for any action a\n", {"1:1|did you mean \"match\""}},
+      {"include \"/none\"\n", {"1:9|no such file"}},
+      {"include \"smtpd.conf\"\n", {"1:9|includes itself"}},
+      {"match for any action b\n", {"1:22|no such action: b"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, mistake.text);
+}
+
+TEST(Mistakes, OfListeners) {
+  const char* kPki = "pki p cert \"/c\" key \"/k\"\n";
+  const Mistake mistakes[] = {
+      {"listen lo0\n", {"2:8|\"lo0\"|expected \"on\""}},
+      {"listen on\n", {"2:10|the end of the line|an interface, an address"}},
+      {"listen on lo0 port 99999\n", {"2:20|invalid port: 99999|1 to 65535"}},
+      {"listen on lo0 port smpt\n", {"2:20|\"smpt\"|did you mean \"smtp\""}},
+      {"listen on lo0 port\n", {"2:19|the end of the line|a port number or service"}},
+      {"listen on lo0:25\n", {"2:11|lo0:25|port"}},
+      {"listen on 127.0.0.1:25\n", {"2:11|127.0.0.1:25|port"}},
+      {"listen on 300.1.1.1\n", {"2:11|300.1.1.1|invalid address"}},
+      {"listen on 192.0.2.0/24\n", {"2:11|192.0.2.0/24|invalid address"}},
+      {"listen on * port 25\n", {"2:11|found \"*\"|an interface|all"}},
+      {"listen on lo0 tls\n", {"2:15|tls needs a certificate|pki"}},
+      {"listen on lo0 port 465 smtps\n", {"2:24|smtps needs a certificate|pki"}},
+      {"listen on lo0 tls-require\n", {"2:15|tls-require needs a certificate|pki"}},
+      {"listen on lo0 starttls pki p\n", {"2:15|\"starttls\"|tls"}},
+      {"listen on lo0 secure pki p\n", {"2:15|\"secure\""}},
+      {"listen on lo0 tls pki q\n", {"2:23|pki name not found: q|declared: p"}},
+      {"listen on lo0 tls certificate p\n", {"2:19|\"certificate\""}},
+      {"listen on lo0 pki p\n", {"2:19|pki requires tls"}},
+      {"listen on lo0 tls smtps pki p\n", {"2:19|TLS mode already specified"}},
+      {"listen on lo0 tls pki p pki p\n", {"2:29|pki p already specified"}},
+      {"listen on lo0 port 25 port 587\n", {"2:23|port already specified"}},
+      {"listen on lo0 auth\n", {"2:15|auth requires tls"}},
+      {"listen on lo0 port 587 auth-optional\n", {"2:24|auth-optional requires tls"}},
+      {"listen on lo0 tls pki p auth <users>\n", {"2:30|no such table: users"}},
+      {"listen on lo0 tls pki p auth users>\n", {"2:30|auth needs key = value pairs|<users>"}},
+      {"table u { bob }\nlisten on lo0 tls pki p auth <u>\n", {"3:30|table \"u\"|auth|key = value"}},
+      {"listen on lo0 proto imap\n", {"2:15|needs auth"}},
+      {"listen on lo0 proto pop3\n", {"2:21|\"pop3\"|smtp or imap"}},
+      {"listen on lo0 proto imap tls pki p auth mask-src\n", {"2:41|mask-src has no meaning for proto imap"}},
+      {"listen on lo0 proto imap tls pki p auth no-dsn\n", {"2:41|no-dsn has no meaning"}},
+      {"listen on lo0 hostname mx.example.org hostname b\n", {"2:39|hostname already specified"}},
+      {"listen on lo0 tag abcdefghijabcdefghijabcdefghijabcdefghij\n", {"2:19|tag name too long|32"}},
+      {"listen on socket port 25\n", {"2:18|port has no meaning for listen on socket"}},
+      {"listen on lo0 filter nothing\n", {"2:22|no filter with that name: nothing"}},
+      {"listen on lo0 mask-source\n", {"2:15|\"mask-source\"|did you mean \"mask-src\""}},
+      {"listen on lo0 inet\n", {"2:15|\"inet\"|did you mean \"inet4\""}},
+      {"listen on lo0 inet4 inet6\n", {"2:21|address family already specified"}},
+      // What this version cannot run.
+      {"listen on socket\n", {"2:11|listen on socket|cannot do that yet"}},
+      {"listen on lo0 proxy-v2\n", {"2:15|proxy-v2|cannot do that yet"}},
+      {"listen on lo0 tls-require verify pki p\n", {"2:27|verify|cannot do that yet"}},
+      {"listen on lo0 tls pki p ciphers \"HIGH\"\n", {"2:25|ciphers|cannot do that yet"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(kPki, mistake.text, kTail));
+}
+
+TEST(Mistakes, OfCertificates) {
+  const Mistake mistakes[] = {
+      {"pki p cert \"/c\"\n", {"1:1|pki p has no key"}},
+      {"pki p key \"/k\"\n", {"1:1|pki p has no cert"}},
+      {"pki p certificate \"/c\"\n", {"1:7|\"certificate\"|cert, key or dhe"}},
+      {"pki p\n", {"1:6|cert, key or dhe"}},
+      {"pki p cert /etc/ssl/c.pem\n", {"1:12|found \"/\"|put it in quotes"}},
+      {"pki p cert \"c.pem\"\npki p key \"/k\"\n", {}},
+      {"pki p dhe yes\n", {"1:11|invalid dhe keyword: yes|none, auto or legacy"}},
+      {"ca c\n", {"1:5|\"cert\""}},
+      {"ca c cert \"/a\"\nca c cert \"/b\"\n", {"2:1|ca \"c\" already defined"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+TEST(Mistakes, OfTables) {
+  const Mistake mistakes[] = {
+      {"table t\n", {"1:8|file:/path"}},
+      {"table t {}\n", {"1:7|at least one entry"}},
+      {"table t { a = b, c }\n", {"1:18|values or key = value pairs"}},
+      {"table t { a b\nlisten on lo0\n", {"1:9|has no }|line 2|\"listen\""}},
+      {"table t { 25 }\n", {"1:11|the number 25|put it in quotes"}},
+      {"table t { @example.org }\n", {"1:11|found \"@\"|put it in quotes"}},
+      {"table t { *.example.org }\n", {"1:11|found \"*\"|put it in quotes"}},
+      {"table t fil:/x\n", {"1:9|backend \"fil\"|did you mean \"file\""}},
+      {"table t hash:/etc/aliases\n", {"1:9|backend \"hash\" does not exist"}},
+      {"table t file:x\n", {"1:9|must be absolute|\"x\""}},
+      {"table t /etc/mail/aliases\n", {"1:9|found \"/\"|put it in quotes"}},
+      {"table alias file:/x\n", {"1:7|\"alias\" is a reserved word|in quotes"}},
+      {"table t { a }\ntable t { b }\n", {"2:7|\"t\" already defined at line 1"}},
+      {"table t db:/x.db\naction a mbox alias <t>\n", {"1:7|db: tables|cannot do that yet"}},
+      {"table users { bob = \"1000:1000\" }\naction a mbox userbase <users>\n",
+       {"1:15|bob|1000:1000|uid:gid:home"}},
+      {"table users { bob = \"bob:users:/home/bob\" }\naction a mbox userbase <users>\n",
+       {"1:15|uid and gid must be numbers"}},
+      {"table users { bob = \"1:1:/home/../root\" }\naction a mbox userbase <users>\n",
+       {"1:15|/home/../root|\"..\""}},
+      {"table users { bob = \"1:1:home/bob\" }\naction a mbox userbase <users>\n",
+       {"1:15|\"home/bob\"|absolute"}},
+      {"table nets { \"192.0.2.0/24\", \"192.0.2.1/33\" }\nmatch from src <nets> for any action zz\n",
+       {"1:30|192.0.2.1/33|neither an address nor a network", "2:38|no such action: zz"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+TEST(Mistakes, OfActions) {
+  const Mistake mistakes[] = {
+      {"action relay\n", {"1:8|\"relay\" is a reserved word|in quotes"}},
+      {"action a\n", {"1:9|maildir, mbox, lmtp"}},
+      {"action a deliver to mbox\n", {"1:10|\"deliver\"|maildir, mbox"}},
+      {"action a mailbox\n", {"1:10|\"mailbox\"|maildir"}},
+      {"action a maildr\n", {"1:10|did you mean \"maildir\""}},
+      {"action a maildir /var/mail\n", {"1:18|found \"/\"|put it in quotes"}},
+      {"action a maildir \"Maildir\"\n", {"1:18|\"Maildir\" must start with /, ~/ or a variable"}},
+      {"action a maildir \"/m/%{user}\"\n", {"1:18|no such variable|user"}},
+      {"action a maildir \"/m/%{user.username\"\n", {"1:18|%{user.username|}"}},
+      {"action a mbox user bob\n", {"1:15|user may not be used with mbox"}},
+      {"action a mbox alias aliases\n", {"1:21|alias|key = value pairs|<aliases>"}},
+      {"action a mbox alias <aliases>\n", {"1:21|no such table: aliases"}},
+      {"action a mbox alias { a = b } virtual { a = b }\n", {"1:31|alias and virtual are exclusive"}},
+      {"action a mbox junk\n", {"1:15|\"junk\"|an option of mbox"}},
+      {"action a maildir ttl 4\n", {"1:22|4|s, m, h, d"}},
+      {"action a maildir ttl 4w\n", {"1:22|4w|s, m, h, d"}},
+      {"action a relay ttl 4h tls\n", {"1:23|ttl must be the last"}},
+      {"action a relay host \"foo://x\"\n", {"1:21|unknown scheme \"foo\"|smtp+tls"}},
+      {"action a relay host \"smpt://x\"\n", {"1:21|did you mean \"smtp\""}},
+      {"action a relay host \"tls://x\"\n", {"1:21|unknown scheme \"tls\""}},
+      {"table h { \"smtp://a\", \"ftp://b\" }\naction a relay host <h>\n", {"1:23|\"ftp\""}},
+      {"action a relay host smtp://x:0\n", {"1:21|\"0\" is no port"}},
+      {"action a relay host \"lmtp://x\"\n", {"1:21|needs a port"}},
+      {"action a relay host \"bad host\"\n", {"1:21|no host name"}},
+      {"action a relay host smtps://label@x\n", {"1:21|needs auth <table>"}},
+      {"action a relay host smtp://label@x\n", {"1:21|smtp+tls:// and smtps:// only"}},
+      {"action a relay auth <secrets>\n", {"1:16|auth may not be specified without host"}},
+      {"action a relay host smtps://l@x auth <secrets>\n", {"1:38|no such table: secrets"}},
+      {"action a relay via smtp://x\n", {"1:16|\"via\"|an option of relay"}},
+      {"action a relay as \"@x.org\"\n", {"1:16|\"as\"|an option of relay"}},
+      {"action a relay backup host x\n", {"1:23|backup and host are mutually exclusive"}},
+      {"action a relay mail-from bob\n", {"1:26|\"bob\"|user@domain or @domain"}},
+      {"action a relay srs\n", {"1:16|srs key"}},
+      {"srs key \"k\"\naction a relay srs\n", {"2:16|srs|cannot do that yet"}},
+      {"action a relay tls noverify\n", {"1:20|\"noverify\""}},
+      {"action a lmtp \"/run/lmtp\"\n", {"1:10|lmtp|cannot do that yet"}},
+      {"action a mda procmail\n", {"1:10|mda|cannot do that yet"}},
+      {"action a relay ca nothing\n", {"1:19|ca name not found: nothing"}},
+      {"action a relay src 192.0.2.300\n", {"1:20|192.0.2.300|no address"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+TEST(Mistakes, OfRules) {
+  const Mistake mistakes[] = {
+      {"match from any for any\n", {"3:23|the end of the line|action or reject"}},
+      {"match for any action\n", {"3:21|the name of an action"}},
+      {"match for any action zy\n", {"3:22|no such action: zy|did you mean \"zz\""}},
+      {"match for any action zz extra\n", {"3:25|\"extra\"|the end of the line"}},
+      {"match from all for any action zz\n", {"3:12|\"all\"|did you mean \"any\""}},
+      {"match from 192.0.2.0/24 for any action zz\n", {"3:12|\"192.0.2.0/24\"|src"}},
+      {"match from <lan> for any action zz\n", {"3:12|\"<\"|src"}},
+      {"match for <domains> action zz\n", {"3:11|\"<\"|domain"}},
+      {"match for domain <domains> action zz\n", {"3:18|no such table: domains"}},
+      {"match for example.org action zz\n", {"3:11|\"example.org\"|domain"}},
+      {"match for any from any from local action zz\n", {"3:24|from already specified"}},
+      {"match for any auth auth action zz\n", {"3:20|auth already specified"}},
+      {"match from src \"300.0.0.1\" for any action zz\n", {"3:16|300.0.0.1|neither an address"}},
+      {"match from rdns regex \"a(\" for any action zz\n", {"3:23|no regular expression"}},
+      {"match sender \"x@y\" for any action zz\n", {"3:7|\"sender\"|mail-from"}},
+      {"match recipient \"x@y\" action zz\n", {"3:7|\"recipient\""}},
+      {"match for any relay\n", {"3:15|\"relay\"|action"}},
+      {"match for any deny\n", {"3:15|\"deny\"|reject"}},
+      {"match any action zz\n", {"3:7|\"any\"|from|for"}},
+      {"match tagged X for any action zz\n", {"3:7|\"tagged\"|did you mean \"tag\""}},
+      {"match tag for any action zz\n", {"3:11|\"for\"|in quotes"}},
+      {"match mail-from @example.org for any action zz\n", {"3:17|found \"@\"|put it in quotes"}},
+      {"match !reject\n", {"3:8|\"reject\""}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(kTail, mistake.text));
+}
+
+TEST(Mistakes, OfSettings) {
+  const Mistake mistakes[] = {
+      {"smtp max-message-size 35MB\n", {"1:23|35MB|K, M or G"}},
+      {"smtp max-message-size -1\n", {"1:23|-1"}},
+      {"smtp size 3\n", {"1:6|\"size\"|max-message-size"}},
+      {"smtp limit max-rcpts 3\n", {"1:12|did you mean \"max-rcpt\""}},
+      {"smtp limit max-rcpt many\n", {"1:21|\"many\"|a number"}},
+      {"smtp limit\n", {"1:11|max-mails or max-rcpt"}},
+      {"smtp sub-addr-delim \"+-\"\n", {"1:21|one character|+-"}},
+      {"smtp sub-addr-delim +\n", {"1:21|found \"+\"|in quotes"}},
+      {"smtp ciphers\n", {"1:13|a list of ciphers"}},
+      {"queue ttl 4\n", {"1:11|4|s, m, h, d"}},
+      {"queue ttl 0d\n", {"1:11|0d"}},
+      {"queue ttl -1d\n", {"1:11|-1d"}},
+      {"queue expire 4d\n", {"1:7|\"expire\"|ttl"}},
+      {"queue compression\n", {"1:7|queue compression|cannot do that yet"}},
+      {"queue encryption key \"k\"\n", {"1:7|queue encryption|cannot do that yet"}},
+      {"srs key\n", {"1:8|the end of the line|a secret"}},
+      {"srs key \"\"\n", {"1:9|empty srs key"}},
+      {"bounce warn-interval 4\n", {"1:22|4|s, m, h, d"}},
+      {"bounce warn 4h\n", {"1:8|\"warn\"|warn-interval"}},
+      {"mta max-deferred x\n", {"1:18|\"x\"|a number"}},
+      {"mta limit max-conn-per-host 0\n", {"1:29|0|1 to"}},
+      {"mta limit max-con-per-host 3\n", {"1:11|did you mean \"max-conn-per-host\""}},
+      {"mta limits max-conn-per-host 3\n", {"1:5|did you mean \"limit\""}},
+      {"spool var/spool\n", {"1:7|absolute|var/spool"}},
+      {"spool \"spool\"\n", {"1:7|absolute|spool"}},
+      {"mailname \"two words\"\n", {"1:10|two words|no host name"}},
+      {"mailname \"\"\n", {"1:10|no host name"}},
+      {"mailname \"http://x\"\n", {"1:10|http://x|no host name"}},
+      {"resolver file \"/z\"\n", {"1:10|\"file\"|zone"}},
+      {"filter f phase conect match rdns junk\n", {"1:16|did you mean \"connect\""}},
+      {"filter f phase connect match junk\n", {"1:30|a condition: fcrdns"}},
+      {"filter f phase connect match rdns reject\n", {"1:41|a status, like"}},
+      {"filter f proc nothing\n", {"1:15|no proc declared|nothing"}},
+      {"filter f chain { }\n", {"1:16|empty filter chain"}},
+      {"admd\n", {"1:5|the administrative domain"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+// A warning leaves the configuration in force.
+TEST(Mistakes, Warnings) {
+  struct Row {
+    const char* text;
+    const char* place;
+    const char* says;
+  };
+  const Row rows[] = {
+      {"srs key \"k\"\n", "1:1", "no action has the word srs"},
+      {"srs ttl 4d\n", "1:1", "without a key"},
+      {"pki p cert \"/c\" key \"/k\"\ntable u { bob = \"hunter2\" }\nlisten on lo0 tls pki p auth <u>\n",
+       "2:11", "login \"bob\" is no hash"},
+  };
+  for (const Row& row : rows) {
+    MemoryLoader loader("smtpd.conf", StrCat(row.text, kTail));
+    const ParseResult result = Parse("smtpd.conf", loader);
+    SCOPED_TRACE(StrCat(row.text, "----\n", Listing(result.diagnostics)));
+    ASSERT_NE(result.config, nullptr);
+    ASSERT_EQ(result.diagnostics.size(), 1u);
+    const Diagnostic& told = result.diagnostics[0];
+    EXPECT_EQ(told.severity, Severity::kWarning);
+    EXPECT_EQ(StrCat(told.location.line, ":", told.location.column), row.place);
+    EXPECT_THAT(told.message, HasSubstr(row.says));
+    EXPECT_EQ(told.message.find("hunter2"), std::string::npos) << "a password in the log";
+  }
+}
+
+}  // namespace
+}  // namespace postern::policy
