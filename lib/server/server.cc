@@ -327,9 +327,12 @@ rt::Task<Status> Server::Start() {
   } else {
     std::string spool = parts.options.spool_path;
     if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
+    store::QueueOptions queue_options = parts.options.queue;
+    queue_options.min_free_bytes =
+        config.queue.reserve_bytes.value_or(queue_options.min_free_bytes);
     auto open = world.main_loop().RunBlocking([&]() -> StatusOr<std::unique_ptr<store::Queue>> {
       POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world.files(), spool, 0711));
-      return store::OpenSqliteQueue(world, *parts.log, spool, parts.options.queue);
+      return store::OpenSqliteQueue(world, *parts.log, spool, queue_options);
     });
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
     if (!queue.ok()) co_return SpoolError(queue.status(), spool, parts.options, config);

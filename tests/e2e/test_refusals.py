@@ -123,7 +123,7 @@ class Refusals(unittest.TestCase):
         harness.write(f"{self.folder}/users", "alice 1000:1000:/home/alice\n")
         done = postern("check", "-f", self.path)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stderr, rf'{self.folder}/logins:1: warning: .*"alice" is no hash.*openssl passwd -6')
+        self.assertRegex(done.stderr, rf'(?m)^{self.folder}/logins:1: warning: .*"alice" is no hash.*openssl passwd -6')
         self.assertNotIn("hunter2", done.stderr)
         self.assertNotIn("bob", done.stderr)
 
@@ -153,7 +153,7 @@ class Refusals(unittest.TestCase):
         harness.write(self.path, "listen on lo0 port 2525\naction a relay\nmatch from any for any action a\n")
         done = postern("check", "-f", self.path)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stderr, rf"{self.path}:3:\d+: warning: .*relay")
+        self.assertRegex(done.stderr, rf"(?m)^{self.path}:3:\d+: warning: .*relay")
 
 
 if __name__ == "__main__":

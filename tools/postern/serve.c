@@ -23,6 +23,23 @@ static void write_log(int32_t level, const char* line, void* user_data) {
   fprintf(stderr, "%s %s%s\n", when, level >= POSTERN_LOG_WARNING ? "warn: " : "", line);
 }
 
+/* write_finding prints what `check` finds as compilers do: file:line:column: warning: what. The log
+ * has it as text="...", with \\ before each quote and backslash. */
+static void write_finding(int32_t level, const char* line, void* user_data) {
+  static const char kFront[] = "config warning text=\"";
+  (void)user_data;
+  if (level < POSTERN_LOG_WARNING) return;
+  if (strncmp(line, kFront, sizeof kFront - 1) != 0) {
+    fprintf(stderr, "%s\n", line);
+    return;
+  }
+  for (line += sizeof kFront - 1; *line != '\0' && *line != '"'; ++line) {
+    if (*line == '\\' && line[1] != '\0') ++line;
+    fputc(*line, stderr);
+  }
+  fputc('\n', stderr);
+}
+
 static int complain(const char* what, postern_status status, postern_error* error) {
   const char* message = postern_error_message(error);
   if (*message == '\0') message = postern_status_name(status);
@@ -37,12 +54,13 @@ static int complain(const char* what, postern_status status, postern_error* erro
   return 1;
 }
 
-static int open_server(const struct serve_options* options, postern_server** server) {
+static int open_server(const struct serve_options* options, postern_server** server,
+                       void (*on_log)(int32_t, const char*, void*)) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
   postern_error* error = NULL;
   postern_status status;
-  log.on_log = write_log;
+  log.on_log = on_log;
   log.user_data = (void*)options;
   server_options.config_path = options->config_path;
   server_options.spool_path = options->spool_path;
@@ -96,7 +114,7 @@ int serve(const struct serve_options* options) {
   size_t i;
   raise_descriptor_limit();
   block_signals(&set);
-  if (open_server(options, &server) != 0) return 1;
+  if (open_server(options, &server, write_log) != 0) return 1;
   status = postern_server_start(server, &error);
   if (status != POSTERN_OK) {
     postern_server_free(server);
@@ -119,7 +137,7 @@ int serve(const struct serve_options* options) {
 
 int check(const struct serve_options* options) {
   postern_server* server = NULL;
-  if (open_server(options, &server) != 0) return 1;
+  if (open_server(options, &server, write_finding) != 0) return 1;
   postern_server_free(server);
   fprintf(stderr, "configuration OK\n");
   return 0;

@@ -12,6 +12,7 @@
 //   tests and machines without a network queue retry-delay 400s          the wait after the first
 //   temporary failure of a relay; the n-th is n^2 times as long after
 //                                   the message came
+//   queue reserve 16M               what stays free on the spool's disk: below, mail gets 452
 //
 // Things refer to each other by index: TableId into Config::tables, a filter or proc by its place
 // in Config::filters or Config::procs, an action likewise. -1 is "none".
@@ -371,6 +372,9 @@ enum class QueueEncryption : uint8_t { kNone, kKey, kPrompt, kStdin };
 struct QueueSettings {
   Duration ttl = absl::Hours(96);
   Duration retry_delay = absl::Seconds(400);  // of relays
+  // reserve_bytes of the spool's file system stay free: below, no message is taken (`queue
+  // reserve`, 0: none). Unset: the queue's default.
+  std::optional<uint64_t> reserve_bytes;
   bool compression = false;
   QueueEncryption encryption = QueueEncryption::kNone;
   std::string encryption_key;

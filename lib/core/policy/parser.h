@@ -45,6 +45,7 @@ class Parser {
   // ExpectString takes a word or quoted string. `what` names it: "a file name".
   bool ExpectString(std::string_view what, std::string* out, SourceLocation* at = nullptr);
   bool ExpectNumber(std::string_view what, int64_t minimum, int64_t maximum, int64_t* out);
+  bool ExpectSize(int64_t minimum, int64_t* out);
   bool ExpectDuration(std::string_view what, Duration* out);
   bool ExpectBare(std::string_view word);
   // ExpectName takes a string that names something new of at most `max_bytes`.

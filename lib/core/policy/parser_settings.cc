@@ -88,6 +88,20 @@ std::optional<int64_t> ParseSize(std::string_view text) {
 
 }  // namespace
 
+bool Parser::ExpectSize(int64_t minimum, int64_t* out) {
+  const Token& size = Peek();
+  if (!size.IsString() && size.kind != TokenKind::kNumber) return Unexpected("a size, like 35M");
+  const std::optional<int64_t> bytes = ParseSize(size.text);
+  if (!bytes || *bytes < minimum) {
+    Error(size.location, StrCat("invalid size: ", Escape(size.text, 64),
+                                " (a number of octets, or one with K, M or G)"));
+    return false;
+  }
+  Take();
+  *out = *bytes;
+  return true;
+}
+
 bool Parser::ParseSmtp(const Token&) {
   const Token word = Peek();
   if (TakeBare("limit")) {
@@ -102,19 +116,7 @@ bool Parser::ParseSmtp(const Token&) {
     }
     return true;
   }
-  if (TakeBare("max-message-size")) {
-    const Token size = Peek();
-    if (!size.IsString() && size.kind != TokenKind::kNumber) return Unexpected("a size, like 35M");
-    const std::optional<int64_t> bytes = ParseSize(size.text);
-    if (!bytes || *bytes == 0) {
-      Error(size.location, StrCat("invalid size: ", Escape(size.text, 64),
-                                  " (a number of octets, or one with K, M or G)"));
-      return false;
-    }
-    Take();
-    config_.smtp.max_message_bytes = *bytes;
-    return true;
-  }
+  if (TakeBare("max-message-size")) return ExpectSize(1, &config_.smtp.max_message_bytes);
   if (TakeBare("sub-addr-delim")) {
     std::string text;
     SourceLocation at;
@@ -139,6 +141,12 @@ bool Parser::ParseQueue(const Token&) {
   const SourceLocation word_at = Peek().location;
   if (TakeBare("ttl")) return ExpectDuration("ttl delay", &config_.queue.ttl);
   if (TakeBare("retry-delay")) return ExpectDuration("retry delay", &config_.queue.retry_delay);
+  if (TakeBare("reserve")) {
+    int64_t bytes = 0;
+    if (!ExpectSize(0, &bytes)) return false;
+    config_.queue.reserve_bytes = static_cast<uint64_t>(bytes);
+    return true;
+  }
   if (TakeBare("compression")) {
     config_.queue.compression = true;
     config_.queue.compression_location = word_at;
@@ -159,8 +167,8 @@ bool Parser::ParseQueue(const Token&) {
     }
     return true;
   }
-  return Unexpected("ttl, retry-delay, compression or encryption",
-                    {"ttl", "retry-delay", "compression", "encryption"});
+  return Unexpected("ttl, retry-delay, reserve, compression or encryption",
+                    {"ttl", "retry-delay", "reserve", "compression", "encryption"});
 }
 
 bool Parser::ParseSrs(const Token& first) {

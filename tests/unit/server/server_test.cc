@@ -74,6 +74,11 @@ TEST_F(ServerTest, ASubmissionReachesItsMaildirOnce) {
   EXPECT_EQ(FilesIn("/mail/alice/new"), 1u);
 }
 
+TEST_F(ServerTest, BelowTheReserveNothingIsTaken) {
+  Start(StrCat("queue reserve 1E\n", kConfig));
+  EXPECT_EQ(Submit({"alice@example.org"}).status.code(), StatusCode::kResourceExhausted);
+}
+
 TEST_F(ServerTest, RefusalsAreTheRulesOwn) {
   Start();
   EXPECT_EQ(Submit({"nobody@example.org"}).reply.code, 524);

@@ -298,6 +298,8 @@ TEST(Mistakes, OfSettings) {
       {"queue expire 4d\n", {"1:7|\"expire\"|ttl"}},
       {"queue compression\n", {"1:7|queue compression|cannot do that yet"}},
       {"queue encryption key \"k\"\n", {"1:7|queue encryption|cannot do that yet"}},
+      {"queue reserve much\n", {"1:15|invalid size: much|K, M or G"}},
+      {"queue reserve\n", {"1:14|a size, like"}},
       {"srs key\n", {"1:8|the end of the line|a secret"}},
       {"srs key \"\"\n", {"1:9|empty srs key"}},
       {"bounce warn-interval 4\n", {"1:22|4|s, m, h, d"}},

@@ -157,7 +157,7 @@ TEST(Parse, Defaults) {
 
 TEST(Parse, Settings) {
   const ParseResult result = ParseText(StrCat(
-      "queue ttl 2d\nqueue retry-delay 90s\nqueue compression\nqueue encryption key \"k\"\nsmtp "
+      "queue ttl 2d\nqueue retry-delay 90s\nqueue reserve 1G\nqueue compression\nqueue encryption key \"k\"\nsmtp "
       "limit max-mails 5 max-rcpt 7\n"
       "smtp max-message-size 10M\nsmtp max-message-size 2048\nsmtp sub-addr-delim \"-\"\nsmtp "
       "ciphers \"HIGH\"\n"
@@ -172,6 +172,7 @@ TEST(Parse, Settings) {
   const Config& c = *result.config;
   EXPECT_EQ(c.queue.ttl, absl::Hours(48));
   EXPECT_EQ(c.queue.retry_delay, absl::Seconds(90));
+  EXPECT_EQ(c.queue.reserve_bytes, 1u << 30);
   EXPECT_EQ(c.queue.encryption_key, "k");
   EXPECT_EQ(c.smtp.max_mails_per_session, 5);
   EXPECT_EQ(c.smtp.max_recipients, 7);
