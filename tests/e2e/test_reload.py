@@ -1,9 +1,11 @@
 """SIGHUP: certificates, tables and rules change under a running server; a wrong file changes nothing."""
 
 import signal
+import smtplib
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import unittest
 
@@ -62,6 +64,57 @@ class Reload(unittest.TestCase):
         self.assertIn("lisen", self.server.log())
         with harness.Session(self.server.ports["smtp"]) as session:
             self.assertTrue(session.reply().startswith("220"))
+
+    def test_reloads_under_load_lose_nothing_and_drop_nobody(self):
+        """Four clients send without pause, with TLS and AUTH, while good and wrong files take turns 40 times."""
+        accepted, failures, stop = [], [], threading.Event()
+
+        def send(number):
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            try:
+                with smtplib.SMTP("127.0.0.1", self.server.ports["submission"], timeout=20) as smtp:
+                    smtp.starttls(context=context)
+                    smtp.login(f"alice@{DOMAIN}", harness.PASSWORD)
+                    for turn in range(100000):
+                        if stop.is_set() or turn == 90:  # a session takes 100 messages
+                            return
+                        subject = f"load {number}-{turn}"
+                        smtp.sendmail(f"alice@{DOMAIN}", [f"bob@{DOMAIN}"], f"Subject: {subject}\r\n\r\nhello\r\n")
+                        accepted.append(subject)
+            except (OSError, smtplib.SMTPException) as error:
+                failures.append(repr(error))
+
+        def run(number):
+            for session in range(1000):
+                if stop.is_set() or failures:
+                    return
+                send(f"{number}.{session}")
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+        with open(self.server.config_path, encoding="utf-8") as file:
+            good = file.read()
+        for thread in threads:
+            thread.start()
+        try:
+            for turn in range(20):
+                harness.write(self.server.config_path, good + f"queue ttl {turn + 1}d\n")
+                self.hang_up("configuration reloaded")
+                harness.write(self.server.config_path, good + "lisen on lo0\n")
+                self.hang_up("configuration not reloaded")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+        self.assertEqual(failures, [])
+        self.assertGreater(len(accepted), 20)
+        found = self.server.wait_for_messages("bob", len(accepted), seconds=60)
+        subjects = []
+        for path in found:
+            with open(path, encoding="utf-8") as file:
+                subjects += [line[9:].strip() for line in file if line.startswith("Subject: ")]
+        self.assertEqual(sorted(subjects), sorted(accepted))
 
     def test_other_listeners_want_a_restart(self):
         with open(self.server.config_path, "a", encoding="utf-8") as file:

@@ -40,13 +40,26 @@ struct OtherWord {
 };
 // Words of older versions and of other mail servers, and ours for them.
 constexpr OtherWord kOtherWords[] = {
-    {"starttls", "tls"},      {"secure", "tls"},          {"ssl", "smtps"},
-    {"certificate", "cert"},  {"all", "any"},             {"sender", "mail-from"},
-    {"recipient", "rcpt-to"}, {"tagged", "tag"},          {"deny", "reject"},
-    {"drop", "reject"},       {"via", "host"},            {"expire", "queue"},
-    {"banner", "hostname"},   {"mask-source", "mask-src"}, {"source", "src"},
-    {"domains", "domain"},    {"as", "mail-from"},        {"mailbox", "mbox"},
-    {"size", "max-message-size"}, {"noverify", "no-verify"},
+    {"starttls", "tls"},
+    {"secure", "tls"},
+    {"ssl", "smtps"},
+    {"certificate", "cert"},
+    {"all", "any"},
+    {"sender", "mail-from"},
+    {"recipient", "rcpt-to"},
+    {"tagged", "tag"},
+    {"deny", "reject"},
+    {"drop", "reject"},
+    {"via", "host"},
+    {"expire", "queue"},
+    {"banner", "hostname"},
+    {"mask-source", "mask-src"},
+    {"source", "src"},
+    {"domains", "domain"},
+    {"as", "mail-from"},
+    {"mailbox", "mbox"},
+    {"size", "max-message-size"},
+    {"noverify", "no-verify"},
 };
 
 // IsSwap tells whether two neighbours changed places: one slip of the fingers, two edits.

@@ -408,8 +408,8 @@ struct Config {
   std::string admd;  // empty: the server's name
   SourceLocation admd_location;
 
-  std::string mailname;       // empty: /etc/mail/mailname, then the host's name
-  std::string spool;          // empty: the daemon's default
+  std::string mailname;  // empty: /etc/mail/mailname, then the host's name
+  std::string spool;     // empty: the daemon's default
   SourceLocation spool_location;
   std::string resolver_zone;  // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;

@@ -59,9 +59,8 @@ void Parser::SortDiagnostics() {
     const SourceLocation& at = d.location;
     return std::tuple(at.line == 0, files[at.file], at.line, at.column);
   };
-  std::stable_sort(
-      diagnostics_.begin(), diagnostics_.end(),
-      [&rank](const Diagnostic& a, const Diagnostic& b) { return rank(a) < rank(b); });
+  std::stable_sort(diagnostics_.begin(), diagnostics_.end(),
+                   [&rank](const Diagnostic& a, const Diagnostic& b) { return rank(a) < rank(b); });
 }
 
 const Token& Parser::Peek() {

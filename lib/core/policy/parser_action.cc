@@ -330,9 +330,9 @@ bool Parser::CheckRelay(const Action& action) {
     if (table.kind != TableKind::kStatic) continue;  // checked when it is loaded
     for (const TableEntry& entry : table.entries) {
       const std::string& text = table.form == TableForm::kMapping ? entry.value : entry.key;
-      const SourceLocation at =
-          table.anonymous ? SourceLocation{table.location.file, entry.line, entry.column}
-                          : action.options.Find("host", action.location);
+      const SourceLocation at = table.anonymous
+                                    ? SourceLocation{table.location.file, entry.line, entry.column}
+                                    : action.options.Find("host", action.location);
       const StatusOr<RelayUrl> url = ParseRelayUrl(text);
       if (!url.ok()) continue;  // told when the table is built
       if (!url->label.empty() && action.relay.auth == kNoIndex) {

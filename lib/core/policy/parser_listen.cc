@@ -101,15 +101,13 @@ bool Parser::ParseListen(const Token& first) {
       return false;
     if (LooksLikeAddress(listener.target) && !IpAddress::Parse(listener.target)) {
       const size_t colon = listener.target.rfind(':');
-      const bool has_port = colon != std::string::npos &&
-                            listener.target.find(':') == colon &&
+      const bool has_port = colon != std::string::npos && listener.target.find(':') == colon &&
                             ParseUint(listener.target.substr(colon + 1), 65535).has_value();
-      Error(target_at,
-            StrCat("invalid address or interface: ", Escape(listener.target, 80),
-                   has_port ? StrCat(" (the port is an option: listen on ",
-                                     Escape(listener.target.substr(0, colon), 80), " port ",
-                                     listener.target.substr(colon + 1), ")")
-                            : ""));
+      Error(target_at, StrCat("invalid address or interface: ", Escape(listener.target, 80),
+                              has_port ? StrCat(" (the port is an option: listen on ",
+                                                Escape(listener.target.substr(0, colon), 80),
+                                                " port ", listener.target.substr(colon + 1), ")")
+                                       : ""));
       return false;
     }
   }
@@ -147,8 +145,9 @@ bool Parser::CheckListener(const Listener& l) {
     if (l.auth != ListenerAuth::kNone) {
       const char* word = l.auth == ListenerAuth::kRequired ? "auth" : "auth-optional";
       Error(l.options.Find(word, l.location),
-            StrCat(word, " requires tls, tls-require or smtps on the same listener: passwords must "
-                         "not cross the net in the clear"));
+            StrCat(word,
+                   " requires tls, tls-require or smtps on the same listener: passwords must "
+                   "not cross the net in the clear"));
       return false;
     }
     for (const PendingName& pending : pending_) {
@@ -218,9 +217,9 @@ bool Parser::ListenPort(Listener& l, const Token&) {
     l.port = static_cast<uint16_t>(*quoted);
     return true;
   }
-  Error(found.location,
-        StrCat("invalid port: \"", Escape(found.text, 64), "\" is neither a number nor a service: ",
-               StrJoin(known, ", "), DidYouMean(found.text, known)));
+  Error(found.location, StrCat("invalid port: \"", Escape(found.text, 64),
+                               "\" is neither a number nor a service: ", StrJoin(known, ", "),
+                               DidYouMean(found.text, known)));
   return false;
 }
 

@@ -77,7 +77,8 @@ bool Parser::ParseMatch(const Token& first) {
     for (const CriterionRow& row : kCriteria) {
       if (word.IsBare(row.word)) found = &row;
     }
-    if (found == nullptr) return Unexpected(
+    if (found == nullptr)
+      return Unexpected(
           "a condition (from, for, auth, helo, mail-from, rcpt-to, tag or tls), action or reject",
           known);
     Take();

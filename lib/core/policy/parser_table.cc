@@ -184,11 +184,10 @@ bool Parser::UseTable(TableId id, TableUse use) {
   if (table.anonymous && table.entries.size() == 1 && use.needs == TableForm::kMapping &&
       table.form == TableForm::kList) {
     const std::string word = Escape(table.entries[0].key, 80);
-    Error(use.location,
-          StrCat(use.word, " needs key = value pairs, found \"", word, "\"",
-                 config_.FindTable(table.entries[0].key) != kNoIndex
-                     ? StrCat(" (the table of that name is <", word, ">)")
-                     : StrCat(" (a declared table is written <", word, ">)")));
+    Error(use.location, StrCat(use.word, " needs key = value pairs, found \"", word, "\"",
+                               config_.FindTable(table.entries[0].key) != kNoIndex
+                                   ? StrCat(" (the table of that name is <", word, ">)")
+                                   : StrCat(" (a declared table is written <", word, ">)")));
     return false;
   }
   TableDeclaration only_this = {};

@@ -1,7 +1,7 @@
 #include "lib/core/policy/password.h"
 
-#include <crypt.h>
 #include <algorithm>
+#include <crypt.h>
 #include <memory>
 
 #include "lib/core/base/strings.h"

@@ -219,8 +219,7 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
   bool ok = true;
   const auto fail = [&](const TableEntry& entry, std::string message) {
     ok = false;
-    diagnostics->push_back(
-        MakeError({options.file, entry.line, entry.column}, std::move(message)));
+    diagnostics->push_back(MakeError({options.file, entry.line, entry.column}, std::move(message)));
   };
   size_t warnings = 0;
   const auto warn_of_no_hash = [&](const TableEntry& entry) {
@@ -246,7 +245,8 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
       std::any_of(options.services.begin(), options.services.end(), [&](Service s) {
         return s == Service::kDomain || s == Service::kMailaddr || s == Service::kNetaddr ||
                s == Service::kAddrname || s == Service::kRelayhost || s == Service::kRegex ||
-               s == Service::kUserinfo || s == Service::kSource || (s == Service::kCredentials && options.check_hashes);
+               s == Service::kUserinfo || s == Service::kSource ||
+               (s == Service::kCredentials && options.check_hashes);
       });
   for (uint32_t i = 0; needs_index && i < impl->entries.size(); ++i) {
     const TableEntry& entry = impl->entries[i];
@@ -289,8 +289,7 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
                              "\": ", Message(url.status())));
         }
       } else if (service == Service::kSource) {
-        if (!ReadAddress(key))
-          fail(entry, StrCat("src \"", Escape(key, 80), "\" is no address"));
+        if (!ReadAddress(key)) fail(entry, StrCat("src \"", Escape(key, 80), "\" is no address"));
       } else if (service == Service::kUserinfo) {
         const StatusOr<TableUserinfo> user = ParseUserinfo(entry.value);
         if (!user.ok())
@@ -407,7 +406,8 @@ TableCredentials ParseCredentials(std::string_view key, std::string_view value) 
 StatusOr<TableUserinfo> ParseUserinfo(std::string_view value) {
   const size_t first = value.find(':');
   const size_t second = first == std::string_view::npos ? first : value.find(':', first + 1);
-  if (second == std::string_view::npos) return InvalidArgument("uid:gid:home is wanted, like 1000:1000:/home/user");
+  if (second == std::string_view::npos)
+    return InvalidArgument("uid:gid:home is wanted, like 1000:1000:/home/user");
   const std::optional<uint64_t> uid = ParseUint(value.substr(0, first), UINT32_MAX - 1);
   const std::optional<uint64_t> gid =
       ParseUint(value.substr(first + 1, second - first - 1), UINT32_MAX - 1);
@@ -415,7 +415,8 @@ StatusOr<TableUserinfo> ParseUserinfo(std::string_view value) {
   if (!uid || !gid)
     return InvalidArgument("uid and gid must be numbers, like 1000:1000:/home/user");
   if (home.empty() || home[0] != '/')
-    return InvalidArgument(StrCat("the home must be an absolute path, found \"", Escape(home), "\""));
+    return InvalidArgument(
+        StrCat("the home must be an absolute path, found \"", Escape(home), "\""));
   for (const std::string_view part : Split(home, '/')) {
     if (part == "..") {
       return InvalidArgument(

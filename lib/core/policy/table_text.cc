@@ -145,9 +145,9 @@ TableText ParsePasswdText(std::string_view text, const std::string& file, Passwd
       entry.value = StrCat(fields[2], ":", fields[3], ":", fields[5]);
       // Such a login may still authenticate; it has no mailbox.
       if (const StatusOr<TableUserinfo> user = ParseUserinfo(entry.value); !user.ok()) {
-        diagnostics->push_back(MakeWarning(
-            {file, lines.number(), 0},
-            StrCat("login \"", Escape(fields[0], 80), "\" gets no mail: ", Message(user.status()))));
+        diagnostics->push_back(MakeWarning({file, lines.number(), 0},
+                                           StrCat("login \"", Escape(fields[0], 80),
+                                                  "\" gets no mail: ", Message(user.status()))));
         continue;
       }
     }

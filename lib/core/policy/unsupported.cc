@@ -28,15 +28,18 @@ constexpr Row<Listener> kListeners[] = {
     {"proxy-v2", "proxy-v2", [](const Listener& l) { return l.proxy_v2; }},
     {"verify of client certificates", "verify", [](const Listener& l) { return l.verify_client; }},
     {"ca on a listener", "ca", [](const Listener& l) { return l.ca != kNoIndex; }},
-    {"protocols on a listener", "protocols", [](const Listener& l) { return !l.protocols.empty(); }},
+    {"protocols on a listener", "protocols",
+     [](const Listener& l) { return !l.protocols.empty(); }},
     {"ciphers on a listener", "ciphers", [](const Listener& l) { return !l.ciphers.empty(); }},
 };
 
 constexpr Row<Action> kActions[] = {
     {"lmtp", "lmtp", [](const Action& a) { return a.kind == ActionKind::kLmtp; }},
     {"mda", "mda", [](const Action& a) { return a.kind == ActionKind::kMda; }},
-    {"forward-only", "forward-only", [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
-    {"expand-only", "expand-only", [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
+    {"forward-only", "forward-only",
+     [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
+    {"expand-only", "expand-only",
+     [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
     {"wrapper", "wrapper", [](const Action& a) { return a.wrapper != kNoIndex; }},
     {"helo-src", "helo-src", [](const Action& a) { return a.relay.helo_source != kNoIndex; }},
     {"relay domain", "domain", [](const Action& a) { return a.relay.domain != kNoIndex; }},
@@ -44,7 +47,8 @@ constexpr Row<Action> kActions[] = {
     {"pki of a relay", "pki", [](const Action& a) { return a.relay.pki != kNoIndex; }},
     {"ca of a relay", "ca", [](const Action& a) { return a.relay.ca != kNoIndex; }},
     {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},
-    {"protocols of a relay", "protocols", [](const Action& a) { return !a.relay.protocols.empty(); }},
+    {"protocols of a relay", "protocols",
+     [](const Action& a) { return !a.relay.protocols.empty(); }},
     {"ciphers of a relay", "ciphers", [](const Action& a) { return !a.relay.ciphers.empty(); }},
 };
 

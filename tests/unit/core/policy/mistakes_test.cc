@@ -83,7 +83,8 @@ TEST(Mistakes, OfWords) {
       {"x = 25\n", {"1:5|the number 25|put it in quotes"}},
       {"x = a b\n", {"1:7|\"b\"|in quotes"}},
       {"x =\n", {"1:4|the end of the line|the macro's value"}},
-      {"listen on \"lo0\nmatch for any action \"x\n", {"2:23|\"x\"|begins at 1:11|closing quote may be missing"}},
+      {"listen on \"lo0\nmatch for any action \"x\n",
+       {"2:23|\"x\"|begins at 1:11|closing quote may be missing"}},
       {"listen on 'lo0\n", {"1:11|closing ' is missing"}},
       {"include \"/self\"\n", {"/self:1:9|includes itself|/self -> /self"}},
       {"include \"smtpd.conf\"\n", {"1:9|includes itself|smtpd.conf -> smtpd.conf"}},
@@ -141,13 +142,16 @@ TEST(Mistakes, OfListeners) {
       {"listen on lo0 port 587 auth-optional\n", {"2:24|auth-optional requires tls"}},
       {"listen on lo0 tls pki p auth <users>\n", {"2:30|no such table: users"}},
       {"listen on lo0 tls pki p auth users>\n", {"2:30|auth needs key = value pairs|<users>"}},
-      {"table u { bob }\nlisten on lo0 tls pki p auth <u>\n", {"3:30|table \"u\"|auth|key = value"}},
+      {"table u { bob }\nlisten on lo0 tls pki p auth <u>\n",
+       {"3:30|table \"u\"|auth|key = value"}},
       {"listen on lo0 proto imap\n", {"2:15|needs auth"}},
       {"listen on lo0 proto pop3\n", {"2:21|\"pop3\"|smtp or imap"}},
-      {"listen on lo0 proto imap tls pki p auth mask-src\n", {"2:41|mask-src has no meaning for proto imap"}},
+      {"listen on lo0 proto imap tls pki p auth mask-src\n",
+       {"2:41|mask-src has no meaning for proto imap"}},
       {"listen on lo0 proto imap tls pki p auth no-dsn\n", {"2:41|no-dsn has no meaning"}},
       {"listen on lo0 hostname mx.example.org hostname b\n", {"2:39|hostname already specified"}},
-      {"listen on lo0 tag abcdefghijabcdefghijabcdefghijabcdefghij\n", {"2:19|tag name too long|32"}},
+      {"listen on lo0 tag abcdefghijabcdefghijabcdefghijabcdefghij\n",
+       {"2:19|tag name too long|32"}},
       {"listen on socket port 25\n", {"2:18|port has no meaning for listen on socket"}},
       {"listen on lo0 filter nothing\n", {"2:22|no filter with that name: nothing"}},
       {"listen on lo0 mask-source\n", {"2:15|\"mask-source\"|did you mean \"mask-src\""}},
@@ -201,7 +205,8 @@ TEST(Mistakes, OfTables) {
        {"1:15|/home/../root|\"..\""}},
       {"table users { bob = \"1:1:home/bob\" }\naction a mbox userbase <users>\n",
        {"1:15|\"home/bob\"|absolute"}},
-      {"table nets { \"192.0.2.0/24\", \"192.0.2.1/33\" }\nmatch from src <nets> for any action zz\n",
+      {"table nets { \"192.0.2.0/24\", \"192.0.2.1/33\" }\nmatch from src <nets> for any action "
+       "zz\n",
        {"1:30|192.0.2.1/33|neither an address nor a network", "2:38|no such action: zz"}},
   };
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
@@ -221,7 +226,8 @@ TEST(Mistakes, OfActions) {
       {"action a mbox user bob\n", {"1:15|user may not be used with mbox"}},
       {"action a mbox alias aliases\n", {"1:21|alias|key = value pairs|<aliases>"}},
       {"action a mbox alias <aliases>\n", {"1:21|no such table: aliases"}},
-      {"action a mbox alias { a = b } virtual { a = b }\n", {"1:31|alias and virtual are exclusive"}},
+      {"action a mbox alias { a = b } virtual { a = b }\n",
+       {"1:31|alias and virtual are exclusive"}},
       {"action a mbox junk\n", {"1:15|\"junk\"|an option of mbox"}},
       {"action a maildir ttl 4\n", {"1:22|4|s, m, h, d"}},
       {"action a maildir ttl 4w\n", {"1:22|4w|s, m, h, d"}},
@@ -334,7 +340,8 @@ TEST(Mistakes, Warnings) {
   const Row rows[] = {
       {"srs key \"k\"\n", "1:1", "no action has the word srs"},
       {"srs ttl 4d\n", "1:1", "without a key"},
-      {"pki p cert \"/c\" key \"/k\"\ntable u { bob = \"hunter2\" }\nlisten on lo0 tls pki p auth <u>\n",
+      {"pki p cert \"/c\" key \"/k\"\ntable u { bob = \"hunter2\" }\nlisten on lo0 tls pki p auth "
+       "<u>\n",
        "2:11", "login \"bob\" is no hash"},
   };
   for (const Row& row : rows) {

@@ -157,7 +157,8 @@ TEST(Parse, Defaults) {
 
 TEST(Parse, Settings) {
   const ParseResult result = ParseText(StrCat(
-      "queue ttl 2d\nqueue retry-delay 90s\nqueue reserve 1G\nqueue compression\nqueue encryption key \"k\"\nsmtp "
+      "queue ttl 2d\nqueue retry-delay 90s\nqueue reserve 1G\nqueue compression\nqueue encryption "
+      "key \"k\"\nsmtp "
       "limit max-mails 5 max-rcpt 7\n"
       "smtp max-message-size 10M\nsmtp max-message-size 2048\nsmtp sub-addr-delim \"-\"\nsmtp "
       "ciphers \"HIGH\"\n"
@@ -222,7 +223,8 @@ TEST(Parse, Listeners) {
 
 TEST(Parse, Actions) {
   const ParseResult result = ParseText(
-      "srs key \"s\"\ntable al { root = bob }\ntable ub { bob = \"1:1:/h\" }\ntable sec { label = \"u:p\" }\npki p cert \"/c\" "
+      "srs key \"s\"\ntable al { root = bob }\ntable ub { bob = \"1:1:/h\" }\ntable sec { label = "
+      "\"u:p\" }\npki p cert \"/c\" "
       "key \"/k\"\n"
       "action a maildir \"/m/%{dest.user:lowercase}\" junk virtual <al> user vmail userbase <ub> "
       "ttl 2h\n"
