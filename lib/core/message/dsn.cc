@@ -8,37 +8,17 @@
 #include "lib/core/mail/utf8.h"
 #include "lib/core/mail/xtext.h"
 #include "lib/core/message/builder.h"
+#include "lib/core/message/dsn_text.h"
 #include "lib/core/message/parser.h"
 #include "lib/core/message/scan.h"
 
 namespace postern::message {
 namespace {
 
-// Longer strings from outside are cut: a reply of a thousand lines tells no more than its first
-// ones.
-constexpr size_t kMaxDiagnosticBytes = 2'000;
-
-// Printable is `text` with only printable ASCII, on one line.
-std::string Printable(std::string_view text) {
-  std::string out(text.substr(0, kMaxDiagnosticBytes));
-  for (char& c : out) {
-    if (c == '\r' || c == '\n' || c == '\t') c = ' ';
-    if (!IsAsciiPrintable(c)) c = '?';
-  }
-  return out;
-}
-
-// ForPeople is an address in the text part and the header: UTF-8 only where the notification may
-// have it.
-std::string ForPeople(const mail::Address& address, bool smtputf8) {
-  const std::string text = address.ToString();
-  return smtputf8 && mail::IsValidUtf8(text) ? text : Printable(text);
-}
-
 // TypedAddress is an address in a delivery-status field (RFC 3464 §2.3.1, RFC 6533 §3).
 std::string TypedAddress(const mail::Address& address, bool smtputf8) {
   const std::string text = address.ToString();
-  if (IsAscii(text)) return "rfc822; " + Printable(text);
+  if (IsAscii(text)) return "rfc822; " + PrintableLine(text);
   if (smtputf8 && mail::IsValidUtf8(text)) return "utf-8; " + text;
   return "utf-8; " + mail::Utf8AddressEncode(text);
 }
@@ -62,7 +42,7 @@ std::string OriginalRecipient(std::string_view orcpt, bool smtputf8) {
     }
     return "utf-8; " + mail::Utf8AddressEncode(address);
   }
-  return StrCat(type, "; ", Printable(address));
+  return StrCat(type, "; ", PrintableLine(address));
 }
 
 mail::EnhancedStatus StatusOf(const DsnRecipient& recipient) {
@@ -77,77 +57,13 @@ mail::EnhancedStatus StatusOf(const DsnRecipient& recipient) {
   return status;
 }
 
-std::string Subject(DsnAction action) {
-  return StrCat("Delivery status notification: ", DsnActionName(action));
-}
-
-std::string_view Opening(DsnAction action) {
-  switch (action) {
-    case DsnAction::kFailed:
-      return "Your message could not be delivered to the recipients below. No further\r\n"
-             "attempt will be made; if it matters, please send it again or reach them\r\n"
-             "in another way.\r\n";
-    case DsnAction::kDelayed:
-      return "Your message has not been delivered to the recipients below yet. You do\r\n"
-             "not need to do anything: the server keeps trying.\r\n";
-    case DsnAction::kDelivered: return "Your message was delivered to the recipients below.\r\n";
-    case DsnAction::kRelayed:
-      return "Your message was handed to a server that does not tell what becomes of\r\n"
-             "it, for the recipients below.\r\n";
-    case DsnAction::kExpanded:
-      return "Your message was delivered to the lists below and sent on to their\r\n"
-             "members.\r\n";
-  }
-  return "";
-}
-
-// AppendWrapped writes `text` in lines of at most 72 characters, each behind four blanks.
-void AppendWrapped(std::string_view text, std::string& out) {
-  constexpr size_t kTextLineBytes = 72;
-  while (!text.empty()) {
-    size_t end = std::min(text.size(), kTextLineBytes);
-    if (end < text.size()) {
-      const size_t blank = text.rfind(' ', end);
-      if (blank != std::string_view::npos && blank > 0) end = blank;
-    }
-    const std::string_view line = mail::TruncateUtf8(text, end);
-    StrAppend(out, "    ", line.empty() ? text.substr(0, end) : line, "\r\n");
-    text.remove_prefix(line.empty() ? end : line.size());
-    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  }
-}
-
-std::string TextPart(const DsnRequest& request) {
-  std::string out = StrCat("This is the mail system at ", Printable(request.reporting_mta),
-                           ".\r\n\r\n", Opening(request.action));
-  for (const DsnRecipient& recipient : request.recipients) {
-    StrAppend(out, "\r\n<", ForPeople(recipient.address, request.smtputf8), ">\r\n");
-    if (recipient.action != request.action)
-      StrAppend(out, "    ", DsnActionName(recipient.action), "\r\n");
-    if (!recipient.reason.empty()) AppendWrapped(Printable(recipient.reason), out);
-    if (recipient.reply.has_value()) {
-      const std::string who =
-          recipient.remote_mta.empty() ? "The server" : Printable(recipient.remote_mta);
-      AppendWrapped(StrCat(who, " said: ", Printable(recipient.reply->ToString())), out);
-    }
-    if (recipient.will_retry_until.has_value()) {
-      AppendWrapped("Attempts go on until " +
-                        mail::FormatDate(*recipient.will_retry_until, request.offset_minutes),
-                    out);
-    }
-  }
-  out += request.return_full ? "\r\nYour message is attached.\r\n"
-                             : "\r\nThe header of your message is attached.\r\n";
-  return out;
-}
-
 // StatusPart is message/delivery-status: one group of fields for the message and one for each
 // recipient.
 std::string StatusPart(const DsnRequest& request) {
   std::string out;
   if (!request.envelope_id.empty())
-    AppendHeader("Original-Envelope-Id", Printable(request.envelope_id), out);
-  AppendHeader("Reporting-MTA", "dns; " + Printable(request.reporting_mta), out);
+    AppendHeader("Original-Envelope-Id", PrintableLine(request.envelope_id), out);
+  AppendHeader("Reporting-MTA", "dns; " + PrintableLine(request.reporting_mta), out);
   if (request.arrival_date.has_value()) {
     AppendHeader("Arrival-Date", mail::FormatDate(*request.arrival_date, request.offset_minutes),
                  out);
@@ -160,9 +76,9 @@ std::string StatusPart(const DsnRequest& request) {
     AppendHeader("Action", DsnActionName(recipient.action), out);
     AppendHeader("Status", StatusOf(recipient).ToString(), out);
     if (!recipient.remote_mta.empty())
-      AppendHeader("Remote-MTA", "dns; " + Printable(recipient.remote_mta), out);
+      AppendHeader("Remote-MTA", "dns; " + PrintableLine(recipient.remote_mta), out);
     if (recipient.reply.has_value()) {
-      AppendHeader("Diagnostic-Code", "smtp; " + Printable(recipient.reply->ToString()), out);
+      AppendHeader("Diagnostic-Code", "smtp; " + PrintableLine(recipient.reply->ToString()), out);
     }
     if (recipient.last_attempt.has_value()) {
       AppendHeader("Last-Attempt-Date",
@@ -201,9 +117,9 @@ std::string_view DsnActionName(DsnAction action) {
 }
 
 std::string BuildDsn(const DsnRequest& request) {
-  const std::string server = Printable(request.reporting_mta);
+  const std::string server = PrintableLine(request.reporting_mta);
   const MessageView original = ParseHeader(request.original);
-  const std::string text = TextPart(request);
+  const std::string text = DsnText(request, original);
   const std::string status = StatusPart(request);
   std::string_view returned = request.original;
   // RFC 6522 §3: without the body the part is text/rfc822-headers, up to the empty line.
@@ -220,9 +136,9 @@ std::string BuildDsn(const DsnRequest& request) {
   std::string out;
   AppendHeader("Date", mail::FormatDate(request.date, request.offset_minutes), out);
   AppendHeader("From", StrCat("Mailer Daemon <MAILER-DAEMON@", server, ">"), out);
-  AppendHeader("To", StrCat("<", ForPeople(request.sender, request.smtputf8), ">"), out);
-  AppendHeader("Subject", Subject(request.action), out);
-  AppendHeader("Message-ID", Printable(request.message_id), out);
+  AppendHeader("To", StrCat("<", AddressForPeople(request.sender, request.smtputf8), ">"), out);
+  AppendHeader("Subject", DsnSubject(request, original), out);
+  AppendHeader("Message-ID", PrintableLine(request.message_id), out);
   if (const std::string id = OriginalId(original); !id.empty()) {
     AppendHeader("In-Reply-To", id, out);
     AppendHeader("References", id, out);

@@ -25,7 +25,8 @@ struct DsnRecipient {
                                    // empty: none was given
   DsnAction action = DsnAction::kFailed;
   mail::EnhancedStatus status;  // empty: 5.0.0, 4.0.0 or 2.0.0 by the action
-  // for people: "the server mx.example.org refused the recipient"; may be empty
+  // for people: "the mailbox is full"; may be empty, and is not
+  // repeated when it is the reply
   std::string reason;
   std::optional<mail::Reply> reply;  // of the remote server: Diagnostic-Code
   std::string remote_mta;            // its name; empty: none was reached

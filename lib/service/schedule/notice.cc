@@ -38,6 +38,9 @@ std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>
     recipient.action = action;
     recipient.status = item.result.status;
     recipient.reason = item.result.text;
+    // That it expired is what the status and the dates say; the reason is what kept it waiting.
+    if (recipient.reason.starts_with(kExpiredPrefix))
+      recipient.reason.erase(0, kExpiredPrefix.size());
     if (!item.result.reply.empty()) {
       StatusOr<mail::Reply> reply = mail::Reply::FromText(item.result.reply, true);
       if (reply.ok()) recipient.reply = *std::move(reply);

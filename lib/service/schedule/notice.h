@@ -28,6 +28,10 @@ class NoticeRouter {
   virtual rt::Task<StatusOr<std::vector<queue::Envelope>>> Route(mail::Address recipient) = 0;
 };
 
+// kExpiredPrefix stands before the last error of an envelope that waited as long as it may, in the
+// log and in DeliveryResult::text.
+inline constexpr std::string_view kExpiredPrefix = "Envelope expired: ";
+
 // NoticeItem is one recipient's part of a notice.
 struct NoticeItem {
   queue::Envelope envelope;

@@ -250,7 +250,7 @@ void Scheduler::Handle(NoticeItem item) {
   if (result.outcome == DeliveryResult::Outcome::kTemporary && queue::HasExpired(envelope, now)) {
     ++counters_.expired;
     result.outcome = DeliveryResult::Outcome::kPermanent;
-    result.text = StrCat("Envelope expired: ", result.text);
+    result.text = StrCat(kExpiredPrefix, result.text);
     result.status = mail::EnhancedStatus{5, 4, 7};  // RFC 3463 §3.5: delivery time expired
   }
   log_.Write(DeliveryRecord(envelope, result, now));

@@ -47,14 +47,14 @@ TEST(Dsn, IsAMultipartReportOfThreeParts) {
   const ContentType type = ParseContentType(view.Find(view.root(), Field::kContentType)->value);
   EXPECT_EQ(*type.parameters.Find("report-type"), "delivery-status");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kSubject)->value),
-            "Delivery status notification: failed");
+            "Undelivered: hi");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kFrom)->value),
             "Mailer Daemon <MAILER-DAEMON@mail.example.org>");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kTo)->value), "<alice@example.com>");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kInReplyTo)->value), "<orig@example.com>");
   EXPECT_EQ(Unfold(view.Find(view.root(), "Auto-Submitted")->value), "auto-replied");
   EXPECT_TRUE(view.part(1).Is("text", "plain"));
-  EXPECT_NE(view.BodyBytes(view.part(1)).find("mx.example.net said: 550 5.1.1 No such user"),
+  EXPECT_NE(view.BodyBytes(view.part(1)).find("mx.example.net answered: 550 5.1.1 No such user"),
             std::string::npos);
   EXPECT_TRUE(view.part(2).Is("message", "delivery-status"));
   EXPECT_EQ(view.BodyBytes(view.part(2)),
@@ -72,6 +72,97 @@ TEST(Dsn, IsAMultipartReportOfThreeParts) {
   EXPECT_TRUE(view.part(3).Is("text", "rfc822-headers"));
   EXPECT_EQ(view.BodyBytes(view.part(3)),
             "From: alice@example.com\r\nMessage-ID: <orig@example.com>\r\nSubject: hi\r\n");
+}
+
+std::string TextOf(const DsnRequest& request) {
+  const std::string dsn = BuildDsn(request);
+  const MessageView view = ParseMessage(dsn);
+  return std::string(view.BodyBytes(view.part(1)));
+}
+
+// What a person reads: what happened, who said what, what to do. Nothing twice.
+TEST(Dsn, TellsASenderEverythingOnce) {
+  DsnRequest request = Request();
+  request.recipients[0].reason = "550 5.1.1 No such user";  // a relay's reason is the reply
+  DsnRecipient full;
+  full.address = {"carol", "example.net"};
+  full.status = {5, 2, 2};
+  full.reason = "mailbox is over quota";
+  request.recipients.push_back(full);
+  DsnRecipient late;
+  late.address = {"dave", "example.com"};
+  late.status = {5, 4, 7};
+  late.reason = "451 4.4.1 Connection to mx.example.com failed: connection refused";
+  late.last_attempt = request.date;
+  request.recipients.push_back(late);
+  EXPECT_EQ(TextOf(request),
+            "Your message \"hi\", sent on Tue, 14 Nov 2023 21:56:40 +0000, could not be\r\n"
+            "delivered to the recipients below and will not be tried again.\r\n"
+            "\r\n"
+            "<bob@example.net>\r\n"
+            "    The server mx.example.net answered: 550 5.1.1 No such user\r\n"
+            "    The address seems to be wrong or out of use: check it for mistakes, or\r\n"
+            "    ask the recipient in another way for the right one.\r\n"
+            "\r\n"
+            "<carol@example.net>\r\n"
+            "    Mailbox is over quota.\r\n"
+            "    The mailbox is full: send the message again in a few days, or reach the\r\n"
+            "    recipient in another way.\r\n"
+            "\r\n"
+            "<dave@example.com>\r\n"
+            "    All attempts failed; the last one was made on Tue, 14 Nov 2023 22:13:20\r\n"
+            "    +0000.\r\n"
+            "    Connection to mx.example.com failed: connection refused.\r\n"
+            "    Send the message again later if it still matters; if that fails as well,\r\n"
+            "    tell the recipient in another way that the mail servers of example.com\r\n"
+            "    have a problem.\r\n"
+            "\r\n"
+            "The header of your message is attached.\r\n"
+            "\r\n"
+            "-- \r\n"
+            "The mail server mail.example.org\r\n");
+}
+
+TEST(Dsn, AdviceFollowsTheStatus) {
+  const struct {
+    mail::EnhancedStatus status;
+    std::string_view advice;
+  } kCases[] = {
+      {{5, 1, 2}, "no mail server for example.net"}, {{5, 1, 10}, "no mail server for"},
+      {{5, 1, 8}, "ask the administrator"},          {{5, 2, 1}, "takes no mail at present"},
+      {{5, 2, 3}, "send a smaller one"},             {{5, 3, 4}, "send a smaller one"},
+      {{5, 4, 4}, "again later"},                    {{5, 6, 3}, "as plain text"},
+      {{5, 6, 7}, "beyond A to Z"},                  {{5, 7, 1}, "by its own rules"},
+      {{}, "ask the administrator"},
+  };
+  for (const auto& c : kCases) {
+    DsnRequest request = Request();
+    request.recipients[0].status = c.status;
+    std::string text = TextOf(request);
+    for (size_t at = 0; (at = text.find("\r\n    ", at)) != std::string::npos;)
+      text.replace(at, 6, " ");
+    EXPECT_NE(text.find(c.advice), std::string::npos) << c.advice << "\n" << text;
+  }
+  DsnRequest delayed = Request();
+  delayed.action = delayed.recipients[0].action = DsnAction::kDelayed;
+  EXPECT_EQ(TextOf(delayed).find("check it for mistakes"), std::string::npos)
+      << "there is nothing to do while it is tried";
+}
+
+TEST(Dsn, AMessageWithoutASubjectHasNone) {
+  DsnRequest request = Request();
+  request.original = "From: alice@example.com\r\n\r\nbody\r\n";
+  request.arrival_date = std::nullopt;
+  EXPECT_NE(BuildDsn(request).find("Subject: Your message could not be delivered\r\n"),
+            std::string::npos);
+  EXPECT_TRUE(TextOf(request).starts_with("Your message could not be delivered to the recipient"));
+  // One that is encoded is repeated in the header as it is, and told in the text where it can be.
+  request.original = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n";
+  EXPECT_NE(BuildDsn(request).find("Subject: Undelivered: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"),
+            std::string::npos);
+  EXPECT_TRUE(TextOf(request).starts_with("Your message could not"));
+  request.smtputf8 = true;
+  EXPECT_TRUE(TextOf(request).starts_with("Your message \"Grüße\" could not be delivered"));
 }
 
 TEST(Dsn, ReturnsTheWholeMessageWhenAsked) {
@@ -137,7 +228,7 @@ TEST(Dsn, StatusFollowsTheAction) {
   EXPECT_NE(delayed.find("Status: 4.0.0\r\n"), std::string::npos);
   EXPECT_NE(delayed.find("Will-Retry-Until: Sat, 18 Nov 2023 09:33:20 +0000\r\n"),
             std::string::npos);
-  EXPECT_NE(delayed.find("Subject: Delivery status notification: delayed\r\n"), std::string::npos);
+  EXPECT_NE(delayed.find("Subject: Delayed: hi\r\n"), std::string::npos);
   request.action = request.recipients[0].action = DsnAction::kFailed;
   request.recipients[0].status = {4, 4, 7};
   EXPECT_NE(BuildDsn(request).find("Status: 5.4.7\r\n"), std::string::npos);
