@@ -243,6 +243,9 @@ std::vector<queue::Envelope> EnvelopesFor(const Runtime& runtime, const SmtpSess
     envelope.client_name = facts.reverse_name.empty() ? "<unknown>" : facts.reverse_name;
     envelope.client = facts.remote;
     envelope.username = facts.auth_user;
+    // On the local socket the system says who it is; nobody logs in there.
+    if (facts.auth_user.empty() && facts.peer_uid.has_value())
+      envelope.username = StrCat("uid ", *facts.peer_uid);
     envelope.tag = facts.listener->tag;
     envelope.server_name = facts.listener->options->hostname;
     envelope.authenticated = !facts.auth_user.empty() || facts.listener->is_local_socket;

@@ -27,6 +27,8 @@ using policy::ListenerAuth;
 using policy::ListenerTls;
 
 constexpr char kDefaultSpool[] = "/var/spool/postern";
+// The local submission socket of `listen on socket`, in the spool.
+constexpr char kSocketName[] = "submit.sock";
 constexpr uint16_t kSubmissionPort = 587;  // RFC 6409 §3.1
 
 // TlsOf gives the certificates in force for listener `index`, at each call.
@@ -72,7 +74,8 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runti
   made->options = std::move(options);
   if (listener.tls != ListenerTls::kNone) made->tls = TlsOf(runtimes, index);
   made->tls_from_start = listener.tls == ListenerTls::kSmtps;
-  made->complete_messages = endpoint.address.IsLoopback() || listener.port == kSubmissionPort ||
+  made->is_local_socket = listener.is_socket;
+  made->complete_messages = listener.is_socket || endpoint.address.IsLoopback() || listener.port == kSubmissionPort ||
                             listener.auth == ListenerAuth::kRequired;
   made->mask_source = listener.mask_src;
   made->received_auth = listener.received_auth;
@@ -163,7 +166,7 @@ bool SameListeners(const Config& a, const Config& b) {
     const Listener& y = b.listeners[i];
     if (x.target != y.target || x.port != y.port || x.family != y.family ||
         x.protocol != y.protocol || x.tls != y.tls || x.auth != y.auth || x.tag != y.tag ||
-        x.hostname != y.hostname || x.mask_src != y.mask_src) {
+        x.hostname != y.hostname || x.is_socket != y.is_socket || x.mask_src != y.mask_src) {
       return false;
     }
   }
@@ -268,6 +271,7 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
   const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
   for (size_t i = 0; i < config.listeners.size(); ++i) {
     const Listener& listener = config.listeners[i];
+    if (listener.is_socket) continue;  // BindSocket's
     const auto at = [&listener](const Status& status) {
       return Error(status.code(),
                    policy::MakeError(listener.location, std::string(Message(status))).ToString());
@@ -282,6 +286,31 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
     }
   }
   return bound;
+}
+
+// BindSocket binds the local submission socket in the spool, if the configuration has one. Everybody
+// on this machine may hand in mail there: who it was, the system says.
+Status BindSocket(rt::World& world, const Config& config, const std::string& spool,
+                  std::vector<BoundListener>* bound) {
+  for (size_t i = 0; i < config.listeners.size(); ++i) {
+    const Listener& listener = config.listeners[i];
+    if (!listener.is_socket) continue;
+    const auto at = [&listener](const Status& status) {
+      return Error(status.code(),
+                   policy::MakeError(listener.location, std::string(Message(status))).ToString());
+    };
+    if (spool.empty())
+      return at(FailedPrecondition("a server without a spool has no place for the local socket"));
+    Endpoint endpoint;
+    endpoint.unix_path = StrCat(spool, "/", kSocketName);
+    rt::ListenOptions options;
+    options.unix_mode = 0666;
+    StatusOr<std::unique_ptr<rt::Listener>> made =
+        world.network().Listen(world.main_loop(), endpoint, options);
+    if (!made.ok()) return at(made.status());
+    bound->push_back(BoundListener{std::move(*made), static_cast<int>(i)});
+  }
+  return OkStatus();
 }
 
 // ReadZone makes the resolver that `resolver zone` asks for. Blocks.
@@ -322,10 +351,11 @@ rt::Task<Status> Server::Start() {
   StatusOr<std::vector<BoundListener>> bound = BindAll(world, config);
   if (!bound.ok()) co_return bound.status();
 
+  std::string spool;
   if (parts.options.in_memory) {
     parts.queue = store::NewMemoryQueue(world);
   } else {
-    std::string spool = parts.options.spool_path;
+    spool = parts.options.spool_path;
     if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
     store::QueueOptions queue_options = parts.options.queue;
     queue_options.min_free_bytes =
@@ -337,6 +367,12 @@ rt::Task<Status> Server::Start() {
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
     if (!queue.ok()) co_return SpoolError(queue.status(), spool, parts.options, config);
     parts.queue = std::move(*queue);
+  }
+  // The queue holds the spool's lock: no other server uses the socket in it.
+  if (const Status socket = BindSocket(world, config, spool, &*bound); !socket.ok()) {
+    (void)co_await parts.queue->Close(world.main_loop());
+    parts.queue.reset();
+    co_return socket;
   }
   parts.resolver = parts.options.resolver;
   if (parts.resolver == nullptr) {

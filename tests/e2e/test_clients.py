@@ -9,6 +9,8 @@ import re
 import select
 import shutil
 import signal
+import smtplib
+import socket
 import ssl
 import struct
 import subprocess
@@ -61,6 +63,44 @@ def in_terminal(command, environment, seconds):
     os.waitpid(pid, 0)
     os.close(terminal)
     return ended, re.sub(rb"\x1b[\[(][0-9;?]*[A-Za-z]", b" ", screen).decode(errors="replace")
+
+
+class LocalSocket(unittest.TestCase):
+    """`listen on socket`: a UNIX socket in the spool, at which the system says who somebody is."""
+
+    def test_a_local_user_hands_in_mail(self):
+        server = harness.Server(extra='listen on socket tag "local"',
+                                rules='action "relay" relay host smtp+notls://127.0.0.1:9\n'
+                                      'match tag "local" from socket for domain "elsewhere.test" action "relay"')
+        self.addCleanup(server.close)
+        path = f"{server.data}/spool/submit.sock"
+        deadline = time.monotonic() + 10
+        while not os.path.exists(path) and time.monotonic() < deadline:
+            time.sleep(0.02)  # the ports are bound first
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o666)
+        client = smtplib.SMTP()
+        client.sock = socket.socket(socket.AF_UNIX)
+        client.sock.connect(path)
+        client.sock.settimeout(20)
+        self.assertEqual(client.getreply()[0], 220)
+        client.ehlo("localhost")
+        client.sendmail(ALICE, [BOB], "Subject: by hand\r\n\r\ntext\r\n")
+        client.mail(ALICE)
+        self.assertEqual(client.rcpt("x@elsewhere.test")[0], 250, "the rule for the socket matches")
+        client.quit()
+        with open(server.wait_for_messages("bob", 1)[0], encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn("(localhost local socket)", text)
+        self.assertRegex(text, "(?m)^Message-ID: ")
+        self.assertRegex(server.log(), rf"connected.*\buid=.?{os.getuid()}\b")
+        # From elsewhere the same recipient is refused.
+        with harness.Session(server.ports["smtp"]) as remote:
+            remote.reply()
+            remote.command("EHLO client.test")
+            remote.command(f"MAIL FROM:<{ALICE}>")
+            self.assertTrue(remote.command("RCPT TO:<x@elsewhere.test>").startswith("5"))
+        server.stop()
+        self.assertFalse(os.path.exists(path))
 
 
 class Clients(unittest.TestCase):

@@ -21,7 +21,6 @@ constexpr Row<TableDeclaration> kTables[] = {
 };
 
 constexpr Row<Listener> kListeners[] = {
-    {"listen on socket", "socket", [](const Listener& l) { return l.is_socket; }},
     {"filter on a listener", "filter", [](const Listener& l) { return l.filter != kNoIndex; }},
     {"senders", "senders", [](const Listener& l) { return l.senders != kNoIndex; }},
     {"hostnames", "hostnames", [](const Listener& l) { return l.hostnames != kNoIndex; }},

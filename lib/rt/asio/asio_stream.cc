@@ -149,6 +149,14 @@ class AsioStream final : public Stream {
   const Endpoint& remote() const override { return remote_; }
   Executor& executor() override { return socket_->loop; }
   bool accepted_on_reserve() const override { return on_reserve_; }
+  std::optional<uint32_t> peer_uid() const override {
+    if (!local_.is_unix() || socket_->closed) return std::nullopt;
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    const int fd = socket_->descriptor.native_handle();
+    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return std::nullopt;
+    return peer.uid;
+  }
 
  private:
   std::shared_ptr<Socket> socket_;

@@ -102,6 +102,10 @@ class SimStream : public Stream, public Mortal {
   const Endpoint& remote() const override { return remote_; }
   Executor& executor() override { return *executor_; }
   bool accepted_on_reserve() const override { return on_reserve_; }
+  // A simulated machine has one user.
+  std::optional<uint32_t> peer_uid() const override {
+    return local_.is_unix() ? std::optional<uint32_t>(0) : std::nullopt;
+  }
 
   void OnHostDown() override;
   void WakeReader() { readable_.Pulse(); }

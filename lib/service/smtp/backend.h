@@ -52,6 +52,7 @@ struct SmtpSessionFacts {
   bool extended = false;  // EHLO
   std::optional<rt::TlsInfo> tls;
   std::string auth_user;  // empty before AUTH
+  std::optional<uint32_t> peer_uid;  // of the client's process, on the local socket
 };
 
 // RecipientVerdict is the answer to one RCPT. `ticket` is the backend's own note of where the

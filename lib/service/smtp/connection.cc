@@ -37,6 +37,7 @@ SmtpConnection::SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream>
   facts_.listener = std::move(listener);
   facts_.local = stream_->local();
   facts_.remote = stream_->remote();
+  facts_.peer_uid = stream_->peer_uid();
 }
 
 SmtpConnection::~SmtpConnection() = default;
@@ -211,9 +212,11 @@ rt::Task<bool> SmtpConnection::StartTls() {
 }
 
 rt::Task<void> SmtpConnection::OnConnected() {
-  Log(LogLevel::kInfo, "connected",
-      {{"address", facts_.listener->is_local_socket ? "local" : facts_.remote.address.ToString()},
-       {"listener", facts_.listener->name}});
+  std::vector<LogField> fields = {
+      {"address", facts_.listener->is_local_socket ? "local" : facts_.remote.address.ToString()},
+      {"listener", facts_.listener->name}};
+  if (facts_.peer_uid.has_value()) fields.push_back({"uid", StrCat(*facts_.peer_uid)});
+  Log(LogLevel::kInfo, "connected", std::move(fields));
   std::optional<mail::Reply> refusal = service_->backend_->Greet(facts_);
   if (refusal.has_value()) {
     LogRefusal("connect", *refusal, "");
