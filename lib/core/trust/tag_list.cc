@@ -1,0 +1,114 @@
+#include "lib/core/trust/tag_list.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
+
+namespace postern::trust {
+
+std::string_view TrimFws(std::string_view s) {
+  while (!s.empty() && IsFws(s.front())) s.remove_prefix(1);
+  while (!s.empty() && IsFws(s.back())) s.remove_suffix(1);
+  return s;
+}
+
+StatusOr<TagList> TagList::Parse(std::string_view text, const TagListLimits& limits) {
+  TagList list;
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t end = text.find(';', at);
+    if (end == std::string_view::npos) end = text.size();
+    const std::string_view spec = text.substr(at, end - at);
+    if (TrimFws(spec).empty()) {
+      // §3.2: tag-list = tag-spec *( ";" tag-spec ) [ ";" ]: nothing may be empty but what follows
+      // the last semicolon.
+      if (!TrimFws(text.substr(end)).empty() || list.tags_.empty())
+        return InvalidArgument("a semicolon without a tag before it");
+      break;
+    }
+    const size_t equals = spec.find('=');
+    if (equals == std::string_view::npos) {
+      return InvalidArgument(StrCat("\"", Escape(TrimFws(spec), 40), "\" has no \"=\""));
+    }
+    Tag tag;
+    tag.name = TrimFws(spec.substr(0, equals));
+    tag.value_begin = at + equals + 1;
+    tag.value_end = end;
+    tag.value = TrimFws(spec.substr(equals + 1));
+    // §3.2: tag-name = ALPHA *ALNUMPUNC.
+    bool good = !tag.name.empty() && IsAsciiAlpha(tag.name.front());
+    for (const char c : tag.name) good = good && (IsAsciiAlnum(c) || c == '_');
+    if (!good) return InvalidArgument(StrCat("\"", Escape(tag.name, 40), "\" is no tag name"));
+    for (const char c : tag.value) {
+      if (!IsAsciiPrintable(c) && IsAscii(c) && !IsFws(c))
+        return InvalidArgument(StrCat("a control character in the value of ", tag.name, "="));
+    }
+    if (list.Find(tag.name) != nullptr)
+      return InvalidArgument(StrCat(tag.name, "= stands there twice"));
+    if (list.tags_.size() >= limits.max_tags) return InvalidArgument("too many tags");
+    if (list.tags_.empty()) list.tags_.reserve(12);
+    list.tags_.push_back(tag);
+    at = end + 1;
+  }
+  return list;
+}
+
+const Tag* TagList::Find(std::string_view name) const {
+  for (const Tag& tag : tags_) {
+    if (tag.name == name) return &tag;
+  }
+  return nullptr;
+}
+
+std::optional<std::string> DecodeBase64Value(std::string_view value) {
+  std::string octets;
+  // The lenient reader passes over line ends and blanks, and says when it passed over more.
+  size_t padding = 0;
+  for (const char c : value) {
+    if (c == '=') ++padding;
+    if (!IsAsciiAlnum(c) && c != '+' && c != '/' && c != '=' && !IsFws(c)) return std::nullopt;
+    if (padding != 0 && c != '=' && !IsFws(c)) return std::nullopt;
+  }
+  if (padding > 2) return std::nullopt;
+  mail::Base64DecodeLenient(value, octets);
+  return octets;
+}
+
+std::vector<std::string_view> SplitColons(std::string_view value) {
+  std::vector<std::string_view> items;
+  if (TrimFws(value).empty()) return items;
+  for (std::string_view item : Split(value, ':')) items.push_back(TrimFws(item));
+  return items;
+}
+
+std::string DecodeDkimQuotedPrintable(std::string_view value) {
+  std::string out;
+  out.reserve(value.size());
+  for (size_t i = 0; i < value.size(); ++i) {
+    if (IsFws(value[i])) continue;
+    if (value[i] == '=' && value.size() - i > 2) {
+      if (std::optional<std::string> octet = HexDecode(value.substr(i + 1, 2))) {
+        out += *octet;
+        i += 2;
+        continue;
+      }
+    }
+    out += value[i];
+  }
+  return out;
+}
+
+std::string EncodeDkimQuotedPrintable(std::string_view octets) {
+  std::string out;
+  for (const char c : octets) {
+    // §2.11: dkim-safe-char = %x21-3A / %x3C / %x3E-7E; "|" separates the fields of z=.
+    if (c > 0x20 && c < 0x7f && c != ';' && c != '=' && c != '|') {
+      out += c;
+    } else {
+      out += '=';
+      out += AsciiUpper(HexEncode(std::string_view(&c, 1)));
+    }
+  }
+  return out;
+}
+
+}  // namespace postern::trust
