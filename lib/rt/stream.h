@@ -59,8 +59,8 @@ class Stream {
   // one kept for that case: say so to the peer and close it at once.
   virtual bool accepted_on_reserve() const { return false; }
 
-  // peer_uid is the user that the process at the other end of an accepted Unix stream ran as when it
-  // connected; nullopt for any other stream, and where the system does not tell.
+  // peer_uid is the user that the process at the other end of an accepted Unix stream ran as when
+  // it connected; nullopt for any other stream, and where the system does not tell.
   virtual std::optional<uint32_t> peer_uid() const { return std::nullopt; }
 
   // tls is null on a plain stream.

@@ -75,7 +75,8 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runti
   if (listener.tls != ListenerTls::kNone) made->tls = TlsOf(runtimes, index);
   made->tls_from_start = listener.tls == ListenerTls::kSmtps;
   made->is_local_socket = listener.is_socket;
-  made->complete_messages = listener.is_socket || endpoint.address.IsLoopback() || listener.port == kSubmissionPort ||
+  made->complete_messages = listener.is_socket || endpoint.address.IsLoopback() ||
+                            listener.port == kSubmissionPort ||
                             listener.auth == ListenerAuth::kRequired;
   made->mask_source = listener.mask_src;
   made->received_auth = listener.received_auth;
@@ -288,8 +289,8 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
   return bound;
 }
 
-// BindSocket binds the local submission socket in the spool, if the configuration has one. Everybody
-// on this machine may hand in mail there: who it was, the system says.
+// BindSocket binds the local submission socket in the spool, if the configuration has one.
+// Everybody on this machine may hand in mail there: who it was, the system says.
 Status BindSocket(rt::World& world, const Config& config, const std::string& spool,
                   std::vector<BoundListener>* bound) {
   for (size_t i = 0; i < config.listeners.size(); ++i) {

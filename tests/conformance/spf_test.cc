@@ -149,7 +149,8 @@ TEST(SpfConformance, Suites) {
         helo.identity = trust::SpfIdentity::kHelo;
         spf = Answered(zone, trust::CheckSpf(helo, limits));
       }
-      if (spf.result == trust::SpfResult::kPass) spf = Answered(zone, trust::CheckSpf(query, limits));
+      if (spf.result == trust::SpfResult::kPass)
+        spf = Answered(zone, trust::CheckSpf(query, limits));
 
       const std::string result = trust::SpfResultName(spf.result);
       bool passed = false;

@@ -105,7 +105,8 @@ void AppendWords(const DsnRecipient& recipient, std::string& out) {
   const std::string who = recipient.remote_mta.empty()
                               ? "The receiving server"
                               : StrCat("The server ", PrintableLine(recipient.remote_mta));
-  AppendWrapped(StrCat(who, " answered: ", PrintableLine(recipient.reply->ToString())), "    ", out);
+  AppendWrapped(StrCat(who, " answered: ", PrintableLine(recipient.reply->ToString())), "    ",
+                out);
 }
 
 // Advice is what the sender can do about a failure, by its status (RFC 3463 §3).
@@ -139,9 +140,10 @@ std::string Advice(const DsnRecipient& recipient, bool smtputf8) {
                "in another way.";
       break;
     case 4:
-      return StrCat("Send the message again later if it still matters; if that fails as well, tell "
-                    "the recipient in another way that the mail servers of ",
-                    domain, " have a problem.");
+      return StrCat(
+          "Send the message again later if it still matters; if that fails as well, tell "
+          "the recipient in another way that the mail servers of ",
+          domain, " have a problem.");
     case 6:
       if (status.detail == 7)
         return "That server takes no addresses with letters beyond A to Z: ask the recipient for "
@@ -153,9 +155,10 @@ std::string Advice(const DsnRecipient& recipient, bool smtputf8) {
              "change, and its administrator can tell more.";
     default: break;
   }
-  return StrCat("If the above does not tell you what to change, ask the administrator of your mail "
-                "server, or of ",
-                domain, ".");
+  return StrCat(
+      "If the above does not tell you what to change, ask the administrator of your mail "
+      "server, or of ",
+      domain, ".");
 }
 
 void AppendRecipient(const DsnRequest& request, const DsnRecipient& recipient, std::string& out) {
@@ -164,8 +167,7 @@ void AppendRecipient(const DsnRequest& request, const DsnRecipient& recipient, s
     StrAppend(out, "    ", Sentence(DsnActionName(recipient.action)), "\r\n");
   const bool failed = recipient.action == DsnAction::kFailed;
   const bool expired = recipient.status.subject == 4 && recipient.status.detail == 7;
-  if (failed && expired && request.arrival_date.has_value() &&
-      recipient.last_attempt.has_value()) {
+  if (failed && expired && request.arrival_date.has_value() && recipient.last_attempt.has_value()) {
     AppendWrapped(StrCat("All attempts failed; the last one was made on ",
                          mail::FormatDate(*recipient.last_attempt, request.offset_minutes), "."),
                   "    ", out);
@@ -173,10 +175,10 @@ void AppendRecipient(const DsnRequest& request, const DsnRecipient& recipient, s
   AppendWords(recipient, out);
   if (failed) AppendWrapped(Advice(recipient, request.smtputf8), "    ", out);
   if (recipient.will_retry_until.has_value()) {
-    AppendWrapped(StrCat("Attempts go on until ",
-                         mail::FormatDate(*recipient.will_retry_until, request.offset_minutes),
-                         "."),
-                  "    ", out);
+    AppendWrapped(
+        StrCat("Attempts go on until ",
+               mail::FormatDate(*recipient.will_retry_until, request.offset_minutes), "."),
+        "    ", out);
   }
 }
 

@@ -16,12 +16,12 @@ namespace postern::message {
 // line: what comes from outside may stand in a notice like that.
 std::string PrintableLine(std::string_view text);
 
-// AddressForPeople is an address in the text and the header of a notice: UTF-8 only where `smtputf8`
-// allows it.
+// AddressForPeople is an address in the text and the header of a notice: UTF-8 only where
+// `smtputf8` allows it.
 std::string AddressForPeople(const mail::Address& address, bool smtputf8);
 
-// DsnSubject is the Subject of the notice: "Undelivered: Lunch on Friday". The subject of `original`
-// is repeated as it stands when it is ASCII and not too long.
+// DsnSubject is the Subject of the notice: "Undelivered: Lunch on Friday". The subject of
+// `original` is repeated as it stands when it is ASCII and not too long.
 std::string DsnSubject(const DsnRequest& request, const MessageView& original);
 
 // DsnText is the text part: lines of at most 76 characters where the words allow it, ended by CRLF.

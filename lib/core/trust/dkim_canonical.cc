@@ -158,7 +158,7 @@ void CanonicalBody::FeedRelaxed(std::string_view piece, const Emitter& emit) {
     } else {
       put(c);
       // The rest of a word needs no state.
-      while (p < end && static_cast<unsigned char>(*p) > 0x20 && to < full) *to++ = *p++;
+      while (p<end&& static_cast<unsigned char>(*p)> 0x20 && to < full) *to++ = *p++;
       if (to >= full) flush();
     }
   }

@@ -60,10 +60,10 @@ class CanonicalBody {
   void FlushLines(const Emitter& emit);
 
   Canonicalization kind_;
-  uint64_t lines_ = 0;     // line ends that count only when something follows them
-  bool cr_ = false;        // a CR whose LF may still come
-  bool blank_ = false;     // relaxed: blanks that count only when something follows on the line
-  bool any_ = false;       // something was handed on
+  uint64_t lines_ = 0;  // line ends that count only when something follows them
+  bool cr_ = false;     // a CR whose LF may still come
+  bool blank_ = false;  // relaxed: blanks that count only when something follows on the line
+  bool any_ = false;    // something was handed on
 };
 
 // BodyHasher hashes a body for all signatures of a message in one pass: at most one hash runs for

@@ -56,8 +56,7 @@ PublicKey::~PublicKey() = default;
 KeyKind PublicKey::kind() const { return impl_->kind; }
 int PublicKey::bits() const { return impl_->bits; }
 
-StatusOr<std::shared_ptr<const PublicKey>> PublicKey::Parse(KeyKind kind,
-                                                            std::string_view octets) {
+StatusOr<std::shared_ptr<const PublicKey>> PublicKey::Parse(KeyKind kind, std::string_view octets) {
   auto impl = std::make_unique<Impl>();
   impl->kind = kind;
   if (kind == KeyKind::kEd25519 && octets.size() == ED25519_PUBLIC_KEY_LEN) {
@@ -98,9 +97,9 @@ bool PublicKey::Verify(std::string_view octets, std::string_view signature) cons
     return signature.size() == ED25519_SIGNATURE_LEN &&
            ED25519_verify(Octets(octets), octets.size(), Octets(signature), impl_->ed25519) == 1;
   }
-  const bool good = octets.size() == 32 &&
-                    RSA_verify(NID_sha256, Octets(octets), octets.size(), Octets(signature),
-                               signature.size(), impl_->rsa.get()) == 1;
+  const bool good =
+      octets.size() == 32 && RSA_verify(NID_sha256, Octets(octets), octets.size(),
+                                        Octets(signature), signature.size(), impl_->rsa.get()) == 1;
   if (!good) ERR_clear_error();
   return good;
 }
@@ -270,15 +269,14 @@ std::optional<DkimKeyFault> ParseDkimKeyRecord(std::string_view text, DkimKeyRec
   }
   const StatusOr<TagList> tags = TagList::Parse(text);
   if (!tags.ok())
-    return DkimKeyFault{"key_syntax", StrCat("the key record is malformed: ",
-                                             Message(tags.status()))};
+    return DkimKeyFault{"key_syntax",
+                        StrCat("the key record is malformed: ", Message(tags.status()))};
   // §3.6.1: v= may be left out; where it stands it is the first tag and says DKIM1.
   if (const Tag* v = tags->Find("v")) {
     if (v != &tags->tags().front() || v->value != "DKIM1") {
-      return DkimKeyFault{"key_version",
-                          StrCat("the key record says v=", Escape(v->value, 40),
-                                 v->value == "DKIM1" ? " not in the first place"
-                                                     : ", which is not DKIM1")};
+      return DkimKeyFault{"key_version", StrCat("the key record says v=", Escape(v->value, 40),
+                                                v->value == "DKIM1" ? " not in the first place"
+                                                                    : ", which is not DKIM1")};
     }
   }
   if (const Tag* h = tags->Find("h")) {
@@ -299,8 +297,7 @@ std::optional<DkimKeyFault> ParseDkimKeyRecord(std::string_view text, DkimKeyRec
   if (k != nullptr && k->value == "ed25519") {
     record->kind = KeyKind::kEd25519;
   } else if (k != nullptr && k->value != "rsa") {
-    return DkimKeyFault{"key_kind_unknown", StrCat("the key record says k=",
-                                                   Escape(k->value, 40),
+    return DkimKeyFault{"key_kind_unknown", StrCat("the key record says k=", Escape(k->value, 40),
                                                    ", which is neither rsa nor ed25519")};
   }
   const Tag* p = tags->Find("p");

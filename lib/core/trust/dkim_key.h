@@ -68,13 +68,13 @@ class PrivateKey {
 
 // DkimKeyRecord is a key record, with its key read.
 struct DkimKeyRecord {
-  KeyKind kind = KeyKind::kRsa;     // k=
-  std::vector<std::string> hashes;  // h=, in lower case; empty: any
-  std::vector<std::string> services;  // s=, in lower case; empty: any
-  std::string notes;                // n=, for people
-  bool testing = false;             // t=y
-  bool strict = false;              // t=s: the domain of i= must be d= itself
-  bool revoked = false;             // p= is empty
+  KeyKind kind = KeyKind::kRsa;          // k=
+  std::vector<std::string> hashes;       // h=, in lower case; empty: any
+  std::vector<std::string> services;     // s=, in lower case; empty: any
+  std::string notes;                     // n=, for people
+  bool testing = false;                  // t=y
+  bool strict = false;                   // t=s: the domain of i= must be d= itself
+  bool revoked = false;                  // p= is empty
   std::shared_ptr<const PublicKey> key;  // null when revoked
   std::string public_octets;             // p=, for printing
 
@@ -96,8 +96,8 @@ struct DkimKeyLimits {
 std::optional<DkimKeyFault> ParseDkimKeyRecord(std::string_view text, DkimKeyRecord* record,
                                                const DkimKeyLimits& limits = {});
 
-// DkimZoneText writes a TXT record as a line of a zone file, `name IN TXT ( "…" "…" )`, its text cut
-// into strings of at most 255 octets (RFC 1035 §3.3.14). `name` is written as it is.
+// DkimZoneText writes a TXT record as a line of a zone file, `name IN TXT ( "…" "…" )`, its text
+// cut into strings of at most 255 octets (RFC 1035 §3.3.14). `name` is written as it is.
 std::string DkimZoneText(std::string_view name, std::string_view text);
 
 // DkimKeyCache remembers records by their text, so that a key that signs much mail is read once. As

@@ -9,7 +9,7 @@
 namespace postern::trust {
 namespace {
 
-constexpr size_t kMostColumns = 78;  // RFC 5322 §2.1.1
+constexpr size_t kMostColumns = 78;     // RFC 5322 §2.1.1
 constexpr uint32_t kMostInstance = 50;  // RFC 8617 §4.2.1
 
 SignatureFault Syntax(std::string explanation) {
@@ -70,15 +70,14 @@ std::optional<SignatureFault> ReadIdentity(const TagList& tags, DkimSignature* s
     return std::nullopt;
   }
   signature->identity = DecodeDkimQuotedPrintable(i->value);
-  if (signature->identity.find('@') == std::string::npos)
-    return Syntax("i= has no \"@\"");
+  if (signature->identity.find('@') == std::string::npos) return Syntax("i= has no \"@\"");
   // §3.5: its domain is d= or below it.
   const std::string_view domain = signature->identity_domain();
   if (!EqualsIgnoreCase(domain, signature->domain) &&
       !EndsWithIgnoreCase(domain, StrCat(".", signature->domain))) {
     return SignatureFault{"identity_not_of_domain",
-                          StrCat("i= names ", Escape(domain, 80), ", which is not below d=",
-                                 Escape(signature->domain, 80)),
+                          StrCat("i= names ", Escape(domain, 80),
+                                 ", which is not below d=", Escape(signature->domain, 80)),
                           false};
   }
   return std::nullopt;
@@ -119,10 +118,9 @@ std::optional<SignatureFault> ReadBody(const TagList& tags, DkimSignature* signa
                           ? std::optional(Canonicalization::kSimple)
                           : ReadCanonicalization(TrimFws(c->value.substr(slash + 1)));
     if (!header || !body) {
-      return SignatureFault{"canonicalization_unknown",
-                            StrCat("the canonicalization \"", Escape(c->value, 40),
-                                   "\" is not known"),
-                            false};
+      return SignatureFault{
+          "canonicalization_unknown",
+          StrCat("the canonicalization \"", Escape(c->value, 40), "\" is not known"), false};
     }
     signature->header_canonicalization = *header;
     signature->body_canonicalization = *body;
@@ -187,8 +185,8 @@ std::optional<SignatureFault> ParseSignature(SignatureField kind, std::string_vi
     const Tag* v = tags->Find("v");
     if (v == nullptr) return Missing("v");
     if (v->value != "1") {
-      return SignatureFault{"version_unknown",
-                            StrCat("v=", Escape(v->value, 20), " is not known"), true};
+      return SignatureFault{"version_unknown", StrCat("v=", Escape(v->value, 20), " is not known"),
+                            true};
     }
   } else if (auto fault = ReadInstance(*tags, signature)) {
     return fault;
@@ -213,7 +211,8 @@ std::optional<SignatureFault> ParseSignature(SignatureField kind, std::string_vi
         signature->chain_status != "fail")
       return Syntax("cv= is neither none, pass nor fail");
     for (const char* name : {"h", "bh"}) {
-      if (tags->Find(name) != nullptr) return Syntax(StrCat("an ARC-Seal may not have ", name, "="));
+      if (tags->Find(name) != nullptr)
+        return Syntax(StrCat("an ARC-Seal may not have ", name, "="));
     }
     return std::nullopt;
   }
@@ -277,8 +276,7 @@ class Folder {
 
 }  // namespace
 
-std::string PrintSignature(SignatureField kind, const DkimSignature& signature,
-                           size_t name_bytes) {
+std::string PrintSignature(SignatureField kind, const DkimSignature& signature, size_t name_bytes) {
   std::string text;
   Folder out(&text, name_bytes);
   const bool dkim = kind == SignatureField::kDkim;

@@ -16,22 +16,22 @@ namespace postern::trust {
 enum class SignatureField : uint8_t { kDkim, kArcMessage, kArcSeal };
 
 struct DkimSignature {
-  std::string algorithm;               // a=, as written
-  KeyKind key_kind = KeyKind::kRsa;    // of a=; the hash is always SHA-256
+  std::string algorithm;             // a=, as written
+  KeyKind key_kind = KeyKind::kRsa;  // of a=; the hash is always SHA-256
   Canonicalization header_canonicalization = Canonicalization::kSimple;  // c=
   Canonicalization body_canonicalization = Canonicalization::kSimple;
-  std::string domain;                  // d=, as written
-  std::string selector;                // s=
-  std::string identity;                // i= of DKIM, decoded; "@domain" when it is left out
-  std::string signature;               // b=, its octets
-  std::string body_hash;               // bh=, its octets
-  std::vector<std::string> fields;     // h=, as written
-  std::optional<uint64_t> body_length;  // l=
-  std::optional<uint64_t> signed_at_s;  // t=, seconds since 1970
+  std::string domain;                    // d=, as written
+  std::string selector;                  // s=
+  std::string identity;                  // i= of DKIM, decoded; "@domain" when it is left out
+  std::string signature;                 // b=, its octets
+  std::string body_hash;                 // bh=, its octets
+  std::vector<std::string> fields;       // h=, as written
+  std::optional<uint64_t> body_length;   // l=
+  std::optional<uint64_t> signed_at_s;   // t=, seconds since 1970
   std::optional<uint64_t> expires_at_s;  // x=
-  std::string copied_fields;           // z=, as written
-  uint32_t instance = 0;               // i= of ARC
-  std::string chain_status;            // cv= of an ARC-Seal: "none", "pass", "fail"
+  std::string copied_fields;             // z=, as written
+  uint32_t instance = 0;                 // i= of ARC
+  std::string chain_status;              // cv= of an ARC-Seal: "none", "pass", "fail"
 
   // Where the value of b= stands in the text that was parsed, white space included: it is left out
   // when the field is hashed (§3.7).
@@ -45,9 +45,9 @@ struct DkimSignature {
 
 // SignatureFault says why a field is no signature that we can check.
 struct SignatureFault {
-  const char* reason = "";   // "signature_syntax", "missing_tag", "version_unknown", …
-  std::string explanation;   // a sentence for people, without a full stop
-  bool is_syntax = true;     // the field breaks the grammar; else it asks for what is not allowed
+  const char* reason = "";  // "signature_syntax", "missing_tag", "version_unknown", …
+  std::string explanation;  // a sentence for people, without a full stop
+  bool is_syntax = true;    // the field breaks the grammar; else it asks for what is not allowed
 };
 
 struct SignatureLimits {
@@ -62,10 +62,10 @@ std::optional<SignatureFault> ParseSignature(SignatureField kind, std::string_vi
                                              const SignatureLimits& limits = {});
 
 // PrintSignature writes the value of a field, folded so that no line passes 78 columns where that
-// is possible; `name_bytes` are taken on the first line by the name and its colon. b= comes last for
-// DKIM. With an empty `signature` the text is what is hashed, and PrintSignature with the signature
-// in it differs from it in nothing but the value of b=. ARC's tags stand in the order of the
-// alphabet, as most sealers have them.
+// is possible; `name_bytes` are taken on the first line by the name and its colon. b= comes last
+// for DKIM. With an empty `signature` the text is what is hashed, and PrintSignature with the
+// signature in it differs from it in nothing but the value of b=. ARC's tags stand in the order of
+// the alphabet, as most sealers have them.
 std::string PrintSignature(SignatureField kind, const DkimSignature& signature, size_t name_bytes);
 
 }  // namespace postern::trust

@@ -8,8 +8,8 @@ namespace postern::trust {
 
 // Candidate is a signature whose key is wanted.
 struct DkimVerifier::Candidate {
-  size_t index = 0;       // of verdict_.signatures
-  int body = -1;          // number of the body hash
+  size_t index = 0;  // of verdict_.signatures
+  int body = -1;     // number of the body hash
   dns::Name key_name;
   size_t question = 0;
 };
@@ -81,8 +81,8 @@ void DkimVerifier::OnHeader(const HeaderFields& header, BodyHasher& body) {
                        options_.signature);
     if (fault) {
       // RFC 8601 §2.7.1: neutral is for syntax errors, permerror for what can never be verified.
-      Say(&verdict, fault->is_syntax ? DkimResult::kNeutral : DkimResult::kPermError,
-          fault->reason, fault->explanation);
+      Say(&verdict, fault->is_syntax ? DkimResult::kNeutral : DkimResult::kPermError, fault->reason,
+          fault->explanation);
       continue;
     }
     std::optional<dns::Name> name = KeyName(verdict.signature);
@@ -106,8 +106,7 @@ void DkimVerifier::Judge(const Candidate& candidate, const dns::Answer* answer, 
   const Digest* body = body_->digest(candidate.body);
   const bool body_differs = body == nullptr || DigestView(*body) != signature.body_hash;
   if (signature.body_length && body != nullptr) {
-    verdict->unsigned_body_bytes =
-        body_->canonical_bytes(candidate.body) - *signature.body_length;
+    verdict->unsigned_body_bytes = body_->canonical_bytes(candidate.body) - *signature.body_length;
   }
   Digest digest{};
   if (!body_differs) digest = HashSignedFields(*header_, signature, verdict->field_index);
@@ -158,8 +157,8 @@ void DkimVerifier::Judge(const Candidate& candidate, const dns::Answer* answer, 
         StrCat("signature differs; the body is as it was signed, so a signed header field was "
                "changed or another key was used (signer used ",
                CanonicalizationName(signature.header_canonicalization),
-               " header canonicalization and signed ",
-               Escape(StrJoin(signature.fields, ", "), 400), ")", testing));
+               " header canonicalization and signed ", Escape(StrJoin(signature.fields, ", "), 400),
+               ")", testing));
   }
   std::string why = StrCat("good signature of ", Escape(signature.domain, 255), " (selector ",
                            Escape(signature.selector, 80), ", ", judgement.key_bits, "-bit ",

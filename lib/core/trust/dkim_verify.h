@@ -50,7 +50,7 @@ struct DkimSignatureVerdict {
   DkimSignature signature;  // as far as it could be read
   size_t field_index = 0;   // its place among the fields of the header
   int key_bits = 0;         // 0: no key
-  bool testing = false;     // the key says t=y: §3.6.1 wants no difference to mail without signature
+  bool testing = false;  // the key says t=y: §3.6.1 wants no difference to mail without signature
   uint64_t unsigned_body_bytes = 0;  // what l= leaves out, in canonical octets
 };
 

@@ -34,8 +34,8 @@ std::string_view NameOf(std::string_view raw, size_t colon) {
 uint64_t HeaderFields::PrefixOf(std::string_view name) {
   uint64_t prefix = 0;
   for (size_t i = 0; i < 8; ++i) {
-    prefix = prefix << 8 |
-             (i < name.size() ? static_cast<unsigned char>(AsciiToLower(name[i])) : 0U);
+    prefix =
+        prefix << 8 | (i < name.size() ? static_cast<unsigned char>(AsciiToLower(name[i])) : 0U);
   }
   return prefix;
 }

@@ -57,8 +57,8 @@ void MessageScan::EndHeader(size_t header_bytes) {
   text_.resize(header_bytes);
   header_ = std::make_unique<HeaderFields>(std::move(text_), options_.limits.max_fields);
   if (header_->truncated()) {
-    return GiveUp("too_many_fields", StrCat("the header has more than ",
-                                            options_.limits.max_fields, " fields"));
+    return GiveUp("too_many_fields",
+                  StrCat("the header has more than ", options_.limits.max_fields, " fields"));
   }
   state_ = State::kBody;
   for (Reader* reader : readers_) reader->OnHeader(*header_, body_);

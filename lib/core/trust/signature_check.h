@@ -15,14 +15,14 @@
 namespace postern::trust {
 
 struct SignatureCheckLimits {
-  int min_rsa_bits = 1024;        // RFC 8301 §3.2
-  int max_rsa_bits = 8192;        // RFC 8301 §3.2 asks for 4096; beyond ours a check takes too long
-  size_t max_key_records = 3;     // of one name; RFC 6376 §3.6.2.2 wants one there
+  int min_rsa_bits = 1024;     // RFC 8301 §3.2
+  int max_rsa_bits = 8192;     // RFC 8301 §3.2 asks for 4096; beyond ours a check takes too long
+  size_t max_key_records = 3;  // of one name; RFC 6376 §3.6.2.2 wants one there
   DkimKeyLimits key;
 };
 
-// KeyName is where the key is: selector._domainkey.domain (RFC 6376 §3.6.2.1), names beyond ASCII as
-// A-labels (RFC 8616 §4). nullopt when no DNS name comes of it.
+// KeyName is where the key is: selector._domainkey.domain (RFC 6376 §3.6.2.1), names beyond ASCII
+// as A-labels (RFC 8616 §4). nullopt when no DNS name comes of it.
 std::optional<dns::Name> KeyName(const DkimSignature& signature);
 
 // AppendSignatureField appends the field `raw` whose b= is at [b_begin, b_end) of its value,
@@ -30,9 +30,9 @@ std::optional<dns::Name> KeyName(const DkimSignature& signature);
 void AppendSignatureField(Canonicalization canonicalization, const RawField& field, size_t b_begin,
                           size_t b_end, std::string& out);
 
-// HashSignedFields computes the hash that a signature over a message signs (§3.7): the fields of h=,
-// each name taking the next one from the bottom up, then the signature's own field with b= empty.
-// `own` is its place among the header's fields and is never taken for a name of h= (§3.5).
+// HashSignedFields computes the hash that a signature over a message signs (§3.7): the fields of
+// h=, each name taking the next one from the bottom up, then the signature's own field with b=
+// empty. `own` is its place among the header's fields and is never taken for a name of h= (§3.5).
 Digest HashSignedFields(const HeaderFields& header, const DkimSignature& signature, size_t own);
 
 // HashSignedFields for a field that is not in the header yet: `field` is its whole text, b= empty.
@@ -55,7 +55,6 @@ struct KeyJudgement {
 // tried in their order until one does.
 KeyJudgement JudgeKey(const DkimSignature& signature, const dns::Name& name,
                       const dns::Answer& answer, const Digest& digest, bool body_differs,
-                      bool check_identity, const SignatureCheckLimits& limits,
-                      DkimKeyCache* cache);
+                      bool check_identity, const SignatureCheckLimits& limits, DkimKeyCache* cache);
 
 }  // namespace postern::trust

@@ -51,7 +51,7 @@ struct SmtpSessionFacts {
   std::string helo;
   bool extended = false;  // EHLO
   std::optional<rt::TlsInfo> tls;
-  std::string auth_user;  // empty before AUTH
+  std::string auth_user;             // empty before AUTH
   std::optional<uint32_t> peer_uid;  // of the client's process, on the local socket
 };
 

@@ -46,8 +46,7 @@ TEST(Dsn, IsAMultipartReportOfThreeParts) {
   EXPECT_TRUE(view.root().Is("multipart", "report"));
   const ContentType type = ParseContentType(view.Find(view.root(), Field::kContentType)->value);
   EXPECT_EQ(*type.parameters.Find("report-type"), "delivery-status");
-  EXPECT_EQ(Unfold(view.Find(view.root(), Field::kSubject)->value),
-            "Undelivered: hi");
+  EXPECT_EQ(Unfold(view.Find(view.root(), Field::kSubject)->value), "Undelivered: hi");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kFrom)->value),
             "Mailer Daemon <MAILER-DAEMON@mail.example.org>");
   EXPECT_EQ(Unfold(view.Find(view.root(), Field::kTo)->value), "<alice@example.com>");
@@ -128,11 +127,16 @@ TEST(Dsn, AdviceFollowsTheStatus) {
     mail::EnhancedStatus status;
     std::string_view advice;
   } kCases[] = {
-      {{5, 1, 2}, "no mail server for example.net"}, {{5, 1, 10}, "no mail server for"},
-      {{5, 1, 8}, "ask the administrator"},          {{5, 2, 1}, "takes no mail at present"},
-      {{5, 2, 3}, "send a smaller one"},             {{5, 3, 4}, "send a smaller one"},
-      {{5, 4, 4}, "again later"},                    {{5, 6, 3}, "as plain text"},
-      {{5, 6, 7}, "beyond A to Z"},                  {{5, 7, 1}, "by its own rules"},
+      {{5, 1, 2}, "no mail server for example.net"},
+      {{5, 1, 10}, "no mail server for"},
+      {{5, 1, 8}, "ask the administrator"},
+      {{5, 2, 1}, "takes no mail at present"},
+      {{5, 2, 3}, "send a smaller one"},
+      {{5, 3, 4}, "send a smaller one"},
+      {{5, 4, 4}, "again later"},
+      {{5, 6, 3}, "as plain text"},
+      {{5, 6, 7}, "beyond A to Z"},
+      {{5, 7, 1}, "by its own rules"},
       {{}, "ask the administrator"},
   };
   for (const auto& c : kCases) {

@@ -158,7 +158,6 @@ TEST(Mistakes, OfListeners) {
       {"listen on lo0 inet\n", {"2:15|\"inet\"|did you mean \"inet4\""}},
       {"listen on lo0 inet4 inet6\n", {"2:21|address family already specified"}},
       // What this version cannot run.
-      {"listen on socket\n", {"2:11|listen on socket|cannot do that yet"}},
       {"listen on lo0 proxy-v2\n", {"2:15|proxy-v2|cannot do that yet"}},
       {"listen on lo0 tls-require verify pki p\n", {"2:27|verify|cannot do that yet"}},
       {"listen on lo0 tls pki p ciphers \"HIGH\"\n", {"2:25|ciphers|cannot do that yet"}},
