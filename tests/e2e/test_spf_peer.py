@@ -4,6 +4,7 @@ Each case is made from its number, so that a difference can be made again. Where
 says so by section; a difference that is not there, or one there that is gone, fails.
 """
 
+import ipaddress
 import json
 import os
 import random
@@ -26,7 +27,13 @@ SEED = 7208
 DOMAIN = "sender.example.org"
 HELO = "mail.client.example.net"
 
-ARGUED = {}
+# In each pyspf counts a third void lookup, which RFC 7208 4.6.4 makes a permerror, and we do not.
+CLIENT_ZONE = "5.5: a name of the client that leads nowhere is skipped; the client could spend the domain's two void lookups with it"
+AFTER_MATCH = "5.4: an mx is done with at the first match; pyspf asks for the addresses of the other names too"
+CNAME_TWICE = "4.6.4: one lookup that goes through a CNAME to nothing is one void lookup; pyspf counts each name"
+ARGUED = {15: AFTER_MATCH, 33: CLIENT_ZONE, 39: CLIENT_ZONE, 58: CLIENT_ZONE, 68: CLIENT_ZONE, 73: CLIENT_ZONE, 76: CNAME_TWICE,
+          78: CLIENT_ZONE, 81: CLIENT_ZONE, 88: CLIENT_ZONE, 122: CLIENT_ZONE, 139: CLIENT_ZONE, 143: AFTER_MATCH, 159: CLIENT_ZONE,
+          160: CLIENT_ZONE}
 
 
 class Maker:
@@ -66,7 +73,7 @@ class Maker:
         self.put(DOMAIN, "A", f"192.0.2.{self.random.randint(1, 9)}")
         self.put("alias.example.org", "CNAME", self.random.choice(["h1.example.org", "h2.example.org", "nothing.example.org"]))
         self.put("dead.example.org", "SERVFAIL", "")
-        reverse = __import__("ipaddress").ip_address(self.ip).reverse_pointer
+        reverse = ipaddress.ip_address(self.ip).reverse_pointer
         for name in self.random.sample(["h1.example.org", "h2.example.org", f"host.{DOMAIN}", DOMAIN, "nothing.example.org"],
                                        self.random.randint(0, 3)):
             self.put(reverse, "PTR", name)
@@ -183,8 +190,8 @@ class SpfBesidePyspf(unittest.TestCase):
                 if (ours["result"], ours["published"]) != theirs:
                     differences[number] = f"{ours['explanation']} {ours['published']!r}; pyspf: {theirs}\n{case.ip} {case.sender}\n{case.zone_text()}"
         print(f"{CASES} records: {results}, {len(differences)} differences")
-        # All results must have been met, or the records are not worth much.
-        self.assertEqual(set(results), {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"} & set(results) | {"pass", "fail"})
+        # Records that never give some result would be worth little.
+        self.assertLessEqual({"neutral", "pass", "fail", "softfail", "temperror", "permerror"}, set(results))
         for number in sorted(differences.keys() - ARGUED.keys()):
             print(f"--- case {number}: {differences[number]}")
         self.assertEqual(sorted(differences), sorted(ARGUED))

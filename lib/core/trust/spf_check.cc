@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
-#include "lib/core/mail/address.h"
+#include "lib/core/trust/spf_domain.h"
 #include "lib/core/trust/spf_explain.h"
 
 namespace postern::trust {
@@ -54,38 +54,6 @@ Matched DnsFailed(const char* what, std::string_view domain, const dns::Answer& 
   return Trouble(SpfResult::kTempError, "dns_failed",
                  StrCat("the DNS did not answer for the ", what, " of ", Escape(domain), " (",
                         dns::KindName(answer.kind), ")"));
-}
-
-// NameOf makes a name to ask for out of expanded text, in which every octet but the dot means
-// itself. Nothing when it has an empty label, one over 63 octets, or is too long.
-std::optional<dns::Name> NameOf(std::string_view domain) {
-  if (!domain.empty() && domain.back() == '.') domain.remove_suffix(1);
-  if (domain.empty()) return std::nullopt;
-  std::string wire;
-  for (const std::string_view label : Split(domain, '.')) {
-    if (label.empty() || label.size() > dns::kMaxLabelBytes) return std::nullopt;
-    wire.push_back(static_cast<char>(label.size()));
-    wire += label;
-  }
-  wire.push_back('\0');
-  return dns::Name::FromWire(wire);
-}
-
-// CheckedDomain makes of a sender's or HELO domain the one to check, or nothing: RFC 7208 §4.3
-// wants at least two labels, none empty or over 63 octets. Address literals are no domains.
-std::optional<std::string> CheckedDomain(std::string_view domain) {
-  if (!domain.empty() && domain.back() == '.') domain.remove_suffix(1);
-  if (domain.empty() || domain.front() == '[') return std::nullopt;
-  std::string ascii(domain);
-  if (!IsAscii(domain)) {
-    StatusOr<std::string> converted = mail::DomainToAscii(domain);
-    if (!converted.ok()) return std::nullopt;
-    ascii = *std::move(converted);
-  }
-  const auto is_bad = [](char c) { return !IsAsciiPrintable(c) || c == ' '; };
-  if (std::any_of(ascii.begin(), ascii.end(), is_bad)) return std::nullopt;
-  if (ascii.find('.') == std::string::npos || !NameOf(ascii)) return std::nullopt;
-  return ascii;
 }
 
 // PrefixEquals compares the first `bits` bits.
@@ -174,7 +142,7 @@ dns::Inquiry<bool> FindValidated(Check* check) {
 // (§7.3).
 std::string ValidatedName(const Check& check, std::string_view domain) {
   if (!check.validated || check.validated->empty()) return "unknown";
-  const std::optional<dns::Name> own = NameOf(domain);
+  const std::optional<dns::Name> own = SpfName(domain);
   const dns::Name* best = nullptr;
   for (const dns::Name& name : *check.validated) {
     if (own && name == *own) return name.ToString();
@@ -210,7 +178,7 @@ dns::Inquiry<Target> Expand(Check* check, const SpfMacroString* spec, std::strin
   Target target;
   if (spec == nullptr) {
     target.text = domain;
-    target.name = NameOf(domain);
+    target.name = SpfName(domain);
     co_return target;
   }
   if (spec->Uses('p') && !check->validated) {
@@ -224,7 +192,7 @@ dns::Inquiry<Target> Expand(Check* check, const SpfMacroString* spec, std::strin
   target.text = ExpandSpfDomain(*spec, ValuesFor(*check, domain, validated));
   // RFC 8616 §4: %{s} and %{l} never match for a local part that is not ASCII.
   const bool unmatchable = !IsAscii(check->local_part) && (spec->Uses('s') || spec->Uses('l'));
-  if (!unmatchable) target.name = NameOf(target.text);
+  if (!unmatchable) target.name = SpfName(target.text);
   co_return target;
 }
 
@@ -362,7 +330,7 @@ dns::Inquiry<Verdict> CheckHost(Check* check, std::string domain) {
   for (bool redirected = false;; redirected = true) {
     verdict.steps.push_back(SpfStep{domain, "", ""});
     const std::string whose = StrCat(Escape(domain), "'s record");
-    dns::Name name = *NameOf(domain);
+    dns::Name name = *SpfName(domain);
     const dns::Answer answer = co_await dns::Ask{std::move(name), dns::Type::kTxt};
     if (answer.temporary())
       co_return Conclude(std::move(verdict), SpfResult::kTempError, "dns_failed",
@@ -463,7 +431,7 @@ dns::Inquiry<Spf> CheckSpf(SpfQuery query, SpfLimits limits) {
   const SpfQuery& asked = check.query;
   Spf spf;
   spf.identity = asked.identity;
-  check.helo = CheckedDomain(asked.helo).value_or(asked.helo);
+  check.helo = SpfDomain(asked.helo).value_or(asked.helo);
 
   // §2.3, §2.4, §4.1, §4.3: who is asked about.
   const bool from_helo = asked.identity == SpfIdentity::kHelo || asked.sender.empty();
@@ -474,7 +442,7 @@ dns::Inquiry<Spf> CheckSpf(SpfQuery query, SpfLimits limits) {
     check.local_part = asked.sender.substr(0, at);
   }
   if (check.local_part.empty()) check.local_part = "postmaster";
-  std::optional<std::string> domain = CheckedDomain(given);
+  std::optional<std::string> domain = SpfDomain(given);
   if (!domain) {
     spf.reason = "no_domain";
     spf.explanation = ExplainSpf(spf, WhyNoSpfDomain(given, from_helo), asked.client);
