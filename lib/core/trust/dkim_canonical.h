@@ -29,28 +29,28 @@ class CanonicalBody {
  public:
   explicit CanonicalBody(Canonicalization canonicalization) : kind_(canonicalization) {}
 
-  // Feed calls `sink(std::string_view)` with what is certain after `piece`. The views live for the
-  // call.
+  // Feed calls `sink(std::string_view)`, a const function object, with what is certain after
+  // `piece`. The views live for the call.
   template <typename Sink>
   void Feed(std::string_view piece, Sink&& sink) {
-    const Emitter emitter{&sink, [](void* s, std::string_view octets) {
-                            (*static_cast<std::remove_reference_t<Sink>*>(s))(octets);
+    const Emitter emitter{&sink, [](const void* s, std::string_view octets) {
+                            (*static_cast<const std::remove_reference_t<Sink>*>(s))(octets);
                           }};
     FeedTo(piece, emitter);
   }
   // Finish hands on what is left at the end of the body.
   template <typename Sink>
   void Finish(Sink&& sink) {
-    const Emitter emitter{&sink, [](void* s, std::string_view octets) {
-                            (*static_cast<std::remove_reference_t<Sink>*>(s))(octets);
+    const Emitter emitter{&sink, [](const void* s, std::string_view octets) {
+                            (*static_cast<const std::remove_reference_t<Sink>*>(s))(octets);
                           }};
     FinishTo(emitter);
   }
 
  private:
   struct Emitter {
-    void* sink;
-    void (*call)(void*, std::string_view);
+    const void* sink;
+    void (*call)(const void*, std::string_view);
     void operator()(std::string_view octets) const { call(sink, octets); }
   };
   void FeedTo(std::string_view piece, const Emitter& emit);

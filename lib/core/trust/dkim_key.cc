@@ -140,9 +140,10 @@ StatusOr<std::shared_ptr<const PrivateKey>> PrivateKey::ParsePem(std::string_vie
       if (other.empty()) other = std::string(label);
       continue;
     }
-    const std::optional<std::string> der = DecodeBase64Value(text);
-    if (!der) return InvalidArgument(StrCat("the ", label, " is not base64"));
-    CBS cbs = CbsOf(*der);
+    std::string der;
+    if (!DecodeBase64Value(text, &der))
+      return InvalidArgument(StrCat("the ", label, " is not base64"));
+    CBS cbs = CbsOf(der);
     auto impl = std::make_unique<Impl>();
     if (pkcs1) {
       bssl::UniquePtr<RSA> rsa(RSA_parse_private_key(&cbs));
@@ -306,15 +307,15 @@ std::optional<DkimKeyFault> ParseDkimKeyRecord(std::string_view text, DkimKeyRec
     record->revoked = true;
     return std::nullopt;
   }
-  std::optional<std::string> octets = DecodeBase64Value(p->value);
-  if (!octets) return DkimKeyFault{"key_syntax", "p= of the key record is not base64"};
-  StatusOr<std::shared_ptr<const PublicKey>> key = PublicKey::Parse(record->kind, *octets);
+  if (!DecodeBase64Value(p->value, &record->public_octets))
+    return DkimKeyFault{"key_syntax", "p= of the key record is not base64"};
+  StatusOr<std::shared_ptr<const PublicKey>> key =
+      PublicKey::Parse(record->kind, record->public_octets);
   if (!key.ok()) {
     return DkimKeyFault{"key_unusable", StrCat("the key in the key record cannot be used: ",
                                                Message(key.status()))};
   }
   record->key = std::move(*key);
-  record->public_octets = std::move(*octets);
   return std::nullopt;
 }
 

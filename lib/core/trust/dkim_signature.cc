@@ -145,10 +145,9 @@ std::optional<SignatureFault> ReadBody(const TagList& tags, DkimSignature* signa
     return SignatureFault{"from_not_signed", "the signature does not cover From", false};
   const Tag* bh = tags.Find("bh");
   if (bh == nullptr) return Missing("bh");
-  std::optional<std::string> hash = DecodeBase64Value(bh->value);
-  if (!hash || hash->empty()) return Syntax("bh= is not base64");
-  if (hash->size() != 32) return Syntax("bh= is not as long as a SHA-256 hash");
-  signature->body_hash = std::move(*hash);
+  if (!DecodeBase64Value(bh->value, &signature->body_hash)) return Syntax("bh= is not base64");
+  if (signature->body_hash.size() != sizeof(Digest))
+    return Syntax("bh= is not as long as a SHA-256 hash");
   if (const Tag* l = tags.Find("l")) {
     signature->body_length = ReadNumber(l->value, 76);  // §3.5 l=: up to 76 digits
     if (!signature->body_length) return Syntax("l= is not a number of octets");
@@ -198,9 +197,8 @@ std::optional<SignatureFault> ParseSignature(SignatureField kind, std::string_vi
   if (auto fault = ReadAlgorithm(*tags, signature)) return fault;
   const Tag* b = tags->Find("b");
   if (b == nullptr) return Missing("b");
-  std::optional<std::string> octets = DecodeBase64Value(b->value);
-  if (!octets || octets->empty()) return Syntax("b= is not base64");
-  signature->signature = std::move(*octets);
+  if (!DecodeBase64Value(b->value, &signature->signature) || signature->signature.empty())
+    return Syntax("b= is not base64");
   if (auto fault = ReadTimes(*tags, signature)) return fault;
   if (kind == SignatureField::kArcSeal) {
     // RFC 8617 §4.1.3: cv= is there, and of h= and bh= nothing.
@@ -292,6 +290,7 @@ std::string PrintSignature(SignatureField kind, const DkimSignature& signature, 
                      CanonicalizationName(signature.body_canonicalization)));
   };
   const auto fields = [&] {
+    if (signature.fields.empty()) word("h", "");
     for (size_t i = 0; i < signature.fields.size(); ++i) {
       const char* end = i + 1 < signature.fields.size() ? ":" : ";";
       if (i == 0) {
@@ -333,8 +332,10 @@ std::string PrintSignature(SignatureField kind, const DkimSignature& signature, 
   word("d", signature.domain);
   if (kind == SignatureField::kArcMessage) fields();
   word("i", StrCat(signature.instance));
+  if (kind == SignatureField::kArcMessage) number("l", signature.body_length);
   word("s", signature.selector);
   number("t", signature.signed_at_s);
+  number("x", signature.expires_at_s);
   text.pop_back();  // no semicolon behind the last tag
   return text;
 }

@@ -21,7 +21,7 @@ StatusOr<TagList> TagList::Parse(std::string_view text, const TagListLimits& lim
     if (TrimFws(spec).empty()) {
       // §3.2: tag-list = tag-spec *( ";" tag-spec ) [ ";" ]: nothing may be empty but what follows
       // the last semicolon.
-      if (!TrimFws(text.substr(end)).empty() || list.tags_.empty())
+      if (!TrimFws(text.substr(end)).empty() || (list.tags_.empty() && end < text.size()))
         return InvalidArgument("a semicolon without a tag before it");
       break;
     }
@@ -59,18 +59,18 @@ const Tag* TagList::Find(std::string_view name) const {
   return nullptr;
 }
 
-std::optional<std::string> DecodeBase64Value(std::string_view value) {
-  std::string octets;
+bool DecodeBase64Value(std::string_view value, std::string* octets) {
+  octets->clear();
   // The lenient reader passes over line ends and blanks, and says when it passed over more.
   size_t padding = 0;
   for (const char c : value) {
     if (c == '=') ++padding;
-    if (!IsAsciiAlnum(c) && c != '+' && c != '/' && c != '=' && !IsFws(c)) return std::nullopt;
-    if (padding != 0 && c != '=' && !IsFws(c)) return std::nullopt;
+    if (!IsAsciiAlnum(c) && c != '+' && c != '/' && c != '=' && !IsFws(c)) return false;
+    if (padding != 0 && c != '=' && !IsFws(c)) return false;
   }
-  if (padding > 2) return std::nullopt;
-  mail::Base64DecodeLenient(value, octets);
-  return octets;
+  if (padding > 2) return false;
+  mail::Base64DecodeLenient(value, *octets);
+  return true;
 }
 
 std::vector<std::string_view> SplitColons(std::string_view value) {
