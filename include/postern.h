@@ -16,6 +16,8 @@
 #define POSTERN_H
 
 #include "postern/address.h"
+#include "postern/arc.h"
+#include "postern/dkim.h"
 #include "postern/dns.h"
 #include "postern/error.h"
 #include "postern/message.h"

@@ -37,7 +37,9 @@ struct Block {
   }
 };
 
-size_t IndentOf(std::string_view line) { return std::min(line.find_first_not_of(' '), line.size()); }
+size_t IndentOf(std::string_view line) {
+  return std::min(line.find_first_not_of(' '), line.size());
+}
 
 // ReadMap reads the map whose keys stand at `indent`, from lines[*at] on.
 Block ReadMap(const std::vector<std::string_view>& lines, size_t* at, size_t indent) {

@@ -65,8 +65,8 @@ DkimVerdict Verify(const std::string& message, const dns::ZoneData& zone, int64_
                    DkimVerifyOptions options = {}) {
   MessageScanOptions scan;
   scan.bare_lf_is_line_end = true;
-  return dns::RunOnZone(
-      zone, CheckDkim(message, scan, std::move(options), absl::FromUnixSeconds(now_s)));
+  return dns::RunOnZone(zone,
+                        CheckDkim(message, scan, std::move(options), absl::FromUnixSeconds(now_s)));
 }
 
 std::string Describe(const DkimVerdict& verdict) {
@@ -153,10 +153,9 @@ TEST(DkimSuite, MailAuth) {
     for (std::string_view line : Split(std::string_view(text).substr(0, blank), '\n'))
       AddLine(zone, line);
     const DkimVerdict verdict = Verify(text.substr(blank + 2), zone, 1'667'843'664);
-    tally.Count(file,
-                !verdict.signatures.empty() &&
-                    verdict.signatures.back().result == DkimResult::kPass,
-                Describe(verdict));
+    tally.Count(
+        file, !verdict.signatures.empty() && verdict.signatures.back().result == DkimResult::kPass,
+        Describe(verdict));
   }
   tally.Finish();
 }
@@ -299,14 +298,13 @@ TEST(DkimSuite, RealMail) {
     const auto pem = PrivateKey::ParsePem(ReadFile(*mimekit + "/example.pem"));
     bool same = false;
     if (zone_text.ok() && pem.ok()) {
-      const auto answer =
-          zone_text->Query(*dns::Name::Parse("1433868189.example._domainkey.example.com"),
-                           dns::Type::kTxt);
+      const auto answer = zone_text->Query(
+          *dns::Name::Parse("1433868189.example._domainkey.example.com"), dns::Type::kTxt);
       DkimKeyRecord record;
-      same = answer.ok() &&
-             !ParseDkimKeyRecord(std::get<dns::TxtData>(answer.records[0].data).Joined(),
-                                 &record) &&
-             record.public_octets == (*pem)->PublicOctets() && record.strict;
+      same =
+          answer.ok() &&
+          !ParseDkimKeyRecord(std::get<dns::TxtData>(answer.records[0].data).Joined(), &record) &&
+          record.public_octets == (*pem)->PublicOctets() && record.strict;
     }
     others.Count("mimekit/example.bind9", same, "the key in the zone is not the private key's");
   }
@@ -329,11 +327,12 @@ TEST(DkimSuite, Canonicalization) {
     for (const Canonicalization kind : {Canonicalization::kSimple, Canonicalization::kRelaxed}) {
       size_t end = message.find("\r\n\r\n");
       const bool starts_empty = message.rfind("\r\n", 0) == 0;
-      const std::string header_text =
-          starts_empty ? "" : end == std::string::npos ? message : message.substr(0, end + 2);
-      const std::string body = starts_empty                ? message.substr(2)
+      const std::string header_text = starts_empty               ? ""
+                                      : end == std::string::npos ? message
+                                                                 : message.substr(0, end + 2);
+      const std::string body = starts_empty               ? message.substr(2)
                                : end == std::string::npos ? ""
-                                                           : message.substr(end + 4);
+                                                          : message.substr(end + 4);
       const HeaderFields header(header_text, 1000);
       std::string text;
       for (const RawField& field : header.fields()) {
@@ -364,13 +363,12 @@ TEST(WycheproofSuite, Signatures) {
     const Json suite = ReadJson(StrCat(*folder, "/", file));
     for (const Json& group : suite["testGroups"].Array()) {
       const auto der = HexDecode(group["publicKeyDer"].String());
-      const auto key =
-          PublicKey::Parse(rsa ? KeyKind::kRsa : KeyKind::kEd25519, der.value_or(""));
+      const auto key = PublicKey::Parse(rsa ? KeyKind::kRsa : KeyKind::kEd25519, der.value_or(""));
       ASSERT_TRUE(key.ok()) << key.status();
       if (rsa) {
         // The bare form of RFC 6376 §3.6.1 is the same key.
-        const auto bare = PublicKey::Parse(
-            KeyKind::kRsa, HexDecode(group["publicKeyAsn"].String()).value_or(""));
+        const auto bare =
+            PublicKey::Parse(KeyKind::kRsa, HexDecode(group["publicKeyAsn"].String()).value_or(""));
         EXPECT_TRUE(bare.ok() && (*bare)->bits() == (*key)->bits());
       }
       for (const Json& test : group["tests"].Array()) {

@@ -1,5 +1,5 @@
-// A message with ARC sets from a stranger, validated and then sealed: what we seal as passing, or as
-// the first set, validates.
+// A message with ARC sets from a stranger, validated and then sealed: what we seal as passing, or
+// as the first set, validates.
 #include <cstddef>
 #include <cstdint>
 #include <string>

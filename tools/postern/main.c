@@ -19,6 +19,10 @@ static int usage(FILE* to) {
       "of\n"
       "       postern spf --ip ADDRESS --from ADDRESS [--helo NAME]      whether a sender's domain "
       "lets a client send\n"
+      "       postern dkim sign|verify|keygen ...                        signatures of messages, "
+      "and keys for them\n"
+      "       postern arc verify|seal ...                                the chain of those who "
+      "handled a message\n"
       "       postern version\n");
   return to == stdout ? 0 : 2;
 }
@@ -34,6 +38,8 @@ int main(int argc, char** argv) {
   if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0) return usage(stdout);
   if (strcmp(command, "parse") == 0) return parse_command(argc - 2, argv + 2);
   if (strcmp(command, "spf") == 0) return spf_command(argc - 2, argv + 2);
+  if (strcmp(command, "dkim") == 0) return dkim_command(argc - 2, argv + 2);
+  if (strcmp(command, "arc") == 0) return arc_command(argc - 2, argv + 2);
   for (i = 2; i < argc; ++i) {
     const char* value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "-v") == 0) {

@@ -3,6 +3,8 @@
 #ifndef POSTERN_TOOLS_VERBS_H
 #define POSTERN_TOOLS_VERBS_H
 
+int arc_command(int argc, char** argv);
+int dkim_command(int argc, char** argv);
 int spf_command(int argc, char** argv);
 
 #endif /* POSTERN_TOOLS_VERBS_H */

@@ -16,8 +16,7 @@ constexpr std::string_view kMessageName = "ARC-Message-Signature:";
 constexpr std::string_view kSealName = "ARC-Seal:";
 
 // FoldResults writes results with a line for each method, which is where they can be cut.
-std::string FoldResults(uint32_t instance, std::string_view authserv_id,
-                        std::string_view results) {
+std::string FoldResults(uint32_t instance, std::string_view authserv_id, std::string_view results) {
   std::string text = StrCat(kResultsName, " i=", instance, "; ", authserv_id, ";");
   bool quoted = false;
   int depth = 0;
@@ -34,7 +33,8 @@ std::string FoldResults(uint32_t instance, std::string_view authserv_id,
       if (!quoted && c == ')' && depth > 0) --depth;
       if (c != ';' || quoted || depth > 0) continue;
     }
-    const std::string_view one = TrimFws(results.substr(start, std::min(i, results.size()) - start));
+    const std::string_view one =
+        TrimFws(results.substr(start, std::min(i, results.size()) - start));
     start = i + 1;
     if (one.empty()) continue;
     StrAppend(text, "\r\n ", one, ";");
@@ -47,9 +47,9 @@ std::string FoldResults(uint32_t instance, std::string_view authserv_id,
 
 const std::vector<std::string>& ArcSealOptions::DefaultArcSignedFields() {
   static const std::vector<std::string> kFields = [] {
-    std::vector<std::string> fields = DefaultSignedFields();
-    fields.push_back("DKIM-Signature");
-    return fields;
+    std::vector<std::string> names = DefaultSignedFields();
+    names.push_back("DKIM-Signature");
+    return names;
   }();
   return kFields;
 }
@@ -108,21 +108,18 @@ StatusOr<std::string> ArcSealer::Seal(const ArcVerdict& verdict, WallTime now) c
   if (instance > kMaxArcSets) return FailedPrecondition("the chain has 50 sets and gets no more");
   const std::string authserv_id =
       AsciiLower(options_.authserv_id.empty() ? options_.key.domain : options_.authserv_id);
-  const std::string results = options_.results.empty()
-                                  ? GatherResults(*header_, authserv_id)
-                                  : message::Unfold(options_.results);
+  const std::string results = options_.results.empty() ? GatherResults(*header_, authserv_id)
+                                                       : message::Unfold(options_.results);
   const std::string results_field = FoldResults(instance, authserv_id, results);
 
   DkimSignature signature;
-  signature.algorithm =
-      options_.key.key->kind() == KeyKind::kRsa ? "rsa-sha256" : "ed25519-sha256";
+  signature.algorithm = options_.key.key->kind() == KeyKind::kRsa ? "rsa-sha256" : "ed25519-sha256";
   signature.key_kind = options_.key.key->kind();
   signature.domain = AsciiLower(options_.key.domain);
   signature.selector = AsciiLower(options_.key.selector);
   signature.instance = instance;
   if (options_.timestamp) {
-    signature.signed_at_s =
-        static_cast<uint64_t>(std::max<int64_t>(0, absl::ToUnixSeconds(now)));
+    signature.signed_at_s = static_cast<uint64_t>(std::max<int64_t>(0, absl::ToUnixSeconds(now)));
   }
   DkimSignature seal = signature;
 

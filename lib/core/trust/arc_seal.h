@@ -46,11 +46,11 @@ class ArcSealer : public MessageScan::Reader {
   void OnHeader(const HeaderFields& header, BodyHasher& body) override;
   void OnUnreadable(const char* reason, std::string why) override;
 
-  // Seal gives the three fields, each with its CRLF, to be put in front of the message. `verdict` is
-  // what ArcVerifier found on the same scan: cv= says it. After the scan's Finish. Deterministic.
-  // kFailedPrecondition: the chain was sealed as failed before, or is full, and gets no more sets
-  // (§5.1); kUnavailable: `verdict` is a temporary error, so nothing true can be sealed;
-  // kInvalidArgument: the options, or the header (CheckSignableHeader).
+  // Seal gives the three fields, each with its CRLF, to be put in front of the message. `verdict`
+  // is what ArcVerifier found on the same scan: cv= says it. After the scan's Finish.
+  // Deterministic. kFailedPrecondition: the chain was sealed as failed before, or is full, and gets
+  // no more sets (§5.1); kUnavailable: `verdict` is a temporary error, so nothing true can be
+  // sealed; kInvalidArgument: the options, or the header (CheckSignableHeader).
   StatusOr<std::string> Seal(const ArcVerdict& verdict, WallTime now) const;
 
  private:

@@ -68,9 +68,9 @@ ArcChain ReadArcChain(const HeaderFields& header, const SignatureLimits& limits)
     const char* name = seal ? "ARC-Seal" : "ARC-Message-Signature";
     for (const uint32_t index : seal ? seals : messages) {
       DkimSignature signature;
-      const auto fault = ParseSignature(
-          seal ? SignatureField::kArcSeal : SignatureField::kArcMessage,
-          header.fields()[index].value, &signature, limits);
+      const auto fault =
+          ParseSignature(seal ? SignatureField::kArcSeal : SignatureField::kArcMessage,
+                         header.fields()[index].value, &signature, limits);
       if (fault) {
         return Broken(std::move(chain), fault->reason,
                       StrCat("an ", name,

@@ -43,7 +43,6 @@ ArcChain ReadArcChain(const HeaderFields& header, const SignatureLimits& limits 
 // that is not its form (§4.1.1).
 uint32_t ReadArcResults(std::string_view value, std::string_view* results);
 
-
 // AppendSealedSet appends one set in the form that seals hash (§5.1.1): results, message signature
 // and seal, relaxed. A seal signs all sets up to its own, the first one first; its own set is the
 // `last` one, whose seal comes without b= and without a line end.

@@ -88,12 +88,12 @@ dns::Inquiry<ArcVerdict> ArcVerifier::Check() {
   const auto failed = [&](const KeyJudgement& judgement, std::string_view what, uint32_t instance) {
     if (!first_fault.empty()) return;
     temporary = judgement.kind == Kind::kTemporary;
-    first_reason = judgement.kind == Kind::kDiffers ? StrCat(what, "_differs")
-                                                    : std::string(judgement.reason);
-    first_fault = StrCat("the ", what == "seal" ? "ARC-Seal" : "ARC-Message-Signature", " i=",
-                         instance, judgement.kind == Kind::kDiffers
-                                       ? " differs; what it covers was changed after sealing"
-                                       : StrCat(" cannot be checked: ", judgement.explanation));
+    first_reason =
+        judgement.kind == Kind::kDiffers ? StrCat(what, "_differs") : std::string(judgement.reason);
+    first_fault = StrCat(
+        "the ", what == "seal" ? "ARC-Seal" : "ARC-Message-Signature", " i=", instance,
+        judgement.kind == Kind::kDiffers ? " differs; what it covers was changed after sealing"
+                                         : StrCat(" cannot be checked: ", judgement.explanation));
   };
 
   const size_t count = chain_.sets.size();
@@ -155,15 +155,13 @@ dns::Inquiry<ArcVerdict> ArcVerifier::Check() {
     }
   }
   if (!first_fault.empty()) {
-    Say(&verdict_, temporary ? ArcResult::kTempError : ArcResult::kFail, first_reason,
-        first_fault);
+    Say(&verdict_, temporary ? ArcResult::kTempError : ArcResult::kFail, first_reason, first_fault);
     co_return std::move(verdict_);
   }
   std::string why = StrCat("a whole chain of ", count, count == 1 ? " set" : " sets",
                            ", the newest of ", Escape(chain_.sets.back().seal.domain, 255));
   if (verdict_.oldest_pass != 0) {
-    StrAppend(why, "; the message was changed before set i=", verdict_.oldest_pass,
-              " was added");
+    StrAppend(why, "; the message was changed before set i=", verdict_.oldest_pass, " was added");
   }
   Say(&verdict_, ArcResult::kPass, "good", why);
   co_return std::move(verdict_);

@@ -34,13 +34,13 @@ struct ArcSetVerdict {
   std::string message_domain;  // d= of its message signature
   std::string results;         // the Authentication-Results as the handler saw them, unfolded
   bool seal_good = false;
-  bool message_good = false;   // its message signature still holds
+  bool message_good = false;  // its message signature still holds
 };
 
 struct ArcVerdict {
   ArcResult result = ArcResult::kNone;
-  std::string reason;       // "good", "no_chain", "structure", "seal_differs", …
-  std::string explanation;  // for people: "ARC pass: …"
+  std::string reason;               // "good", "no_chain", "structure", "seal_differs", …
+  std::string explanation;          // for people: "ARC pass: …"
   std::vector<ArcSetVerdict> sets;  // the first one first; empty when the chain has no form
   uint32_t instances = 0;           // sets in the chain
   // §5.2 step 5: the least instance whose message signature, with all after it, still holds; 0 when

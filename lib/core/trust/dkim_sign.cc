@@ -38,8 +38,7 @@ StatusOr<DkimSignature> Prepare(const DkimSigningKey& key) {
   signature.domain = std::move(*domain);
   signature.selector = std::move(*selector);
   signature.key_kind = key.key->kind();
-  signature.algorithm =
-      key.key->kind() == KeyKind::kRsa ? "rsa-sha256" : "ed25519-sha256";
+  signature.algorithm = key.key->kind() == KeyKind::kRsa ? "rsa-sha256" : "ed25519-sha256";
   signature.identity = key.identity;
   if (!key.identity.empty()) {
     const std::string_view of = signature.identity_domain();
@@ -47,8 +46,8 @@ StatusOr<DkimSignature> Prepare(const DkimSigningKey& key) {
       return InvalidArgument("the identity (i=) has no \"@\"");
     if (!EqualsIgnoreCase(of, signature.domain) &&
         !EndsWithIgnoreCase(of, StrCat(".", signature.domain))) {
-      return InvalidArgument(StrCat("the identity (i=) is not of ", signature.domain,
-                                    " or a domain below it"));
+      return InvalidArgument(
+          StrCat("the identity (i=) is not of ", signature.domain, " or a domain below it"));
     }
   }
   if (!KeyName(signature)) return InvalidArgument("selector and domain are too long for the DNS");
@@ -94,10 +93,17 @@ const std::vector<std::string>& DefaultSignedFields() {
 }
 
 const std::vector<std::string>& DefaultOversignedFields() {
-  static const std::vector<std::string> kFields = {
-      "From",       "Sender", "Reply-To", "Subject",      "Date",
-      "Message-ID", "To",     "Cc",       "MIME-Version", "Content-Type",
-      "Content-Transfer-Encoding"};
+  static const std::vector<std::string> kFields = {"From",
+                                                   "Sender",
+                                                   "Reply-To",
+                                                   "Subject",
+                                                   "Date",
+                                                   "Message-ID",
+                                                   "To",
+                                                   "Cc",
+                                                   "MIME-Version",
+                                                   "Content-Type",
+                                                   "Content-Transfer-Encoding"};
   return kFields;
 }
 
@@ -191,14 +197,14 @@ StatusOr<std::string> DkimSigner::Sign(WallTime now) const {
       signature->expires_at_s = static_cast<uint64_t>(
           now_s + std::max<int64_t>(1, absl::ToInt64Seconds(options_.expires_after)));
     }
-    const std::string hashed = StrCat(
-        kFieldName, PrintSignature(SignatureField::kDkim, *signature, kFieldName.size()));
+    const std::string hashed =
+        StrCat(kFieldName, PrintSignature(SignatureField::kDkim, *signature, kFieldName.size()));
     const Digest digest = HashSignedFields(*header_, *signature, hashed);
     StatusOr<std::string> octets = key.key->Sign(DigestView(digest));
     if (!octets.ok()) return octets.status();
     signature->signature = std::move(*octets);
-    StrAppend(out, kFieldName,
-              PrintSignature(SignatureField::kDkim, *signature, kFieldName.size()), "\r\n");
+    StrAppend(out, kFieldName, PrintSignature(SignatureField::kDkim, *signature, kFieldName.size()),
+              "\r\n");
   }
   return out;
 }

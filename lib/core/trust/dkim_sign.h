@@ -41,9 +41,9 @@ struct DkimSignOptions {
   std::vector<std::string> fields = DefaultSignedFields();
   // Of these names one more is signed than there are, so that none can be added (§8.15).
   std::vector<std::string> oversigned = DefaultOversignedFields();
-  bool timestamp = true;             // t=
-  Duration expires_after;            // x= is t= and this; zero: no x=
-  size_t max_signed_fields = 500;    // ours: names in h=
+  bool timestamp = true;           // t=
+  Duration expires_after;          // x= is t= and this; zero: no x=
+  size_t max_signed_fields = 500;  // ours: names in h=
 };
 
 // CheckDkimSignOptions says what is wrong with `options` before any message is there: no key, a

@@ -1,6 +1,7 @@
 #include "lib/core/trust/header_fields.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 
@@ -71,33 +72,36 @@ HeaderFields::HeaderFields(std::string text, size_t max_fields) : text_(std::mov
     fields_.push_back(field);
     at = next;
   }
-  prefixes_.reserve(fields_.size());
-  order_.reserve(fields_.size());
-  for (const RawField& field : fields_) {
-    order_.push_back(static_cast<uint32_t>(prefixes_.size()));
-    prefixes_.push_back(PrefixOf(field.name));
-  }
-  std::sort(order_.begin(), order_.end(), [this](uint32_t a, uint32_t b) {
-    if (prefixes_[a] != prefixes_[b]) return prefixes_[a] < prefixes_[b];
-    const int order = CompareNames(fields_[a].name, fields_[b].name);
-    return order != 0 ? order < 0 : a < b;
+  // The prefixes are sorted with the places, so that most comparisons stay in one array.
+  std::vector<std::pair<uint64_t, uint32_t>> keys;
+  keys.reserve(fields_.size());
+  for (const RawField& field : fields_)
+    keys.emplace_back(PrefixOf(field.name), static_cast<uint32_t>(keys.size()));
+  std::sort(keys.begin(), keys.end(), [this](const auto& a, const auto& b) {
+    if (a.first != b.first) return a.first < b.first;
+    const int order = CompareNames(fields_[a.second].name, fields_[b.second].name);
+    return order != 0 ? order < 0 : a.second < b.second;
   });
+  prefixes_.reserve(keys.size());
+  order_.reserve(keys.size());
+  for (const auto& [prefix, index] : keys) {
+    prefixes_.push_back(prefix);
+    order_.push_back(index);
+  }
 }
 
 HeaderFields::Range HeaderFields::Indexes(std::string_view name) const {
   if (name.empty()) return {};
   const uint64_t prefix = PrefixOf(name);
-  const auto less = [&](uint32_t index) {
-    if (prefixes_[index] != prefix) return prefixes_[index] < prefix;
-    return CompareNames(fields_[index].name, name) < 0;
-  };
-  const auto not_greater = [&](uint32_t index) {
-    if (prefixes_[index] != prefix) return prefixes_[index] < prefix;
-    return CompareNames(fields_[index].name, name) <= 0;
-  };
-  const auto first = std::partition_point(order_.begin(), order_.end(), less);
-  const auto last = std::partition_point(first, order_.end(), not_greater);
-  return Range{order_.data() + (first - order_.begin()), order_.data() + (last - order_.begin())};
+  const auto range = std::equal_range(prefixes_.begin(), prefixes_.end(), prefix);
+  const uint32_t* first = order_.data() + (range.first - prefixes_.begin());
+  const uint32_t* last = order_.data() + (range.second - prefixes_.begin());
+  // Names that are the same in their first octets are few.
+  first = std::partition_point(
+      first, last, [&](uint32_t index) { return CompareNames(fields_[index].name, name) < 0; });
+  last = std::partition_point(
+      first, last, [&](uint32_t index) { return CompareNames(fields_[index].name, name) <= 0; });
+  return Range{first, last};
 }
 
 const RawField* HeaderFields::FirstOf(std::string_view name) const {

@@ -50,8 +50,8 @@ class HeaderFields {
 
   std::string text_;
   std::vector<RawField> fields_;
-  std::vector<uint64_t> prefixes_;  // of fields_
-  std::vector<uint32_t> order_;     // fields_ by name, then by place
+  std::vector<uint32_t> order_;     // places in fields_, by name, then from the top
+  std::vector<uint64_t> prefixes_;  // PrefixOf of the names, in that order
   bool truncated_ = false;
 };
 

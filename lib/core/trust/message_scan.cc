@@ -36,7 +36,9 @@ void MessageScan::FeedExact(std::string_view octets) {
   // are enough to see it.
   const size_t before = text_.size();
   const size_t room = options_.limits.max_header_bytes + 4 - before;
-  text_.append(octets.substr(0, room));
+  // No more of the body is copied than can be helped.
+  const size_t here = octets.find("\r\n\r\n");
+  text_.append(octets.substr(0, here < room ? here + 4 : room));
   size_t end = 0;
   if (text_.size() >= 2 && text_[0] == '\r' && text_[1] == '\n') {
     EndHeader(0);

@@ -42,8 +42,11 @@ void AddSignedFields(const HeaderFields& header, const DkimSignature& signature,
   // in either case share it.
   std::vector<uint32_t> used(header.fields().size());
   hasher.buffer().reserve(4096);
+  HeaderFields::Range range;
+  const std::string* last = nullptr;  // oversigned names come twice in a row
   for (const std::string& name : signature.fields) {
-    const HeaderFields::Range range = header.Indexes(name);
+    if (last == nullptr || *last != name) range = header.Indexes(name);
+    last = &name;
     if (range.size() == 0) continue;
     uint32_t& taken = used[range[0]];
     if (taken < range.size() && range[range.size() - 1 - taken] == own) ++taken;

@@ -39,7 +39,7 @@ StatusOr<TagList> TagList::Parse(std::string_view text, const TagListLimits& lim
     for (const char c : tag.name) good = good && (IsAsciiAlnum(c) || c == '_');
     if (!good) return InvalidArgument(StrCat("\"", Escape(tag.name, 40), "\" is no tag name"));
     for (const char c : tag.value) {
-      if (!IsAsciiPrintable(c) && IsAscii(c) && !IsFws(c))
+      if ((static_cast<unsigned char>(c) < 0x20 || c == 0x7f) && !IsFws(c))
         return InvalidArgument(StrCat("a control character in the value of ", tag.name, "="));
     }
     if (list.Find(tag.name) != nullptr)
@@ -61,15 +61,16 @@ const Tag* TagList::Find(std::string_view name) const {
 
 bool DecodeBase64Value(std::string_view value, std::string* octets) {
   octets->clear();
-  // The lenient reader passes over line ends and blanks, and says when it passed over more.
-  size_t padding = 0;
-  for (const char c : value) {
-    if (c == '=') ++padding;
-    if (!IsAsciiAlnum(c) && c != '+' && c != '/' && c != '=' && !IsFws(c)) return false;
-    if (padding != 0 && c != '=' && !IsFws(c)) return false;
-  }
+  const bool clean = mail::Base64DecodeLenient(value, *octets);
+  // Whether what is not clean is missing padding only, and that there is not too much of it.
+  size_t end = value.size(), padding = 0;
+  for (; end > 0 && (value[end - 1] == '=' || IsFws(value[end - 1])); --end)
+    padding += value[end - 1] == '=' ? 1 : 0;
   if (padding > 2) return false;
-  mail::Base64DecodeLenient(value, *octets);
+  if (clean) return true;
+  for (const char c : value.substr(0, end)) {
+    if (!IsAsciiAlnum(c) && c != '+' && c != '/' && !IsFws(c)) return false;
+  }
   return true;
 }
 

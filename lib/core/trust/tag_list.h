@@ -45,8 +45,8 @@ constexpr bool IsFws(char c) { return c == ' ' || c == '\t' || c == '\r' || c ==
 // TrimFws takes it off both ends.
 std::string_view TrimFws(std::string_view s);
 
-// DecodeBase64Value reads base64 that may be folded anywhere into `*octets`; padding may be missing.
-// false for any other octet.
+// DecodeBase64Value reads base64 that may be folded anywhere into `*octets`; padding may be
+// missing. false for any other octet.
 bool DecodeBase64Value(std::string_view value, std::string* octets);
 
 // SplitColons cuts "a : b:c" into its items, trimmed (RFC 6376 §3.5, h=). "" gives none.

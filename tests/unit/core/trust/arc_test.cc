@@ -1,10 +1,11 @@
 // ARC from end to end: chains that ArcSealer makes, and what breaks them.
+#include "tests/unit/core/trust/signature_test_keys.h"
+
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
 #include "lib/core/trust/arc_seal.h"
-#include "tests/unit/core/trust/signature_test_keys.h"
 
 namespace postern::trust {
 namespace {

@@ -76,7 +76,8 @@ TEST(DkimCanonical, PiecesDoNotMatter) {
   uint32_t seed = 7;
   for (int i = 0; i < 30000; ++i) {
     seed = seed * 1103515245 + 12345;
-    static constexpr const char* kPieces[] = {"a", "word", " ", "  ", "\t", "\r\n", "\r\n", "\r",
+    static constexpr const char* kPieces[] = {"a",  "word",     " ",           "  ",
+                                              "\t", "\r\n",     "\r\n",        "\r",
                                               "\n", "\r\n\r\n", "longer word", "\xff"};
     body += kPieces[(seed >> 16) % std::size(kPieces)];
     if (i % 5000 == 0) body.append(9000, i % 2 == 0 ? 'x' : ' ');

@@ -1,11 +1,12 @@
 #include "lib/core/trust/dkim_key.h"
 
+#include "tests/unit/core/trust/signature_test_keys.h"
+
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/dns/zone.h"
 #include "lib/core/mail/base64.h"
-#include "tests/unit/core/trust/signature_test_keys.h"
 
 namespace postern::trust {
 namespace {

@@ -1,11 +1,12 @@
 // DKIM from end to end: what DkimSigner writes, DkimVerifier reads; and every way to fail.
+#include "tests/unit/core/trust/signature_test_keys.h"
+
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
 #include "lib/core/trust/dkim_sign.h"
 #include "lib/core/trust/dkim_verify.h"
-#include "tests/unit/core/trust/signature_test_keys.h"
 
 namespace postern::trust {
 namespace {

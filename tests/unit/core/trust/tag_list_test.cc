@@ -21,8 +21,8 @@ TEST(TagList, Reads) {
 }
 
 TEST(TagList, Refuses) {
-  for (const char* text : {"a", "=b", "a=1;;b=2", ";a=1", "a=1;a=2", "1a=2", "a-b=1", "a b=1",
-                           "a=\x01", ";"}) {
+  for (const char* text :
+       {"a", "=b", "a=1;;b=2", ";a=1", "a=1;a=2", "1a=2", "a-b=1", "a b=1", "a=\x01", ";"}) {
     EXPECT_FALSE(TagList::Parse(text).ok()) << text;
   }
   for (const char* text : {"", " \r\n ", "a=1", "a=1;", "a=1; \r\n", "a_1=\xc3\xa9"})
