@@ -130,6 +130,7 @@ StatusOr<ArfReport> ParseFeedbackFields(std::string_view fields, const ArfLimits
       report.others.emplace_back(std::string(header.name), std::move(value));
     }
   }
+  if (report.version.empty()) report.version = "1";  // RFC 5965 §3.1 has no other
   if (report.feedback_type.empty()) return InvalidArgument("the report has no Feedback-Type");
   return report;
 }

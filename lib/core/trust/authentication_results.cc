@@ -380,12 +380,8 @@ std::vector<OctetRange> FindForgedAuthenticationResults(std::string_view message
   size_t value = 0;  // its value; 0: not ours to judge
   bool pending = false;
   const auto finish = [&](size_t end) {
-    if (pending && IsForgedAuthenticationResults(message.substr(value, end - value), options)) {
-      if (!out.empty() && out.back().end == field)
-        out.back().end = end;
-      else
-        out.push_back({field, end});
-    }
+    if (pending && IsForgedAuthenticationResults(message.substr(value, end - value), options))
+      out.push_back({field, end});
     pending = false;
   };
   size_t at = 0;
@@ -413,7 +409,8 @@ std::vector<OctetRange> FindForgedAuthenticationResults(std::string_view message
 }
 
 std::string RemoveForgedAuthenticationResults(std::string_view message,
-                                              const ForgedOptions& options, size_t* body_offset) {
+                                              const ForgedOptions& options, size_t* body_offset,
+                                              size_t* removed) {
   size_t end = 0;
   while (end < message.size()) {
     const bool empty = message.substr(end, 1) == "\n" || message.substr(end, 2) == "\r\n";
@@ -424,7 +421,10 @@ std::string RemoveForgedAuthenticationResults(std::string_view message,
   *body_offset = end;
   std::string out;
   size_t copied = 0;
-  for (const OctetRange& range : FindForgedAuthenticationResults(message.substr(0, end), options)) {
+  const std::vector<OctetRange> forged =
+      FindForgedAuthenticationResults(message.substr(0, end), options);
+  if (removed != nullptr) *removed = forged.size();
+  for (const OctetRange& range : forged) {
     out.append(message.substr(copied, range.begin - copied));
     copied = range.end;
   }

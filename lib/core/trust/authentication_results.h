@@ -98,8 +98,9 @@ std::vector<OctetRange> FindForgedAuthenticationResults(std::string_view message
                                                         const ForgedOptions& options);
 
 // RemoveForgedAuthenticationResults gives the header of a message without them; the body begins at
-// `*body_offset` of `message` and is not copied.
+// `*body_offset` of `message` and is not copied. `*removed`, when it is wanted, is how many.
 std::string RemoveForgedAuthenticationResults(std::string_view message,
-                                              const ForgedOptions& options, size_t* body_offset);
+                                              const ForgedOptions& options, size_t* body_offset,
+                                              size_t* removed = nullptr);
 
 }  // namespace postern::trust

@@ -161,7 +161,7 @@ TEST(AuthenticationResultsTest, RemovesFieldsOfAHeaderAlone) {
             "Subject: a\r\nauthentication-results : other; spf=pass\r\nAuthentication-Results-X: "
             "mx; none\r\n\r\n");
   EXPECT_EQ(message.substr(body), "Authentication-Results: mx; none\r\n");
-  EXPECT_EQ(FindForgedAuthenticationResults(message, ours).size(), 2u);
+  EXPECT_EQ(FindForgedAuthenticationResults(message, ours).size(), 3u);
   EXPECT_EQ(
       RemoveForgedAuthenticationResults("Authentication-Results: mx; none\nA: b\n\nx", ours, &body),
       "A: b\n\n");

@@ -114,6 +114,8 @@ TEST(DmarcCheckTest, JudgesAMessage) {
       {"a@[192.0.2.1]", "", {}, "none from_literal none", ""},
       {"nobody", "", {}, "none from_without_domain none", ""},
       {"a@bücher.example", "", {}, "none no_record none", ""},
+      {"a@under_score.example.com", "", {}, "fail not_aligned none", "np"},
+      {"a@b!c.example.com", "", {}, "permerror from_bad_domain none", ""},
       {"a@..", "", {}, "permerror from_bad_domain none", ""},
   };
   for (const auto& c : kCases) {
