@@ -6,11 +6,14 @@
 #include <string_view>
 
 #include "lib/core/mail/base64.h"
+#include "lib/core/mail/base64_groups.h"
 #include "lib/core/mail/quoted_printable.h"
 #include "lib/core/mail/utf8.h"
 #include "lib/core/mail/xtext.h"
 #include "lib/core/message/charset.h"
 #include "lib/core/message/content_type.h"
+#include "lib/core/message/parser.h"
+#include "lib/core/message/text.h"
 
 namespace {
 
@@ -36,8 +39,30 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(mail::QuotedPrintableDecode(mail::QuotedPrintableEncode(octets, true), out) &&
           out == octets);
   out.clear();
-  mail::QuotedPrintableDecode(octets, out);
+  const bool correct = mail::QuotedPrintableDecode(octets, out);
   Require(out.size() <= size);
+  // Pieces give the same as the whole, in both encodings.
+  for (const char* const encoding : {"base64", "quoted-printable"}) {
+    const std::string raw =
+        std::string("Content-Transfer-Encoding: ") + encoding + "\n\n" + std::string(octets);
+    const postern::message::MessageView view = postern::message::ParseMessage(raw);
+    std::string whole, pieces;
+    const bool good = postern::message::DecodeBody(view, view.root(), whole);
+    Require(encoding[0] == 'b' || (whole == out && good == correct));
+    postern::message::BodyReader reader(view, view.root(), 64 + size % 7);
+    for (std::string_view piece; reader.Next(&piece);) pieces += piece;
+    Require(pieces == whole && reader.correct() == good);
+  }
+  // Both forms of the inner loop stop at the same place with the same octets.
+  std::string fast(size + 128, 'x'), portable(size + 128, 'x');
+  char* fast_to = fast.data();
+  char* portable_to = portable.data();
+  const unsigned char* const fast_at = mail::DecodeGroups(data, data + size, size + 1, &fast_to);
+  const unsigned char* const portable_at =
+      mail::DecodeGroupsPortable(data, data + size, size + 1, &portable_to);
+  fast.resize(static_cast<size_t>(fast_to - fast.data()));
+  portable.resize(static_cast<size_t>(portable_to - portable.data()));
+  Require(fast_at == portable_at && fast == portable);
   Require(mail::XtextDecode(mail::XtextEncode(octets)) == std::string(octets));
   mail::XtextDecode(octets);
   mail::Utf8AddressDecode(octets);

@@ -81,6 +81,13 @@ std::string FlowText(std::string_view text, size_t width) {
                    ? line.size()
                    : std::min(line.find_first_not_of(' ', next), line.size());
       }
+      if (take < line.size() && line.substr(0, take) == "-- ") {
+        // §4.3: alone on its line it would be taken for the signature.
+        const size_t next = line.find(' ', take);
+        take = next == std::string_view::npos
+                   ? line.size()
+                   : std::min(line.find_first_not_of(' ', next), line.size());
+      }
       const std::string_view piece = line.substr(0, take);
       line.remove_prefix(take);
       // §4.4: what could be read as a quote, a stuffed blank or an mbox line is stuffed.

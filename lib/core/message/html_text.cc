@@ -78,7 +78,9 @@ class Writer {
   bool full() const { return out_.size() >= max_bytes_; }
   void Text(std::string_view text, bool preformatted) {
     for (const char c : text) {
-      if (full()) return;
+      // Never inside a character: Take cuts at the bound.
+      const bool continues = (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+      if (full() && !continues) return;
       if (preformatted && c == '\n') {
         Line();
       } else if (!preformatted && IsSpace(c)) {

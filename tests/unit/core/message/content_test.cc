@@ -90,6 +90,9 @@ TEST(HtmlText, IsBounded) {
   // Where there is no room for a tree, the tags go all the same.
   HtmlOptions small;
   small.max_allocations = 10;
+  small.max_output_bytes = 1;
+  EXPECT_EQ(HtmlToText("\xC3\xBC", small), "");
+  small.max_output_bytes = 100;
   EXPECT_EQ(HtmlToText("<p>One <b>two</b><style>p{}</style><!-- no > --> three", small),
             "One two three");
 }
@@ -121,6 +124,8 @@ TEST(Flowed, ParagraphsAreJoined) {
       {"a ", false, "a \n"},
   };
   for (const auto& c : cases) EXPECT_EQ(UnflowText(c.flowed, c.delsp), c.text) << c.flowed;
+  // A dash pair that the cut would leave alone on its line is no signature.
+  EXPECT_EQ(UnflowText(FlowText("word -- word", 8), false), "word -- word\n");
   const std::string text =
       "A paragraph that is longer than the width and so has to be cut at words.\n"
       "> A quoted paragraph that is longer than the width as well, and cut.\n"
