@@ -196,7 +196,8 @@ typedef struct postern_defect {
   size_t offset;
 } postern_defect;
 
-/* postern_parsed_defect_count returns how many defects are listed, at most 100. Since 0.1. */
+/* postern_parsed_defect_count returns how many defects are listed: at most 100 of the structure,
+ * and 100 of the bodies, which are decoded for it when it is first asked. Since 0.1. */
 POSTERN_API size_t postern_parsed_defect_count(const postern_parsed* parsed);
 
 /* postern_parsed_defect describes defect `index` in `out`, whose struct_size is set.

@@ -47,6 +47,15 @@ const std::string& ParsedMessage::TextOfHeader(size_t header) const {
   return *text;
 }
 
+const std::vector<message::DefectAt>& ParsedMessage::Defects() const {
+  if (!defects.has_value()) {
+    std::vector<message::DefectAt> all = view.defects();
+    for (const message::DefectAt& each : message::ContentDefects(view)) all.push_back(each);
+    defects = std::move(all);
+  }
+  return *defects;
+}
+
 std::string PlainBody(const ParsedMessage& parsed, size_t index) {
   const message::Part& part = parsed.view.part(index);
   std::string text = message::DecodeBodyText(parsed.view, part);
@@ -263,13 +272,19 @@ postern_status postern_parsed_preview(postern_buf* out, const postern_parsed* pa
 }
 
 size_t postern_parsed_defect_count(const postern_parsed* parsed) {
-  return parsed == nullptr ? 0 : ViewOf(parsed)->defects().size();
+  size_t count = 0;
+  if (parsed == nullptr) return count;
+  (void)Guard(nullptr, [&]() -> postern_status {
+    count = parsed->message->Defects().size();
+    return POSTERN_OK;
+  });
+  return count;
 }
 
 postern_status postern_parsed_defect(postern_defect* out, const postern_parsed* parsed,
                                      size_t index) {
   if (index >= postern_parsed_defect_count(parsed)) return POSTERN_ERR_NOT_FOUND;
-  const postern::message::DefectAt& defect = ViewOf(parsed)->defects()[index];
+  const postern::message::DefectAt& defect = parsed->message->Defects()[index];
   postern_defect filled{};
   filled.name = Lend(postern::message::DefectName(defect.defect));
   filled.part = defect.part;

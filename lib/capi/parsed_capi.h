@@ -27,9 +27,12 @@ struct ParsedMessage {
   message::MessageView view;
   mutable std::vector<std::unique_ptr<PartTexts>> part_texts;    // by part
   mutable std::vector<std::optional<std::string>> header_texts;  // by field
+  mutable std::optional<std::vector<message::DefectAt>> defects;
 
   const PartTexts& TextsOf(size_t part) const;
   const std::string& TextOfHeader(size_t header) const;
+  // Defects are those of the parse, then those of the bodies.
+  const std::vector<message::DefectAt>& Defects() const;
 };
 
 // ParsedJson writes the tree as postern_parsed_json does.

@@ -111,7 +111,6 @@ void WritePart(const ParsedMessage& parsed, size_t index, bool with_text, JsonWr
     message::BodyReader reader(view, part);
     for (std::string_view piece; reader.Next(&piece);) decoded += piece.size();
     json.Key("decoded_bytes").Int(static_cast<int64_t>(decoded));
-    if (!reader.correct()) json.Key("encoding_correct").Bool(false);
     if (with_text && part.Is("text", "")) json.Key("text").String(PlainBody(parsed, index));
   }
   json.Key("headers").BeginArray();
@@ -158,7 +157,7 @@ std::string ParsedJson(const ParsedMessage& parsed, bool with_text) {
   const message::Bounce bounce = message::ReadBounce(view);
   if (bounce.form != message::Bounce::Form::kNone) WriteBounce(bounce, json);
   json.Key("defects").BeginArray();
-  for (const message::DefectAt& defect : view.defects()) {
+  for (const message::DefectAt& defect : parsed.Defects()) {
     json.BeginObject();
     json.Key("defect").String(message::DefectName(defect.defect));
     json.Key("part").Int(defect.part);

@@ -216,6 +216,9 @@ static const char* explain(postern_str defect) {
       {"encoded_multipart", "a multipart may not be encoded; the encoding is ignored"},
       {"encoded_message", "a message inside may not be encoded; it is left closed"},
       {"unknown_encoding", "nobody knows the Content-Transfer-Encoding; taken as binary"},
+      {"bad_encoded_body", "the encoded body holds what may not stand in it, or is cut short"},
+      {"unknown_charset", "nobody knows the charset; taken for UTF-8 or windows-1252"},
+      {"bad_charset_octets", "octets that mean nothing in the charset"},
   };
   size_t i;
   for (i = 0; i < sizeof known / sizeof *known; ++i) {

@@ -65,6 +65,9 @@ std::string_view DefectName(Defect defect) {
     case Defect::kEncodedMultipart: return "encoded_multipart";
     case Defect::kEncodedMessage: return "encoded_message";
     case Defect::kUnknownEncoding: return "unknown_encoding";
+    case Defect::kBadEncodedBody: return "bad_encoded_body";
+    case Defect::kUnknownCharset: return "unknown_charset";
+    case Defect::kBadCharsetOctets: return "bad_charset_octets";
   }
   return "unknown";
 }

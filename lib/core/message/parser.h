@@ -59,6 +59,10 @@ enum class Defect : uint8_t {
                       // encoding is ignored
   kEncodedMessage,   // the same on message/rfc822: it is an opaque part
   kUnknownEncoding,  // a Content-Transfer-Encoding that nobody knows: taken as binary
+  // Those of bodies are found by ContentDefects (text.h), because parsing does not decode.
+  kBadEncodedBody,  // base64 or quoted-printable with octets that may not stand in it, or cut short
+  kUnknownCharset,  // a charset that nobody knows: taken for UTF-8, else for windows-1252
+  kBadCharsetOctets,  // octets that have no meaning in the charset: U+FFFD
 };
 
 // DefectName is the name for logs and JSON: "missing_close_delimiter".

@@ -126,6 +126,39 @@ std::string DecodeBodyText(const MessageView& message, const Part& part) {
   return clean;
 }
 
+std::vector<DefectAt> ContentDefects(const MessageView& message, size_t max_defects) {
+  std::vector<DefectAt> defects;
+  std::string octets, text;
+  for (size_t i = 0; i < message.parts().size(); ++i) {
+    const Part& part = message.part(i);
+    if (part.kind != PartKind::kLeaf) continue;
+    const auto note = [&](Defect defect) {
+      if (defects.size() < max_defects)
+        defects.push_back({defect, static_cast<uint32_t>(i), part.body_offset});
+    };
+    if (!part.Is("text", "")) {
+      BodyReader reader(message, part);
+      for (std::string_view piece; reader.Next(&piece);) {
+      }
+      if (!reader.correct()) note(Defect::kBadEncodedBody);
+      continue;
+    }
+    octets.clear();
+    text.clear();
+    if (!DecodeBody(message, part, octets)) note(Defect::kBadEncodedBody);
+    const std::string charset = Charset(message, part);
+    if (charset.empty()) {
+      // RFC 2045 §5.2: us-ascii; UTF-8 without saying so harms nobody.
+      if (!mail::IsValidUtf8(octets)) note(Defect::kBadCharsetOctets);
+    } else if (!IsKnownCharset(charset)) {
+      note(Defect::kUnknownCharset);
+    } else if (!AppendAsUtf8(charset, octets, text)) {
+      note(Defect::kBadCharsetOctets);
+    }
+  }
+  return defects;
+}
+
 std::string DecodedText(const MessageView& message, const TextOptions& options) {
   std::string out;
   const auto add = [&](std::string_view text) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/core/mail/base64.h"
 #include "lib/core/message/parser.h"
@@ -41,6 +42,10 @@ class BodyReader {
 // DecodeBodyText is DecodeBody and the charset of a text part: UTF-8, NUL as U+FFFD. Line ends stay
 // as they are.
 std::string DecodeBodyText(const MessageView& message, const Part& part);
+
+// ContentDefects decodes every leaf and lists what is wrong with its encoding and, of text, with
+// its charset; at most `max_defects`. Time is linear in the message.
+std::vector<DefectAt> ContentDefects(const MessageView& message, size_t max_defects = 100);
 
 // TextOptions bound what is gathered for search.
 struct TextOptions {

@@ -13,6 +13,7 @@
 #include "lib/core/message/flowed.h"
 #include "lib/core/message/html_text.h"
 #include "lib/core/message/mdn.h"
+#include "lib/core/message/signed_view.h"
 #include "lib/core/message/text.h"
 
 namespace postern::message {
@@ -138,6 +139,50 @@ TEST(Flowed, ParagraphsAreJoined) {
               "> unlike this\n From here\n-- \nSig\n\nEnd\n")
         << width;
   }
+}
+
+TEST(Content, DefectsOfBodies) {
+  const auto defects = [](std::string_view raw) {
+    std::string out;
+    for (const DefectAt& each : ContentDefects(ParseMessage(raw)))
+      StrAppend(out, DefectName(each.defect), "@", each.part, " ");
+    return out;
+  };
+  EXPECT_EQ(defects("\r\nplain\r\n"), "");
+  EXPECT_EQ(defects("Content-Type: text/plain; charset=x-nobody\r\n\r\nx"), "unknown_charset@0 ");
+  EXPECT_EQ(defects("Content-Type: text/plain; charset=utf-8\r\n\r\n\xFF"),
+            "bad_charset_octets@0 ");
+  EXPECT_EQ(defects("\r\n\xFF"), "bad_charset_octets@0 ");
+  EXPECT_EQ(defects("Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJ!"),
+            "bad_encoded_body@0 ");
+}
+
+TEST(Signed, ViewsOfWhatWasSigned) {
+  const std::string raw =
+      "Content-Type: multipart/signed; boundary=b; micalg=SHA-256;\r\n"
+      " protocol=\"application/pkcs7-signature\"\r\n\r\n"
+      "--b\r\nContent-Type: text/plain\r\n\r\nhello \r\n\r\n"
+      "--b\r\nContent-Type: application/x-pkcs7-signature\r\nContent-Transfer-Encoding: "
+      "base64\r\n\r\n"
+      "QUJD\r\n--b--\r\n";
+  const MessageView view = ParseMessage(raw);
+  const std::optional<SignedView> found = FindSigned(view);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->octets, "Content-Type: text/plain\r\n\r\nhello \r\n");
+  EXPECT_EQ(found->CanonicalOctets(), found->octets);
+  EXPECT_EQ(found->micalg, "sha-256");
+  EXPECT_EQ(found->protocol, "application/pkcs7-signature");
+  std::string signature;
+  DecodeBody(view, view.part(found->signature_part), signature);
+  EXPECT_EQ(signature, "ABC");
+  std::string lf = raw;
+  lf.erase(std::remove(lf.begin(), lf.end(), '\r'), lf.end());
+  const MessageView lf_view = ParseMessage(lf);
+  EXPECT_EQ(FindSigned(lf_view)->CanonicalOctets(), found->octets);
+  // A signature of another kind than was said is none.
+  std::string other = raw;
+  other.replace(other.find("x-pkcs7-signature"), 17, "pgp-signature");
+  EXPECT_FALSE(FindSigned(ParseMessage(other)).has_value());
 }
 
 std::string Outline(const MessageView& view) {
