@@ -103,8 +103,9 @@ class Writer {
   }
   void Tab() { tab_ = true; }
   std::string Take() {
-    std::string_view text = mail::TruncateUtf8(out_, max_bytes_);
-    return std::string(text);
+    // Gumbo makes octets that are no character of a reference like "&#x110000fff;".
+    if (!mail::IsValidUtf8(out_)) out_ = mail::ScrubUtf8(out_);
+    return std::string(mail::TruncateUtf8(out_, max_bytes_));
   }
 
  private:

@@ -8,6 +8,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
 #include "lib/core/mail/quoted_printable.h"
+#include "lib/core/mail/utf8.h"
 #include "lib/core/message/bounce.h"
 #include "lib/core/message/builder.h"
 #include "lib/core/message/flowed.h"
@@ -67,9 +68,14 @@ TEST(HtmlText, IsWhatAReaderSees) {
       {"<!-- <p>no</p> -->yes<![CDATA[", "yes"},
       {"&uuml;&#x20AC;&nosuch;", "\xC3\xBC\xE2\x82\xAC&nosuch;"},
       {"<ul><li>one<li>two</ul>end", "one\ntwo\n\nend"},
+      {"&#x110000ffffffffffffffff;", nullptr},
       {"<p style='display: none' title=\"<b>\">x", "x"},
   };
-  for (const auto& [html, text] : cases) EXPECT_EQ(HtmlToText(html), text) << html;
+  for (const auto& [html, text] : cases) {
+    const std::string got = HtmlToText(html);
+    EXPECT_TRUE(mail::IsValidUtf8(got)) << html;
+    if (text != nullptr) EXPECT_EQ(got, text) << html;
+  }
 }
 
 TEST(HtmlText, IsBounded) {
