@@ -74,7 +74,9 @@ TEST(HtmlText, IsWhatAReaderSees) {
   for (const auto& [html, text] : cases) {
     const std::string got = HtmlToText(html);
     EXPECT_TRUE(mail::IsValidUtf8(got)) << html;
-    if (text != nullptr) EXPECT_EQ(got, text) << html;
+    if (text != nullptr) {
+      EXPECT_EQ(got, text) << html;
+    }
   }
 }
 
