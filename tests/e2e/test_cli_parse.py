@@ -70,10 +70,10 @@ class Parse(unittest.TestCase):
     def test_what_is_wrong(self):
         missing = os.path.join(tempfile.gettempdir(), "no-such-message.eml")
         done = parse(missing)
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 2)
         self.assertIn(missing + ": No such file or directory", done.stderr.decode())
         done = parse("--part", "7", mail=MAIL)
-        self.assertEqual((done.returncode, done.stderr), (1, b"postern parse: there is no part 7; the last one is 4\n"))
+        self.assertEqual((done.returncode, done.stderr), (1, b"postern: parse: there is no part 7; the last one is 4\n"))
         self.assertEqual(parse("--part", "x", mail=MAIL).returncode, 2)
         self.assertEqual(parse("--wrong", mail=MAIL).returncode, 2)
         self.assertEqual(parse("--help").returncode, 0)

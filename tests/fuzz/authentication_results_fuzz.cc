@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (results.ok()) {
     const std::string printed = FormatAuthenticationResults(*results);
     for (size_t i = 0; i < printed.size(); ++i) {
-      if (printed[i] == '\n' && (i == 0 || printed[i - 1] != '\r' || printed[i + 1] != '\t')) std::abort();
+      if (printed[i] == '\n' && (i == 0 || printed[i - 1] != '\r' || printed[i + 1] != '\t'))
+        std::abort();
     }
     const postern::StatusOr<AuthenticationResults> again = ParseAuthenticationResults(printed);
     if (!again.ok() || FormatAuthenticationResults(*again) != printed) std::abort();

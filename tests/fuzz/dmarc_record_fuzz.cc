@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string printed = FormatDmarcRecord(*record);
   const std::optional<DmarcRecord> again = ParseDmarcRecord(printed);
   if (!again || FormatDmarcRecord(*again) != printed) std::abort();
-  if (again->rua != record->rua || again->ruf != record->ruf || !(again->fo == record->fo)) std::abort();
+  if (again->rua != record->rua || again->ruf != record->ruf || !(again->fo == record->fo))
+    std::abort();
   // A policy that was broken by "sp" or "np" is not broken in print, where they are left out.
   if (!record->policy_broken && again->policy_broken) std::abort();
   return 0;

@@ -1,6 +1,5 @@
 /* postern: the one program for people. `postern serve` runs a server, `postern check` reads a
  * configuration. */
-#include "parse.h"
 #include "serve.h"
 #include "verbs.h"
 #include <postern.h>

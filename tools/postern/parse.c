@@ -1,46 +1,12 @@
 /* postern parse: the parts of a message with their types, sizes, names and defects. */
-#include "parse.h"
-
+#include "options.h"
+#include "verbs.h"
 #include <errno.h>
 #include <postern.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static int usage(FILE* to) {
-  fprintf(to,
-          "usage: postern parse [FILE] [--json] [--text] [--headers] [--part N]\n"
-          "\n"
-          "Shows what a message is made of. Without FILE, or with -, it is read from standard\n"
-          "input.\n"
-          "\n"
-          "  --json      the whole tree for programs; with --text, the texts too\n"
-          "  --text      what the message says, as plain text\n"
-          "  --headers   every header field, decoded\n"
-          "  --part N    the decoded octets of part N; with --text, its text in UTF-8\n");
-  return to == stdout ? 0 : 2;
-}
-
-/* read_all reads a whole stream; NULL when that fails. */
-static char* read_all(FILE* from, size_t* len) {
-  size_t room = 1 << 16;
-  char* octets = malloc(room);
-  *len = 0;
-  while (octets != NULL) {
-    char* more;
-    *len += fread(octets + *len, 1, room - *len, from);
-    if (*len < room) break;
-    more = realloc(octets, room *= 2);
-    if (more == NULL) free(octets);
-    octets = more;
-  }
-  if (octets != NULL && ferror(from)) {
-    free(octets);
-    octets = NULL;
-  }
-  return octets;
-}
 
 /* print shows text of strangers: what could move the cursor or change the terminal becomes "?". */
 static void print(postern_str text) {
@@ -284,7 +250,6 @@ static void print_summary(const postern_parsed* parsed) {
 
 /* What the command line asked for. */
 struct parse_options {
-  const char* file;
   int json, text, headers;
   long part; /* -1: none */
 };
@@ -304,14 +269,10 @@ static long text_part(const postern_parsed* parsed) {
 }
 
 static int write_buf(postern_status status, postern_buf* buf, postern_error* error) {
-  if (status == POSTERN_OK) {
-    fwrite(buf->data, 1, buf->len, stdout);
-  } else {
-    fprintf(stderr, "postern parse: %s\n", postern_error_message(error));
-  }
-  postern_error_free(error);
+  if (status != POSTERN_OK) return complain_about("parse", status, error);
+  fwrite(buf->data, 1, buf->len, stdout);
   postern_buf_free(buf);
-  return status == POSTERN_OK ? 0 : 1;
+  return EXIT_FINE;
 }
 
 static int show(const postern_parsed* parsed, const struct parse_options* options) {
@@ -327,15 +288,15 @@ static int show(const postern_parsed* parsed, const struct parse_options* option
                          : options->text   ? POSTERN_BODY_UTF8
                                            : POSTERN_BODY_DECODED;
     if ((size_t)part >= count) {
-      fprintf(stderr, "postern parse: there is no part %ld; the last one is %zu\n", part,
+      fprintf(stderr, "postern: parse: there is no part %ld; the last one is %zu\n", part,
               count - 1);
-      return 1;
+      return EXIT_NOT_FINE;
     }
     return write_buf(postern_parsed_body(&out, parsed, (size_t)part, form, &error), &out, error);
   }
   if (options->text) {
-    fprintf(stderr, "postern parse: the message has no text\n");
-    return 1;
+    fprintf(stderr, "postern: parse: the message has no text\n");
+    return EXIT_NOT_FINE;
   }
   if (options->headers) {
     print_headers(parsed);
@@ -348,53 +309,41 @@ static int show(const postern_parsed* parsed, const struct parse_options* option
 }
 
 int parse_command(int argc, char** argv) {
-  struct parse_options options = {NULL, 0, 0, 0, -1};
+  struct parse_options given = {0, 0, 0, -1};
+  const char* part = NULL;
+  const struct option options[] = {
+      {"--json", NULL, "the whole tree for programs; with --text, the texts too", NULL,
+       &given.json},
+      {"--text", NULL, "what the message says, as plain text", NULL, &given.text},
+      {"--headers", NULL, "every header field, decoded", NULL, &given.headers},
+      {"--part", "N", "the decoded octets of part N; with --text, its text in UTF-8", &part, NULL},
+      {NULL, NULL, NULL, NULL, NULL}};
+  const struct verb verb = {"parse", "[FILE]",
+                            "Shows what a message is made of: its parts with their types, sizes "
+                            "and names, and what is wrong with it. Without FILE, or with -, it is "
+                            "read from standard input.",
+                            options, 1};
+  const char* file = NULL;
   postern_parsed* parsed = NULL;
   postern_error* error = NULL;
-  char* octets;
+  postern_status status;
+  char* octets = NULL;
   size_t len = 0;
-  int i, result;
-  for (i = 0; i < argc; ++i) {
-    if (strcmp(argv[i], "--json") == 0) {
-      options.json = 1;
-    } else if (strcmp(argv[i], "--text") == 0) {
-      options.text = 1;
-    } else if (strcmp(argv[i], "--headers") == 0) {
-      options.headers = 1;
-    } else if (strcmp(argv[i], "--help") == 0) {
-      return usage(stdout);
-    } else if (strcmp(argv[i], "--part") == 0 && i + 1 < argc) {
-      char* end = NULL;
-      errno = 0;
-      options.part = strtol(argv[++i], &end, 10);
-      if (end == argv[i] || *end != '\0' || errno != 0 || options.part < 0) {
-        fprintf(stderr, "postern parse: --part %s: that is no number of a part\n", argv[i]);
-        return 2;
-      }
-    } else if ((argv[i][0] != '-' || argv[i][1] == '\0') && options.file == NULL) {
-      options.file = argv[i];
-    } else {
-      fprintf(stderr, "postern parse: %s: unknown option, or one without its value\n", argv[i]);
-      return usage(stderr);
+  int result = EXIT_FINE;
+  if (read_options(&verb, argc, argv, &file, &result) != 0) return result;
+  if (part != NULL) {
+    char* end = NULL;
+    errno = 0;
+    given.part = strtol(part, &end, 10);
+    if (end == part || *end != '\0' || errno != 0 || given.part < 0) {
+      fprintf(stderr, "postern: parse: --part %s: that is no number of a part\n", part);
+      return EXIT_USAGE;
     }
   }
-  if (options.file != NULL && strcmp(options.file, "-") != 0) {
-    FILE* from = fopen(options.file, "rb");
-    octets = from == NULL ? NULL : read_all(from, &len);
-    if (octets == NULL) fprintf(stderr, "postern parse: %s: %s\n", options.file, strerror(errno));
-    if (from != NULL) fclose(from);
-  } else {
-    octets = read_all(stdin, &len);
-    if (octets == NULL) fprintf(stderr, "postern parse: standard input: %s\n", strerror(errno));
-  }
-  if (octets == NULL) return 1;
-  if (postern_parsed_new_borrow(&parsed, octets, len, NULL, &error) != POSTERN_OK) {
-    fprintf(stderr, "postern parse: %s\n", postern_error_message(error));
-    postern_error_free(error);
-    free(octets);
-    return 1;
-  }
-  result = show(parsed, &options);
+  result = read_file(file, &octets, &len);
+  if (result != 0) return result;
+  status = postern_parsed_new_borrow(&parsed, octets, len, NULL, &error);
+  result = status == POSTERN_OK ? show(parsed, &given) : complain_about("parse", status, error);
   postern_parsed_free(parsed);
   free(octets);
   return result;

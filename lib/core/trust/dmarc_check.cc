@@ -51,8 +51,8 @@ std::string Normal(std::string_view domain) {
   return ascii.ok() ? *std::move(ascii) : "";
 }
 
-// IsDnsName takes more than RFC 5321 does: a name that the DNS can have is a name that its owner can
-// have a policy for, and nobody escapes it by an underscore.
+// IsDnsName takes more than RFC 5321 does: a name that the DNS can have is a name that its owner
+// can have a policy for, and nobody escapes it by an underscore.
 bool IsDnsName(std::string_view name) {
   if (name.empty() || name.size() > dns::kMaxNameBytes - 2) return false;
   size_t label = 0;

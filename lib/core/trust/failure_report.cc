@@ -35,9 +35,9 @@ message::ArfReport MakeFailureReport(const DmarcCheck& check, const DmarcFailure
   if (facts.client) report.source_ip = facts.client->ToString();
   if (facts.client_port != 0) report.source_port = StrCat(facts.client_port);
   std::string results = FormatAuthenticationResults(facts.results);
-  results.erase(std::remove_if(results.begin(), results.end(),
-                               [](char c) { return c == '\r' || c == '\n'; }),
-                results.end());
+  results.erase(
+      std::remove_if(results.begin(), results.end(), [](char c) { return c == '\r' || c == '\n'; }),
+      results.end());
   report.authentication_results.push_back(std::move(results));
   report.reported_domain.push_back(check.author_domain);
   report.dkim_domain = facts.dkim_domain;
@@ -46,8 +46,9 @@ message::ArfReport MakeFailureReport(const DmarcCheck& check, const DmarcFailure
   report.spf_dns = facts.spf_dns;
   report.original = facts.message;
   report.headers_only = facts.headers_only;
-  report.text = StrCat("This is an authentication failure report (RFC 9991) about a message that named\r\n",
-                       check.author_domain, " as its author's domain.\r\n\r\n", check.explanation, "\r\n");
+  report.text =
+      StrCat("This is an authentication failure report (RFC 9991) about a message that named\r\n",
+             check.author_domain, " as its author's domain.\r\n\r\n", check.explanation, "\r\n");
   return report;
 }
 

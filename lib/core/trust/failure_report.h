@@ -1,5 +1,5 @@
-// DMARC failure reports (RFC 9991): whether one is asked for, and what stands in it. The mail itself
-// is an abuse report (core/message's arf.h).
+// DMARC failure reports (RFC 9991): whether one is asked for, and what stands in it. The mail
+// itself is an abuse report (core/message's arf.h).
 #pragma once
 
 #include <optional>
@@ -31,7 +31,7 @@ struct DmarcFailureReport {
   std::string user_agent;  // "Postern/0.1"
   std::optional<IpAddress> client;
   uint16_t client_port = 0;
-  std::string mail_from;    // reverse-path without brackets
+  std::string mail_from;                // reverse-path without brackets
   std::vector<std::string> recipients;  // left out when empty, which privacy asks for (§6)
   std::string envelope_id;
   std::string reporting_mta;  // our name
@@ -47,7 +47,8 @@ struct DmarcFailureReport {
   bool headers_only = true;          // only the header goes out (§6)
 };
 
-// MakeFailureReport fills in the fields that RFC 9991 §4 asks for; message::BuildArf makes the mail.
+// MakeFailureReport fills in the fields that RFC 9991 §4 asks for; message::BuildArf makes the
+// mail.
 message::ArfReport MakeFailureReport(const DmarcCheck& check, const DmarcFailureReport& facts);
 
 // IsFailureReport tells whether a message is one, so that no report is made about a report (RFC

@@ -60,32 +60,56 @@ struct Shape {
 };
 
 const Shape kShapes[] = {
-    {"results", [](size_t n) { return "mx" + Repeat("; spf=pass smtp.mailfrom=a", n); }, Results, 20'000},
-    {"properties", [](size_t n) { return "mx; dkim=pass" + Repeat(" header.d=a", n); }, Results, 20'000},
-    {"comments in comments", [](size_t n) { return "mx; spf=pass " + std::string(n, '('); }, Results, 500'000},
-    {"comments and no results", [](size_t n) { return "mx" + Repeat("; (a", n); }, Results, 200'000},
+    {"results", [](size_t n) { return "mx" + Repeat("; spf=pass smtp.mailfrom=a", n); }, Results,
+     20'000},
+    {"properties", [](size_t n) { return "mx; dkim=pass" + Repeat(" header.d=a", n); }, Results,
+     20'000},
+    {"comments in comments", [](size_t n) { return "mx; spf=pass " + std::string(n, '('); },
+     Results, 500'000},
+    {"comments and no results", [](size_t n) { return "mx" + Repeat("; (a", n); }, Results,
+     200'000},
     {"open quotes", [](size_t n) { return "mx" + Repeat("; \"a", n); }, Results, 200'000},
-    {"nothing that is a property", [](size_t n) { return "mx; spf=pass " + Repeat("= ", n); }, Results, 300'000},
-    {"forged fields", [](size_t n) { return Repeat("Authentication-Results: mx; none\r\n", n) + "\r\n"; }, Forged, 20'000},
-    {"one forged field of many lines", [](size_t n) { return "Authentication-Results: (" + Repeat("\r\n x", n); }, Forged, 200'000},
+    {"nothing that is a property", [](size_t n) { return "mx; spf=pass " + Repeat("= ", n); },
+     Results, 300'000},
+    {"forged fields",
+     [](size_t n) { return Repeat("Authentication-Results: mx; none\r\n", n) + "\r\n"; }, Forged,
+     20'000},
+    {"one forged field of many lines",
+     [](size_t n) { return "Authentication-Results: (" + Repeat("\r\n x", n); }, Forged, 200'000},
     {"tags", [](size_t n) { return "v=DMARC1" + Repeat("; a=b", n); }, Record, 100'000},
-    {"addresses", [](size_t n) { return "v=DMARC1; rua=" + Repeat("mailto:a@b,", n); }, Record, 20'000},
-    {"records of a report", [](size_t n) { return "<feedback>" + Repeat("<record><row><count>1</count></row></record>", n) + "</feedback>"; }, Report, 20'000},
-    {"elements that nobody knows", [](size_t n) { return "<feedback>" + Repeat("<a b='c'/>", n) + "</feedback>"; }, Report, 100'000},
-    {"one long text", [](size_t n) { return "<feedback><version>" + std::string(n, 'x') + "</version></feedback>"; }, Report, 2'000'000},
-    {"one open tag", [](size_t n) { return "<feedback><a " + std::string(n, 'x'); }, Report, 2'000'000},
-    {"attributes", [](size_t n) {
+    {"addresses", [](size_t n) { return "v=DMARC1; rua=" + Repeat("mailto:a@b,", n); }, Record,
+     20'000},
+    {"records of a report",
+     [](size_t n) {
+       return "<feedback>" + Repeat("<record><row><count>1</count></row></record>", n) +
+              "</feedback>";
+     },
+     Report, 20'000},
+    {"elements that nobody knows",
+     [](size_t n) { return "<feedback>" + Repeat("<a b='c'/>", n) + "</feedback>"; }, Report,
+     100'000},
+    {"one long text",
+     [](size_t n) { return "<feedback><version>" + std::string(n, 'x') + "</version></feedback>"; },
+     Report, 2'000'000},
+    {"one open tag", [](size_t n) { return "<feedback><a " + std::string(n, 'x'); }, Report,
+     2'000'000},
+    {"attributes",
+     [](size_t n) {
        std::string out = "<feedback";
        for (size_t i = 0; i < n; ++i) StrAppend(out, " a", i, "='b'");
        return out + "></feedback>";
-     }, Report, 10'000},
-    {"members of a gzip file", [](size_t n) { return Repeat(GzipCompress("x"), n); }, Report, 3'000},
-    {"fields of feedback", [](size_t n) { return "Feedback-Type: abuse\r\n" + Repeat("Reported-Domain: a\r\n", n); },
+     },
+     Report, 10'000},
+    {"members of a gzip file", [](size_t n) { return Repeat(GzipCompress("x"), n); }, Report,
+     3'000},
+    {"fields of feedback",
+     [](size_t n) { return "Feedback-Type: abuse\r\n" + Repeat("Reported-Domain: a\r\n", n); },
      [](const std::string& text) {
        message::ArfLimits limits;
        limits.max_fields = 1 << 20;
        message::ParseFeedbackFields(text, limits).IgnoreError();
-     }, 20'000},
+     },
+     20'000},
 };
 
 TEST(DmarcLinearTest, TimeGrowsWithTheInputAndNoFaster) {
@@ -96,7 +120,8 @@ TEST(DmarcLinearTest, TimeGrowsWithTheInputAndNoFaster) {
     const double large_s = Seconds([&] { shape.read(large); });
     // Four times the input: quadratic work would take sixteen times as long. Times too short to
     // tell are none.
-    EXPECT_LT(large_s, 8 * small_s + 0.02) << shape.name << ": " << small_s << " s, " << large_s << " s";
+    EXPECT_LT(large_s, 8 * small_s + 0.02)
+        << shape.name << ": " << small_s << " s, " << large_s << " s";
   }
 }
 

@@ -37,7 +37,8 @@ TEST(FailureReportTest, IsMadeWhenTheRecordAsksForIt) {
       {"v=DMARC1; p=none; ruf=mailto:a@b; fo=d", pass, true, false, false, true, true},
       {"v=DMARC1; p=none; ruf=mailto:a@b; fo=d", fail, false, false, true, false, false},
       {"v=DMARC1; p=none; ruf=mailto:a@b; fo=s", pass, false, true, true, false, true},
-      {"v=DMARC1; p=none; ruf=mailto:a@b", DmarcResult::kTempError, false, false, true, true, false},
+      {"v=DMARC1; p=none; ruf=mailto:a@b", DmarcResult::kTempError, false, false, true, true,
+       false},
   };
   for (const auto& c : kCases) {
     EXPECT_EQ(WantsFailureReport(Check(c.record, c.result, c.spf_aligned, c.dkim_aligned),
@@ -55,7 +56,8 @@ TEST(FailureReportTest, HasTheFieldsAndIsReadBack) {
   facts.mail_from = "a@bounce.example";
   facts.reporting_mta = "mx.example.org";
   facts.delivery_result = "reject";
-  facts.results = {"mx.example.org", 1, {{"dmarc", 1, "fail", "", "", {{"header", "from", "example.com"}}}}};
+  facts.results = {
+      "mx.example.org", 1, {{"dmarc", 1, "fail", "", "", {{"header", "from", "example.com"}}}}};
   facts.message = "From: a@example.com\r\n\r\nsecret\r\n";
   const message::ArfReport report =
       MakeFailureReport(Check("v=DMARC1; p=none", DmarcResult::kFail, false, false), facts);
