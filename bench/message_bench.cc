@@ -21,6 +21,7 @@
 #include "lib/core/mail/date.h"
 #include "lib/core/mail/quoted_printable.h"
 #include "lib/core/message/address_list.h"
+#include "lib/core/message/bounce.h"
 #include "lib/core/message/encoded_word.h"
 #include "lib/core/message/imap_structure.h"
 #include "lib/core/message/parser.h"
@@ -413,6 +414,14 @@ constexpr Shape kShapes[] = {
      [](size_t n) {
        return Repeat("Content-Transfer-Encoding: quoted-printable\r\n\r\n", "= \t", n);
      }},
+    {"elements of HTML in one another",
+     [](size_t n) { return Repeat("Content-Type: text/html\r\n\r\n", "<div>", n); }},
+    {"paragraphs of HTML in open formatting",
+     [](size_t n) { return Repeat("Content-Type: text/html\r\n\r\n", "<p><b id=1></p>", n); }},
+    {"lines of a bounce",
+     [](size_t n) { return Repeat("From: MAILER-DAEMON\r\n\r\n", "<a@b>: 550 5.1.1\r\n", n); }},
+    {"lines of a delivery status that are no fields",
+     [](size_t n) { return Repeat("Content-Type: message/delivery-status\r\n\r\n", "x\n", n); }},
     {"quoted-printable of blanks",
      [](size_t n) {
        return Repeat("Content-Transfer-Encoding: quoted-printable\r\n\r\n", " ", n);

@@ -9,6 +9,7 @@
 #include "lib/core/message/charset.h"
 #include "lib/core/message/content_type.h"
 #include "lib/core/message/encoded_word.h"
+#include "lib/core/message/html_text.h"
 
 namespace postern::message {
 namespace {
@@ -179,7 +180,9 @@ std::string DecodedText(const MessageView& message, const TextOptions& options) 
         add(StrCat(header.name, ": ", DecodeText(header.value)));
       }
     }
-    if (options.bodies && IsText(part)) add(DecodeBodyText(message, part));
+    if (!options.bodies || !IsText(part)) continue;
+    const std::string text = DecodeBodyText(message, part);
+    add(options.html_as_text && part.Is("text", "html") ? HtmlToText(text) : text);
   }
   return out;
 }

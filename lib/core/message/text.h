@@ -54,6 +54,8 @@ struct TextOptions {
                         // SEARCH BODY
   bool bodies = true;   // text parts and the messages inside
   bool fold_case = true;  // by Unicode's default folding
+  // HTML as its reader sees it: entities resolved, tags gone (html_text.h). Without, its source.
+  bool html_as_text = true;
 };
 
 // DecodedText gathers the text of a message for SEARCH TEXT and SEARCH BODY (RFC 3501 §6.4.4):

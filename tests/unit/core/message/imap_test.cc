@@ -229,6 +229,13 @@ TEST(Text, IsDecodedForSearch) {
   body.headers = false;
   EXPECT_EQ(DecodedText(view, body).find(FoldCase("grüsse")), std::string::npos);
   EXPECT_NE(DecodedText(view, body).find("inner text"), std::string::npos);
+  const MessageView html = ParseMessage(
+      "Content-Type: text/html\r\n\r\n<p class=hidden>Gr&uuml;&szlig;e <b>a</b>us</p>\r\n");
+  EXPECT_NE(DecodedText(html).find(FoldCase("grüsse aus")), std::string::npos);
+  EXPECT_EQ(DecodedText(html).find("hidden"), std::string::npos);
+  TextOptions source;
+  source.html_as_text = false;
+  EXPECT_NE(DecodedText(html, source).find("hidden"), std::string::npos);
   TextOptions small;
   small.max_bytes = 10;
   EXPECT_LE(DecodedText(view, small).size(), 11u);
