@@ -277,7 +277,8 @@ void CompareReaders(size_t count) {
   for (const std::string& message : messages) bytes += message.size();
   std::printf("%zu messages, %.1f MB\n", messages.size(), static_cast<double>(bytes) / 1e6);
   for (const bool decode : {false, true}) {
-    double ours = 1e9, theirs = 1e9;
+    double ours = 1e9;
+    [[maybe_unused]] double theirs = 1e9;
     for (int round = 0; round < 3; ++round) {
       ours = std::min(ours, Seconds([&] {
                         for (const std::string& message : messages)
