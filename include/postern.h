@@ -17,7 +17,9 @@
 
 #include "postern/address.h"
 #include "postern/arc.h"
+#include "postern/auth.h"
 #include "postern/dkim.h"
+#include "postern/dmarc.h"
 #include "postern/dns.h"
 #include "postern/error.h"
 #include "postern/message.h"

@@ -15,6 +15,7 @@
 #include "lib/core/mail/date.h"
 #include "lib/core/message/arf.h"
 #include "lib/core/message/parser.h"
+#include "lib/core/trust/authenticate.h"
 #include "lib/core/trust/dmarc_check.h"
 #include "lib/core/trust/dmarc_report.h"
 
@@ -172,6 +173,84 @@ TEST(Dmarc, RecordSyntax) {
         trust::ParseDmarcRecord(test["input"].String());
     const bool good = record && record->usable();
     tally.Count(StrCat("#", number++), good == test["valid"].Bool(), test["input"].String());
+  }
+  tally.Finish();
+}
+
+// --- whole messages ---
+
+// ZoneOfRspamd makes a zone of rspamd's list of names.
+dns::ZoneData ZoneOfRspamd(const Json& records) {
+  std::string text;
+  for (const Json& record : records.Array()) {
+    const std::string name = record["name"].String() + ".";
+    const std::string type = AsciiUpper(record["type"].String());
+    if (record["rcode"].String() == "timeout") StrAppend(text, name, " TIMEOUT\n");
+    for (const Json& reply : record["replies"].Array()) {
+      std::string data = reply.String();
+      if (type == "TXT") {
+        // Character-strings of at most 255 octets.
+        std::string quoted = data.empty() ? " \"\"" : "";
+        for (size_t at = 0; at < data.size(); at += 250)
+          StrAppend(quoted, " \"", data.substr(at, 250), "\"");
+        data = quoted;
+      } else if (type == "PTR") {
+        data += ".";
+      } else if (type == "MX") {
+        data = StrCat("10 ", data.substr(data.rfind(' ') + 1), ".");
+      }
+      StrAppend(text, name, " ", type, " ", data, "\n");
+    }
+  }
+  StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(text);
+  if (!zone.ok()) ADD_FAILURE() << zone.status();
+  return zone.ok() ? *std::move(zone) : dns::ZoneData();
+}
+
+std::string Symbol(const trust::DmarcCheck& check) {
+  switch (check.result) {
+    case trust::DmarcResult::kPass: return "DMARC_POLICY_ALLOW";
+    case trust::DmarcResult::kTempError: return "DMARC_DNSFAIL";
+    case trust::DmarcResult::kPermError: return "DMARC_BAD_POLICY";
+    case trust::DmarcResult::kNone: return "DMARC_NA";
+    case trust::DmarcResult::kFail: break;
+  }
+  switch (check.disposition) {
+    case trust::DmarcPolicy::kNone: return "DMARC_POLICY_SOFTFAIL";
+    case trust::DmarcPolicy::kQuarantine: return "DMARC_POLICY_QUARANTINE";
+    case trust::DmarcPolicy::kReject: return "DMARC_POLICY_REJECT";
+  }
+  return "";
+}
+
+TEST(Dmarc, Rspamd) {
+  const std::optional<std::string> folder = Folder("dmarc/rspamd");
+  if (!folder.has_value()) GTEST_SKIP() << kSkipped;
+  const std::optional<std::string> lists = Folder("publicsuffix");
+  if (!lists.has_value()) GTEST_SKIP() << kSkipped;
+  const StatusOr<trust::PublicSuffixList> list =
+      trust::PublicSuffixList::Parse(ReadFile(*lists + "/public_suffix_list.dat"));
+  ASSERT_TRUE(list.ok()) << list.status();
+  const dns::ZoneData zone = ZoneOfRspamd(Json::Parse(ReadFile(*folder + "/dns.json")));
+  const Json cases = Json::Parse(ReadFile(*folder + "/cases.json"));
+  Tally tally("dmarc/rspamd");
+  int number = 0;
+  for (const Json& test : cases.Array()) {
+    trust::AuthenticateRequest request;
+    request.client = IpAddress::Parse(test["options"]["IP"].String());
+    request.mail_from = test["options"]["From"].String();
+    request.now = absl::FromUnixSeconds(1'700'000'000);
+    trust::AuthenticateOptions options;
+    options.scan.bare_lf_is_line_end = true;
+    // The suite is of RFC 7489's time.
+    options.dmarc.method = trust::DmarcMethod::kPublicSuffixList;
+    options.dmarc.suffixes = &*list;
+    const trust::Authentication found = dns::RunOnZone(
+        zone, trust::Authenticate(ReadFile(*folder + "/messages/" + test["message"].String()),
+                                  request, options));
+    const std::string got = Symbol(*found.dmarc);
+    tally.Count(StrCat("#", number++), got == test["expect_symbols"].Array().at(0).String(),
+                StrCat(test["case"].String(), ": got ", got, ": ", found.dmarc->explanation));
   }
   tally.Finish();
 }

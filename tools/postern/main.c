@@ -22,6 +22,10 @@ static int usage(FILE* to) {
       "and keys for them\n"
       "       postern arc verify|seal ...                                the chain of those who "
       "handled a message\n"
+      "       postern dmarc DOMAIN | check [FILE] | report [FILE]        policies, mail judged by "
+      "them, reports\n"
+      "       postern auth [FILE] --ip ADDRESS --from ADDRESS            all that a receiver "
+      "checks about a message\n"
       "       postern version\n");
   return to == stdout ? 0 : 2;
 }
@@ -36,6 +40,8 @@ int main(int argc, char** argv) {
   }
   if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0) return usage(stdout);
   if (strcmp(command, "parse") == 0) return parse_command(argc - 2, argv + 2);
+  if (strcmp(command, "auth") == 0) return auth_command(argc - 2, argv + 2);
+  if (strcmp(command, "dmarc") == 0) return dmarc_command(argc - 2, argv + 2);
   if (strcmp(command, "spf") == 0) return spf_command(argc - 2, argv + 2);
   if (strcmp(command, "dkim") == 0) return dkim_command(argc - 2, argv + 2);
   if (strcmp(command, "arc") == 0) return arc_command(argc - 2, argv + 2);

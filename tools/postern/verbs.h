@@ -4,7 +4,9 @@
 #define POSTERN_TOOLS_VERBS_H
 
 int arc_command(int argc, char** argv);
+int auth_command(int argc, char** argv);
 int dkim_command(int argc, char** argv);
+int dmarc_command(int argc, char** argv);
 int parse_command(int argc, char** argv);
 int spf_command(int argc, char** argv);
 

@@ -1,0 +1,112 @@
+"""postern dmarc and postern auth, as people and scripts call them."""
+
+import gzip
+import json
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+ZONE = """\
+$TTL 300
+_dmarc.example.org. TXT "v=DMARC1; p=reject; sp=none; pct=50; rua=mailto:dmarc@example.org"
+example.org. TXT "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.broken.example. TXT "v=DMARC1; p=what"
+1.2.0.192.in-addr.arpa. PTR mail.example.org.
+mail.example.org. A 192.0.2.1
+"""
+
+MESSAGE = "From: Joe <joe@example.org>\nSubject: hello\n\nhello\n"
+
+REPORT = """<?xml version="1.0"?><feedback><report_metadata><org_name>Receiver</org_name><email>r@receiver.example</email>
+<report_id>1</report_id><date_range><begin>1700000000</begin><end>1700086399</end></date_range></report_metadata>
+<policy_published><domain>example.org</domain><p>reject</p></policy_published>
+<record><row><source_ip>192.0.2.9</source_ip><count>3</count><policy_evaluated><disposition>reject</disposition><dkim>fail</dkim>
+<spf>fail</spf></policy_evaluated></row><identifiers><header_from>example.org</header_from></identifiers>
+<auth_results><spf><domain>example.org</domain><result>fail</result></spf></auth_results></record></feedback>"""
+
+
+class CliDmarc(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="postern-e2e-")
+        self.addCleanup(self.folder.cleanup)
+        self.zone = f"{self.folder.name}/zone"
+        harness.write(self.zone, ZONE)
+        self.message = f"{self.folder.name}/message.eml"
+        harness.write(self.message, MESSAGE)
+
+    def run_verb(self, *arguments, data=None):
+        return subprocess.run([harness.POSTERN, *arguments], input=data, capture_output=True, timeout=30, check=False)
+
+    def lines(self, done):
+        return done.stdout.decode().splitlines()
+
+    def test_the_policy_of_a_domain(self):
+        done = self.run_verb("dmarc", "--zone", self.zone, "news.example.org")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = self.lines(done)
+        self.assertEqual(lines[0], "news.example.org: policy at _dmarc.example.org")
+        self.assertIn("  organisational domain: example.org", lines)
+        self.assertTrue(any("\"pct\" is of RFC 7489" in line for line in lines), lines)
+
+    def test_a_domain_without_a_policy(self):
+        done = self.run_verb("dmarc", "nothing.example", "--zone", self.zone)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(self.lines(done)[0], "nothing.example has no DMARC policy")
+
+    def test_a_broken_record(self):
+        done = self.run_verb("dmarc", "broken.example", "--zone", self.zone)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not none, quarantine or reject", done.stdout.decode())
+        self.assertEqual(self.run_verb("dmarc", "record", "v=DMARC1; p=none").returncode, 0)
+        self.assertEqual(self.run_verb("dmarc", "record", "v=spf1 -all").returncode, 1)
+
+    def test_the_questions_in_json(self):
+        said = json.loads(self.run_verb("dmarc", "--json", "--zone", self.zone, "a.b.example.org").stdout)
+        self.assertEqual(said["policy_domain"], "example.org")
+        self.assertEqual([step["name"] for step in said["questions"]],
+                         ["_dmarc.a.b.example.org", "_dmarc.b.example.org", "_dmarc.example.org", "_dmarc.org"])
+
+    def test_a_message(self):
+        how = ("--zone", self.zone, "--from", "joe@example.org", "--helo", "mail.example.org")
+        done = self.run_verb("dmarc", "check", *how, "--ip", "192.0.2.1", self.message)
+        self.assertEqual((done.returncode, self.lines(done)),
+                         (0, ["DMARC pass: SPF passed for example.org, aligned with the author's domain example.org"]))
+        done = self.run_verb("dmarc", "check", *how, "--ip", "192.0.2.2", "--json", data=MESSAGE.encode())
+        self.assertEqual(done.returncode, 1)
+        said = json.loads(done.stdout)
+        self.assertEqual((said["result"], said["reason"], said["disposition"]), ("fail", "not_aligned", "reject"))
+
+    def test_everything_about_a_message(self):
+        how = ("--zone", self.zone, "--from", "joe@example.org", "--helo", "mail.example.org", "--ip", "192.0.2.1", "--id", "mx")
+        done = self.run_verb("auth", *how, self.message)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([line.split(":")[0].lower() for line in self.lines(done)][-1], "dmarc pass")
+        done = self.run_verb("auth", *how, "--header", self.message)
+        self.assertTrue(done.stdout.startswith(b"Authentication-Results: mx;\r\n\tiprev=pass"), done.stdout)
+        said = json.loads(self.run_verb("auth", *how, "--json", self.message).stdout)
+        self.assertEqual([said[name]["result"] for name in ("iprev", "spf", "dkim", "arc", "dmarc")],
+                         ["pass", "pass", "none", "none", "pass"])
+
+    def test_reports(self):
+        for octets in (REPORT.encode(), gzip.compress(REPORT.encode())):
+            done = self.run_verb("dmarc", "report", data=octets)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("messages 3, of which 0 passed DMARC and 3 did not", done.stdout.decode())
+        said = json.loads(self.run_verb("dmarc", "report", "--json", "-", data=REPORT.encode()).stdout)
+        self.assertEqual((said["form"], said["records"][0]["source_ip"]), ("rfc7489", "192.0.2.9"))
+        done = self.run_verb("dmarc", "report", data=b"<!DOCTYPE a [<!ENTITY b 'c'>]><feedback/>")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"document type", done.stderr)
+
+    def test_wrong_calls(self):
+        for arguments in (("dmarc",), ("dmarc", "record"), ("dmarc", "--no", "x"), ("auth", "/no/such/file"),
+                          ("auth", "--zone", "/no/such/zone", self.message), ("auth", "--zone", self.zone, "--ip", "x", self.message)):
+            done = self.run_verb(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertTrue(done.stderr.startswith(b"postern"), done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
