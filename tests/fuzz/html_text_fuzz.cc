@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace postern::message;
   const std::string_view html(reinterpret_cast<const char*>(data), size);
   HtmlOptions small_tree;
-  small_tree.max_allocations = size % 97;
+  small_tree.max_nodes = size % 17;
   HtmlOptions small_output;
   small_output.max_output_bytes = size % 31;
   for (const HtmlOptions& options : {HtmlOptions{}, small_tree, small_output}) {

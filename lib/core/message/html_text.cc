@@ -24,7 +24,7 @@ bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' ||
 class Arena {
  public:
   explicit Arena(const HtmlOptions& options)
-      : bytes_left_(options.max_tree_bytes), allocations_left_(options.max_allocations) {}
+      : bytes_left_(options.max_tree_bytes), nodes_left_(options.max_nodes) {}
 
   std::jmp_buf& out_of_room() { return out_of_room_; }
 
@@ -35,10 +35,14 @@ class Arena {
 
  private:
   void* Allocate(size_t size) {
+    // Nodes are told by their size: they are the only blocks of it that are many.
+    if (size == sizeof(GumboNode)) {
+      if (nodes_left_ == 0) std::longjmp(out_of_room_, 1);
+      --nodes_left_;
+    }
     size = (size + 15) / 16 * 16;
-    if (size > bytes_left_ || allocations_left_ == 0) std::longjmp(out_of_room_, 1);
+    if (size > bytes_left_) std::longjmp(out_of_room_, 1);
     bytes_left_ -= size;
-    --allocations_left_;
     if (size > room_) {
       const size_t block = std::max<size_t>(size, 64 * 1024);
       blocks_.emplace_back(new char[block]);
@@ -56,7 +60,7 @@ class Arena {
   char* next_ = nullptr;
   size_t room_ = 0;
   size_t bytes_left_;
-  size_t allocations_left_;
+  size_t nodes_left_;
 };
 
 // Parse gives the tree, which lives in `arena`, or null when there was no room for it.

@@ -16,9 +16,9 @@ struct HtmlOptions {
   // What the parser may allocate. HTML can be written so that its tree is far larger than itself,
   // or deeper than any page; then the tags are taken out without regard to what they mean.
   size_t max_tree_bytes = 32 << 20;
-  // How many pieces that memory may have. The parser's work for one tag grows with the elements
-  // that are open, so this bounds the time too, to well under a second.
-  size_t max_allocations = 200'000;
+  // How many elements and texts the tree may have. The parser's work for one tag grows with the
+  // elements that are open, so this bounds the time too, to some tenths of a second.
+  size_t max_nodes = 15'000;
   size_t max_output_bytes = 1 << 20;
 };
 

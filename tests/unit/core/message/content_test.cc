@@ -98,7 +98,7 @@ TEST(HtmlText, IsBounded) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
   // Where there is no room for a tree, the tags go all the same.
   HtmlOptions small;
-  small.max_allocations = 10;
+  small.max_nodes = 5;
   small.max_output_bytes = 1;
   EXPECT_EQ(HtmlToText("\xC3\xBC", small), "");
   small.max_output_bytes = 100;
