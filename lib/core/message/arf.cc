@@ -61,13 +61,15 @@ std::string OneLine(std::string_view text) {
 }
 
 void AddField(std::string_view name, std::string_view value, std::string& out) {
+  const std::string line = OneLine(value);
+  value = Trim(line);
   if (value.empty()) return;
-  if (!IsBase64Field(name)) return AppendHeader(name, OneLine(value), out);
+  if (!IsBase64Field(name)) return AppendHeader(name, value, out);
   // Base64 has no blanks to fold at: it gets them.
   constexpr size_t kLine = 70;
   StrAppend(out, name, ":");
   for (; !value.empty(); value.remove_prefix(std::min(kLine, value.size())))
-    StrAppend(out, "\r\n ", OneLine(value.substr(0, kLine)));
+    StrAppend(out, "\r\n ", value.substr(0, kLine));
   out += "\r\n";
 }
 
@@ -102,7 +104,8 @@ StatusOr<ArfReport> ParseFeedbackFields(std::string_view fields, const ArfLimits
   const MessageView view = ParseHeader(fields, options);
   std::array<bool, kSingles.size()> seen{};
   for (const Header& header : view.headers(view.root())) {
-    std::string value = Unfold(Cut(header.value, limits.max_field_bytes));
+    // Controls at the ends have become blanks.
+    std::string value(Trim(Unfold(Cut(header.value, limits.max_field_bytes))));
     bool known = false;
     for (size_t i = 0; i < kSingles.size() && !known; ++i) {
       if (!EqualsIgnoreCase(header.name, kSingles[i].name)) continue;
