@@ -43,8 +43,8 @@ TEST(DmarcRecordTest, ReadsEachTagAndWritesItBack) {
   const char* const kRecords[] = {
       "v=DMARC1; p=none",
       "v=DMARC1; p=quarantine; sp=reject; np=none; adkim=s; aspf=s; psd=y; t=y",
-      "v=DMARC1; p=reject; psd=n; rua=mailto:a@example.org,mailto:b@example.net!10485760; "
-      "ruf=mailto:c@example.org; fo=1:d:s",
+      ("v=DMARC1; p=reject; psd=n; rua=mailto:a@example.org,mailto:b@example.net!10485760; "
+       "ruf=mailto:c@example.org; fo=1:d:s"),
       "v=DMARC1; p=reject; pct=50; rf=afrf; ri=3600",
       "v=DMARC1; rua=mailto:a@example.org",
   };
