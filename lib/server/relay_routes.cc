@@ -72,6 +72,27 @@ Status LookUpCredentials(const Runtime& runtime, const policy::Action& action, c
   return OkStatus();
 }
 
+// SessionOptionsOf puts what `mta timeout` and `mta limit` say in place of the session's defaults.
+smtp::ClientOptions SessionOptionsOf(const policy::Config& config) {
+  const policy::MtaTimeouts& asked = config.mta_timeouts;
+  smtp::ClientOptions options;
+  options.greeting_timeout = asked.greeting.value_or(options.greeting_timeout);
+  options.hello_timeout = asked.helo.value_or(options.hello_timeout);
+  options.starttls_timeout = asked.starttls.value_or(options.starttls_timeout);
+  options.auth_timeout = asked.auth.value_or(options.auth_timeout);
+  options.mail_timeout = asked.mail_from.value_or(options.mail_timeout);
+  options.rcpt_timeout = asked.rcpt_to.value_or(options.rcpt_timeout);
+  options.data_timeout = asked.data_init.value_or(options.data_timeout);
+  options.data_block_timeout = asked.data_block.value_or(options.data_block_timeout);
+  options.data_end_timeout = asked.data_end.value_or(options.data_end_timeout);
+  options.rset_timeout = asked.rset.value_or(options.rset_timeout);
+  options.quit_timeout = asked.quit.value_or(options.quit_timeout);
+  if (config.mta_limits.max_reply_line_bytes > 0) {
+    options.max_reply_line_bytes = static_cast<size_t>(config.mta_limits.max_reply_line_bytes);
+  }
+  return options;
+}
+
 }  // namespace
 
 StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(bool verify) {
@@ -111,6 +132,7 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
   settings.helo_name = asked.helo.empty() ? runtime->server_name() : asked.helo;
   settings.mail_from = asked.mail_from;
   settings.own_names = {runtime->server_name()};
+  settings.session = SessionOptionsOf(runtime->config());
   if (asked.host != policy::kNoIndex) {
     const StatusOr<std::string> host =
         FetchOne(*runtime, asked.host, policy::Service::kRelayhost, "Cannot retrieve smarthost");
@@ -159,6 +181,7 @@ relay::RelayOptions RelayOptionsOf(const Runtime& runtime) {
   options.max_conn_per_domain = static_cast<size_t>(limits.max_conn_per_domain);
   options.session_mail_max = static_cast<size_t>(limits.session_mail_max);
   options.session_keepalive = absl::Seconds(limits.session_keepalive);
+  options.connect_timeout = runtime.config().mta_timeouts.connect.value_or(options.connect_timeout);
   if (limits.family == policy::AddressFamily::kInet4)
     options.family = relay::RelayOptions::Family::kV4;
   if (limits.family == policy::AddressFamily::kInet6)

@@ -52,6 +52,43 @@ const std::string& HostNameOf(const Listener& listener, const Runtime& runtime) 
   return listener.hostname.empty() ? runtime.server_name() : listener.hostname;
 }
 
+// SetLimits and SetTimeouts put what the configuration says in place of the session's defaults.
+void SetLimits(const policy::SmtpSettings& settings, smtp::ServerOptions* options) {
+  struct Row {
+    int64_t policy::SmtpSettings::*asked;
+    size_t smtp::ServerOptions::*bound;
+  };
+  using Settings = policy::SmtpSettings;
+  using Options = smtp::ServerOptions;
+  constexpr Row kRows[] = {
+      {&Settings::max_recipients, &Options::max_recipients},
+      {&Settings::max_mails_per_session, &Options::max_messages},
+      {&Settings::max_command_line_bytes, &Options::max_command_line_bytes},
+      {&Settings::max_auth_line_bytes, &Options::max_auth_line_bytes},
+      {&Settings::max_text_line_bytes, &Options::max_text_line_bytes},
+      {&Settings::max_errors, &Options::max_errors},
+      {&Settings::max_refused_recipients, &Options::max_refused_recipients},
+      {&Settings::max_auth_failures, &Options::max_auth_failures},
+      {&Settings::max_idle_commands, &Options::max_idle_commands},
+  };
+  for (const Row& row : kRows) {
+    if (settings.*row.asked > 0) options->*row.bound = static_cast<size_t>(settings.*row.asked);
+  }
+  // A line that may be that long is none that never ends.
+  options->max_overlong_line_bytes =
+      std::max({options->max_overlong_line_bytes, options->max_command_line_bytes,
+                options->max_auth_line_bytes});
+}
+
+void SetTimeouts(const policy::SmtpTimeouts& asked, smtp::ServerOptions* options) {
+  options->command_timeout = asked.command.value_or(options->command_timeout);
+  options->data_first_timeout = asked.data_init.value_or(options->data_first_timeout);
+  options->data_block_timeout = asked.data_block.value_or(options->data_block_timeout);
+  options->write_timeout = asked.write.value_or(options->write_timeout);
+  options->transaction_timeout = asked.transaction.value_or(options->transaction_timeout);
+  options->session_timeout = asked.session.value_or(options->session_timeout);
+}
+
 std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runtime, int index,
                                                             RuntimeHolder* runtimes,
                                                             const Endpoint& endpoint) {
@@ -66,8 +103,8 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runti
   options->auth_available = listener.auth != ListenerAuth::kNone;
   options->auth_required = listener.auth == ListenerAuth::kRequired;
   options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
-  options->max_recipients = static_cast<size_t>(config.smtp.max_recipients);
-  options->max_messages = static_cast<size_t>(config.smtp.max_mails_per_session);
+  SetLimits(config.smtp, options.get());
+  SetTimeouts(config.smtp.timeouts, options.get());
   if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
 
   auto made = std::make_shared<service::SmtpListener>();

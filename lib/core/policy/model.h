@@ -13,6 +13,16 @@
 //   temporary failure of a relay; the n-th is n^2 times as long after
 //                                   the message came
 //   queue reserve 16M               what stays free on the spool's disk: below, mail gets 452
+//   smtp limit NAME N               beside max-mails and max-rcpt: max-command-line,
+//                                   max-auth-line, max-text-line (octets, K, M and G as elsewhere),
+//                                   max-errors, max-refused-rcpt, max-auth-failures,
+//                                   max-idle-commands (SmtpSettings)
+//   smtp timeout NAME 5m            patience with clients: command, data-init, data-block, write,
+//                                   transaction, session (SmtpTimeouts)
+//   mta limit max-reply-line 4096   octets of one line of another server's reply
+//   mta timeout NAME 5m             patience with other servers: connect, greeting, helo, starttls,
+//                                   auth, mail-from, rcpt-to, data-init, data-block, data-end,
+//                                   rset, quit (MtaTimeouts)
 //
 // Things refer to each other by index: TableId into Config::tables, a filter or proc by its place
 // in Config::filters or Config::procs, an action likewise. -1 is "none".
@@ -328,6 +338,24 @@ struct MtaLimits {
   int64_t task_hiwat = 50;
   int64_t task_lowat = 30;
   int64_t task_release = 10;
+  int64_t max_reply_line_bytes = 0;  // RFC 5321 §4.5.3.1.5; 0: the client session's default
+};
+
+// MtaTimeouts are `mta timeout`: how long another server may take (RFC 5321 §4.5.3.2). What is
+// unset is as the relay has it (smtp::ClientOptions, relay::RelayOptions).
+struct MtaTimeouts {
+  std::optional<Duration> connect;
+  std::optional<Duration> greeting;  // §4.5.3.2.1: to the 220
+  std::optional<Duration> helo;      // to the reply to EHLO, HELO or LHLO
+  std::optional<Duration> starttls;
+  std::optional<Duration> auth;
+  std::optional<Duration> mail_from;   // §4.5.3.2.2
+  std::optional<Duration> rcpt_to;     // §4.5.3.2.3
+  std::optional<Duration> data_init;   // §4.5.3.2.4: to the 354
+  std::optional<Duration> data_block;  // §4.5.3.2.5: for a piece of the text to be taken
+  std::optional<Duration> data_end;    // §4.5.3.2.6: to the reply behind the final dot
+  std::optional<Duration> rset;
+  std::optional<Duration> quit;
 };
 
 struct DomainMtaLimits {
@@ -351,9 +379,29 @@ struct SchedulerLimits {
   int64_t max_schedule = 10;
 };
 
+// SmtpTimeouts are `smtp timeout`: how long a client may take (RFC 5321 §4.5.3.2). What is unset is
+// as the server session has it (smtp::ServerOptions).
+struct SmtpTimeouts {
+  std::optional<Duration> command;      // §4.5.3.2.7: between commands
+  std::optional<Duration> data_init;    // §4.5.3.2.4: from 354 to the first octet
+  std::optional<Duration> data_block;   // §4.5.3.2.5: between two octets of a message
+  std::optional<Duration> write;        // for our replies to be taken
+  std::optional<Duration> transaction;  // from MAIL to the end of the message
+  std::optional<Duration> session;      // in all
+};
+
 struct SmtpSettings {
   int64_t max_mails_per_session = 100;  // `smtp limit max-mails`
   int64_t max_recipients = 1000;        // `smtp limit max-rcpt`, a message
+  // The other names of `smtp limit`; 0: as the server session has it (smtp::ServerOptions).
+  int64_t max_command_line_bytes = 0;  // max-command-line; RFC 5321 §4.5.3.1.4
+  int64_t max_auth_line_bytes = 0;     // max-auth-line; RFC 4954 §4.1
+  int64_t max_text_line_bytes = 0;     // max-text-line; RFC 5321 §4.5.3.1.6
+  int64_t max_errors = 0;              // max-errors, a session
+  int64_t max_refused_recipients = 0;  // max-refused-rcpt, a session
+  int64_t max_auth_failures = 0;       // max-auth-failures, a session
+  int64_t max_idle_commands = 0;       // max-idle-commands, between two messages
+  SmtpTimeouts timeouts;
   int64_t max_message_bytes = 35 * 1024 * 1024;
   char sub_address_delimiter = '+';
   std::string ciphers;  // empty: the library's default
@@ -400,6 +448,7 @@ struct Config {
   std::vector<Duration> bounce_warn_intervals = {absl::Hours(4)};
   int64_t mta_max_deferred = 100;
   MtaLimits mta_limits;
+  MtaTimeouts mta_timeouts;
   std::vector<DomainMtaLimits> mta_domain_limits;
   SourceLocation
       limits_location;  // of the last mta, mda or scheduler limit, line 0 when none was written

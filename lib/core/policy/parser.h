@@ -45,7 +45,7 @@ class Parser {
   // ExpectString takes a word or quoted string. `what` names it: "a file name".
   bool ExpectString(std::string_view what, std::string* out, SourceLocation* at = nullptr);
   bool ExpectNumber(std::string_view what, int64_t minimum, int64_t maximum, int64_t* out);
-  bool ExpectSize(int64_t minimum, int64_t* out);
+  bool ExpectSize(int64_t minimum, int64_t* out, int64_t maximum = INT64_MAX);
   bool ExpectDuration(std::string_view what, Duration* out);
   bool ExpectBare(std::string_view word);
   // ExpectName takes a string that names something new of at most `max_bytes`.
@@ -139,6 +139,9 @@ class Parser {
   bool ParseQueue(const Token& first);
   bool ParseSrs(const Token& first);
   bool ParseMta(const Token& first);
+  // ParseTimeouts reads NAME DURATION, once or more, into `out` by the names of `rows`.
+  template <typename Timeouts, typename Rows>
+  bool ParseTimeouts(const Rows& rows, Timeouts* out);
   bool ParseMda(const Token& first);
   bool ParseScheduler(const Token& first);
   bool ParseBounce(const Token& first);

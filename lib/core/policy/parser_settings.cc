@@ -1,6 +1,8 @@
 // The settings of the parts: smtp, queue, srs, mta, mda, scheduler, bounce, admd, and ours
 // (model.h).
 
+#include <iterator>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
 #include "lib/core/policy/format.h"
@@ -9,17 +11,55 @@
 namespace postern::policy {
 namespace {
 
+constexpr int64_t kMaxLimit = 2'147'483'647;
+
 template <typename Settings>
 struct NumberRow {
   const char* word;
   int64_t Settings::*member;
   int64_t minimum = 0;
+  int64_t maximum = kMaxLimit;
+  bool octets = false;  // a size: 4K will do for 4096
 };
-constexpr int64_t kMaxLimit = 2'147'483'647;
 
 constexpr NumberRow<SmtpSettings> kSmtpLimits[] = {
     {"max-mails", &SmtpSettings::max_mails_per_session, 1},
     {"max-rcpt", &SmtpSettings::max_recipients, 1},
+    // What a session keeps of one line is memory that any client may ask for.
+    {"max-command-line", &SmtpSettings::max_command_line_bytes, 512, 1 << 20, true},
+    {"max-auth-line", &SmtpSettings::max_auth_line_bytes, 512, 1 << 20, true},
+    {"max-text-line", &SmtpSettings::max_text_line_bytes, 1000, kMaxLimit, true},
+    {"max-errors", &SmtpSettings::max_errors, 1},
+    {"max-refused-rcpt", &SmtpSettings::max_refused_recipients, 1},
+    {"max-auth-failures", &SmtpSettings::max_auth_failures, 1},
+    {"max-idle-commands", &SmtpSettings::max_idle_commands, 1},
+};
+
+template <typename Timeouts>
+struct TimeoutRow {
+  const char* word;
+  std::optional<Duration> Timeouts::*member;
+};
+
+constexpr TimeoutRow<SmtpTimeouts> kSmtpTimeouts[] = {
+    {"command", &SmtpTimeouts::command},         {"data-init", &SmtpTimeouts::data_init},
+    {"data-block", &SmtpTimeouts::data_block},   {"write", &SmtpTimeouts::write},
+    {"transaction", &SmtpTimeouts::transaction}, {"session", &SmtpTimeouts::session},
+};
+
+constexpr TimeoutRow<MtaTimeouts> kMtaTimeouts[] = {
+    {"connect", &MtaTimeouts::connect},
+    {"greeting", &MtaTimeouts::greeting},
+    {"helo", &MtaTimeouts::helo},
+    {"starttls", &MtaTimeouts::starttls},
+    {"auth", &MtaTimeouts::auth},
+    {"mail-from", &MtaTimeouts::mail_from},
+    {"rcpt-to", &MtaTimeouts::rcpt_to},
+    {"data-init", &MtaTimeouts::data_init},
+    {"data-block", &MtaTimeouts::data_block},
+    {"data-end", &MtaTimeouts::data_end},
+    {"rset", &MtaTimeouts::rset},
+    {"quit", &MtaTimeouts::quit},
 };
 
 constexpr NumberRow<MtaLimits> kMtaLimits[] = {
@@ -43,6 +83,7 @@ constexpr NumberRow<MtaLimits> kMtaLimits[] = {
     {"task-hiwat", &MtaLimits::task_hiwat, 1},
     {"task-lowat", &MtaLimits::task_lowat},
     {"task-release", &MtaLimits::task_release, 1},
+    {"max-reply-line", &MtaLimits::max_reply_line_bytes, 512, 1 << 20, true},
 };
 
 constexpr NumberRow<MdaLimits> kMdaLimits[] = {
@@ -71,6 +112,17 @@ auto FindRow(const Token& token, const Rows& rows, std::vector<std::string>* kno
   return nullptr;
 }
 
+// Names lists the words of `rows`: "a, b or c".
+template <typename Rows>
+std::string Names(const Rows& rows) {
+  std::string out;
+  for (const auto& row : rows) {
+    const bool last = &row == std::end(rows) - 1;
+    StrAppend(out, out.empty() ? "" : last ? " or " : ", ", row.word);
+  }
+  return out;
+}
+
 // ParseSize reads a number of octets, or one with K, M, G, T, P or E behind it (powers of 1024).
 std::optional<int64_t> ParseSize(std::string_view text) {
   int shift = 0;
@@ -88,13 +140,17 @@ std::optional<int64_t> ParseSize(std::string_view text) {
 
 }  // namespace
 
-bool Parser::ExpectSize(int64_t minimum, int64_t* out) {
+bool Parser::ExpectSize(int64_t minimum, int64_t* out, int64_t maximum) {
   const Token& size = Peek();
   if (!size.IsString() && size.kind != TokenKind::kNumber) return Unexpected("a size, like 35M");
   const std::optional<int64_t> bytes = ParseSize(size.text);
-  if (!bytes || *bytes < minimum) {
+  if (!bytes || *bytes < minimum || *bytes > maximum) {
     Error(size.location, StrCat("invalid size: ", Escape(size.text, 64),
-                                " (a number of octets, or one with K, M or G)"));
+                                " (a number of octets, or one with K, M or G",
+                                !bytes ? ""
+                                       : StrCat("; ", *bytes < minimum ? "at least " : "at most ",
+                                                *bytes < minimum ? minimum : maximum),
+                                ")"));
     return false;
   }
   Take();
@@ -105,17 +161,20 @@ bool Parser::ExpectSize(int64_t minimum, int64_t* out) {
 bool Parser::ParseSmtp(const Token&) {
   const Token word = Peek();
   if (TakeBare("limit")) {
-    if (AtLineEnd()) return Unexpected("max-mails or max-rcpt");
+    if (AtLineEnd()) return Unexpected(Names(kSmtpLimits));
     while (!AtLineEnd()) {
       std::vector<std::string> known;
       const auto* row = FindRow(Peek(), kSmtpLimits, &known);
-      if (row == nullptr) return Unexpected("max-mails or max-rcpt", known);
+      if (row == nullptr) return Unexpected(Names(kSmtpLimits), known);
       Take();
-      if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.smtp.*row->member)))
-        return false;
+      int64_t& value = config_.smtp.*row->member;
+      const bool ok = row->octets ? ExpectSize(row->minimum, &value, row->maximum)
+                                  : ExpectNumber(row->word, row->minimum, row->maximum, &value);
+      if (!ok) return false;
     }
     return true;
   }
+  if (TakeBare("timeout")) return ParseTimeouts(kSmtpTimeouts, &config_.smtp.timeouts);
   if (TakeBare("max-message-size")) return ExpectSize(1, &config_.smtp.max_message_bytes);
   if (TakeBare("sub-addr-delim")) {
     std::string text;
@@ -133,8 +192,23 @@ bool Parser::ParseSmtp(const Token&) {
   }
   if (TakeBare("ciphers"))
     return ExpectString("a list of ciphers", &config_.smtp.ciphers, &config_.smtp.ciphers_location);
-  return Unexpected("ciphers, limit, max-message-size or sub-addr-delim",
-                    {"ciphers", "limit", "max-message-size", "sub-addr-delim"});
+  return Unexpected("ciphers, limit, max-message-size, sub-addr-delim or timeout",
+                    {"ciphers", "limit", "max-message-size", "sub-addr-delim", "timeout"});
+}
+
+template <typename Timeouts, typename Rows>
+bool Parser::ParseTimeouts(const Rows& rows, Timeouts* out) {
+  if (AtLineEnd()) return Unexpected(Names(rows));
+  while (!AtLineEnd()) {
+    std::vector<std::string> known;
+    const auto* row = FindRow(Peek(), rows, &known);
+    if (row == nullptr) return Unexpected(Names(rows), known);
+    Take();
+    Duration timeout;
+    if (!ExpectDuration(StrCat("timeout ", row->word), &timeout)) return false;
+    out->*row->member = timeout;
+  }
+  return true;
 }
 
 bool Parser::ParseQueue(const Token&) {
@@ -199,7 +273,9 @@ bool Parser::ParseSrs(const Token& first) {
 bool Parser::ParseMta(const Token& first) {
   if (TakeBare("max-deferred"))
     return ExpectNumber("max-deferred", 0, kMaxLimit, &config_.mta_max_deferred);
-  if (!TakeBare("limit")) return Unexpected("limit or max-deferred", {"limit", "max-deferred"});
+  if (TakeBare("timeout")) return ParseTimeouts(kMtaTimeouts, &config_.mta_timeouts);
+  if (!TakeBare("limit"))
+    return Unexpected("limit, timeout or max-deferred", {"limit", "timeout", "max-deferred"});
   config_.limits_location = first.location;
   MtaLimits* limits = &config_.mta_limits;
   if (TakeBare("for")) {
@@ -230,7 +306,10 @@ bool Parser::ParseMta(const Token& first) {
     if (row == nullptr)
       return Unexpected("a limit: inet4, inet6 or max-conn-per-host 10 and the like", known);
     Take();
-    if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(limits->*row->member))) return false;
+    int64_t& value = limits->*row->member;
+    const bool ok = row->octets ? ExpectSize(row->minimum, &value, row->maximum)
+                                : ExpectNumber(row->word, row->minimum, row->maximum, &value);
+    if (!ok) return false;
   }
   return true;
 }

@@ -25,8 +25,9 @@ Connection::Connection(rt::World& world, rt::Executor& loop, LogSink& log,
       settings_(std::move(settings)),
       target_(std::move(target)),
       session_id_(std::move(session_id)) {
-  auto options = std::make_shared<smtp::ClientOptions>();
-  if (!settings_->helo_name.empty()) options->helo_name = settings_->helo_name;
+  auto options = std::make_shared<smtp::ClientOptions>(settings_->session);
+  options->helo_name =
+      settings_->helo_name.empty() ? smtp::ClientOptions().helo_name : settings_->helo_name;
   options->lmtp = settings_->route.lmtp;
   options_ = std::move(options);
   session_ = std::make_unique<smtp::ClientSession>(options_, false, loop_.Now());

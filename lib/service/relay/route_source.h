@@ -9,6 +9,7 @@
 #include "lib/core/base/status.h"
 #include "lib/core/queue/envelope.h"
 #include "lib/core/queue/relay_plan.h"
+#include "lib/core/smtp/client_session.h"
 #include "lib/core/tls/config.h"
 
 namespace postern::relay {
@@ -27,6 +28,8 @@ struct RelaySettings {
   std::shared_ptr<const tls::ClientConfig> tls_config;
   // own_names are ours: an MX of one of these names is us (backup MX, loops).
   std::vector<std::string> own_names;
+  // session holds the bounds and times of the dialogue; its helo_name and lmtp are not read.
+  smtp::ClientOptions session;
 };
 
 class RouteSource {

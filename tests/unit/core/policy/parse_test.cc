@@ -155,6 +155,44 @@ TEST(Parse, Defaults) {
   EXPECT_TRUE(UnsupportedFeatures(c).empty());
 }
 
+// RFC 5321 §4.5.3: every limit and time, by its name. What is not written stays the session's own.
+TEST(Parse, LimitsAndTimeouts) {
+  const ParseResult result = ParseText(StrCat(
+      "smtp limit max-command-line 4K max-auth-line 8192 max-text-line 2M\n"
+      "smtp limit max-errors 3 max-refused-rcpt 4 max-auth-failures 2 max-idle-commands 9\n"
+      "smtp timeout command 1m data-init 2m\nsmtp timeout data-block 3m write 4m transaction 5m "
+      "session 6h\n"
+      "mta timeout connect 1s greeting 2s helo 3s starttls 4s auth 5s mail-from 6s rcpt-to 7s\n"
+      "mta timeout data-init 8s data-block 9s data-end 10s rset 11s quit 12s\n"
+      "mta limit max-reply-line 1K\n",
+      kTail));
+  ASSERT_TRUE(result.config) << Listing(result);
+  const SmtpSettings& smtp = result.config->smtp;
+  EXPECT_EQ(smtp.max_command_line_bytes, 4096);
+  EXPECT_EQ(smtp.max_auth_line_bytes, 8192);
+  EXPECT_EQ(smtp.max_text_line_bytes, 2 << 20);
+  EXPECT_EQ(smtp.max_errors, 3);
+  EXPECT_EQ(smtp.max_refused_recipients, 4);
+  EXPECT_EQ(smtp.max_auth_failures, 2);
+  EXPECT_EQ(smtp.max_idle_commands, 9);
+  EXPECT_EQ(smtp.timeouts.command, absl::Minutes(1));
+  EXPECT_EQ(smtp.timeouts.data_init, absl::Minutes(2));
+  EXPECT_EQ(smtp.timeouts.data_block, absl::Minutes(3));
+  EXPECT_EQ(smtp.timeouts.write, absl::Minutes(4));
+  EXPECT_EQ(smtp.timeouts.transaction, absl::Minutes(5));
+  EXPECT_EQ(smtp.timeouts.session, absl::Hours(6));
+  const MtaTimeouts& mta = result.config->mta_timeouts;
+  const std::optional<Duration> in_order[] = {
+      mta.connect, mta.greeting,  mta.helo,       mta.starttls, mta.auth, mta.mail_from,
+      mta.rcpt_to, mta.data_init, mta.data_block, mta.data_end, mta.rset, mta.quit};
+  int64_t seconds = 0;
+  for (const std::optional<Duration>& each : in_order) EXPECT_EQ(each, absl::Seconds(++seconds));
+  EXPECT_EQ(result.config->mta_limits.max_reply_line_bytes, 1024);
+  const ParseResult plain = ParseText(kTail);
+  EXPECT_EQ(plain.config->smtp.timeouts.command, std::nullopt);
+  EXPECT_EQ(plain.config->mta_timeouts.quit, std::nullopt);
+}
+
 TEST(Parse, Settings) {
   const ParseResult result = ParseText(StrCat(
       "queue ttl 2d\nqueue retry-delay 90s\nqueue reserve 1G\nqueue compression\nqueue encryption "
