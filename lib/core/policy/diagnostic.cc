@@ -1,6 +1,8 @@
 #include "lib/core/policy/diagnostic.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "lib/core/base/strings.h"
 
@@ -30,6 +32,18 @@ Diagnostic MakeError(SourceLocation location, std::string message) {
 
 Diagnostic MakeWarning(SourceLocation location, std::string message) {
   return Diagnostic{Severity::kWarning, std::move(location), std::move(message)};
+}
+
+// What is known at the end goes where it belongs: an operator mends a file from its top.
+void SortByPlace(Diagnostics* diagnostics) {
+  std::map<std::string, size_t> files;
+  for (const Diagnostic& each : *diagnostics) files.try_emplace(each.location.file, files.size());
+  const auto rank = [&files](const Diagnostic& d) {
+    const SourceLocation& at = d.location;
+    return std::tuple(at.line == 0, files[at.file], at.line, at.column);
+  };
+  std::stable_sort(diagnostics->begin(), diagnostics->end(),
+                   [&rank](const Diagnostic& a, const Diagnostic& b) { return rank(a) < rank(b); });
 }
 
 namespace {
@@ -77,8 +91,8 @@ std::string DidYouMean(std::string_view found, const std::vector<std::string>& k
   constexpr size_t kMaxWordBytes = 64;  // EditDistance is quadratic
   if (found.empty() || found.size() > kMaxWordBytes) return "";
   const std::string* best = nullptr;
-  // nearer than this: one slip in a short word, two in a longer one
-  size_t best_distance = found.size() <= 3 ? 2 : 3;
+  // nearer than this: one slip in a short word (nope is not pop3), two in a longer one
+  size_t best_distance = found.size() <= 4 ? 2 : 3;
   for (const std::string& word : known) {
     if (word.size() > kMaxWordBytes) continue;
     const size_t distance = IsSwap(found, word) ? 1 : EditDistance(found, word);

@@ -36,6 +36,9 @@ using Diagnostics = std::vector<Diagnostic>;
 // HasErrors tells whether any of them is an error.
 bool HasErrors(const Diagnostics& diagnostics);
 
+// SortByPlace puts each file's by line, what is about all of it last.
+void SortByPlace(Diagnostics* diagnostics);
+
 Diagnostic MakeError(SourceLocation location, std::string message);
 Diagnostic MakeWarning(SourceLocation location, std::string message);
 

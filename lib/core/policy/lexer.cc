@@ -238,6 +238,7 @@ bool Lexer::UseMacro(SourceLocation at) {
   }
   const auto found = macros_.find(name);
   if (found == macros_.end()) {
+    if (refused_macros_.count(name) != 0) return false;
     std::vector<std::string> known;
     for (const auto& [macro, value] : macros_) known.push_back(macro);
     diagnostics_->push_back(MakeError(

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +81,12 @@ class Lexer {
   // definitions.
   void SetMacro(const std::string& name, std::string value, bool fixed);
 
+  // SetRefusedMacro notes that the definition of a macro was refused: what was wrong with it has
+  // been said, and its uses say nothing more.
+  void SetRefusedMacro(const std::string& name) {
+    if (macros_.count(name) == 0) refused_macros_.insert(name);
+  }
+
   Token Next();
 
  private:
@@ -110,6 +117,7 @@ class Lexer {
   Diagnostics* diagnostics_;
   std::vector<Frame> frames_;
   std::map<std::string, std::pair<std::string, bool>> macros_;
+  std::set<std::string> refused_macros_;
   size_t total_bytes_ = 0;
   int file_depth_ = 0;
   SourceLocation long_quote_;

@@ -56,6 +56,9 @@ struct ParseOptions {
 struct ParseResult {
   // config is null when there was an error.
   std::shared_ptr<const Config> config;
+  // readable holds what could be read of a file with errors, so that the files it names can be
+  // checked at the same time; nothing may be run from it. Null when the file itself cannot be read.
+  std::shared_ptr<const Config> readable;
   // diagnostics holds all errors and warnings, each file's by line, what is about all of it last.
   Diagnostics diagnostics;
 };

@@ -1,8 +1,6 @@
 #include "lib/core/policy/parser.h"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -29,6 +27,7 @@ Parser::Parser(SourceLoader* loader, const ParseOptions* options)
       lexer_(LexerLimits{options->max_string_bytes, options->max_total_bytes}, &diagnostics_) {}
 
 ParseResult Parser::Run(const std::string& file_name) {
+  bool read = false;
   config_.file_name = file_name;
   for (const auto& [name, value] : options_->macros) lexer_.SetMacro(name, value, /*fixed=*/true);
   StatusOr<std::string> text = loader_->Load(file_name);
@@ -43,24 +42,14 @@ ParseResult Parser::Run(const std::string& file_name) {
     while (Peek().kind != TokenKind::kEnd && diagnostics_.size() < options_->max_errors)
       ParseStatement();
     CheckWhole();
+    read = true;
   }
-  SortDiagnostics();
+  SortByPlace(&diagnostics_);
   ParseResult result;
-  if (!HasErrors(diagnostics_)) result.config = std::make_shared<const Config>(std::move(config_));
+  if (read) result.readable = std::make_shared<const Config>(std::move(config_));
+  if (!HasErrors(diagnostics_)) result.config = result.readable;
   result.diagnostics = std::move(diagnostics_);
   return result;
-}
-
-// What is known at the end goes where it belongs: an operator mends a file from its top.
-void Parser::SortDiagnostics() {
-  std::map<std::string, size_t> files;
-  for (const Diagnostic& each : diagnostics_) files.try_emplace(each.location.file, files.size());
-  const auto rank = [&files](const Diagnostic& d) {
-    const SourceLocation& at = d.location;
-    return std::tuple(at.line == 0, files[at.file], at.line, at.column);
-  };
-  std::stable_sort(diagnostics_.begin(), diagnostics_.end(),
-                   [&rank](const Diagnostic& a, const Diagnostic& b) { return rank(a) < rank(b); });
 }
 
 const Token& Parser::Peek() {
@@ -116,6 +105,35 @@ bool Parser::Unexpected(std::string_view wanted, const std::vector<std::string>&
               " goes on to this line: its closing quote may be missing there");
   }
   Error(found.location, std::move(message));
+  return false;
+}
+
+bool Parser::NotDeclared(const std::string& kind, const std::string& name, const SourceLocation& at,
+                         std::string message) {
+  if (broken_names_.count(StrCat(kind, " ", name)) != 0) return false;
+  early_uses_.push_back({kind, name, diagnostics_.size()});
+  Error(at, std::move(message));
+  return false;
+}
+
+bool Parser::Resume(const std::vector<std::string>& known) {
+  const auto told = [this](const Token& token) {
+    if (diagnostics_.empty()) return false;
+    const SourceLocation& last = diagnostics_.back().location;
+    return last.line == token.location.line && last.column == token.location.column;
+  };
+  for (bool first = true; !AtLineEnd(); first = false) {
+    const Token& token = Peek();
+    if (token.IsSymbol("{") || token.kind == TokenKind::kError) return false;
+    const bool is_bare = token.kind == TokenKind::kWord || token.kind == TokenKind::kReserved;
+    if (is_bare && !(first && told(token))) {
+      if (std::find(known.begin(), known.end(), token.text) != known.end()) return true;
+      const std::string guess = DidYouMean(token.text, known);
+      if (!guess.empty())
+        Error(token.location, StrCat("syntax error: found ", token.Describe(), guess));
+    }
+    Take();
+  }
   return false;
 }
 
@@ -277,9 +295,12 @@ bool Parser::ParseMacro(const Token& name) {
     return false;
   }
   std::string value;
-  if (!ExpectString("the macro's value", &value)) return false;
-  if (!AtLineEnd())
-    return Unexpected("the end of the line (a value of several words goes in quotes)");
+  if (!ExpectString("the macro's value", &value) ||
+      (!AtLineEnd() &&
+       !Unexpected("the end of the line (a value of several words goes in quotes)"))) {
+    lexer_.SetRefusedMacro(name.text);
+    return false;
+  }
   lexer_.SetMacro(name.text, std::move(value), /*fixed=*/false);
   return true;
 }

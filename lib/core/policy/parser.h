@@ -38,10 +38,17 @@ class Parser {
 
   void Error(const SourceLocation& at, std::string message);
   void Warn(const SourceLocation& at, std::string message);
-  void SortDiagnostics();
   // Unexpected reports the next token as a syntax error; `known` are the words it may have been
   // meant for.
   bool Unexpected(std::string_view wanted, const std::vector<std::string>& known = {});
+  // NotDeclared reports a use of the `kind` ("action") called `name`, which is not there, unless
+  // its declaration was refused. When it is declared further down, `message` gives way to that.
+  bool NotDeclared(const std::string& kind, const std::string& name, const SourceLocation& at,
+                   std::string message);
+  // Resume skips, behind an option that was refused, to the next one of `known`, so that a line's
+  // other mistakes are told, too; words on the way that are slips of one are reported. False at
+  // the end of the line.
+  bool Resume(const std::vector<std::string>& known);
   // ExpectString takes a word or quoted string. `what` names it: "a file name".
   bool ExpectString(std::string_view what, std::string* out, SourceLocation* at = nullptr);
   bool ExpectNumber(std::string_view what, int64_t minimum, int64_t maximum, int64_t* out);
@@ -154,6 +161,9 @@ class Parser {
   void CheckWhole();
   void CheckTls();
   void CheckSrs();
+  void CheckEarlyUses();
+  // FindDeclaration returns where the `kind` called `name` is declared, or null.
+  const SourceLocation* FindDeclaration(const std::string& kind, const std::string& name) const;
 
   // A name that is resolved at the end: certificates may be declared after their use.
   struct PendingName {
@@ -164,6 +174,13 @@ class Parser {
     int action = kNoIndex;
   };
 
+  // A use of a name that was not declared up to there, and what was said of it.
+  struct EarlyUse {
+    std::string kind;  // "action", "table", "filter", "proc" or "mda wrapper"
+    std::string name;
+    size_t diagnostic = 0;  // index into diagnostics_
+  };
+
   SourceLoader* loader_;
   const ParseOptions* options_;
   Diagnostics diagnostics_;
@@ -171,6 +188,7 @@ class Parser {
   std::optional<Token> next_;
   Config config_;
   std::vector<PendingName> pending_;
+  std::vector<EarlyUse> early_uses_;
   std::set<std::string>
       broken_names_;  // "action out": its declaration was refused, do not complain about its uses
   bool saw_match_ = false;  // or a line that may have been one

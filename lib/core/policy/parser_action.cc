@@ -173,12 +173,13 @@ bool Parser::ParseActionOptions(Action& action, const ActionOption* rows, size_t
   std::set<std::string> seen;
   std::vector<std::string> known{"ttl"};
   for (size_t i = 0; i < count; ++i) known.emplace_back(rows[i].word);
-  while (!AtLineEnd()) {
+  bool ok = true;
+  while (ok ? !AtLineEnd() : Resume(known)) {
     if (TakeBare("ttl")) {
       Duration ttl;
       if (!ExpectDuration("ttl delay", &ttl)) return false;
       action.ttl = ttl;
-      if (AtLineEnd()) return true;
+      if (AtLineEnd()) return ok;
       Error(Peek().location, StrCat("syntax error: found ", Peek().Describe(),
                                     ": ttl must be the last option of an action"));
       return false;
@@ -187,19 +188,23 @@ bool Parser::ParseActionOptions(Action& action, const ActionOption* rows, size_t
     for (size_t i = 0; i < count; ++i) {
       if (Peek().IsBare(rows[i].word)) found = &rows[i];
     }
-    if (found == nullptr) return Unexpected(StrCat("an option of ", KindWord(action.kind)), known);
+    if (found == nullptr) {
+      ok = Unexpected(StrCat("an option of ", KindWord(action.kind)), known);
+      continue;
+    }
     const Token word = Take();
     if (!seen.insert(found->group).second) {
       const std::string_view group = found->group;
       Error(word.location,
             StrCat(group, " already specified for this action",
                    group == "alias mapping" ? "; alias and virtual are exclusive" : ""));
-      return false;
+      ok = false;
+      continue;
     }
     action.options.Add(word.text, word.location);
-    if (!(this->*found->parse)(action, word)) return false;
+    if (!(this->*found->parse)(action, word)) ok = false;
   }
-  return true;
+  return ok;
 }
 
 bool Parser::ActionTable(Action& a, const Token& word) {
@@ -233,8 +238,9 @@ bool Parser::ActionWrapper(Action& a, const Token&) {
     if (config_.wrappers[i].name == name) a.wrapper = static_cast<int>(i);
   }
   if (a.wrapper != kNoIndex) return true;
-  Error(at, StrCat("no mda wrapper with that name: ", Escape(name, 80), Declared(name, known)));
-  return false;
+  return NotDeclared(
+      "mda wrapper", name, at,
+      StrCat("no mda wrapper with that name: ", Escape(name, 80), Declared(name, known)));
 }
 
 bool Parser::RelayText(Action& a, const Token& word) {

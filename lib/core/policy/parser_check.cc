@@ -55,9 +55,38 @@ void Parser::CheckWhole() {
     TableContents::Build(table.entries, options, &diagnostics_);
   }
   CheckSrs();
-  // After a line that could not be read, it may be the one that is missed.
-  if (config_.rules.empty() && !saw_match_) {
+  CheckEarlyUses();
+  // Among other mistakes it would be one more that is none: rules come last in a file.
+  if (config_.rules.empty() && !saw_match_ && !HasErrors(diagnostics_)) {
     Error({config_.file_name, 0, 0}, "no rules, nothing to do: at least one match is needed");
+  }
+}
+
+const SourceLocation* Parser::FindDeclaration(const std::string& kind,
+                                              const std::string& name) const {
+  const auto find = [&name](const auto& items) -> const SourceLocation* {
+    for (const auto& item : items) {
+      if (item.name == name) return &item.location;
+    }
+    return nullptr;
+  };
+  if (kind == "action") return find(config_.actions);
+  if (kind == "table") return find(config_.tables);
+  if (kind == "filter") return find(config_.filters);
+  if (kind == "proc") return find(config_.procs);
+  return find(config_.wrappers);
+}
+
+void Parser::CheckEarlyUses() {
+  for (const EarlyUse& use : early_uses_) {
+    const SourceLocation* declared = FindDeclaration(use.kind, use.name);
+    if (declared == nullptr) continue;
+    Diagnostic& told = diagnostics_[use.diagnostic];
+    const std::string place = declared->file == told.location.file
+                                  ? StrCat("at line ", declared->line)
+                                  : StrCat("at ", declared->ToString());
+    told.message = StrCat(use.kind, " ", Escape(use.name, 80), " is declared only ", place,
+                          ": move its declaration above this line");
   }
 }
 

@@ -109,9 +109,9 @@ bool Parser::ParseFilter(const Token& first) {
       if (config_.procs[i].name == name) filter.proc = static_cast<int>(i);
     }
     if (ok && filter.proc == kNoIndex) {
-      Error(at,
-            StrCat("no proc declared with that name: ", Escape(name, 80), Declared(name, known)));
-      ok = false;
+      ok = NotDeclared(
+          "proc", name, at,
+          StrCat("no proc declared with that name: ", Escape(name, 80), Declared(name, known)));
     }
   } else if (TakeBare("chain")) {
     filter.kind = FilterKind::kChain;
@@ -239,11 +239,10 @@ bool Parser::ParseChain(Filter& filter) {
 bool Parser::LookUpFilter(const std::string& name, const SourceLocation& at, int* out) {
   *out = config_.FindFilter(name);
   if (*out != kNoIndex) return true;
-  if (broken_names_.count("filter " + name) != 0) return false;
   std::vector<std::string> known;
   for (const Filter& filter : config_.filters) known.push_back(filter.name);
-  Error(at, StrCat("no filter with that name: ", Escape(name, 80), Declared(name, known)));
-  return false;
+  return NotDeclared("filter", name, at,
+                     StrCat("no filter with that name: ", Escape(name, 80), Declared(name, known)));
 }
 
 bool Parser::ParseFilterArgument(int* out) {

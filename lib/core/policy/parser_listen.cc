@@ -114,22 +114,31 @@ bool Parser::ParseListen(const Token& first) {
   std::set<std::string> seen;
   std::vector<std::string> known;
   for (const ListenOption& row : kListenOptions) known.emplace_back(row.word);
-  while (!AtLineEnd()) {
+  bool ok = true;
+  while (ok ? !AtLineEnd() : Resume(known)) {
     const ListenOption* found = nullptr;
     for (const ListenOption& row : kListenOptions) {
       if (Peek().IsBare(row.word)) found = &row;
     }
-    if (found == nullptr) return Unexpected("an option of listen", known);
+    if (found == nullptr) {
+      ok = Unexpected("an option of listen", known);
+      continue;
+    }
     const Token word = Take();
     if (listener.is_socket && !found->for_socket) {
       Error(word.location,
             StrCat("syntax error: ", word.text, " has no meaning for listen on socket"));
-      return false;
+      ok = false;
+      continue;
     }
-    if (found->group[0] != '\0' && !Once(&seen, found->group, "", word.location)) return false;
+    if (found->group[0] != '\0' && !Once(&seen, found->group, "", word.location)) {
+      ok = false;
+      continue;
+    }
     listener.options.Add(word.text, word.location);
-    if (!(this->*found->parse)(listener, word)) return false;
+    if (!(this->*found->parse)(listener, word)) ok = false;
   }
+  if (!ok) return false;
   if (seen.count("port") == 0) {
     const bool smtps = listener.tls == ListenerTls::kSmtps;
     listener.port =

@@ -46,11 +46,10 @@ bool Parser::ParseMatch(const Token& first) {
       if (!ExpectString("the name of an action", &name, &at)) return false;
       rule.action = config_.FindAction(name);
       if (rule.action != kNoIndex) break;
-      if (broken_names_.count("action " + name) != 0) return false;
       std::vector<std::string> names;
       for (const Action& action : config_.actions) names.push_back(action.name);
-      Error(at, StrCat("no such action: ", Escape(name, 80), Declared(name, names)));
-      return false;
+      return NotDeclared("action", name, at,
+                         StrCat("no such action: ", Escape(name, 80), Declared(name, names)));
     }
     const bool negated = TakeSymbol("!");
     const Token word = Peek();

@@ -151,13 +151,12 @@ bool Parser::ParseTableArgument(TableUse use, TableId* out) {
     if (!TakeSymbol(">")) return Unexpected("\">\"");
     *out = config_.FindTable(name);
     if (*out == kNoIndex) {
-      if (broken_names_.count("table " + name) != 0) return false;
       std::vector<std::string> known;
       for (const TableDeclaration& table : config_.tables) {
         if (!table.anonymous) known.push_back(table.name);
       }
-      Error(at, StrCat("no such table: ", Escape(name, 80), Declared(name, known)));
-      return false;
+      return NotDeclared("table", name, at,
+                         StrCat("no such table: ", Escape(name, 80), Declared(name, known)));
     }
   } else if (Peek().IsSymbol("{")) {
     TableDeclaration table;

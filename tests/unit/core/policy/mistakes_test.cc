@@ -27,6 +27,7 @@ Diagnostics AllErrors(const std::string& text) {
   loader.Add("/alias-of-self", "include \"/self-again\"\n");
   loader.Add("/self-again", "include \"/alias-of-self\"\n");
   loader.Add("/bad", "lisen on lo0\n");
+  loader.Add("/out", "action out relay\n");
   ParseOptions options;
   options.server_name = "mx.example.org";
   const ParseResult result = Parse("smtpd.conf", loader, options);
@@ -83,6 +84,8 @@ TEST(Mistakes, OfWords) {
       {"x = 25\n", {"1:5|the number 25|put it in quotes"}},
       {"x = a b\n", {"1:7|\"b\"|in quotes"}},
       {"x =\n", {"1:4|the end of the line|the macro's value"}},
+      {"x = 3\nlisten on $x\n", {"1:5|the number 3|put it in quotes"}},
+      {"x = a b\nlisten on lo0 port $x\n", {"1:7|\"b\"|in quotes"}},
       {"listen on \"lo0\nmatch for any action \"x\n",
        {"2:23|\"x\"|begins at 1:11|closing quote may be missing"}},
       {"listen on 'lo0\n", {"1:11|closing ' is missing"}},
@@ -103,7 +106,7 @@ TEST(Mistakes, NoRules) {
   const Mistake mistakes[] = {
       {"listen on lo0\n", {"0:0|no rules|match"}},
       {"", {"0:0|no rules|match"}},
-      {"listen on eth0 prot 25\n", {"1:16|\"prot\"|did you mean \"port\"", "0:0|no rules"}},
+      {"listen on eth0 prot 25\n", {"1:16|\"prot\"|did you mean \"port\""}},
       {"action a relay\nmatch for any action \"a\n", {"2:22|closing \" is missing"}},
       {"action a relay\nmatch for any action $a\n", {"2:22|macro 'a' not defined"}},
       {"mach for any action a\n", {"1:1|did you mean \"match\""}},
@@ -114,6 +117,42 @@ TEST(Mistakes, NoRules) {
   for (const Mistake& mistake : mistakes) Check(mistake, mistake.text);
 }
 
+// What is declared further down is there: the order is what is wrong.
+TEST(Mistakes, DeclaredBelowTheirUse) {
+  const Mistake mistakes[] = {
+      {"match for any action m\nmatch for local action zz\naction m relay\n",
+       {"1:22|action m is declared only at line 3|move",
+        "2:24|action zz is declared only at line 4"}},
+      {"listen on lo0 filter f\nfilter f proc-exec \"x\"\n",
+       {"1:22|filter f is declared only at line 2"}},
+      {"filter f proc p\nproc p \"x\"\n", {"1:15|proc p is declared only at line 2"}},
+      {"action a mbox alias <t>\ntable t { a = b }\n", {"1:21|table t is declared only at line 2"}},
+      {"action a maildir wrapper w\nmda wrapper w \"x\"\n",
+       {"1:26|mda wrapper w is declared only at line 2"}},
+      {"match for any action out\ninclude \"/out\"\n",
+       {"1:22|action out is declared only at /out:1:1"}},
+      {"match for any action m\naction m maildri\n",
+       {"1:22|no such action: m", "2:10|did you mean \"maildir\""}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+// All that is wrong with a line is told at once.
+TEST(Mistakes, SeveralOnOneLine) {
+  const Mistake mistakes[] = {
+      {"action a relay hots smtp://x backpu helo mx.example.org srcs 192.0.2.1\n",
+       {"1:16|\"hots\"|did you mean \"host\"", "1:30|\"backpu\"|did you mean \"backup\"",
+        "1:57|\"srcs\"|did you mean \"src\""}},
+      {"action a relay mail-from bob host \"foo bar\" auth <nothing> tls no\n",
+       {"1:26|\"bob\"", "1:35|foo bar|no host name", "1:50|no such table: nothing"}},
+      {"listen on lo0 port smpt tga X hostname \"x y\"\n",
+       {"1:20|\"smpt\"", "1:25|\"tga\"|did you mean \"tag\"", "1:40|x y|no host name"}},
+      {"listen on lo0 port 25 port 26 port 27\n",
+       {"1:23|port already specified", "1:31|port already specified"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
 TEST(Mistakes, OfListeners) {
   const char* kPki = "pki p cert \"/c\" key \"/k\"\n";
   const Mistake mistakes[] = {
@@ -121,6 +160,7 @@ TEST(Mistakes, OfListeners) {
       {"listen on\n", {"2:10|the end of the line|an interface, an address"}},
       {"listen on lo0 port 99999\n", {"2:20|invalid port: 99999|1 to 65535"}},
       {"listen on lo0 port smpt\n", {"2:20|\"smpt\"|did you mean \"smtp\""}},
+      {"listen on lo0 port nope\n", {"2:20|\"nope\" is neither a number nor a service: smtp"}},
       {"listen on lo0 port\n", {"2:19|the end of the line|a port number or service"}},
       {"listen on lo0:25\n", {"2:11|lo0:25|port"}},
       {"listen on 127.0.0.1:25\n", {"2:11|127.0.0.1:25|port"}},
@@ -206,7 +246,8 @@ TEST(Mistakes, OfTables) {
        {"1:15|\"home/bob\"|absolute"}},
       {"table nets { \"192.0.2.0/24\", \"192.0.2.1/33\" }\nmatch from src <nets> for any action "
        "zz\n",
-       {"1:30|192.0.2.1/33|neither an address nor a network", "2:38|no such action: zz"}},
+       {"1:30|192.0.2.1/33|neither an address nor a network",
+        "2:38|action zz is declared only at line 3"}},
   };
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
 }
@@ -340,6 +381,23 @@ TEST(Mistakes, OfSettings) {
       {"admd\n", {"1:5|the administrative domain"}},
   };
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+// A word that is far from all others is nobody's slip.
+TEST(Mistakes, NoGuessFromAfar) {
+  EXPECT_EQ(DidYouMean("nope", {"pop3", "smtp"}), "");
+  EXPECT_EQ(DidYouMean("prot", {"port"}), " (did you mean \"port\"?)");
+  EXPECT_EQ(DidYouMean("mach", {"match"}), " (did you mean \"match\"?)");
+}
+
+// What can be read of a file with mistakes is there to be checked, and not to be run.
+TEST(Mistakes, LeaveTheRestReadable) {
+  MemoryLoader loader("smtpd.conf", "pki p cert \"/c\" key \"/k\"\nlisen on lo0\n");
+  const ParseResult result = Parse("smtpd.conf", loader);
+  EXPECT_EQ(result.config, nullptr);
+  ASSERT_NE(result.readable, nullptr);
+  EXPECT_EQ(result.readable->pkis.size(), 1u);
+  EXPECT_EQ(Parse("none.conf", loader).readable, nullptr);
 }
 
 // A warning leaves the configuration in force.
