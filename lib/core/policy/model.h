@@ -415,6 +415,12 @@ struct SrsSettings {
   SourceLocation location;
 };
 
+// WrittenLimit is one limit of a line: "mta limit conn-delay-host".
+struct WrittenLimit {
+  std::string name;
+  SourceLocation location;
+};
+
 enum class QueueEncryption : uint8_t { kNone, kKey, kPrompt, kStdin };
 
 struct QueueSettings {
@@ -450,8 +456,8 @@ struct Config {
   MtaLimits mta_limits;
   MtaTimeouts mta_timeouts;
   std::vector<DomainMtaLimits> mta_domain_limits;
-  SourceLocation
-      limits_location;  // of the last mta, mda or scheduler limit, line 0 when none was written
+  // Each mta, mda and scheduler limit that was written, for what is said of those without effect.
+  std::vector<WrittenLimit> written_limits;
   MdaLimits mda_limits;
   SchedulerLimits scheduler_limits;
   std::string admd;  // empty: the server's name

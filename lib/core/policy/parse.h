@@ -75,4 +75,8 @@ StatusOr<RelayUrl> ParseRelayUrl(std::string_view text);
 // error with its line.
 Diagnostics UnsupportedFeatures(const Config& config);
 
+// IneffectiveSettings lists what `config` sets and this version does not obey, where a server
+// without it does its work all the same: limits of ours, names in headers. Each is a warning.
+Diagnostics IneffectiveSettings(const Config& config);
+
 }  // namespace postern::policy

@@ -2,6 +2,7 @@
 
 #include <iterator>
 
+#include "lib/core/base/ip_address.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
 #include "lib/core/policy/format.h"
@@ -44,6 +45,16 @@ constexpr RelayTextOption kRelayTexts[] = {
     {"protocols", &RelayOptions::protocols},
     {"ciphers", &RelayOptions::ciphers},
 };
+
+// IsHeloName tells whether EHLO may say it: a domain or an address literal (RFC 5321 §4.1.1.1).
+bool IsHeloName(std::string_view text) {
+  if (text.size() < 2 || text.front() != '[' || text.back() != ']')
+    return mail::IsValidDomainName(text);
+  std::string_view literal = text.substr(1, text.size() - 2);
+  constexpr std::string_view kTag = "IPv6:";
+  if (literal.substr(0, kTag.size()) == kTag) literal.remove_prefix(kTag.size());
+  return IpAddress::Parse(literal).has_value();
+}
 
 const char* KindWord(ActionKind kind) {
   switch (kind) {
@@ -245,8 +256,14 @@ bool Parser::ActionWrapper(Action& a, const Token&) {
 
 bool Parser::RelayText(Action& a, const Token& word) {
   for (const RelayTextOption& row : kRelayTexts) {
-    if (word.text == row.word)
-      return ExpectString(StrCat("the value of ", row.word), &(a.relay.*row.member));
+    if (word.text != row.word) continue;
+    std::string& text = a.relay.*row.member;
+    SourceLocation at;
+    if (!ExpectString(StrCat("the value of ", row.word), &text, &at)) return false;
+    if (row.member != &RelayOptions::helo || IsHeloName(text)) return true;
+    Error(at, StrCat("helo \"", Escape(text, 80),
+                     "\" is neither a host name, like mx.example.org, nor an address in brackets"));
+    return false;
   }
   return false;
 }

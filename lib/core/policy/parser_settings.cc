@@ -276,9 +276,11 @@ bool Parser::ParseMta(const Token& first) {
   if (TakeBare("timeout")) return ParseTimeouts(kMtaTimeouts, &config_.mta_timeouts);
   if (!TakeBare("limit"))
     return Unexpected("limit, timeout or max-deferred", {"limit", "timeout", "max-deferred"});
-  config_.limits_location = first.location;
   MtaLimits* limits = &config_.mta_limits;
-  if (TakeBare("for")) {
+  const SourceLocation for_at = Peek().location;
+  const bool for_domain = TakeBare("for");
+  if (for_domain) {
+    config_.written_limits.push_back({"mta limit for domain", for_at});
     std::string domain;
     if (!ExpectBare("domain") || !ExpectString("a domain", &domain)) return false;
     domain = AsciiLower(domain);
@@ -305,7 +307,8 @@ bool Parser::ParseMta(const Token& first) {
     const auto* row = FindRow(Peek(), kMtaLimits, &known);
     if (row == nullptr)
       return Unexpected("a limit: inet4, inet6 or max-conn-per-host 10 and the like", known);
-    Take();
+    const SourceLocation at = Take().location;
+    if (!for_domain) config_.written_limits.push_back({StrCat("mta limit ", row->word), at});
     int64_t& value = limits->*row->member;
     const bool ok = row->octets ? ExpectSize(row->minimum, &value, row->maximum)
                                 : ExpectNumber(row->word, row->minimum, row->maximum, &value);
@@ -337,28 +340,26 @@ bool Parser::ParseMda(const Token& first) {
     return true;
   }
   if (!TakeBare("limit")) return Unexpected("wrapper or limit", {"wrapper", "limit"});
-  config_.limits_location = first.location;
   if (AtLineEnd()) return Unexpected("a limit");
   while (!AtLineEnd()) {
     std::vector<std::string> known;
     const auto* row = FindRow(Peek(), kMdaLimits, &known);
     if (row == nullptr) return Unexpected("a limit: max-session 50 and the like", known);
-    Take();
+    config_.written_limits.push_back({StrCat("mda limit ", row->word), Take().location});
     if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.mda_limits.*row->member)))
       return false;
   }
   return true;
 }
 
-bool Parser::ParseScheduler(const Token& first) {
+bool Parser::ParseScheduler(const Token&) {
   if (!ExpectBare("limit")) return false;
-  config_.limits_location = first.location;
   if (AtLineEnd()) return Unexpected("a limit");
   while (!AtLineEnd()) {
     std::vector<std::string> known;
     const auto* row = FindRow(Peek(), kSchedulerLimits, &known);
     if (row == nullptr) return Unexpected("a limit: max-inflight 5000 and the like", known);
-    Take();
+    config_.written_limits.push_back({StrCat("scheduler limit ", row->word), Take().location});
     if (!ExpectNumber(row->word, row->minimum, kMaxLimit, &(config_.scheduler_limits.*row->member)))
       return false;
   }

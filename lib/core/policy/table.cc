@@ -246,7 +246,7 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
         return s == Service::kDomain || s == Service::kMailaddr || s == Service::kNetaddr ||
                s == Service::kAddrname || s == Service::kRelayhost || s == Service::kRegex ||
                s == Service::kUserinfo || s == Service::kSource ||
-               (s == Service::kCredentials && options.check_hashes);
+               (s == Service::kCredentials && (options.check_hashes || options.check_pairs));
       });
   for (uint32_t i = 0; needs_index && i < impl->entries.size(); ++i) {
     const TableEntry& entry = impl->entries[i];
@@ -296,6 +296,13 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
           fail(entry, StrCat("userbase: ", Escape(key, 80), " = \"", Escape(entry.value, 200),
                              "\": ", Message(user.status())));
       } else if (service == Service::kCredentials) {
+        const size_t colon = entry.value.find(':');
+        if (options.check_pairs && (colon == 0 || colon == std::string::npos)) {
+          // The value itself stays out of it: it may be a password.
+          fail(entry, StrCat("the value of label \"", Escape(key, 80),
+                             "\" must be user:password, for `auth` of a relay"));
+          continue;
+        }
         if (options.check_hashes && warnings < kMaxWarnings) warn_of_no_hash(entry);
       } else if (service == Service::kRegex) {
         if (impl->regexes.size() >= options.max_regexes) {
@@ -375,6 +382,7 @@ TableBuildOptions BuildOptionsFor(const TableDeclaration& declaration, const Con
       declaration.kind == TableKind::kStatic ? declaration.location.file : declaration.path;
   for (const TableUse& use : declaration.uses) {
     // The passwords of relays are plain ones, to be sent.
+    options.check_pairs |= use.service == Service::kCredentials && use.word == "relay auth";
     options.check_hashes |= use.service == Service::kCredentials && use.word.rfind("auth", 0) == 0;
     if (std::find(options.services.begin(), options.services.end(), use.service) ==
         options.services.end()) {

@@ -72,6 +72,7 @@ TableText ParseTableText(std::string_view text, const std::string& file,
                          const TableTextOptions& options, Diagnostics* diagnostics) {
   constexpr size_t kMaxErrors = 20;
   TableText table;
+  bool says_list = false;
   LineReader lines(text);
   const size_t errors_before = diagnostics->size();
   for (std::string_view line;
@@ -79,7 +80,10 @@ TableText ParseTableText(std::string_view text, const std::string& file,
     line = Trim(line);
     if (line.empty()) continue;
     if (line[0] == '#') {
-      if (table.entries.empty() && Trim(line.substr(1)) == "@list") table.form = TableForm::kList;
+      if (table.entries.empty() && Trim(line.substr(1)) == "@list") {
+        table.form = TableForm::kList;
+        says_list = true;
+      }
       continue;
     }
     if (!CheckBounds(line, table, file, lines.number(), options, diagnostics)) {
@@ -93,6 +97,8 @@ TableText ParseTableText(std::string_view text, const std::string& file,
     entry.line = lines.number();
     if (table.form == TableForm::kList) {
       entry.key = std::string(line);
+      const bool is_pair = key_end < line.size() && !ValueOf(line.substr(key_end)).empty();
+      if (is_pair && table.pair_line == 0 && !says_list) table.pair_line = entry.line;
     } else {
       const std::string_view value = ValueOf(line.substr(key_end));
       if (key_end == 0 || value.empty()) {

@@ -13,6 +13,9 @@ namespace postern::policy {
 struct TableText {
   TableForm form = TableForm::kUnknown;  // kUnknown for a file without entries: it passes for both
   std::vector<TableEntry> entries;
+  // pair_line is the first line of a list that looks like a key and its value; 0: none, or the file
+  // says itself that it is a list.
+  int pair_line = 0;
 };
 
 struct TableTextOptions {

@@ -1,5 +1,8 @@
 // What the language says and this version cannot run yet. When a feature arrives, its row goes.
 
+#include <algorithm>
+#include <iterator>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
 
@@ -86,6 +89,18 @@ void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
 
 Diagnostics UnsupportedFeatures(const Config& config) {
   Diagnostics out;
+  // A filter keeps mail out or changes it: a server that left it out would be another one. The
+  // chains and programs written in a filter's own line are told with it.
+  for (const Filter& filter : config.filters) {
+    if (filter.name.rfind('<', 0) == 0) continue;
+    out.push_back(MakeError(filter.location, StrCat("filter ", Escape(filter.name, 80),
+                                                    ": this version cannot run filters yet")));
+  }
+  for (const Proc& proc : config.procs) {
+    if (proc.name.rfind('<', 0) == 0) continue;
+    out.push_back(MakeError(proc.location, StrCat("proc ", Escape(proc.name, 80),
+                                                  ": this version cannot run filters yet")));
+  }
   Check(config.tables, kTables, &out);
   Check(config.listeners, kListeners, &out);
   Check(config.actions, kActions, &out);
@@ -94,6 +109,26 @@ Diagnostics UnsupportedFeatures(const Config& config) {
       out.push_back(
           MakeError(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
   }
+  return out;
+}
+
+Diagnostics IneffectiveSettings(const Config& config) {
+  // What relay_routes.cc gives to the relay.
+  constexpr std::string_view kObeyed[] = {
+      "mta limit max-conn-per-host", "mta limit max-conn-per-domain", "mta limit session-mail-max",
+      "mta limit session-keepalive", "mta limit max-reply-line",
+  };
+  Diagnostics out;
+  const auto tell = [&out](const SourceLocation& at, std::string_view what) {
+    out.push_back(MakeWarning(at, StrCat(what, " has no effect: this version does not obey it")));
+  };
+  for (const WrittenLimit& limit : config.written_limits) {
+    if (std::find(std::begin(kObeyed), std::end(kObeyed), limit.name) == std::end(kObeyed))
+      tell(limit.location, limit.name);
+  }
+  for (const MdaWrapper& wrapper : config.wrappers)
+    tell(wrapper.location, StrCat("mda wrapper ", Escape(wrapper.name, 80)));
+  if (config.admd_location.line != 0) tell(config.admd_location, "admd");
   return out;
 }
 

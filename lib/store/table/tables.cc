@@ -23,6 +23,12 @@ void About(const policy::TableDeclaration& declaration, Diagnostics* diagnostics
   }
 }
 
+bool WantsMapping(const policy::TableDeclaration& declaration) {
+  return std::any_of(
+      declaration.uses.begin(), declaration.uses.end(),
+      [](const policy::TableUse& use) { return use.needs == policy::TableForm::kMapping; });
+}
+
 }  // namespace
 
 StatusOr<std::string> ReadTextFile(rt::Files& files, const std::string& path,
@@ -87,7 +93,18 @@ bool FileTable::Reload(Diagnostics* diagnostics) {
   } else {
     policy::TableText parsed = ParseTableText(*text, path, options_.text, &found);
     ok = !policy::HasErrors(found);
-    if (ok) CheckTableForm(*declaration_, parsed.form, &found);
+    if (ok && parsed.form == policy::TableForm::kList && parsed.pair_line > 0 &&
+        WantsMapping(*declaration_)) {
+      const policy::TableEntry& first = parsed.entries.front();
+      found.push_back(
+          MakeError({path, first.line, 0},
+                    StrCat("\"", Escape(first.key, 80),
+                           "\" has no value, and as the first line it makes this table a list, "
+                           "though line ",
+                           parsed.pair_line, " has a key and a value")));
+    } else if (ok) {
+      CheckTableForm(*declaration_, parsed.form, &found);
+    }
     ok = !policy::HasErrors(found) && BuildPart(std::move(parsed), services, &entries, &found);
   }
   About(*declaration_, &found, 0);

@@ -287,6 +287,12 @@ TEST(Mistakes, OfActions) {
       {"action a relay as \"@x.org\"\n", {"1:16|\"as\"|an option of relay"}},
       {"action a relay backup host x\n", {"1:23|backup and host are mutually exclusive"}},
       {"action a relay mail-from bob\n", {"1:26|\"bob\"|user@domain or @domain"}},
+      {"action a relay helo \"x y\"\n", {"1:21|\"x y\"|neither a host name"}},
+      {"action a relay helo \"[192.0.2.300]\"\n", {"1:21|neither a host name"}},
+      {"action a relay helo \"[IPv6:2001:db8::1]\"\n", {}},
+      {"table s { l = \"secret\" }\naction a relay host smtps://l@x auth <s>\n",
+       {"1:11|label \"l\" must be user:password"}},
+      {"table s { l = \"u:p\" }\naction a relay host smtps://l@x auth <s>\n", {}},
       {"action a relay srs\n", {"1:16|srs key"}},
       {"srs key \"k\"\naction a relay srs\n", {"2:16|srs|cannot do that yet"}},
       {"action a relay tls noverify\n", {"1:20|\"noverify\""}},
@@ -378,9 +384,37 @@ TEST(Mistakes, OfSettings) {
       {"filter f phase connect match rdns reject\n", {"1:41|a status, like"}},
       {"filter f proc nothing\n", {"1:15|no proc declared|nothing"}},
       {"filter f chain { }\n", {"1:16|empty filter chain"}},
+      {"filter f proc-exec \"x\"\n", {"1:1|filter f|cannot run filters yet"}},
+      {"filter f proc-exec \"x\"\nlisten on lo0 filter f\n",
+       {"1:1|filter f", "2:15|filter on a listener|cannot do that yet"}},
+      {"proc p \"x\"\n", {"1:1|proc p|cannot run filters yet"}},
       {"admd\n", {"1:5|the administrative domain"}},
   };
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
+// What is not obeyed is said at its own word, and what is obeyed is not.
+TEST(Mistakes, SettingsWithoutEffect) {
+  MemoryLoader loader(
+      "smtpd.conf",
+      StrCat("mta limit max-conn-per-host 3 conn-delay-host 2 inet4 session-keepalive 5\n"
+             "mta limit for domain example.org max-conn-per-host 3\n"
+             "mda limit max-session 2 task-hiwat 3\nscheduler limit max-inflight 7\n"
+             "admd example.org\nmda wrapper w \"x %{mda}\"\nmta max-deferred 4\n",
+             kTail));
+  const ParseResult result = Parse("smtpd.conf", loader);
+  ASSERT_NE(result.config, nullptr) << Listing(result.diagnostics);
+  std::string told;
+  for (const Diagnostic& d : IneffectiveSettings(*result.config)) {
+    EXPECT_EQ(d.severity, Severity::kWarning);
+    EXPECT_THAT(d.message, HasSubstr("has no effect"));
+    StrAppend(told, d.location.line, ":", d.location.column, " ",
+              d.message.substr(0, d.message.find(" has")), "\n");
+  }
+  EXPECT_EQ(told,
+            "1:31 mta limit conn-delay-host\n2:11 mta limit for domain\n"
+            "3:11 mda limit max-session\n3:25 mda limit task-hiwat\n"
+            "4:17 scheduler limit max-inflight\n6:1 mda wrapper w\n5:1 admd\n");
 }
 
 // A word that is far from all others is nobody's slip.

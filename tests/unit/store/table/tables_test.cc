@@ -83,6 +83,33 @@ TEST_F(TablesTest, ErrorsNameBothPlaces) {
               HasSubstr("smtpd.conf:2:21: error: table \"a\" may not be used for alias lookups"));
 }
 
+TEST_F(TablesTest, AFileThatMixesListAndPairsIsToldAtItsOwnLine) {
+  const std::string conf = StrCat("table a file:", Path("aliases"),
+                                  "\naction m mbox alias <a>\nmatch for any action m\n");
+  Write("aliases", "# ours\nroot\nalice: bob\ncarol: dave\n");
+  EXPECT_FALSE(Load(conf));
+  EXPECT_THAT(Told(), HasSubstr(StrCat(Path("aliases"), ":2: error: \"root\" has no value")));
+  EXPECT_THAT(Told(), HasSubstr("line 3 has a key and a value"));
+  EXPECT_THAT(Told(), ::testing::Not(HasSubstr("may not be used")));
+  // Who says that it is a list gets one, and is told where a list will not do.
+  Write("aliases", "# @list\nroot\nalice: bob\n");
+  EXPECT_FALSE(Load(conf));
+  EXPECT_THAT(Told(), HasSubstr("smtpd.conf:2:21: error: table \"a\" may not be used"));
+}
+
+TEST_F(TablesTest, TheSecretsOfRelaysAreUserAndPassword) {
+  const std::string conf = StrCat("table s file:", Path("secrets"),
+                                  "\naction m relay host smtps://l@x.org auth <s>\n"
+                                  "match for any action m\n");
+  Write("secrets", "l user:pass\n");
+  EXPECT_TRUE(Load(conf)) << Told();
+  Write("secrets", "l user:pass\nm hunter2\n");
+  EXPECT_FALSE(Load(conf));
+  EXPECT_THAT(Told(),
+              HasSubstr("secrets:2: error: the value of label \"m\" must be user:password"));
+  EXPECT_THAT(Told(), ::testing::Not(HasSubstr("hunter2")));
+}
+
 TEST_F(TablesTest, UpdateKeepsTheOldContentsOnError) {
   Write("nets", "192.0.2.0/24\n");
   const auto tables = Load(StrCat("table n file:", Path("nets"),
