@@ -108,14 +108,16 @@ void BeginStop(postern_server* handle, Duration grace) {
   handle->tasks.Spawn(StopServer(handle, grace));
 }
 
-void LogDiagnostics(postern_server* handle, const postern::policy::Diagnostics& diagnostics) {
+// LogWarnings writes the warnings to the log. Errors go to the caller, in the postern_error, and
+// are said once.
+void LogWarnings(postern_server* handle, const postern::policy::Diagnostics& diagnostics) {
   for (const postern::policy::Diagnostic& each : diagnostics) {
-    handle->log->Write(postern::LogRecord{
-        .level = postern::LogLevel::kWarning,
-        .subsystem = "config",
-        .session = "",
-        .event = each.severity == postern::policy::Severity::kError ? "error" : "warning",
-        .fields = {{"text", each.ToString()}}});
+    if (each.severity == postern::policy::Severity::kError) continue;
+    handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kWarning,
+                                          .subsystem = "config",
+                                          .session = "",
+                                          .event = "warning",
+                                          .fields = {{"text", each.ToString()}}});
   }
 }
 
@@ -178,7 +180,7 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if (config.runtime == nullptr) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
   }
-  LogDiagnostics(handle.get(), config.diagnostics);
+  LogWarnings(handle.get(), config.diagnostics);
   handle->server = server::Server::Create(handle->world.get(), std::move(server_options),
                                           std::move(config), handle->log.get());
   *out = handle.release();
@@ -202,7 +204,7 @@ postern_status Start(postern_server* handle, postern_error** out_error) {
 postern_status Reload(postern_server* handle, postern_error** out_error) {
   postern::policy::Diagnostics diagnostics;
   const Status reloaded = handle->server->Reload(&diagnostics);
-  LogDiagnostics(handle, diagnostics);
+  LogWarnings(handle, diagnostics);
   if (postern::policy::HasErrors(diagnostics)) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(diagnostics));
   }

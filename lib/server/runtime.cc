@@ -24,30 +24,76 @@ struct LoadedPki {
   bool usable = false;
 };
 
+// ReadPem reads the file of `what` ("key of pki "p""). Empty, with an error at `at` unless the path
+// itself is missing, which the parser tells.
+std::string ReadPem(rt::World& world, const std::string& path, const std::string& what,
+                    const policy::SourceLocation& at, Diagnostics* diagnostics) {
+  if (path.empty()) return "";
+  StatusOr<std::string> text = store::ReadTextFile(world.files(), path, kMaxPemFileBytes);
+  if (text.ok() && text->empty()) text = InvalidArgument(StrCat(path, " is empty"));
+  if (text.ok()) return *std::move(text);
+  diagnostics->push_back(policy::MakeError(at, StrCat(what, ": ", Message(text.status()))));
+  return "";
+}
+
+// WarnOfOpenKey warns of a private key that everybody on this machine may read or change.
+void WarnOfOpenKey(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
+  rt::OpenOptions options;
+  options.follow_symlink = true;
+  const StatusOr<std::unique_ptr<rt::File>> file = world.files().Open(pki.key_path, options);
+  if (!file.ok()) return;
+  const StatusOr<rt::FileInfo> info = (*file)->Stat();
+  constexpr uint32_t kOthers = 0007;
+  if (!info.ok() || (info->mode & kOthers) == 0) return;
+  diagnostics->push_back(policy::MakeWarning(
+      pki.key_location, StrCat("key of pki \"", pki.name, "\": everybody on this machine may read ",
+                               pki.key_path, ": chmod 0600 keeps it secret")));
+}
+
+// CheckAuthority reads the certificates of a ca, used or not: a wrong path is a mistake.
+void CheckAuthority(rt::World& world, const policy::CertificateAuthority& ca,
+                    Diagnostics* diagnostics) {
+  const std::string pem =
+      ReadPem(world, ca.certificate_path, StrCat("certificate of ca \"", ca.name, "\""),
+              ca.certificate_location, diagnostics);
+  if (pem.empty()) return;
+  const StatusOr<std::vector<tls::CertificateInfo>> read = tls::ReadCertificates(pem);
+  if (read.ok()) return;
+  diagnostics->push_back(policy::MakeError(
+      ca.certificate_location, StrCat(ca.certificate_path, ": ", Message(read.status()))));
+}
+
+// CheckUsers looks for the accounts that actions deliver as. A directory that does not answer now
+// may do so when mail comes.
+void CheckUsers(rt::World& world, const Config& config, Diagnostics* diagnostics) {
+  for (const policy::Action& action : config.actions) {
+    if (action.user.empty()) continue;
+    const StatusOr<rt::Account> account = world.processes().FindAccount(action.user);
+    if (account.ok() || account.status().code() != StatusCode::kNotFound) continue;
+    diagnostics->push_back(
+        policy::MakeError(action.options.Find("user", action.location),
+                          StrCat("user \"", Escape(action.user, 80),
+                                 "\": no account of this machine has that name")));
+  }
+}
+
 LoadedPki LoadPki(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
   LoadedPki loaded;
   loaded.pair.name = pki.name;
-  const StatusOr<std::string> certificate =
-      store::ReadTextFile(world.files(), pki.certificate_path, kMaxPemFileBytes);
-  if (!certificate.ok()) {
-    diagnostics->push_back(policy::MakeError(
-        pki.certificate_location,
-        StrCat("certificate of pki \"", pki.name, "\": ", Message(certificate.status()))));
-  }
-  const StatusOr<std::string> key =
-      store::ReadTextFile(world.files(), pki.key_path, kMaxPemFileBytes);
-  if (!key.ok()) {
-    diagnostics->push_back(policy::MakeError(
-        pki.key_location, StrCat("key of pki \"", pki.name, "\": ", Message(key.status()))));
-  }
-  if (!certificate.ok() || !key.ok()) return loaded;
-  const StatusOr<std::vector<tls::CertificateInfo>> chain = tls::ReadCertificates(*certificate);
+  const std::string certificate =
+      ReadPem(world, pki.certificate_path, StrCat("certificate of pki \"", pki.name, "\""),
+              pki.certificate_location, diagnostics);
+  const std::string key = ReadPem(world, pki.key_path, StrCat("key of pki \"", pki.name, "\""),
+                                  pki.key_location, diagnostics);
+  if (!key.empty()) WarnOfOpenKey(world, pki, diagnostics);
+  if (certificate.empty() || key.empty()) return loaded;
+  const StatusOr<std::vector<tls::CertificateInfo>> chain = tls::ReadCertificates(certificate);
   if (!chain.ok()) {
     diagnostics->push_back(policy::MakeError(
         pki.certificate_location, StrCat(pki.certificate_path, ": ", Message(chain.status()))));
     return loaded;
   }
-  const Status fits = tls::CheckKeyPair(*certificate, *key);
+  const Status fits = tls::CheckKeyPair(certificate, key);
   if (!fits.ok()) {
     diagnostics->push_back(
         policy::MakeError(pki.key_location, StrCat("pki \"", pki.name, "\" (", pki.certificate_path,
@@ -59,8 +105,8 @@ LoadedPki LoadPki(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
     diagnostics->push_back(policy::MakeWarning(pki.certificate_location,
                                                StrCat(pki.certificate_path, ": ", Message(valid))));
   }
-  loaded.pair.certificate_pem = *certificate;
-  loaded.pair.key_pem = *key;
+  loaded.pair.certificate_pem = certificate;
+  loaded.pair.key_pem = key;
   loaded.usable = true;
   return loaded;
 }
@@ -102,6 +148,8 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
         StrCat("smtp ", Message(ciphers),
                " (OpenSSL's names with : between them, like \"ECDHE+AESGCM:ECDHE+CHACHA20\")")));
   }
+  for (const policy::CertificateAuthority& ca : parsed.cas) CheckAuthority(world, ca, diagnostics);
+  CheckUsers(world, parsed, diagnostics);
   std::vector<LoadedPki> pkis;
   for (const Pki& pki : parsed.pkis) pkis.push_back(LoadPki(world, pki, diagnostics));
   for (const Listener& listener : parsed.listeners) {

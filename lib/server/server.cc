@@ -195,20 +195,63 @@ Status SpoolError(const Status& status, const std::string& spool, const ServerOp
                                      : " (named by the option -s)"));
 }
 
-// SameListeners tells whether two configurations listen alike, so that one can take the other's
-// place without closing a port.
-bool SameListeners(const Config& a, const Config& b) {
-  if (a.listeners.size() != b.listeners.size()) return false;
-  for (size_t i = 0; i < a.listeners.size(); ++i) {
-    const Listener& x = a.listeners[i];
-    const Listener& y = b.listeners[i];
-    if (x.target != y.target || x.port != y.port || x.family != y.family ||
-        x.protocol != y.protocol || x.tls != y.tls || x.auth != y.auth || x.tag != y.tag ||
-        x.hostname != y.hostname || x.is_socket != y.is_socket || x.mask_src != y.mask_src) {
-      return false;
-    }
+bool ListenAlike(const Listener& x, const Listener& y) {
+  return x.target == y.target && x.port == y.port && x.family == y.family &&
+         x.protocol == y.protocol && x.tls == y.tls && x.auth == y.auth && x.tag == y.tag &&
+         x.hostname == y.hostname && x.is_socket == y.is_socket && x.mask_src == y.mask_src;
+}
+
+// ListenerName says which listener it is: "127.0.0.1 port 25".
+std::string ListenerName(const Listener& listener) {
+  return listener.is_socket ? "socket"
+                            : StrCat(Escape(listener.target, 80), " port ", listener.port);
+}
+
+// CheckSameListeners tells whether `wanted` listens as `running` does, so that it can take its
+// place without closing a port; else the error names each line that differs.
+Status CheckSameListeners(const Config& wanted, const Config& running) {
+  const auto has = [](const Config& config, const Listener& listener) {
+    return std::any_of(config.listeners.begin(), config.listeners.end(),
+                       [&](const Listener& other) { return ListenAlike(listener, other); });
+  };
+  policy::Diagnostics changes;
+  for (const Listener& listener : wanted.listeners) {
+    if (has(running, listener)) continue;
+    changes.push_back(policy::MakeError(
+        listener.location, StrCat("listen on ", ListenerName(listener),
+                                  ": the running server has no such listener, or another way")));
   }
-  return true;
+  for (const Listener& listener : running.listeners) {
+    if (has(wanted, listener)) continue;
+    changes.push_back(policy::MakeError(
+        listener.location, StrCat("listen on ", ListenerName(listener),
+                                  " stood here when the server started and is gone or changed")));
+  }
+  bool in_order = wanted.listeners.size() == running.listeners.size();
+  for (size_t i = 0; in_order && i < wanted.listeners.size(); ++i)
+    in_order = ListenAlike(wanted.listeners[i], running.listeners[i]);
+  if (in_order) return OkStatus();
+  std::string text;
+  for (const policy::Diagnostic& each : changes) StrAppend(text, each.ToString(), "\n");
+  if (changes.empty()) {
+    StrAppend(text, wanted.file_name, ": error: the listen lines are not in the same order\n");
+  }
+  return FailedPrecondition(StrCat(
+      text, "the listeners changed, which takes a restart; the old configuration stays in force"));
+}
+
+// MakeSpool makes the folder of the queue when it is missing, and nothing above it: a path that
+// begins with a slip of the fingers must not become a tree.
+Status MakeSpool(rt::Files& files, std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const size_t slash = path.rfind('/');
+  if (slash != std::string::npos && slash > 0) {
+    const std::string parent = path.substr(0, slash);
+    if (files.Stat(parent).status().code() == StatusCode::kNotFound)
+      return NotFound(
+          StrCat("the folder ", Escape(parent), " does not exist: make it, or name another spool"));
+  }
+  return rt::MakeDirectories(files, path, 0711);
 }
 
 }  // namespace
@@ -250,13 +293,18 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
     parsed = policy::Parse(options.config_path, loader, parse_options);
   }
   loaded.diagnostics = std::move(parsed.diagnostics);
-  if (parsed.config == nullptr) return loaded;
-  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*parsed.config))
+  // After a mistake the rest is checked all the same, so that everything is told at once; nothing
+  // is made of it.
+  const std::shared_ptr<const Config> config = std::move(parsed.readable);
+  if (config == nullptr) return loaded;
+  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*config))
     loaded.diagnostics.push_back(std::move(each));
-  std::string server_name = ServerName(world, parsed.config.get());
+  for (policy::Diagnostic& each : policy::IneffectiveSettings(*config))
+    loaded.diagnostics.push_back(std::move(each));
+  std::string server_name = ServerName(world, config.get());
   const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
   std::vector<TakenEndpoint> taken;
-  for (const Listener& listener : parsed.config->listeners) {
+  for (const Listener& listener : config->listeners) {
     if (listener.is_socket) continue;
     const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
     if (!endpoints.ok()) {
@@ -276,7 +324,8 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
       taken.push_back(TakenEndpoint{endpoint, listener.location});
     }
   }
-  loaded.runtime = Runtime::Load(world, parsed.config, std::move(server_name), &loaded.diagnostics);
+  loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics);
+  policy::SortByPlace(&loaded.diagnostics);
   return loaded;
 }
 
@@ -399,7 +448,7 @@ rt::Task<Status> Server::Start() {
     queue_options.min_free_bytes =
         config.queue.reserve_bytes.value_or(queue_options.min_free_bytes);
     auto open = world.main_loop().RunBlocking([&]() -> StatusOr<std::unique_ptr<store::Queue>> {
-      POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world.files(), spool, 0711));
+      POSTERN_RETURN_IF_ERROR(MakeSpool(world.files(), spool));
       return store::OpenSqliteQueue(world, *parts.log, spool, queue_options);
     });
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
@@ -546,10 +595,8 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   *diagnostics = std::move(config.diagnostics);
   if (config.runtime == nullptr)
     return InvalidArgument("the configuration is wrong; the old one stays in force");
-  if (!SameListeners(config.runtime->config(), parts_->runtimes->Get()->config())) {
-    return FailedPrecondition(
-        "the listeners changed, which takes a restart; the old configuration stays in force");
-  }
+  POSTERN_RETURN_IF_ERROR(
+      CheckSameListeners(config.runtime->config(), parts_->runtimes->Get()->config()));
   parts_->runtimes->Set(std::move(config.runtime));
   return OkStatus();
 }

@@ -83,7 +83,7 @@ class Server {
   // Reload reads the configuration anew from where it came and takes it for certificates, tables,
   // rules and actions; what is begun ends under the old one. `*diagnostics` says what is wrong with
   // it. kInvalidArgument, and kFailedPrecondition when the listeners are not the same (they need a
-  // restart), leave the old one in force. Any thread; blocks.
+  // restart; the message names their lines), leave the old one in force. Any thread; blocks.
   Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.

@@ -43,9 +43,8 @@ static void write_finding(int32_t level, const char* line, void* user_data) {
 static int complain(const char* what, postern_status status, postern_error* error) {
   const char* message = postern_error_message(error);
   if (*message == '\0') message = postern_status_name(status);
-  /* What is wrong with the file names it already. */
-  if (strcmp(postern_error_reason(error), "config") == 0 ||
-      strncmp(message, what, strlen(what)) == 0) {
+  /* What is wrong with the file names it already: "stat smtpd.conf: No such file". */
+  if (strcmp(postern_error_reason(error), "config") == 0 || strstr(message, what) != NULL) {
     fprintf(stderr, "%s\n", message);
   } else {
     fprintf(stderr, "%s: %s\n", what, message);

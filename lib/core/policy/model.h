@@ -113,6 +113,7 @@ struct CertificateAuthority {
   std::string name;
   std::string certificate_path;
   SourceLocation location;
+  SourceLocation certificate_location;
 };
 
 enum class AddressFamily : uint8_t { kAny, kInet4, kInet6 };

@@ -384,6 +384,7 @@ bool Parser::ParseCa(const Token& first) {
     Error(first.location, StrCat("ca \"", Escape(ca.name), "\" already defined"));
     return false;
   }
+  ca.certificate_location = Peek().location;
   if (!ExpectBare("cert") || !ExpectString("the path of a certificate", &ca.certificate_path))
     return false;
   config_.cas.push_back(std::move(ca));

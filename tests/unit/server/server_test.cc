@@ -140,6 +140,109 @@ TEST_F(ServerTest, AnAddressInUseIsToldWithItsLineAndNothingIsOpened) {
   EXPECT_EQ(host_.world().files().Stat("/spool").status().code(), StatusCode::kNotFound);
 }
 
+// What Load says of `text`: "line:column message" each.
+std::string Told(rt::sim::Host& host, const std::string& text) {
+  ServerOptions options;
+  options.config_text = text;
+  std::string out;
+  for (const policy::Diagnostic& each : LoadConfig(host.world(), options).diagnostics) {
+    StrAppend(out, each.location.line, ":", each.location.column,
+              each.severity == policy::Severity::kWarning ? " warning " : " ", each.message, "\n");
+  }
+  return out;
+}
+
+TEST_F(ServerTest, WhatTheFileNamesIsLookedForUsedOrNot) {
+  host_.AddAccount({.name = "vmail", .uid = 7, .gid = 7, .groups = {}, .home = "/vmail"});
+  const std::string told =
+      Told(host_, StrCat("ca x cert \"/nonexist\"\n", kConfig,
+                         "action one maildir user vmail\naction two maildir user nosuchuser\n"));
+  EXPECT_EQ(told.find("1:6 certificate of ca \"x\": "), 0u) << told;
+  EXPECT_NE(told.find("14:20 user \"nosuchuser\": no account"), std::string::npos) << told;
+  EXPECT_EQ(told.find("vmail"), std::string::npos) << told;
+}
+
+// One mistake in the text does not hide what is wrong with the files.
+TEST_F(ServerTest, EverythingIsToldAtOnce) {
+  const std::string told =
+      Told(host_,
+           "lisen on lo0\npki p cert \"/none.crt\" key \"/none.key\"\n"
+           "table t file:/none.table\naction a relay\nmatch for domain <t> action a\n"
+           "listen on nowhere0 port 25\nfilter f proc-exec \"x\"\nadmd \"x.org\"\n");
+  size_t at = 0;
+  for (const char* each :
+       {"1:1 syntax error: unknown directive", "2:7 certificate of pki", "2:24 key of pki",
+        "3:7 cannot read /none.table", "6:1 \"nowhere0\" is no interface", "7:1 filter f",
+        "8:1 warning admd has no effect"}) {
+    const size_t found = told.find(each, at);
+    EXPECT_NE(found, std::string::npos) << each << " in\n" << told;
+    if (found != std::string::npos) at = found;
+  }
+}
+
+TEST_F(ServerTest, AKeyThatEverybodyMayReadIsToldAsAWarning) {
+  rt::Files& files = host_.world().files();
+  for (const uint32_t mode : {0600u, 0640u, 0644u}) {
+    const std::string path = StrCat("/key", mode);
+    ASSERT_TRUE(rt::WriteFileDurably(files, path, "not a key", mode).ok());
+    const std::string told =
+        Told(host_, StrCat("pki p cert \"/none\" key \"", path, "\"\n", kConfig));
+    EXPECT_EQ(told.find("warning key of pki \"p\": everybody") != std::string::npos, mode == 0644u)
+        << told;
+  }
+}
+
+// Only the last folder of the spool's path is made.
+TEST_F(ServerTest, ASpoolWithoutParentIsTold) {
+  const auto start = [this](const std::string& spool) {
+    ServerOptions options;
+    options.config_text = kConfig;
+    options.spool_path = spool;
+    LoadedConfig loaded = LoadConfig(host_.world(), options);
+    EXPECT_NE(loaded.runtime, nullptr);
+    server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
+    return simulation_.Await(host_.main_loop(), server_->Start());
+  };
+  const Status started = start("/nonexist/sp/");
+  EXPECT_EQ(started.code(), StatusCode::kNotFound);
+  EXPECT_NE(std::string(Message(started)).find("the folder /nonexist does not exist"),
+            std::string::npos)
+      << Message(started);
+  EXPECT_EQ(host_.world().files().Stat("/nonexist").status().code(), StatusCode::kNotFound);
+  server_.reset();
+  EXPECT_TRUE(rt::MakeDirectories(host_.world().files(), "/exists", 0755).ok());
+  EXPECT_TRUE(start("/exists/sp/").ok());
+}
+
+TEST_F(ServerTest, AReloadNamesTheListenersThatChanged) {
+  ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), "/conf", kConfig, 0644).ok());
+  ServerOptions options;
+  options.config_path = "/conf";
+  LoadedConfig loaded = LoadConfig(host_.world(), options);
+  ASSERT_NE(loaded.runtime, nullptr);
+  server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
+  ASSERT_TRUE(simulation_.Await(host_.main_loop(), server_->Start()).ok());
+  const auto reload = [this](const std::string& text) {
+    EXPECT_TRUE(rt::WriteFileDurably(host_.world().files(), "/conf", text, 0644).ok());
+    policy::Diagnostics diagnostics;
+    return server_->Reload(&diagnostics);
+  };
+  EXPECT_TRUE(reload(StrCat(kConfig, "queue ttl 1d\n")).ok());
+  const Status more = reload(StrCat(kConfig, "listen on 192.0.2.1 port 26\n"));
+  EXPECT_EQ(more.code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(std::string(Message(more)).find("/conf:12:1: error: listen on 192.0.2.1 port 26: "), 0u)
+      << Message(more);
+  std::string other = kConfig;
+  other.replace(other.find("port 25"), 7, "port 27");
+  const Status changed = reload(other);
+  const std::string text(Message(changed));
+  EXPECT_EQ(text.find("/conf:7:1: error: listen on 192.0.2.1 port 27: "), 0u) << text;
+  EXPECT_NE(text.find("/conf:7:1: error: listen on 192.0.2.1 port 25 stood here"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("takes a restart"), std::string::npos);
+}
+
 // Listen connects from `source` and keeps the connection; what the server says first goes to
 // `heard`.
 rt::Task<void> Listen(rt::World* world, Endpoint server, IpAddress source,
@@ -158,6 +261,48 @@ rt::Task<void> Listen(rt::World* world, Endpoint server, IpAddress source,
     if (!got.ok() || *got == 0) co_return;
     heard->append(buffer, *got);
   }
+}
+
+// HearAll connects and writes to `heard` all that the server says until it hangs up.
+rt::Task<void> HearAll(rt::World* world, Endpoint server, std::string say, std::string* heard) {
+  rt::Executor& loop = world->main_loop();
+  rt::ConnectOptions options;
+  StatusOr<std::unique_ptr<rt::Stream>> stream =
+      co_await world->network().Connect(loop, server, options, Instant::Never());
+  if (!stream.ok()) co_return;
+  if (!say.empty()) {
+    const Status said = co_await (*stream)->Write(say, Instant::Never());
+    if (!said.ok()) co_return;
+  }
+  char buffer[512];
+  for (;;) {
+    const StatusOr<size_t> got =
+        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
+    if (!got.ok() || *got == 0) co_return;
+    heard->append(buffer, *got);
+  }
+}
+
+TEST_F(ServerTest, LimitsAndTimeoutsOfTheFileAreObeyed) {
+  Start(StrCat("smtp timeout command 7s\nsmtp limit max-errors 2 max-command-line 512\n", kConfig));
+  rt::sim::Host& client =
+      simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 8)}});
+  const Endpoint server{IpAddress::V4(192, 0, 2, 1), 25, ""};
+  rt::TaskGroup tasks;
+  std::string idle;
+  std::string erring;
+  std::string talking;
+  tasks.Spawn(HearAll(&client.world(), server, "", &idle));
+  tasks.Spawn(HearAll(&client.world(), server, "WHAT\r\nWHAT\r\nWHAT\r\n", &erring));
+  tasks.Spawn(
+      HearAll(&client.world(), server, StrCat("NOOP ", std::string(600, 'x'), "\r\n"), &talking));
+  simulation_.RunFor(absl::Seconds(6));
+  EXPECT_EQ(idle.substr(0, 4), "220 ");
+  EXPECT_EQ(idle.find("421"), std::string::npos) << idle;
+  EXPECT_NE(erring.find("421 4.7.0"), std::string::npos) << erring;
+  EXPECT_NE(talking.find("\n500 "), std::string::npos) << talking;
+  simulation_.RunFor(absl::Seconds(3));
+  EXPECT_NE(idle.find("421"), std::string::npos) << idle;
 }
 
 // A client may fill its share of the sessions; others are served. One customer's IPv6 network is
