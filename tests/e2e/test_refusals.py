@@ -40,8 +40,19 @@ class Refusals(unittest.TestCase):
     def test_a_missing_file(self):
         done = postern("serve", "-f", f"{self.folder}/nothing.conf")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("nothing.conf", done.stderr)
+        self.assertEqual(done.stderr.count("nothing.conf"), 1, done.stderr)
         self.assertIn("No such file", done.stderr)
+
+    def test_a_missing_parent_of_the_spool(self):
+        harness.write(self.path, f"listen on 127.0.0.1 port {harness.free_ports(1)[0]}\naction a relay\nmatch for any action a\n")
+        done = postern("serve", "-f", self.path, "-s", f"{self.folder}/none/spool")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{self.folder}/none does not exist", done.stderr)
+        self.assertFalse(os.path.exists(f"{self.folder}/none"))
+
+    def test_an_account_that_is_not(self):
+        self.refused("action a maildir user nosuchuser\nlisten on 127.0.0.1 port 2525\nmatch for any action a\n",
+                     1, "nosuchuser", command="check")
 
     def test_a_missing_table(self):
         self.refused(f"table t file:{self.folder}/none\naction a relay\nmatch for domain <t> action a\nlisten on lo0 port 2525\n",

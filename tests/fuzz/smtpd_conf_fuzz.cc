@@ -21,6 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (c == '\n' || c == '\0') abort();
     }
   }
-  if (result.config != nullptr) UnsupportedFeatures(*result.config);
+  if (result.readable != nullptr) {
+    UnsupportedFeatures(*result.readable);
+    IneffectiveSettings(*result.readable);
+  }
   return 0;
 }
