@@ -31,7 +31,8 @@ std::optional<CommandReader::Literal> FindLiteral(std::string_view line, size_t*
 
 }  // namespace
 
-CommandReader::Progress CommandReader::Read(ByteQueue& input, size_t limit_bytes) {
+CommandReader::Progress CommandReader::Read(ByteQueue& input, size_t limit_bytes,
+                                            size_t discard_limit_bytes) {
   while (!input.empty()) {
     const std::string_view view = input.View();
     if (literal_left_ > 0) {
@@ -46,14 +47,27 @@ CommandReader::Progress CommandReader::Read(ByteQueue& input, size_t limit_bytes
     const size_t newline = view.find('\n');
     const bool whole = newline != std::string_view::npos;
     const std::string_view piece = view.substr(0, whole ? newline + 1 : view.size());
-    if (!discarding_ && text_.size() + piece.size() > limit_bytes) discarding_ = true;
-    if (discarding_) {
-      tail_.append(piece.substr(piece.size() - std::min(piece.size(), kTailBytes)));
-      if (tail_.size() > kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+    std::string_view over;
+    if (!discarding_) {
+      // The beginning is kept for its tag, and the cut is where it is however the octets came.
+      const size_t room = limit_bytes - std::min(limit_bytes, text_.size());
+      text_.append(piece.substr(0, room));
+      if (piece.size() > room) {
+        discarding_ = true;
+        over = piece.substr(room);
+        const std::string_view kept = std::string_view(text_).substr(line_start_);
+        tail_ = kept.substr(kept.size() - std::min(kept.size(), kTailBytes));
+      }
     } else {
-      text_.append(piece);
+      over = piece;
+    }
+    if (discarding_) {
+      tail_.append(over.substr(over.size() - std::min(over.size(), kTailBytes)));
+      if (tail_.size() > kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+      discarded_bytes_ += over.size();
     }
     input.Consume(piece.size());
+    if (discarded_bytes_ > discard_limit_bytes) return Progress::kEndless;
     if (whole) return EndOfLine();
   }
   return Progress::kNeedInput;
@@ -99,6 +113,7 @@ void CommandReader::Clear() {
   line_start_ = 0;
   literal_left_ = 0;
   discarding_ = false;
+  discarded_bytes_ = 0;
   bad_octet_ = false;
 }
 

@@ -31,19 +31,21 @@ class CommandReader {
     kTooLong,    // the command is over the limit; the rest of its line was dropped
     kTooLongLiteral,  // the same, and a non-synchronizing literal stands behind it: its octets
                       // would be taken for commands
+    kEndless,         // more than the bound was dropped of one line: end the connection
     kBadOctet,  // a NUL or a bare CR stands in it (RFC 3501 §9: neither is a CHAR of a line); the
                 // line was dropped
   };
 
-  // Read goes on. `limit_bytes` bounds the command with its literals. Lines end in CRLF; LF alone
-  // is understood.
-  Progress Read(ByteQueue& input, size_t limit_bytes);
+  // Read goes on. `limit_bytes` bounds the command with its literals, `discard_limit_bytes` what is
+  // read over of a line beyond that while its end is looked for. Lines end in CRLF; LF alone is
+  // understood.
+  Progress Read(ByteQueue& input, size_t limit_bytes, size_t discard_limit_bytes);
 
   // TakeLiteral makes the announced literal part of the command. Its size must fit the limit.
   void TakeLiteral();
 
   const Literal& literal() const { return literal_; }
-  // text lends the command so far.
+  // text lends the command so far; of one that is over the limit, its beginning.
   std::string_view text() const { return text_; }
   // Clear makes ready for the next command and gives memory back.
   void Clear();
@@ -58,7 +60,8 @@ class CommandReader {
   uint64_t literal_left_ = 0;
   bool discarding_ = false;  // over the limit: octets up to the line's end are dropped
   bool bad_octet_ = false;
-  std::string tail_;  // of a discarded line: its last octets, to see a literal
+  size_t discarded_bytes_ = 0;  // of the command
+  std::string tail_;            // of a discarded line: its last octets, to see a literal
   Literal literal_;
 };
 

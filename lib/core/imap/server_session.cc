@@ -111,7 +111,7 @@ std::optional<Event> ServerSession::Read(Instant now) {
     Close("TLS on a plain port");
     return std::nullopt;
   }
-  const CommandReader::Progress progress = reader_.Read(input_, CommandLimit());
+  const CommandReader::Progress progress = reader_.Read(input_, CommandLimit(), DiscardLimit());
   if (progress == CommandReader::Progress::kNeedInput) return std::nullopt;
   if (progress == CommandReader::Progress::kCommand) {
     switch (phase_) {
@@ -122,6 +122,7 @@ std::optional<Event> ServerSession::Read(Instant now) {
     }
   }
   if (progress == CommandReader::Progress::kLiteral) return OnLiteral(reader_.literal());
+  if (progress == CommandReader::Progress::kEndless) return OnEndlessLine();
   return OnBrokenLine(progress);
 }
 
@@ -149,6 +150,19 @@ std::optional<Event> ServerSession::OnBrokenLine(CommandReader::Progress progres
   if (phase_ == Phase::kIdling) return OnIdleLine();
   if (phase_ == Phase::kAppendTail) return OnAppendTail(false);
   Bad(tag, why);
+  return std::nullopt;
+}
+
+std::optional<Event> ServerSession::OnEndlessLine() {
+  std::string tag = command_.tag;
+  if (!has_command_) {
+    // Only a whole tag is one: octets without a blank behind them are anything.
+    tag = TagOf(reader_.text(), options_.tag_limit_bytes);
+    if (reader_.text().substr(tag.size(), 1) != " ") tag.clear();
+  }
+  if (!tag.empty()) writer_.Tagged(tag, "BAD", "", "Command too long");
+  writer_.UntaggedCondition("BYE", "", "A command line does not end");
+  Close("a line without end");
   return std::nullopt;
 }
 
@@ -369,6 +383,11 @@ void ServerSession::Close(std::string_view reason) {
 size_t ServerSession::CommandLimit() const {
   return state_ == State::kNotAuthenticated ? options_.command_limit_before_login_bytes
                                             : options_.command_limit_bytes;
+}
+
+size_t ServerSession::DiscardLimit() const {
+  return state_ == State::kNotAuthenticated ? options_.discard_limit_before_login_bytes
+                                            : options_.discard_limit_bytes;
 }
 
 std::string ServerSession::Capabilities() const {

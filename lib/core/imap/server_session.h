@@ -50,6 +50,10 @@ struct ServerOptions {
   size_t command_limit_before_login_bytes = 8 * 1024;
   // RFC 7162 §4 asks for 8,192 at least; literals count, APPEND's message not
   size_t command_limit_bytes = 64 * 1024;
+  // What is read over of a line that is over its bound: beyond this the connection is cut. A client
+  // that has not logged in has no reason for any of it.
+  size_t discard_limit_before_login_bytes = 4 * 1024;
+  size_t discard_limit_bytes = 64 * 1024;
   size_t tag_limit_bytes = 128;
   size_t append_limit_bytes = 64 * 1024 * 1024;  // APPENDLIMIT (RFC 7889)
   size_t fetch_items_limit = 256;
@@ -203,6 +207,7 @@ class ServerSession {
   std::optional<Event> OnCommandText(std::string_view text, Instant now);
   std::optional<Event> OnLiteral(const CommandReader::Literal& literal);
   std::optional<Event> OnBrokenLine(CommandReader::Progress progress);
+  std::optional<Event> OnEndlessLine();
   std::optional<Event> OnSaslLine();
   std::optional<Event> OnIdleLine();
   // BeginAppend returns false, with nothing changed, when the literal is not APPEND's message.
@@ -223,6 +228,7 @@ class ServerSession {
   void NextCommand();
   void Close(std::string_view reason);
   size_t CommandLimit() const;
+  size_t DiscardLimit() const;
   std::string Capabilities() const;
   bool LoginAllowed() const { return tls_active_ || options_.allow_plaintext_login; }
   bool LooksLikeTls();

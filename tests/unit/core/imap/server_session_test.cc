@@ -215,6 +215,33 @@ std::vector<Dialog> Dialogs() {
       {"long line with a literal behind it",
        LoggedIn(StrCat("a NOOP ", std::string(70000, 'x'), " {9+}\r\nb NOOP xx\r\n")),
        "1 OK [CAPS] Logged in\n* BYE Command too long\n(closed: command too long)\n"},
+      // The octets over the bound begin between "{" and "}": they are a literal all the same.
+      {"long line, cut inside its literal",
+       LoggedIn(StrCat("a NOOP ", std::string(65536 - 9, 'x'), " {9+}\r\nb NOOP xx\r\n")),
+       "1 OK [CAPS] Logged in\n* BYE Command too long\n(closed: command too long)\n"},
+      {"line without end before login", std::string(1 << 20, 'x'),
+       "* BYE A command line does not end\n(closed: a line without end)\n"},
+      {"line of NULs without end", std::string(1 << 20, '\0'),
+       "* BYE A command line does not end\n(closed: a line without end)\n"},
+      {"line without end before login, with a tag", "a LOGIN joe " + std::string(1 << 20, 'x'),
+       "a BAD Command too long\n* BYE A command line does not end\n"
+       "(closed: a line without end)\n"},
+      {"line without end after login", LoggedIn("a7 NOOP " + std::string(1 << 20, 'x')),
+       "1 OK [CAPS] Logged in\na7 BAD Command too long\n* BYE A command line does not end\n"
+       "(closed: a line without end)\n"},
+      {"line of NULs without end after login", LoggedIn("a7" + std::string(1 << 20, '\0')),
+       "1 OK [CAPS] Logged in\n* BYE A command line does not end\n"
+       "(closed: a line without end)\n"},
+      {"line without end in AUTHENTICATE", "a AUTHENTICATE PLAIN\r\n" + std::string(1 << 20, 'A'),
+       "+ \na BAD Command too long\n* BYE A command line does not end\n"
+       "(closed: a line without end)\n"},
+      {"line without end in IDLE", LoggedIn("a IDLE\r\n" + std::string(1 << 20, 'D')),
+       "1 OK [CAPS] Logged in\n+ idling\na BAD Command too long\n"
+       "* BYE A command line does not end\n(closed: a line without end)\n"},
+      {"line without end behind a message",
+       LoggedIn("a APPEND box {1+}\r\nx" + std::string(1 << 20, ' ')),
+       "1 OK [CAPS] Logged in\na BAD Command too long\n* BYE A command line does not end\n"
+       "(closed: a line without end)\n"},
       {"literal too large after login",
        LoggedIn("a SELECT {70000}\r\nb NOOP\r\nc SELECT {70000+}\r\nd NOOP\r\n"),
        "1 OK [CAPS] Logged in\na BAD Literal too large\n* did NOOP\nb OK done\n* BYE [TOOBIG] "
@@ -324,6 +351,24 @@ TEST(ServerSession, ManyBadCommandsEndIt) {
   EXPECT_FALSE(player.session.closed());
   player.Say("a FROB\r\n");
   EXPECT_TRUE(player.session.closed());
+}
+
+TEST(ServerSession, ALineWithoutEndIsCutAtItsBound) {
+  struct Case {
+    bool logged_in;
+    size_t octets;
+  };
+  const ServerOptions defaults;
+  for (const Case& c : {Case{false, defaults.command_limit_before_login_bytes +
+                                        defaults.discard_limit_before_login_bytes},
+                        Case{true, defaults.command_limit_bytes + defaults.discard_limit_bytes}}) {
+    Player player;
+    if (c.logged_in) player.Say("a LOGIN joe secret\r\n");
+    player.Say(std::string(c.octets, 'x'));
+    EXPECT_FALSE(player.session.closed());
+    player.Say("x");
+    EXPECT_TRUE(player.session.closed());
+  }
 }
 
 TEST(ServerSession, InputIsBounded) {
