@@ -24,6 +24,12 @@ Reply BadValue(std::string_view keyword) {
                StrCat("Invalid command arguments: ", AsciiUpper(keyword), " has a bad value"));
 }
 
+// RFC 5321 §4.1.1.11: a parameter stands there once.
+Reply Twice(std::string_view keyword) {
+  return Reply(501, {5, 5, 4},
+               StrCat("Invalid command arguments: ", AsciiUpper(keyword), " stands there twice"));
+}
+
 bool IsPrintableAscii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), IsAsciiPrintable);
 }
@@ -295,7 +301,8 @@ Reply ParseParameters(const ParameterRow<Path> (&rows)[kRows], std::string_view 
       return Reply(555, {5, 5, 4}, StrCat("Unsupported option: ", Escape(keyword, 64)));
     }
     const uint32_t bit = 1u << (row - std::begin(rows));
-    if ((seen & bit) != 0 || row->has_value != has_value) return BadValue(keyword);
+    if ((seen & bit) != 0) return Twice(keyword);
+    if (row->has_value != has_value) return BadValue(keyword);
     seen |= bit;
     if (Reply reply = row->parse(keyword, value, options, path); reply.code != 0) return reply;
   }

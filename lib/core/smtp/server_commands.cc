@@ -26,11 +26,12 @@ bool SkipKeyword(std::string_view keyword, std::string_view& text) {
   return true;
 }
 
-// TakePath reads a path in brackets, or an address without them (RFC 5321 §4.1.2 wants them; old
-// senders leave them out).
-StatusOr<mail::Address> TakePath(std::string_view text, bool allow_null,
-                                 const mail::AddressOptions& options, std::string_view* rest) {
-  if (!text.empty() && text.front() == '<') return mail::ParsePath(text, allow_null, options, rest);
+// TakeRecipient reads a path in brackets, or an address without them, which RFC 5321 §4.1.2 does
+// not know and old senders write.
+StatusOr<mail::Address> TakeRecipient(std::string_view text, const mail::AddressOptions& options,
+                                      std::string_view* rest) {
+  if (!text.empty() && text.front() == '<')
+    return mail::ParsePath(text, /*allow_null=*/false, options, rest);
   const size_t end = std::min(text.find(' '), text.size());
   *rest = text.substr(end);
   return mail::ParseAddress(text.substr(0, end), options);
@@ -51,9 +52,8 @@ CommandLine ParseCommandLine(std::string_view line) {
 }
 
 std::optional<std::string_view> HelloName(std::string_view arguments) {
-  // RFC 5321 §4.1.1.1: one argument; HELO with more words behind it is an old habit: the first word
-  // counts.
-  const std::string_view name = arguments.substr(0, arguments.find(' '));
+  // RFC 5321 §4.1.1.1: one argument; a blank inside it is as bad as any other octet.
+  const std::string_view name = arguments;
   if (name.empty() || name.size() > mail::kMaxDomainBytes) return std::nullopt;
   for (const char c : name) {
     // RFC 6531 §3.7.1 lets U-labels stand here.
@@ -72,8 +72,14 @@ Reply ParseMail(std::string_view arguments, uint32_t offered, const ServerOption
                                              .allow_no_domain = false};
   std::string_view rest;
   StatusOr<mail::Address> address =
-      TakePath(arguments, /*allow_null=*/true, address_options, &rest);
-  if (!address.ok()) return Reply(553, {5, 1, 0}, "Sender address syntax error");
+      mail::ParsePath(arguments, /*allow_null=*/true, address_options, &rest);
+  if (!address.ok()) {
+    // RFC 5321 §4.1.2 wants the brackets, and smtpd insists on them here.
+    const bool bare = !arguments.empty() && arguments.front() != '<';
+    return Reply(
+        553, {5, 1, 0},
+        bare ? "Sender address syntax error: it belongs in <>" : "Sender address syntax error");
+  }
   path.address = *std::move(address);
   if (Reply reply = ParseMailParameters(rest, offered, options, path); reply.code != 0)
     return reply;
@@ -90,8 +96,7 @@ Reply ParseRcpt(std::string_view arguments, uint32_t offered, const ServerOption
   const mail::AddressOptions address_options{.allow_utf8 = (offered & kExtensionSmtpUtf8) != 0,
                                              .allow_no_domain = true};
   std::string_view rest;
-  StatusOr<mail::Address> address =
-      TakePath(arguments, /*allow_null=*/false, address_options, &rest);
+  StatusOr<mail::Address> address = TakeRecipient(arguments, address_options, &rest);
   if (!address.ok()) return Reply(501, {5, 1, 3}, "Recipient address syntax error");
   path.address = *std::move(address);
   if (path.address.domain.empty()) {

@@ -39,7 +39,7 @@ struct ServerOptions {
                                          // offered is refused with 555
 
   bool tls_available = false;     // STARTTLS is offered
-  bool tls_required = false;      // 530 5.5.1 to MAIL before TLS
+  bool tls_required = false;      // 530 5.5.1 to MAIL and VRFY before TLS
   bool auth_available = false;    // AUTH PLAIN LOGIN is offered
   bool auth_required = false;     // 530 5.5.1 to MAIL before AUTH
   bool auth_without_tls = false;  // AUTH in the clear too (RFC 4954 §4 asks servers not to)

@@ -269,6 +269,11 @@ ServerEvent ServerSession::Impl::RunCommand(const CommandLine& line, Instant now
       CountIdleCommand();
       return Stepped();
     case Command::kVrfy:
+      // RFC 3207 §4: before TLS a server that demands it has nothing to say about mail.
+      if (options_->tls_required && !in_tls_) {
+        SendError(530, {5, 5, 1}, "Must issue a STARTTLS command first");
+        return Stepped();
+      }
       // RFC 5321 §7.3: nobody is told who has a mailbox here.
       if (line.arguments.empty()) {
         SendError(501, {5, 5, 4}, "Invalid command arguments: VRFY wants an address");

@@ -362,7 +362,8 @@ rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
   if (transaction->intake->problem() == MessageIntake::Problem::kHeaderTooBig) {
     reply = mail::Reply(552, {5, 3, 4}, "Message header too big");
   } else if (transaction->intake->problem() == MessageIntake::Problem::kLoop) {
-    reply = mail::Reply(500, {5, 4, 6}, "Routing loop detected: too many Received fields");
+    // RFC 5321 §4.3.2: 554 behind DATA; 500 is for commands that nobody knows.
+    reply = mail::Reply(554, {5, 4, 6}, "Routing loop detected: too many Received fields");
   } else if (!transaction->failure.ok()) {
     reply = ReplyForFailure(transaction->failure);
     reason = std::string(Message(transaction->failure));

@@ -178,6 +178,15 @@ TEST_F(SmtpServiceTest, AFullDiskIs452AndTheSessionGoesOn) {
   EXPECT_EQ(backend_.accepted.size(), 1u);
 }
 
+TEST_F(SmtpServiceTest, ALoopIs554AndTheSessionGoesOn) {
+  std::string fields;
+  for (int i = 0; i < 101; ++i) fields += "Received: from a by b\r\n";
+  EXPECT_EQ(Says("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\n" +
+                 fields + "\r\nround and round\r\n.\r\nQUIT\r\n"),
+            "220 250 250 250 354 554 221");
+  EXPECT_EQ(backend_.accepted.size(), 0u);
+}
+
 TEST_F(SmtpServiceTest, LogsInOrNot) {
   // "\0alice\0secret", "\0alice\0wrong", "\0alice\0broken"
   EXPECT_EQ(
