@@ -9,6 +9,7 @@
 #include "lib/server/imap_gate.h"
 #include "lib/server/local_session.h"
 #include "lib/server/mail_gate.h"
+#include "lib/server/postmaster_check.h"
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
 #include "lib/service/deliver/local_deliverer.h"
@@ -325,6 +326,10 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
     }
   }
   loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics);
+  if (loaded.runtime != nullptr) {
+    store::SystemAccounts accounts(&world.processes(), &world.files());
+    CheckPostmaster(*loaded.runtime, accounts, &loaded.diagnostics);
+  }
   policy::SortByPlace(&loaded.diagnostics);
   return loaded;
 }
