@@ -150,7 +150,7 @@ typedef struct postern_submission {
       reverse_path; /* "local@domain", NUL-terminated; NULL or "" is the null reverse-path */
   const char* const* recipients; /* NUL-terminated addresses */
   size_t recipient_count;
-  const char* content; /* header, empty line, body; lines may end in LF or CRLF */
+  const char* content; /* header, empty line, body; lines end in LF or CRLF; no other CR, no NUL */
   size_t content_len;
 } postern_submission;
 
@@ -161,7 +161,8 @@ typedef struct postern_submission {
  * `from local`, missing Date and Message-ID fields are added. It runs the server's loop until the
  * queue has made the message durable. `out_id`, if not NULL, receives the message id,
  * NUL-terminated, in `out_id_size` octets (9 are enough). Returns POSTERN_ERR_INVALID_ARGUMENT for
- * a malformed address and POSTERN_ERR_PROTOCOL when a recipient is refused (the message holds the
+ * a malformed address or content with a CR outside CRLF or a NUL (the message says where, nothing
+ * is queued) and POSTERN_ERR_PROTOCOL when a recipient is refused (the message holds the
  * reply; nothing is queued then), POSTERN_ERR_LIMIT when the disk is full, POSTERN_ERR_CALLBACK
  * when on_message failed. The thread that polls, between two polls; not from a callback. Since 0.1.
  */

@@ -11,7 +11,20 @@
 namespace postern::server {
 namespace {
 
-// CrlfLines gives `text` with every line end as CRLF; a bare CR stays what it is.
+// CheckOctets refuses what SMTP refuses in a text (RFC 5321 §2.3.8): a CR that no LF follows, which
+// other programs may take for a line end, and NUL.
+Status CheckOctets(std::string_view text) {
+  for (size_t i = 0; (i = text.find_first_of(std::string_view("\r\0", 2), i)) != text.npos; ++i) {
+    if (text[i] == '\0') return InvalidArgument(StrCat("content: octet ", i + 1, " is NUL"));
+    if (i + 1 == text.size() || text[i + 1] != '\n') {
+      return InvalidArgument(
+          StrCat("content: octet ", i + 1, " is a CR without LF; lines end in LF or CR LF"));
+    }
+  }
+  return OkStatus();
+}
+
+// CrlfLines gives `text`, in which no CR is bare, with every line end as CRLF.
 std::string CrlfLines(std::string_view text) {
   std::string out;
   out.reserve(text.size() + text.size() / 32);
@@ -81,6 +94,8 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
     result.reply = mail::Reply(552, {5, 3, 4}, "Message too big");
     co_return result;
   }
+  result.status = CheckOctets(submission.content);
+  if (!result.status.ok()) co_return result;
   std::vector<service::AcceptedRecipient> recipients;
   for (const std::string& text : submission.recipients) {
     mail::AddressOptions options;
