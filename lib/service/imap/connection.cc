@@ -204,6 +204,8 @@ rt::Task<bool> ImapConnection::StartTls() {
   StatusOr<std::unique_ptr<rt::Stream>> secured =
       co_await facts_.listener->accept_tls(std::move(stream_), deadline);
   if (!secured.ok()) {
+    // Who does not speak TLS (HTTP on this port, say) hears nothing: there is no alert before a
+    // record of theirs, and text in the clear would break the promise that this port makes.
     Log(LogLevel::kInfo, "tls-failed", {{"reason", std::string(Message(secured.status()))}});
     co_return false;
   }
