@@ -133,6 +133,10 @@ std::string Advice(const DsnRecipient& recipient, bool smtputf8) {
       if (status.detail == 3)
         return "The message is too large for that mailbox: send a smaller one, or share large "
                "files in another way.";
+      // What OpenSMTPD, and we, answer for an address that leads to no account.
+      if (status.detail == 4)
+        return "The address leads to no mailbox: check it for mistakes, or ask the recipient in "
+               "another way for the right one.";
       return "The mailbox takes no mail at present: reach the recipient in another way.";
     case 3:
       if (status.detail == 4)

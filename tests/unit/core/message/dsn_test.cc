@@ -132,6 +132,7 @@ TEST(Dsn, AdviceFollowsTheStatus) {
       {{5, 1, 8}, "ask the administrator"},
       {{5, 2, 1}, "takes no mail at present"},
       {{5, 2, 3}, "send a smaller one"},
+      {{5, 2, 4}, "leads to no mailbox"},
       {{5, 3, 4}, "send a smaller one"},
       {{5, 4, 4}, "again later"},
       {{5, 6, 3}, "as plain text"},
