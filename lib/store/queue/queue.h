@@ -119,8 +119,8 @@ class Queue {
  public:
   virtual ~Queue() = default;
 
-  // NewMessage starts a message on `loop`. kResourceExhausted when the disk is below its reserve
-  // (reply 452 4.3.1).
+  // NewMessage starts a message on `loop`. kResourceExhausted when the disk was below its reserve a
+  // moment ago (reply 452 4.3.1); Commit has the last word.
   virtual StatusOr<std::unique_ptr<MessageWriter>> NewMessage(rt::Executor& loop) = 0;
 
   // SetCommitObserver names who is told of each committed message's envelopes, with their ids and

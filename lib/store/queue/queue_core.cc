@@ -323,11 +323,9 @@ bool QueueCore::SpaceIsLow() {
   constexpr int64_t kLookAgainNs = 500'000'000;
   const int64_t now = world_.clock().Now().ns;
   int64_t checked = space_checked_ns_;
-  if (now - checked >= kLookAgainNs && space_checked_ns_.compare_exchange_strong(checked, now)) {
-    world_.main_loop().PostBlocking([self = shared_from_this()] { (void)self->CheckSpace(); },
-                                    [] {});
-  }
-  return true;
+  // What was found long ago refuses nobody: this message finds out with its own check, before
+  // anything of it is written.
+  return now - checked < kLookAgainNs || !space_checked_ns_.compare_exchange_strong(checked, now);
 }
 
 }  // namespace postern::store

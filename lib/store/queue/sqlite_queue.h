@@ -81,8 +81,10 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   // is none yet. Blocks.
   Status WriteBody(PendingMessage& message);
 
-  // CheckSpace is kResourceExhausted below the reserve. Blocks. SpaceIsLow is what it last found;
-  // it looks again, on the pool, when that was long ago. Any thread.
+  // CheckSpace is kResourceExhausted below the reserve. Blocks; each batch and each spill begins
+  // with it. SpaceIsLow is what it last found, so that a full disk costs no body to be received;
+  // when that was half a second ago, one caller is told false, and its message looks again. Any
+  // thread.
   Status CheckSpace();
   bool SpaceIsLow();
 

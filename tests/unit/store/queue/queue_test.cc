@@ -386,5 +386,22 @@ TEST_P(DiskQueueTest, BelowTheReserveNothingIsTaken) {
   EXPECT_EQ(queue_->NewMessage(loop()).status().code(), StatusCode::kResourceExhausted);
 }
 
+// What was found long ago refuses nobody: the first message after it looks for itself.
+TEST_P(DiskQueueTest, TheFirstMessageAfterAFullDiskIsCheckedAfresh) {
+  options_.min_free_bytes = UINT64_MAX;
+  Start();
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));
+  {
+    const StatusOr<std::unique_ptr<MessageWriter>> trial = queue_->NewMessage(loop());
+    ASSERT_TRUE(trial.ok()) << Text(trial.status());
+  }
+  EXPECT_EQ(queue_->NewMessage(loop()).status().code(), StatusCode::kResourceExhausted)
+      << "one message at a time";
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));
+  EXPECT_EQ(Run(Send("m", {To("a")})).status().code(), StatusCode::kResourceExhausted)
+      << "there is still no room";
+  EXPECT_EQ(Run(queue_->Counts(loop()))->messages, 0u);
+}
+
 }  // namespace
 }  // namespace postern::store
