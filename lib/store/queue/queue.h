@@ -205,8 +205,8 @@ struct QueueOptions {
 // OpenSqliteQueue opens or makes the queue in the folder `spool` (queue.db, and bodies/ for large
 // messages). It blocks: call it at the start, or on the pool. Unfinished messages of an earlier run
 // are removed. Errors: kDataLoss, the database is damaged (it is left as it is, and no empty queue
-// is made in its place); kUnavailable, another process uses it; kFailedPrecondition, a later
-// release wrote it. `world` and `log` outlive the queue.
+// is made in its place); kUnavailable, another process uses it, which is named;
+// kFailedPrecondition, a later release wrote it. `world` and `log` outlive the queue.
 StatusOr<std::unique_ptr<Queue>> OpenSqliteQueue(rt::World& world, LogSink& log,
                                                  const std::string& spool,
                                                  const QueueOptions& options = {});

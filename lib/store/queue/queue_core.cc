@@ -22,6 +22,10 @@ QueueCore::QueueCore(rt::World& world, LogSink& log, std::string spool, const Qu
 
 Status QueueCore::Open() {
   POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world_.files(), spool_ + "/bodies", 0700));
+  // Before the database, which would wait for its own lock and not know whose it is.
+  StatusOr<SpoolLock> spool_lock = SpoolLock::Take(world_.files(), spool_);
+  if (!spool_lock.ok()) return spool_lock.status();
+  lock_.emplace(*std::move(spool_lock));
   StatusOr<std::unique_ptr<SpoolDatabase>> database =
       SpoolDatabase::Open(world_.files(), log_, spool_, options_);
   if (!database.ok()) return database.status();

@@ -25,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -32,6 +33,7 @@
 #include "lib/core/queue/schedule.h"
 #include "lib/store/queue/queue.h"
 #include "lib/store/queue/spool_database.h"
+#include "lib/store/queue/spool_lock.h"
 
 namespace postern::store {
 
@@ -135,7 +137,8 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   const QueueOptions options_;
   std::function<void(const std::vector<queue::Envelope>&)> observer_;
 
-  std::mutex database_mutex_;  // before mutex_ where both are held
+  std::optional<SpoolLock> lock_;  // outlives the database
+  std::mutex database_mutex_;      // before mutex_ where both are held
   std::unique_ptr<SpoolDatabase> database_;
 
   mutable std::mutex mutex_;
