@@ -27,15 +27,20 @@ bool ReturnsFull(const Envelope& envelope) {
   return envelope.sender.dsn_return == mail::DsnReturn::kFull;
 }
 
-std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope,
+std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope, WallTime now,
                                        std::span<const Duration> warn_intervals) {
   if (!WantsDelay(envelope)) return std::nullopt;
   uint32_t passed = 0;
-  while (passed < warn_intervals.size() &&
-         envelope.next_attempt > envelope.created + warn_intervals[passed])
+  while (passed < warn_intervals.size() && now >= envelope.created + warn_intervals[passed])
     ++passed;
   if (passed <= envelope.delay_notices) return std::nullopt;
   return passed;
+}
+
+std::optional<WallTime> NextDelayNotice(const Envelope& envelope,
+                                        std::span<const Duration> warn_intervals) {
+  if (!WantsDelay(envelope) || envelope.delay_notices >= warn_intervals.size()) return std::nullopt;
+  return envelope.created + warn_intervals[envelope.delay_notices];
 }
 
 }  // namespace postern::queue

@@ -24,10 +24,16 @@ bool WantsDelay(const Envelope& envelope);
 // Headers otherwise.
 bool ReturnsFull(const Envelope& envelope);
 
-// DelayNoticeDue returns the new value of `delay_notices` when a delay notice is due after a
-// temporary failure: the next attempt (envelope.next_attempt) lies beyond created + an interval
-// that was not reported yet. One notice covers all intervals passed. `warn_intervals` rise.
-std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope,
+// DelayNoticeDue returns the new value of `delay_notices` when a delay notice is due at `now`,
+// after an attempt that failed for the time being: the message has been here for an interval that
+// was not reported yet. One notice covers all intervals passed. `warn_intervals` rise.
+std::optional<uint32_t> DelayNoticeDue(const Envelope& envelope, WallTime now,
                                        std::span<const Duration> warn_intervals);
+
+// NextDelayNotice returns when the next delay notice about `envelope` will be due; nullopt when
+// there will be none. An attempt belongs at that time: nobody is told of a delay that is over, and
+// nobody is told too late because the next attempt is far away.
+std::optional<WallTime> NextDelayNotice(const Envelope& envelope,
+                                        std::span<const Duration> warn_intervals);
 
 }  // namespace postern::queue

@@ -11,7 +11,8 @@ WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTi
   const Duration base =
       envelope.kind == Envelope::Kind::kRelay ? policy.relay_base : policy.local_base;
   const WallTime created = std::min(envelope.created, now);
-  double n = std::max<double>(1, envelope.attempts);
+  const uint32_t extra = std::min(envelope.attempts, envelope.delay_notices);
+  double n = std::max<double>(1, envelope.attempts - extra);
   // The first n with created + base * n^2 beyond now.
   const double passed = absl::FDivDuration(now - created, base);
   n = std::max(n, std::floor(std::sqrt(std::max(0.0, passed))) + 1);

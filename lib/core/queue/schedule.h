@@ -25,6 +25,7 @@ struct RetryPolicy {
 
 // NextAttempt returns when to try `envelope` again after its `attempts` failures: created + base *
 // n^2, n raised until that is in the future, plus jitter; at the latest when `envelope` expires.
+// Attempts that were made for the sake of a delay notice do not count.
 // `chance` is a random number in [0, 1). A `created` in the future (a clock that was set back)
 // counts as now.
 WallTime NextAttempt(const RetryPolicy& policy, const Envelope& envelope, WallTime now,

@@ -297,9 +297,17 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   envelope.last_status = result.status;
   envelope.last_error = result.text;
   envelope.last_host = result.remote_host;
+  const std::optional<uint32_t> notices =
+      queue::DelayNoticeDue(envelope, now, options_.warn_intervals);
+  if (notices.has_value()) envelope.delay_notices = *notices;
   envelope.next_attempt = result.retry_after ? now + std::max(*result.retry_after, absl::Seconds(1))
                                              : queue::NextAttempt(options_.retry, envelope, now,
                                                                   world_.random().Unit());
+  if (const std::optional<WallTime> warn =
+          queue::NextDelayNotice(envelope, options_.warn_intervals)) {
+    envelope.next_attempt =
+        std::min(envelope.next_attempt, std::max(*warn, now + options_.retry.least_delay));
+  }
   // The store keeps whole microseconds.
   envelope.next_attempt = absl::FromUnixMicros(absl::ToUnixMicros(envelope.next_attempt));
   next_due_ = std::min(next_due_, envelope.next_attempt);
@@ -311,11 +319,7 @@ void Scheduler::HandleTemporary(NoticeItem item) {
       failing_destinations_.size() < kMaxFailingDestinations) {
     failing_destinations_.insert(queue::DestinationKey(envelope));
   }
-  if (const std::optional<uint32_t> notices =
-          queue::DelayNoticeDue(envelope, options_.warn_intervals)) {
-    envelope.delay_notices = *notices;
-    return AddNotice(DsnAction::kDelayed, std::move(item));
-  }
+  if (notices.has_value()) return AddNotice(DsnAction::kDelayed, std::move(item));
   std::vector<Change> changes(1);
   changes[0].kind = Change::Kind::kUpdate;
   changes[0].id = envelope.id;

@@ -32,7 +32,9 @@ struct SchedulerOptions {
   std::string server_name = "localhost";
   queue::RetryPolicy retry;
   queue::ReadyLimits ready;
-  std::vector<Duration> warn_intervals = {absl::Hours(4)};  // `bounce warn-interval`, rising
+  // `bounce warn-interval`, rising. An attempt is made when one is over, between those of `retry`;
+  // when it fails the sender is told.
+  std::vector<Duration> warn_intervals = {absl::Hours(4)};
   Duration notice_ttl = absl::Hours(24 * 7);
   // for other recipients of the message, who share the notice
   Duration notice_wait = absl::Seconds(1);

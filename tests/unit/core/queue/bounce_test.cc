@@ -45,16 +45,28 @@ TEST(Bounce, NotifyDecides) {
 TEST(Bounce, OneDelayNoticeForEachInterval) {
   const std::array<Duration, 2> intervals = {absl::Hours(4), absl::Hours(24)};
   Envelope e = From("a");
-  e.next_attempt = e.created + absl::Hours(4);
-  EXPECT_EQ(DelayNoticeDue(e, intervals), std::nullopt);
-  e.next_attempt += absl::Seconds(1);
-  EXPECT_EQ(DelayNoticeDue(e, intervals), 1u);
+  // When the next attempt comes has no part in it.
+  e.next_attempt = e.created + absl::Hours(40);
+  const WallTime four = e.created + absl::Hours(4);
+  EXPECT_EQ(NextDelayNotice(e, intervals), four);
+  EXPECT_EQ(DelayNoticeDue(e, four - absl::Seconds(1), intervals), std::nullopt);
+  EXPECT_EQ(DelayNoticeDue(e, four, intervals), 1u);
   e.delay_notices = 1;
-  EXPECT_EQ(DelayNoticeDue(e, intervals), std::nullopt);
-  e.next_attempt = e.created + absl::Hours(25);
-  EXPECT_EQ(DelayNoticeDue(e, intervals), 2u);
+  EXPECT_EQ(NextDelayNotice(e, intervals), e.created + absl::Hours(24));
+  EXPECT_EQ(DelayNoticeDue(e, four + absl::Hours(19), intervals), std::nullopt);
+  EXPECT_EQ(DelayNoticeDue(e, e.created + absl::Hours(25), intervals), 2u);
   e.delay_notices = 0;
-  EXPECT_EQ(DelayNoticeDue(e, intervals), 2u);
+  EXPECT_EQ(DelayNoticeDue(e, e.created + absl::Hours(25), intervals), 2u);
+  e.delay_notices = 2;
+  EXPECT_EQ(NextDelayNotice(e, intervals), std::nullopt);
+  EXPECT_EQ(DelayNoticeDue(e, e.created + absl::Hours(99), intervals), std::nullopt);
+}
+
+TEST(Bounce, WhoIsNotToldOfDelaysNeedsNoAttemptForThem) {
+  const std::array<Duration, 1> intervals = {absl::Hours(4)};
+  Envelope e = From("a");
+  e.dsn_notify = mail::kNotifyFailure;
+  EXPECT_EQ(NextDelayNotice(e, intervals), std::nullopt);
 }
 
 }  // namespace

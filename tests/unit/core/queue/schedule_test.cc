@@ -54,6 +54,20 @@ TEST(NextAttempt, ChanceSpreadsWithinTheShare) {
   EXPECT_EQ(NextAttempt(policy, e, kStart, 0.5), kStart + absl::Seconds(420));
 }
 
+TEST(NextAttempt, AnAttemptForADelayNoticeDoesNotPutTheNextOneOff) {
+  RetryPolicy policy;
+  Envelope e;
+  e.kind = Envelope::Kind::kRelay;
+  e.created = absl::FromUnixSeconds(1'000'000);
+  e.attempts = 2;
+  e.delay_notices = 1;
+  EXPECT_EQ(NextAttempt(policy, e, e.created + absl::Seconds(12), 0),
+            e.created + policy.relay_base);
+  e.delay_notices = 9;  // intervals of which no attempt told
+  EXPECT_EQ(NextAttempt(policy, e, e.created + absl::Seconds(12), 0),
+            e.created + policy.relay_base);
+}
+
 TEST(SteadyClock, DoesNotFollowAJump) {
   Instant mono{1};
   SteadyClock clock(mono, kStart);

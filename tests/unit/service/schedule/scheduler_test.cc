@@ -82,11 +82,12 @@ class ToSender final : public NoticeRouter {
 
 class SchedulerTest : public ::testing::Test {
  protected:
-  SchedulerTest()
+  explicit SchedulerTest(SchedulerOptions options = {})
       : host_(simulation_.AddHost({})),
         queue_(store::NewMemoryQueue(host_.world())),
         deliverer_(host_.world(), *queue_),
-        scheduler_(host_.world(), *queue_, log_, router_, &deliverer_, nullptr) {
+        scheduler_(host_.world(), *queue_, log_, router_, &deliverer_, nullptr,
+                   std::move(options)) {
     host_.main_loop().Post([this] { group_.Spawn(scheduler_.Run()); });
   }
   ~SchedulerTest() override {
@@ -190,6 +191,47 @@ TEST_F(SchedulerTest, ADelayIsToldOnceAndTheExpiryEndsIt) {
   simulation_.RunFor(absl::Hours(2));
   ASSERT_EQ(deliverer_.notices.size(), 2u);
   EXPECT_NE(deliverer_.notices[1].find("Action: failed"), std::string::npos);
+  EXPECT_EQ(Left(), 0u);
+}
+
+class WarnsSoonTest : public SchedulerTest {
+ protected:
+  static SchedulerOptions Options() {
+    SchedulerOptions options;
+    options.retry.local_base = absl::Minutes(1);
+    options.warn_intervals = {absl::Seconds(12), absl::Minutes(10)};
+    return options;
+  }
+  WarnsSoonTest() : SchedulerTest(Options()) {}
+};
+
+TEST_F(WarnsSoonTest, ADelayIsToldWhenTheIntervalIsOverAndNotBefore) {
+  Envelope envelope = To("temp");
+  envelope.ttl = absl::Hours(1);
+  Send({envelope});
+  simulation_.RunFor(absl::Seconds(11));
+  EXPECT_TRUE(deliverer_.notices.empty()) << deliverer_.notices[0];
+  simulation_.RunFor(absl::Seconds(4));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  EXPECT_EQ(deliverer_.attempts["temp"], 2) << "it is tried before anybody is told";
+  simulation_.RunFor(absl::Seconds(55));
+  EXPECT_EQ(deliverer_.attempts["temp"], 3) << "and the attempt after a minute is made as well";
+  simulation_.RunFor(absl::Minutes(8) + absl::Seconds(45));
+  EXPECT_EQ(deliverer_.notices.size(), 1u) << "once for the interval";
+  simulation_.RunFor(absl::Seconds(10));
+  EXPECT_EQ(deliverer_.notices.size(), 2u);
+  simulation_.RunFor(absl::Minutes(45));
+  EXPECT_EQ(deliverer_.notices.size(), 2u);
+}
+
+TEST_F(WarnsSoonTest, WhatGoesAtTheEndOfTheIntervalIsNoDelay) {
+  Send({To("later")});  // the third attempt is taken
+  simulation_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(deliverer_.attempts["later"], 1);
+  deliverer_.attempts["later"] = 2;
+  simulation_.RunFor(absl::Seconds(15));
+  EXPECT_EQ(deliverer_.attempts["later"], 3);
+  EXPECT_TRUE(deliverer_.notices.empty());
   EXPECT_EQ(Left(), 0u);
 }
 
