@@ -75,13 +75,14 @@ struct Envelope {
   // --- its life ---
   // stamped by the queue at Commit when it is InfinitePast
   WallTime created = absl::InfinitePast();
-  Duration ttl = absl::Hours(96);  // after created + ttl one last attempt decides
-  uint32_t attempts = 0;           // that ended in a temporary failure
-  WallTime last_attempt = absl::InfinitePast();
+  Duration ttl = absl::Hours(96);                // after created + ttl one last attempt decides
+  uint32_t attempts = 0;                         // that ended in a temporary failure
+  WallTime last_attempt = absl::InfinitePast();  // what was held back is no attempt
   WallTime next_attempt = absl::InfinitePast();
   mail::EnhancedStatus last_status;
-  std::string last_error;      // text of the last failure: what a notice will say
-  std::string last_host;       // the server that said it; empty when it was us
+  std::string last_error;  // text of the last failure: what a notice will say
+  // the server whose reply last_error is; empty when it was us
+  std::string last_host;
   uint32_t delay_notices = 0;  // warn intervals for which a notice was sent
   bool held = false;           // `pause envelope`: not scheduled until released
   // fresh is set by the queue's commit observer only: no attempt was ever made, so no trace of one
@@ -89,6 +90,8 @@ struct Envelope {
   bool fresh = false;
 
   MessageId message_id() const { return MessageIdOf(id); }
+  // deferred tells whether it waits for another attempt, or was held back from its first.
+  bool deferred() const { return attempts > 0 || !last_error.empty(); }
   WallTime expires() const { return created + ttl; }
 };
 

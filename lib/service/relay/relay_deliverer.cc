@@ -136,10 +136,10 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
     std::unique_ptr<Connection> connection = TakeIdle(key);
     const bool reused = connection != nullptr;
     if (!reused) {
-      mail::Reply failure;
+      Failure failure;
       const std::string session = Hex(world_.random().Next(), 16);
       connection = co_await OpenAny(shared, key, session, &failure);
-      if (connection == nullptr) co_return ResultsFor(batch, failure);
+      if (connection == nullptr) co_return ResultsOf(batch, failure);
     }
     active_.insert(connection.get());
     smtp::OutgoingMessage copy = message;
@@ -289,14 +289,19 @@ class RelayDeliverer::Place {
 
 rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     std::shared_ptr<const RelaySettings> settings, std::string key, std::string session,
-    mail::Reply* failure) {
-  std::vector<queue::RelayTarget> targets = co_await FindTargets(*settings, failure);
+    Failure* failure) {
+  std::vector<queue::RelayTarget> targets = co_await FindTargets(*settings, &failure->reply);
   if (targets.empty()) co_return nullptr;
-  const size_t all = targets.size();
-  std::erase_if(targets,
-                [this](const queue::RelayTarget& target) { return Blocked(target.address); });
-  if (targets.empty() && all > 0) {
-    *failure = Made(451, 4, 1, "All routes to destination blocked");
+  mail::Reply cause;
+  for (const queue::RelayTarget& target : targets) {
+    if (const Penalty* penalty = Blocked(target.address)) cause = penalty->reason;
+  }
+  std::erase_if(targets, [this](const queue::RelayTarget& target) {
+    return Blocked(target.address) != nullptr;
+  });
+  if (targets.empty()) {
+    failure->reply = std::move(cause);
+    failure->held_back = "All routes to destination blocked";
     co_return nullptr;
   }
   queue::RelayPlan plan(settings->route.tls, std::move(targets));
@@ -316,12 +321,14 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
       if (idle != nullptr) co_return idle;
       const bool woken = co_await freed_.Wait(patience);
       if (!woken) {
-        *failure = Made(451, 4, 5, "Too many connections to the destination");
+        failure->held_back = "Too many connections to the destination";
+        failure->reply = Made(451, 4, 5, failure->held_back);
         co_return nullptr;
       }
     }
     if (stopping_) {
-      *failure = Made(451, 3, 0, "The server is stopping");
+      failure->held_back = "The server is stopping";
+      failure->reply = Made(451, 3, 0, failure->held_back);
       co_return nullptr;
     }
     auto connection = std::make_unique<Connection>(world_, loop_, log_, settings, target, session);
@@ -332,18 +339,18 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
     active_.erase(connection.get());
     if (opened.kind == Opened::Kind::kReady) {
-      Reached(target.address, true);
+      Reached(target.address);
       co_return connection;
     }
     connection->Close();
     if (opened.kind == Opened::Kind::kTlsFailed) {
       plan.OnTlsFailure(opened.reason);
     } else {
-      Reached(target.address, false);
+      NotReached(target.address, opened.reason);
       plan.OnUnreachable(opened.reason);
     }
   }
-  *failure = plan.failure();
+  failure->reply = plan.failure();
   co_return nullptr;
 }
 
@@ -392,19 +399,31 @@ rt::Task<void> RelayDeliverer::SayGoodBye(std::unique_ptr<Connection> connection
   active_.erase(connection.get());
 }
 
-bool RelayDeliverer::Blocked(const IpAddress& address) {
+const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const IpAddress& address) const {
   const auto it = penalties_.find(address);
-  return it != penalties_.end() && loop_.Now() < it->second.until;
+  return it != penalties_.end() && loop_.Now() < it->second.until ? &it->second : nullptr;
 }
 
-void RelayDeliverer::Reached(const IpAddress& address, bool good) {
-  if (good) {
-    penalties_.erase(address);
-    return;
+std::vector<DeliveryResult> RelayDeliverer::ResultsOf(const std::vector<queue::Envelope>& batch,
+                                                      const Failure& failure) {
+  std::vector<DeliveryResult> results = ResultsFor(batch, failure.reply);
+  if (failure.held_back.empty()) return results;
+  for (DeliveryResult& result : results) {
+    // What one server said to others before a message was begun is not its word about this one.
+    result.outcome = DeliveryResult::Outcome::kTemporary;
+    if (result.status.klass != 4) result.status = mail::EnhancedStatus{4, 4, 1};
+    result.held_back = failure.held_back;
   }
+  return results;
+}
+
+void RelayDeliverer::Reached(const IpAddress& address) { penalties_.erase(address); }
+
+void RelayDeliverer::NotReached(const IpAddress& address, const mail::Reply& reason) {
   if (penalties_.size() >= options_.max_penalties && !penalties_.contains(address))
     penalties_.erase(penalties_.begin());
   Penalty& penalty = penalties_[address];
+  penalty.reason = reason;
   // Connections that fail together fail for one reason: they count once.
   if (loop_.Now() < penalty.until) return;
   penalty.failures = std::min(penalty.failures + 1, 1000);

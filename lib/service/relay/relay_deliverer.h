@@ -83,6 +83,12 @@ class RelayDeliverer final : public schedule::Deliverer {
   struct Penalty {
     Instant until;
     int failures = 0;
+    mail::Reply reason;  // of the last failure
+  };
+  // Failure is why there is no connection. held_back is not empty when none was tried.
+  struct Failure {
+    mail::Reply reply;
+    std::string held_back;
   };
   // Place is one connection's share of the limits.
   class Place;
@@ -91,13 +97,17 @@ class RelayDeliverer final : public schedule::Deliverer {
                                                         mail::Reply* failure);
   rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings,
                                                 std::string key, std::string session,
-                                                mail::Reply* failure);
+                                                Failure* failure);
   std::unique_ptr<Connection> TakeIdle(const std::string& key);
   void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
   void Retire(std::unique_ptr<Connection> connection);
-  bool Blocked(const IpAddress& address);
-  void Reached(const IpAddress& address, bool good);
+  // Blocked returns the penalty of a server that is to be left alone; null when it is not.
+  const Penalty* Blocked(const IpAddress& address) const;
+  void Reached(const IpAddress& address);
+  void NotReached(const IpAddress& address, const mail::Reply& reason);
+  static std::vector<schedule::DeliveryResult> ResultsOf(const std::vector<queue::Envelope>& batch,
+                                                         const Failure& failure);
 
   rt::World& world_;
   rt::Executor& loop_;

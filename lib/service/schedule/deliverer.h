@@ -27,6 +27,10 @@ struct DeliveryResult {
   // whoever shows it.
   std::string text;
   mail::EnhancedStatus status;  // empty: 2.0.0, 4.0.0 or 5.0.0 by outcome
+  // held_back is not empty where nothing was attempted, and says why: "All routes to destination
+  // blocked". `text` and `status` are then what others met with there, and are told only of an
+  // envelope that has no error of its own. kTemporary only.
+  std::string held_back;
   // For relays.
   std::string remote_host;  // name of the server that answered, for logs and Remote-MTA; empty when
                             // there was none

@@ -19,7 +19,7 @@ std::string DelayText(Duration delay) {
 }
 
 LogRecord DeliveryRecord(const queue::Envelope& envelope, const DeliveryResult& result,
-                         WallTime now) {
+                         std::string stat, WallTime now) {
   const bool relay = envelope.kind == queue::Envelope::Kind::kRelay;
   LogRecord record;
   record.subsystem = relay ? "mta" : "mda";
@@ -53,7 +53,7 @@ LogRecord DeliveryRecord(const queue::Envelope& envelope, const DeliveryResult& 
       field("result", "PermFail");
       break;
   }
-  field("stat", result.text);
+  field("stat", std::move(stat));
   return record;
 }
 

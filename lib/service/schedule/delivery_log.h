@@ -9,9 +9,14 @@
 
 namespace postern::schedule {
 
-// DeliveryRecord makes the record of what `result` says about `envelope` at `now`.
+// DeliveryRecord makes the record of what `result` says about `envelope` at `now`; `stat` stands in
+// for its text, for those who run the server rather than for the sender.
 LogRecord DeliveryRecord(const queue::Envelope& envelope, const DeliveryResult& result,
-                         WallTime now);
+                         std::string stat, WallTime now);
+inline LogRecord DeliveryRecord(const queue::Envelope& envelope, const DeliveryResult& result,
+                                WallTime now) {
+  return DeliveryRecord(envelope, result, result.text, now);
+}
 
 // DelayText writes a duration as OpenSMTPD does: "0s", "16h2s", "1d3h".
 std::string DelayText(Duration delay);

@@ -46,7 +46,9 @@ std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>
       if (reply.ok()) recipient.reply = *std::move(reply);
     }
     recipient.remote_mta = item.result.remote_host;
-    recipient.last_attempt = now;
+    // RFC 3464 §2.3.7: of the last attempt, whenever the notice is written.
+    if (item.envelope.last_attempt != absl::InfinitePast())
+      recipient.last_attempt = item.envelope.last_attempt;
     if (action == message::DsnAction::kDelayed)
       recipient.will_retry_until = item.envelope.expires();
     request.recipients.push_back(std::move(recipient));

@@ -40,7 +40,8 @@ struct NoticeItem {
       body;  // set where the message may be gone from the queue by then
 };
 
-// BuildNotice writes the notice about `items`, which are of one message and at least one.
+// BuildNotice writes the notice about `items`, which are of one message and at least one; their
+// last_attempt is when the last attempt was made.
 // `original` is the message or the start of it.
 std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>& items,
                         std::string_view original, const std::string& server_name, WallTime now,

@@ -38,6 +38,21 @@ mail::EnhancedStatus StatusFor(const DeliveryResult& result) {
   return {5, 0, 0};
 }
 
+// SaysOnlyThatItWasHeldBack is true where nobody met with anything: too many connections, a stop.
+bool SaysOnlyThatItWasHeldBack(const DeliveryResult& result) {
+  return !result.held_back.empty() && result.text.find(result.held_back) != std::string::npos;
+}
+
+// TellLastFailure puts into `result`, of an envelope that was held back, what its own last attempt
+// met with, if there was one: that is the reason that people are told, and that stays stored.
+void TellLastFailure(const Envelope& envelope, DeliveryResult& result) {
+  if (envelope.last_error.empty()) return;
+  result.text = envelope.last_error;
+  result.status = envelope.last_status;
+  result.remote_host = envelope.last_host;
+  result.reply = envelope.last_host.empty() ? std::string() : envelope.last_error;
+}
+
 }  // namespace
 
 // Committed outlives the scheduler as long as the queue's observer does.
@@ -243,17 +258,26 @@ void Scheduler::Finish(const Envelope& envelope) {
 }
 
 void Scheduler::Handle(NoticeItem item) {
-  const Envelope& envelope = item.envelope;
+  Envelope& envelope = item.envelope;
   DeliveryResult& result = item.result;
   const WallTime now = queue_.Now();
+  std::string logged = result.text;
+  if (result.held_back.empty()) {
+    envelope.last_attempt = now;
+  } else {
+    TellLastFailure(envelope, result);
+    logged = SaysOnlyThatItWasHeldBack(result) ? result.text
+                                               : StrCat(result.held_back, ": ", result.text);
+  }
   result.status = StatusFor(result);
   if (result.outcome == DeliveryResult::Outcome::kTemporary && queue::HasExpired(envelope, now)) {
     ++counters_.expired;
     result.outcome = DeliveryResult::Outcome::kPermanent;
     result.text = StrCat(kExpiredPrefix, result.text);
+    logged = result.text;
     result.status = mail::EnhancedStatus{5, 4, 7};  // RFC 3463 §3.5: delivery time expired
   }
-  log_.Write(DeliveryRecord(envelope, result, now));
+  log_.Write(DeliveryRecord(envelope, result, logged, now));
   switch (result.outcome) {
     case DeliveryResult::Outcome::kDelivered: return HandleDelivered(std::move(item));
     case DeliveryResult::Outcome::kTemporary: return HandleTemporary(std::move(item));
@@ -291,12 +315,13 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   const DeliveryResult& result = item.result;
   ++counters_.deferred;
   const WallTime now = queue_.Now();
-  ++envelope.attempts;
+  if (result.held_back.empty()) ++envelope.attempts;
   envelope.fresh = false;
-  envelope.last_attempt = now;
-  envelope.last_status = result.status;
-  envelope.last_error = result.text;
-  envelope.last_host = result.remote_host;
+  if (!SaysOnlyThatItWasHeldBack(result)) {
+    envelope.last_status = result.status;
+    envelope.last_error = result.text;
+    envelope.last_host = result.reply.empty() ? std::string() : result.remote_host;
+  }
   const std::optional<uint32_t> notices =
       queue::DelayNoticeDue(envelope, now, options_.warn_intervals);
   if (notices.has_value()) envelope.delay_notices = *notices;
@@ -314,7 +339,7 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   // Only a server that could not be asked is worth another try when it answers again. One that said
   // "later" to this recipient is not asked at once because another of its recipients was taken (RFC
   // 5321 §4.5.4.1: the sender must delay).
-  const bool unreachable = item.result.reply.empty();
+  const bool unreachable = result.reply.empty() || !result.held_back.empty();
   if (envelope.kind == Envelope::Kind::kRelay && unreachable &&
       failing_destinations_.size() < kMaxFailingDestinations) {
     failing_destinations_.insert(queue::DestinationKey(envelope));

@@ -57,7 +57,7 @@ class MemoryQueue final : public Queue {
     for (const auto& [time, id] : by_time_) {
       if (found.size() >= limit) break;
       const Envelope& envelope = envelopes_.at(id);
-      if (envelope.attempts > 0 && !envelope.held && queue::DestinationKey(envelope) == key)
+      if (envelope.deferred() && !envelope.held && queue::DestinationKey(envelope) == key)
         found.push_back(envelope);
     }
     co_return found;

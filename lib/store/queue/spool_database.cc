@@ -42,6 +42,12 @@ int64_t Signed(uint64_t id) { return static_cast<int64_t>(id); }
 // RowOf is the row number of a message: its id.
 int64_t RowOf(MessageId id) { return static_cast<int64_t>(id); }
 
+// Tries is the column `attempts`, by which LoadDeferred finds what waits for another attempt: it
+// counts being held back from the first one as one.
+int64_t Tries(const Envelope& envelope) {
+  return std::max<int64_t>(envelope.attempts, envelope.deferred() ? 1 : 0);
+}
+
 int64_t Micros(WallTime time) { return absl::ToUnixMicros(time); }
 
 uint32_t Checksum(std::string_view octets) {
@@ -237,7 +243,7 @@ Status SpoolDatabase::Insert(NewMessageRow& message) {
     const std::string data = queue::EncodeEnvelope(envelope);
     Statement& row = handle_->insert_envelope;
     row.Bind(1, Signed(envelope.id)).Bind(2, Micros(envelope.next_attempt));
-    row.Bind(3, envelope.held ? kHeld : kScheduled).Bind(4, envelope.attempts);
+    row.Bind(3, envelope.held ? kHeld : kScheduled).Bind(4, Tries(envelope));
     row.Bind(5, Signed(queue::DestinationKey(envelope))).Bind(6, Checksum(data)).BindBlob(7, data);
     POSTERN_RETURN_IF_ERROR(row.Run());
   }
@@ -257,7 +263,7 @@ Status SpoolDatabase::Apply(const Change& change, std::vector<MessageId>* touche
       Statement& update = handle_->update;
       update.Bind(1, Signed(envelope.id))
           .Bind(2, Micros(envelope.next_attempt))
-          .Bind(3, envelope.attempts);
+          .Bind(3, Tries(envelope));
       update.Bind(4, Signed(queue::DestinationKey(envelope)))
           .Bind(5, Checksum(data))
           .BindBlob(6, data);

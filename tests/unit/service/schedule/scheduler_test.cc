@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/date.h"
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
 #include "lib/service/schedule/delivery_log.h"
@@ -20,7 +21,8 @@ class Lines final : public LogSink {
 };
 
 // Scripted answers each envelope by its destination's local part: "ok…", "perm…", "later"
-// (temporary, temporary, ok), "sender" (takes notices and keeps them), anything else is temporary.
+// (temporary, temporary, ok), "sender" (takes notices and keeps them), "once" (a server's "later",
+// then held back), "apart" (held back), anything else is temporary.
 class Scripted final : public Deliverer {
  public:
   Scripted(rt::World& world, store::Queue& queue) : world_(world), queue_(queue) {}
@@ -48,6 +50,15 @@ class Scripted final : public Deliverer {
         result.reply = "550 5.1.1 no such user";
       }
       result.text = result.outcome == Outcome::kDelivered ? "Delivered" : "550 no\r\nsuch";
+      if (who == "once" && attempts[who] == 1) {
+        result.text = result.reply = "450 4.2.0 come back";
+        result.status = {4, 2, 0};
+        result.remote_host = "mx.example.com";
+      } else if (who == "once" || who == "apart") {
+        result.text = "451 4.4.1 Connection refused";
+        result.status = {4, 4, 1};
+        result.held_back = "All routes to destination blocked";
+      }
       if (who == "sender") {
         StatusOr<std::shared_ptr<const store::Body>> body =
             co_await queue_.OpenBody(world_.main_loop(), envelope.message_id());
@@ -110,6 +121,9 @@ class SchedulerTest : public ::testing::Test {
     ASSERT_TRUE(simulation_.Await(host_.main_loop(), writer->Append(body)).ok());
     ASSERT_TRUE(
         simulation_.Await(host_.main_loop(), writer->Commit(std::move(envelopes), {})).ok());
+  }
+  Envelope Only() {
+    return simulation_.Await(host_.main_loop(), queue_->List(host_.main_loop(), {}))->at(0);
   }
   uint64_t Left() {
     return simulation_.Await(host_.main_loop(), queue_->Counts(host_.main_loop()))->envelopes;
@@ -192,6 +206,62 @@ TEST_F(SchedulerTest, ADelayIsToldOnceAndTheExpiryEndsIt) {
   ASSERT_EQ(deliverer_.notices.size(), 2u);
   EXPECT_NE(deliverer_.notices[1].find("Action: failed"), std::string::npos);
   EXPECT_EQ(Left(), 0u);
+}
+
+TEST_F(SchedulerTest, WhatIsHeldBackKeepsTheErrorAndTheDateOfTheLastAttempt) {
+  Envelope envelope = To("once");
+  envelope.ttl = absl::Minutes(1);
+  Send({envelope});
+  simulation_.RunFor(absl::Seconds(1));
+  const Envelope tried = Only();
+  EXPECT_EQ(tried.last_error, "450 4.2.0 come back");
+  EXPECT_EQ(tried.last_host, "mx.example.com");
+  simulation_.RunFor(absl::Seconds(29));
+  ASSERT_GT(deliverer_.attempts["once"], 1);
+  const Envelope held = Only();
+  EXPECT_EQ(held.last_error, tried.last_error);
+  EXPECT_EQ(held.last_host, tried.last_host);
+  EXPECT_EQ(held.last_attempt, tried.last_attempt);
+  EXPECT_EQ(held.attempts, 1u);
+  EXPECT_NE(log_.text.find("stat=\"All routes to destination blocked: 450 4.2.0 come back"),
+            std::string::npos)
+      << log_.text;
+  simulation_.RunFor(absl::Minutes(1));
+  EXPECT_NE(log_.text.find("stat=\"Envelope expired: 450 4.2.0 come back"), std::string::npos)
+      << log_.text;
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  const std::string& notice = deliverer_.notices[0];
+  EXPECT_NE(notice.find("Action: failed"), std::string::npos) << notice;
+  EXPECT_NE(notice.find("Diagnostic-Code: smtp; 450 4.2.0 come back\r\n"), std::string::npos)
+      << notice;
+  EXPECT_NE(notice.find("Remote-MTA: dns; mx.example.com\r\n"), std::string::npos) << notice;
+  EXPECT_NE(notice.find(StrCat("Last-Attempt-Date: ", mail::FormatDate(tried.last_attempt, 0))),
+            std::string::npos)
+      << notice;
+  EXPECT_EQ(notice.find("blocked"), std::string::npos) << notice;
+  EXPECT_EQ(notice.find("refused"), std::string::npos) << notice;
+}
+
+TEST_F(SchedulerTest, WhatWasNeverTriedIsToldTheCauseAndNoDate) {
+  Envelope envelope = To("apart");
+  envelope.ttl = absl::Minutes(1);
+  Send({envelope});
+  simulation_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Only().attempts, 0u);
+  EXPECT_EQ(Only().last_error, "451 4.4.1 Connection refused");
+  EXPECT_EQ(simulation_
+                .Await(host_.main_loop(),
+                       queue_->LoadDeferred(host_.main_loop(), queue::DestinationKey(Only()), 9))
+                ->size(),
+            1u)
+      << "it is found when its destination answers again";
+  simulation_.RunFor(absl::Minutes(2));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  const std::string& notice = deliverer_.notices[0];
+  EXPECT_NE(notice.find("Connection refused"), std::string::npos) << notice;
+  EXPECT_EQ(notice.find("Last-Attempt-Date"), std::string::npos) << notice;
+  EXPECT_EQ(notice.find("the last one was made"), std::string::npos) << notice;
+  EXPECT_EQ(notice.find("blocked"), std::string::npos) << notice.substr(notice.find("blocked"));
 }
 
 class WarnsSoonTest : public SchedulerTest {

@@ -178,6 +178,12 @@ TEST_P(QueueTest, AnUpdateMovesTheNextAttempt) {
   EXPECT_EQ(Run(queue_->Get(loop(), envelope.id))->last_error, "try later");
   EXPECT_EQ(*Run(queue_->NextDue(loop(), queue_->Now())), envelope.next_attempt);
   EXPECT_EQ(Run(queue_->LoadDeferred(loop(), queue::DestinationKey(envelope), 10))->size(), 1u);
+  // What was held back from its first attempt waits for another one as well.
+  envelope.attempts = 0;
+  change.envelope = envelope;
+  queue_->Record({change});
+  ASSERT_TRUE(Run(queue_->Flush(loop())).ok());
+  EXPECT_EQ(Run(queue_->LoadDeferred(loop(), queue::DestinationKey(envelope), 10))->size(), 1u);
   DueRequest later;
   later.now = envelope.next_attempt + absl::Seconds(1);
   EXPECT_EQ(Run(queue_->LoadDue(loop(), later))->size(), 1u);
