@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "lib/core/base/time.h"
 #include "lib/core/queue/envelope.h"
@@ -19,6 +20,16 @@ bool MayNotify(const Envelope& envelope);
 bool WantsFailure(const Envelope& envelope);
 bool WantsSuccess(const Envelope& envelope);
 bool WantsDelay(const Envelope& envelope);
+
+// ReportExpansionsOnce prepares the envelopes of one message, before it is stored, so that the
+// success of a recipient that became several destinations (an alias, a .forward) is told once: one
+// of them, a local one where there is one, is marked `expanded`, and the others no longer ask for a
+// notice of success (RFC 3461 §5.2.7). A recipient with one destination stays as it is.
+void ReportExpansionsOnce(std::vector<Envelope>& envelopes);
+
+// NotifyWithoutSuccess is `notify` (mail::kNotify...) without SUCCESS; where nothing else was asked
+// for, NEVER.
+uint8_t NotifyWithoutSuccess(uint8_t notify);
 
 // ReturnsFull tells whether a failure notice carries the whole message: RET=FULL (RFC 3461 §4.3).
 // Headers otherwise.

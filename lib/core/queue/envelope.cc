@@ -112,6 +112,7 @@ enum Flag : uint64_t {
   kBounce = 8,
   kRunAsDaemon = 16,
   kHasSize = 32,
+  kExpanded = 64,
 };
 
 }  // namespace
@@ -146,6 +147,7 @@ std::string EncodeEnvelope(const Envelope& e) {
   if (e.bounce) flags |= kBounce;
   if (e.run_as_daemon) flags |= kRunAsDaemon;
   if (e.sender.declared_size_bytes) flags |= kHasSize;
+  if (e.expanded) flags |= kExpanded;
   w.Number(flags);
   w.Address(e.sender.address);
   w.Number(static_cast<uint64_t>(e.sender.body));
@@ -193,6 +195,7 @@ StatusOr<Envelope> DecodeEnvelope(std::string_view encoded) {
   e.internal = (flags & kInternal) != 0;
   e.bounce = (flags & kBounce) != 0;
   e.run_as_daemon = (flags & kRunAsDaemon) != 0;
+  e.expanded = (flags & kExpanded) != 0;
   e.sender.address = r.Address();
   e.sender.body = static_cast<mail::BodyType>(r.Below(3));
   if ((flags & kHasSize) != 0) e.sender.declared_size_bytes = r.Number();
@@ -273,6 +276,7 @@ std::string Describe(const Envelope& e) {
   if (e.authenticated) flags += " authenticated";
   if (e.bounce) flags += " bounce";
   if (e.internal) flags += " internal";
+  if (e.expanded) flags += " expanded";
   if (e.held) flags += " suspend";
   line("flags", Trim(flags));
   std::string notify;

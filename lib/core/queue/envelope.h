@@ -71,6 +71,9 @@ struct Envelope {
   bool authenticated = false;
   bool internal = false;  // made by ourselves
   bool bounce = false;    // a notice: never answered by another one
+  // expanded: `recipient` became several destinations, and this one's success is told as that of
+  // all ("expanded"); see ReportExpansionsOnce.
+  bool expanded = false;
 
   // --- its life ---
   // stamped by the queue at Commit when it is InfinitePast

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/core/queue/bounce.h"
 #include "lib/service/schedule/carried_body.h"
 
 namespace postern::relay {
@@ -126,7 +127,9 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
   for (const queue::Envelope& envelope : batch) {
     mail::ForwardPath path;
     path.address = envelope.destination;
-    path.dsn_notify = envelope.dsn_notify;
+    // The success of an alias is ours to tell, not that of one of its members.
+    path.dsn_notify =
+        envelope.expanded ? queue::NotifyWithoutSuccess(envelope.dsn_notify) : envelope.dsn_notify;
     path.dsn_original_recipient = envelope.dsn_original_recipient;
     message.recipients.push_back(std::move(path));
   }

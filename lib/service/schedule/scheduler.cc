@@ -287,7 +287,7 @@ void Scheduler::Handle(NoticeItem item) {
 
 void Scheduler::HandleDelivered(NoticeItem item) {
   const Envelope& envelope = item.envelope;
-  const DeliveryResult& result = item.result;
+  DeliveryResult& result = item.result;
   const bool relay = envelope.kind == Envelope::Kind::kRelay;
   ++(relay ? counters_.relayed : counters_.delivered);
   const uint64_t key = queue::DestinationKey(envelope);
@@ -296,12 +296,19 @@ void Scheduler::HandleDelivered(NoticeItem item) {
   change.id = envelope.id;
   // A second attempt of a relay is a second copy there: the record does not wait for company.
   change.urgent = relay;
-  if (queue::WantsSuccess(envelope) && !result.remote_reports_dsn) {
+  if (queue::WantsSuccess(envelope) && (envelope.expanded || !result.remote_reports_dsn)) {
     // The delivery is recorded at once, not when its notice is stored: a notice too few is the
     // lesser harm.
     std::vector<Change> changes;
     changes.push_back(std::move(change));
     queue_.Record(std::move(changes));
+    if (envelope.expanded) {
+      // What became of one of the members is not told.
+      result.text.clear();
+      result.reply.clear();
+      result.remote_host.clear();
+      return AddNotice(DsnAction::kExpanded, std::move(item));
+    }
     return AddNotice(relay ? DsnAction::kRelayed : DsnAction::kDelivered, std::move(item));
   }
   std::vector<Change> changes;

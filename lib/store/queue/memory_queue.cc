@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/queue/bounce.h"
 #include "lib/core/queue/schedule.h"
 #include "lib/store/queue/memory_body.h"
 #include "lib/store/queue/queue.h"
@@ -190,6 +191,7 @@ class MemoryWriter final : public MessageWriter {
   rt::Task<StatusOr<MessageId>> Commit(std::vector<Envelope> envelopes,
                                        std::vector<Change> changes) override {
     if (envelopes.empty()) co_return InvalidArgument("a message without destinations");
+    queue::ReportExpansionsOnce(envelopes);
     const WallTime now = queue_.Now();
     {
       const std::lock_guard lock(queue_.mutex_);

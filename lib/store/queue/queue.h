@@ -72,9 +72,10 @@ class MessageWriter {
   virtual rt::Task<Status> Append(std::string_view data) = 0;
   // Commit stores the message for these destinations and returns its id once data and envelopes are
   // on stable storage, along with `changes` in the same transaction. Envelopes get their ids, and
-  // `created` and `next_attempt` where those are InfinitePast. Errors: kInvalidArgument without
-  // destinations; kResourceExhausted, disk full; kDataLoss, the disk failed; kUnavailable, try
-  // again. After an error the message is not in the queue.
+  // `created` and `next_attempt` where those are InfinitePast; a recipient with several of them is
+  // prepared to be reported once (ReportExpansionsOnce of core/queue/bounce.h). Errors:
+  // kInvalidArgument without destinations; kResourceExhausted, disk full; kDataLoss, the disk
+  // failed; kUnavailable, try again. After an error the message is not in the queue.
   virtual rt::Task<StatusOr<queue::MessageId>> Commit(std::vector<queue::Envelope> envelopes,
                                                       std::vector<Change> changes) = 0;
   rt::Task<StatusOr<queue::MessageId>> Commit(std::vector<queue::Envelope> envelopes) {

@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/queue/bounce.h"
 
 namespace postern::store {
 namespace {
@@ -49,6 +50,7 @@ class SqliteWriter final : public MessageWriter {
   rt::Task<StatusOr<MessageId>> Commit(std::vector<Envelope> envelopes,
                                        std::vector<Change> changes) override {
     if (envelopes.empty()) co_return InvalidArgument("a message without destinations");
+    queue::ReportExpansionsOnce(envelopes);
     const WallTime now = core_->Now();
     std::set<EnvelopeId> ids;
     for (Envelope& envelope : envelopes) {

@@ -42,6 +42,44 @@ TEST(Bounce, NotifyDecides) {
   }
 }
 
+TEST(Bounce, OneDestinationTellsTheSuccessOfAnAlias) {
+  const auto to = [](std::string who, std::string via, uint8_t notify, Envelope::Kind kind) {
+    Envelope e = From("a");
+    e.destination = mail::Address{std::move(who), "example.com"};
+    e.recipient = mail::Address{std::move(via), "example.com"};
+    e.dsn_notify = notify;
+    e.kind = kind;
+    return e;
+  };
+  constexpr auto kLocal = Envelope::Kind::kLocal;
+  constexpr auto kRelay = Envelope::Kind::kRelay;
+  constexpr uint8_t kBoth = mail::kNotifySuccess | mail::kNotifyFailure;
+  std::vector<Envelope> envelopes = {
+      to("far", "all", kBoth, kRelay),
+      to("ann", "all", kBoth, kLocal),
+      to("bob", "all", kBoth, kLocal),
+      to("one", "two", mail::kNotifySuccess, kRelay),
+      to("else", "two", mail::kNotifySuccess, kRelay),
+      to("single", "single", kBoth, kLocal),
+      to("ann", "quiet", mail::kNotifyUnset, kLocal),
+      to("bob", "quiet", mail::kNotifyUnset, kLocal),
+  };
+  ReportExpansionsOnce(envelopes);
+  const struct {
+    bool expanded;
+    uint8_t notify;
+  } kExpected[] = {
+      {false, mail::kNotifyFailure}, {true, kBoth},
+      {false, mail::kNotifyFailure}, {true, mail::kNotifySuccess},
+      {false, mail::kNotifyNever},   {false, kBoth},
+      {false, mail::kNotifyUnset},   {false, mail::kNotifyUnset},
+  };
+  for (size_t i = 0; i < envelopes.size(); ++i) {
+    EXPECT_EQ(envelopes[i].expanded, kExpected[i].expanded) << i;
+    EXPECT_EQ(envelopes[i].dsn_notify, kExpected[i].notify) << i;
+  }
+}
+
 TEST(Bounce, OneDelayNoticeForEachInterval) {
   const std::array<Duration, 2> intervals = {absl::Hours(4), absl::Hours(24)};
   Envelope e = From("a");

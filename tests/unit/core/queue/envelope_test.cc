@@ -32,7 +32,7 @@ Envelope Full() {
   e.username = "login";
   e.tag = "T";
   e.server_name = "mx.example.org";
-  e.authenticated = e.internal = e.bounce = true;
+  e.authenticated = e.internal = e.bounce = e.expanded = true;
   e.created = absl::FromUnixMicros(1700000000123456);
   e.ttl = absl::Hours(4);
   e.attempts = 3;
@@ -56,6 +56,7 @@ TEST(Envelope, ComesBackAsItWasStoredWhateverStrangersWroteIntoIt) {
   EXPECT_EQ(back->created, e.created);
   EXPECT_EQ(back->last_error, e.last_error);
   EXPECT_TRUE(back->bounce);
+  EXPECT_TRUE(back->expanded);
 }
 
 TEST(Envelope, APartOfOneIsRefused) {

@@ -191,6 +191,34 @@ TEST_F(SchedulerTest, SuccessIsToldWhenAskedFor) {
   EXPECT_NE(deliverer_.notices[0].find("Subject: original"), std::string::npos);
 }
 
+TEST_F(SchedulerTest, TheSuccessOfAnAliasOfSeveralIsToldOnceAsExpanded) {
+  std::vector<Envelope> envelopes = {To("ok", mail::kNotifySuccess),
+                                     To("ok2", mail::kNotifySuccess),
+                                     To("later", mail::kNotifySuccess)};
+  for (Envelope& envelope : envelopes) envelope.recipient = mail::Address{"all", "example.com"};
+  Send(envelopes);
+  simulation_.RunFor(absl::Minutes(10));
+  EXPECT_EQ(Left(), 0u);
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  const std::string& notice = deliverer_.notices[0];
+  EXPECT_NE(notice.find("Action: expanded"), std::string::npos) << notice;
+  const size_t first = notice.find("Final-Recipient: rfc822; all@example.com");
+  ASSERT_NE(first, std::string::npos) << notice;
+  EXPECT_EQ(notice.find("Final-Recipient:", first + 1), std::string::npos) << notice;
+}
+
+TEST_F(SchedulerTest, TheSuccessOfAnAliasOfOneIsADelivery) {
+  Envelope envelope = To("ok", mail::kNotifySuccess);
+  envelope.recipient = mail::Address{"all", "example.com"};
+  Send({envelope, To("ok2", mail::kNotifySuccess)});
+  simulation_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  EXPECT_EQ(deliverer_.notices[0].find("expanded"), std::string::npos) << deliverer_.notices[0];
+  EXPECT_NE(deliverer_.notices[0].find("Final-Recipient: rfc822; all@example.com"),
+            std::string::npos)
+      << deliverer_.notices[0];
+}
+
 TEST_F(SchedulerTest, ADelayIsToldOnceAndTheExpiryEndsIt) {
   Envelope envelope = To("temp");
   envelope.ttl = absl::Hours(12);

@@ -191,6 +191,24 @@ TEST_P(QueueTest, AnUpdateMovesTheNextAttempt) {
   EXPECT_TRUE(Run(queue_->LoadDue(loop(), later))->empty());
 }
 
+TEST_P(QueueTest, AnAliasOfSeveralIsReportedOnce) {
+  std::vector<Envelope> envelopes = {To("a"), To("b")};
+  for (Envelope& envelope : envelopes) {
+    envelope.recipient = mail::Address{"all", "example.com"};
+    envelope.dsn_notify = mail::kNotifySuccess;
+  }
+  ASSERT_TRUE(Run(Send("m", envelopes)).ok());
+  Start();
+  if (!GetParam()) {  // it forgot
+    ASSERT_TRUE(Run(Send("m", envelopes)).ok());
+  }
+  const auto due = Due();
+  ASSERT_EQ(due->size(), 2u);
+  EXPECT_NE(due->at(0).expanded, due->at(1).expanded);
+  for (const Envelope& envelope : *due)
+    EXPECT_EQ(envelope.dsn_notify, envelope.expanded ? mail::kNotifySuccess : mail::kNotifyNever);
+}
+
 TEST_P(QueueTest, HoldsAndReleases) {
   ASSERT_TRUE(Run(Send("m", {To("a")})).ok());
   const EnvelopeId id = Due()->front().id;
