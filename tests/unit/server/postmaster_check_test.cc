@@ -91,7 +91,7 @@ TEST_F(PostmasterCheckTest, IsSilentWhereItLands) {
       "}\n"
       "action \"out\" relay\n"
       "match from any for local action \"here\"\nmatch for any action \"out\"\n",
-      "action \"here\" lmtp \"127.0.0.1:24\" virtual { \"@\" = \"alice\" }\n"
+      "action \"here\" maildir \"/mail/%{dest.user}\" virtual { \"@\" = \"alice\" }\n"
       "match from any for domain { \"example.org\", \"mx.example.org\" } action \"here\"\n",
       // Where all goes on, the next server decides.
       "action \"out\" relay\nmatch for any action \"out\"\n",

@@ -317,7 +317,8 @@ TEST_F(ServerTest, AClientHasItsShareOfTheSessions) {
       {.name = "mx6.example.org",
        .addresses = {IpAddress::V4(192, 0, 2, 6), *IpAddress::Parse("2001:db8:1::6")}});
   const std::string config =
-      "mailname \"mx6.example.org\"\nresolver zone \"/zone\"\nlisten on 192.0.2.6 port 25\n"
+      "mailname \"mx6.example.org\"\nresolver zone \"/zone\"\nspool \"/spool\"\nlisten on "
+      "192.0.2.6 port 25\n"
       "listen on \"2001:db8:1::6\" port 25\naction out relay\nmatch for any action out\n";
   ASSERT_TRUE(rt::WriteFileDurably(host.world().files(), "/zone", "", 0644).ok());
   ServerOptions options;
