@@ -26,16 +26,23 @@ std::string ReadFile(const std::string& path) {
 
 // Block is what these YAML files are made of: maps, literal and folded blocks, plain scalars.
 struct Block {
+  struct Member;
   std::string text;
-  std::vector<std::pair<std::string, Block>> members;
-  const Block& operator[](std::string_view name) const {
-    static const Block kNone;
-    for (const auto& [key, value] : members) {
-      if (key == name) return value;
-    }
-    return kNone;
-  }
+  std::vector<Member> members;
+  const Block& operator[](std::string_view name) const;
 };
+struct Block::Member {
+  std::string key;
+  Block value;
+};
+
+const Block& Block::operator[](std::string_view name) const {
+  static const Block kNone;
+  for (const auto& [key, value] : members) {
+    if (key == name) return value;
+  }
+  return kNone;
+}
 
 size_t IndentOf(std::string_view line) {
   return std::min(line.find_first_not_of(' '), line.size());
@@ -83,7 +90,7 @@ Block ReadMap(const std::vector<std::string_view>& lines, size_t* at, size_t ind
     } else {
       value.text = std::string(rest);
     }
-    map.members.emplace_back(key, std::move(value));
+    map.members.push_back({key, std::move(value)});
   }
   return map;
 }
