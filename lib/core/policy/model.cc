@@ -4,12 +4,17 @@
 
 namespace postern::policy {
 
+const SourceLocation* OptionPlaces::Find(std::string_view word) const {
+  for (const auto& [option, place] : places_) {
+    if (option == word) return &place;
+  }
+  return nullptr;
+}
+
 const SourceLocation& OptionPlaces::Find(std::string_view word,
                                          const SourceLocation& otherwise) const {
-  for (const auto& [option, place] : places_) {
-    if (option == word) return place;
-  }
-  return otherwise;
+  const SourceLocation* found = Find(word);
+  return found == nullptr ? otherwise : *found;
 }
 namespace {
 

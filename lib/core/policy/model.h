@@ -137,6 +137,8 @@ class OptionPlaces {
   }
   // Find returns the place of the first option called `word`, or `otherwise`.
   const SourceLocation& Find(std::string_view word, const SourceLocation& otherwise) const;
+  // Find returns the same place, or null when the option was not written.
+  const SourceLocation* Find(std::string_view word) const;
 
  private:
   std::vector<std::pair<std::string, SourceLocation>> places_;
@@ -442,7 +444,7 @@ struct Config {
   std::vector<TableDeclaration> tables;
   std::vector<Pki> pkis;
   std::vector<CertificateAuthority> cas;
-  std::vector<Listener> listeners;  // in file order; no local socket unless one was written
+  std::vector<Listener> listeners;  // in file order; the local socket stands here only where it was written
   std::vector<Action> actions;
   std::vector<Rule> rules;
   std::vector<Filter> filters;

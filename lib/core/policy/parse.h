@@ -71,6 +71,20 @@ ParseResult Parse(const std::string& file_name, SourceLoader& loader,
 // ParseRelayUrl reads [scheme://][label@]host[:port]. The error says what is wrong.
 StatusOr<RelayUrl> ParseRelayUrl(std::string_view text);
 
+// TlsProtocols is what `protocols` means: the versions of TLS that may be spoken. `older` tells
+// that versions were named too that are not (RFC 8996).
+struct TlsProtocols {
+  bool tls12 = true;
+  bool tls13 = true;
+  bool older = false;
+
+  friend bool operator==(const TlsProtocols&, const TlsProtocols&) = default;
+};
+// ParseTlsProtocols reads "TLSv1.2,TLSv1.3", "!TLSv1.2", "secure": libtls's words, in any case,
+// with commas, colons or blanks between them. An error when a word is unknown or no version is
+// left.
+StatusOr<TlsProtocols> ParseTlsProtocols(std::string_view text);
+
 // UnsupportedFeatures lists what `config` asks for and this version cannot run yet, each as an
 // error with its line.
 Diagnostics UnsupportedFeatures(const Config& config);

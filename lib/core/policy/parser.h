@@ -97,6 +97,9 @@ class Parser {
   bool ListenSenders(Listener& l, const Token& word);
   bool ListenFlag(Listener& l, const Token& word);
   bool CheckListener(const Listener& l);
+  // CheckProtocols tells whether `text` names versions of TLS; one that is not spoken any more is
+  // warned of.
+  bool CheckProtocols(const std::string& text, const SourceLocation& at);
   bool ParsePki(const Token& first);
   bool ParseCa(const Token& first);
 

@@ -5,6 +5,7 @@
 #include "lib/core/base/ip_address.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
+#include "lib/core/policy/parse.h"
 #include "lib/core/policy/parser.h"
 
 namespace postern::policy {
@@ -159,6 +160,11 @@ bool Parser::CheckListener(const Listener& l) {
                    "not cross the net in the clear"));
       return false;
     }
+    for (const char* word : {"protocols", "ciphers"}) {
+      const SourceLocation* at = l.options.Find(word);
+      if (at == nullptr) continue;
+      Warn(*at, StrCat(word, " has no effect without tls, tls-require or smtps"));
+    }
     for (const PendingName& pending : pending_) {
       if (pending.listener != static_cast<int>(config_.listeners.size())) continue;
       Error(pending.location,
@@ -167,12 +173,13 @@ bool Parser::CheckListener(const Listener& l) {
     }
   }
   if (l.protocol == ListenerProtocol::kImap) {
-    const char* smtp_only = l.senders != kNoIndex  ? "senders"
-                            : l.no_dsn             ? "no-dsn"
-                            : l.mask_src           ? "mask-src"
-                            : l.received_auth      ? "received-auth"
-                            : l.filter != kNoIndex ? "filter"
-                                                   : nullptr;
+    const char* smtp_only = l.senders != kNoIndex     ? "senders"
+                            : l.hostnames != kNoIndex ? "hostnames"
+                            : l.no_dsn                ? "no-dsn"
+                            : l.mask_src              ? "mask-src"
+                            : l.received_auth         ? "received-auth"
+                            : l.filter != kNoIndex    ? "filter"
+                                                      : nullptr;
     if (smtp_only != nullptr) {
       Error(l.options.Find(smtp_only, l.location),
             StrCat(smtp_only, " has no meaning for proto imap: leave it out"));
@@ -296,8 +303,22 @@ bool Parser::ListenText(Listener& l, const Token& word) {
     Error(at, StrCat("hostname \"", Escape(text, 80), "\" is no host name, like mx.example.org"));
     return false;
   }
+  if (word.text == "protocols" && !CheckProtocols(text, at)) return false;
   for (const TextOption& row : kTexts) {
     if (word.text == row.word) l.*row.member = std::move(text);
+  }
+  return true;
+}
+
+bool Parser::CheckProtocols(const std::string& text, const SourceLocation& at) {
+  const StatusOr<TlsProtocols> protocols = ParseTlsProtocols(text);
+  if (!protocols.ok()) {
+    Error(at, std::string(Message(protocols.status())));
+    return false;
+  }
+  if (protocols->older) {
+    Warn(at, StrCat("protocols \"", Escape(text, 80),
+                    "\": TLS before 1.2 is not spoken (RFC 8996); the others are"));
   }
   return true;
 }

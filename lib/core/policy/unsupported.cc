@@ -25,14 +25,6 @@ constexpr Row<TableDeclaration> kTables[] = {
 
 constexpr Row<Listener> kListeners[] = {
     {"filter on a listener", "filter", [](const Listener& l) { return l.filter != kNoIndex; }},
-    {"senders", "senders", [](const Listener& l) { return l.senders != kNoIndex; }},
-    {"hostnames", "hostnames", [](const Listener& l) { return l.hostnames != kNoIndex; }},
-    {"proxy-v2", "proxy-v2", [](const Listener& l) { return l.proxy_v2; }},
-    {"verify of client certificates", "verify", [](const Listener& l) { return l.verify_client; }},
-    {"ca on a listener", "ca", [](const Listener& l) { return l.ca != kNoIndex; }},
-    {"protocols on a listener", "protocols",
-     [](const Listener& l) { return !l.protocols.empty(); }},
-    {"ciphers on a listener", "ciphers", [](const Listener& l) { return !l.ciphers.empty(); }},
 };
 
 constexpr Row<Action> kActions[] = {

@@ -1,5 +1,8 @@
 #include "lib/core/tls/config.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/tls/certificate.h"
 #include "lib/core/tls/config_impl.h"
@@ -63,6 +66,99 @@ StatusOr<std::string> AlpnWire(const std::vector<std::string>& names) {
   return wire;
 }
 
+// Words that OpenSSL knows and BoringSSL has no cipher for. To exclude them is what it does anyway.
+constexpr std::string_view kAbsent[] = {
+    "aNULL",    "eNULL",   "NULL",   "MD5",     "RC4",     "RC2",       "DES",   "IDEA",  "SEED",
+    "CAMELLIA", "ARIA",    "EXP",    "EXPORT",  "LOW",     "MEDIUM",    "SSLv2", "DSS",   "aDSS",
+    "DH",       "DHE",     "EDH",    "kDHE",    "kEDH",    "kDH",       "aDH",   "ADH",   "AECDH",
+    "SRP",      "aSRP",    "kSRP",   "kRSAPSK", "kDHEPSK", "kECDHEPSK", "GOST",  "aGOST", "kGOST",
+    "AESCCM",   "AESCCM8", "SHA256", "SHA384",  "TLSv1.0",
+};
+
+// Lists that libtls has names for. OpenSMTPD hands `ciphers` to it.
+struct NamedList {
+  std::string_view name;
+  const char* ciphers;
+};
+constexpr NamedList kNamedLists[] = {
+    {"secure", ""},     {"default", ""}, {"compat", "HIGH"},
+    {"legacy", "HIGH"}, {"all", "ALL"},  {"insecure", "ALL"},
+};
+
+// WordsKnown lists what a cipher string may name here, for whoever named something else.
+std::string WordsKnown(SSL_CTX* context) {
+  std::string words =
+      "HIGH, ALL, FIPS, ECDHE, RSA, PSK, ECDSA, AES, AES128, AES256, AESGCM, "
+      "CHACHA20, 3DES, SHA, TLSv1.2";
+  const STACK_OF(SSL_CIPHER)* ciphers = SSL_CTX_get_ciphers(context);
+  for (size_t i = 0; i < sk_SSL_CIPHER_num(ciphers); ++i) {
+    const SSL_CIPHER* cipher = sk_SSL_CIPHER_value(ciphers, i);
+    if (SSL_CIPHER_get_min_version(cipher) < TLS1_3_VERSION)
+      StrAppend(words, ", ", SSL_CIPHER_get_name(cipher));
+  }
+  return words;
+}
+
+// IsOfTls13 tells the ciphers of RFC 8446 §B.4 from the older ones that have such names, too.
+bool IsOfTls13(std::string_view word) {
+  return word.starts_with("TLS_AES_") || word.starts_with("TLS_CHACHA20_");
+}
+
+// UnknownWord returns the word of `term` ("!ECDHE+AESGCM") that means nothing to BoringSSL; "" when
+// there is none.
+std::string_view UnknownWord(SSL_CTX* context, std::string_view term) {
+  if (term == "@STRENGTH") return {};
+  const bool excludes = term.starts_with('!') || term.starts_with('-');
+  if (excludes || term.starts_with('+')) term.remove_prefix(1);
+  for (const std::string_view word : Split(term, '+')) {
+    if (excludes && std::find(std::begin(kAbsent), std::end(kAbsent), word) != std::end(kAbsent))
+      continue;
+    if (word.empty()) return term;
+    if (IsOfTls13(word)) return word;
+    // Words are judged one by one: a list passes over those that it does not know. One that is
+    // known and has no cipher is no mistake.
+    ERR_clear_error();
+    const std::string alone(word);
+    const bool known = SSL_CTX_set_strict_cipher_list(context, alone.c_str()) == 1 ||
+                       ERR_GET_REASON(ERR_peek_error()) == SSL_R_NO_CIPHER_MATCH;
+    ERR_clear_error();
+    if (!known) return word;
+  }
+  return {};
+}
+
+// UseCiphers sets what `ciphers` asks for.
+Status UseCiphers(SSL_CTX* context, const std::string& ciphers) {
+  std::string list;
+  for (const NamedList& row : kNamedLists) {
+    if (!EqualsIgnoreCase(row.name, ciphers)) continue;
+    if (*row.ciphers == '\0') return OkStatus();
+    list = row.ciphers;
+  }
+  if (list.empty()) list = ciphers;
+  for (char& c : list) {
+    if (c == ',' || c == ';' || c == ' ') c = ':';
+  }
+  for (const std::string_view term : Split(list, ':')) {
+    if (term.empty()) continue;
+    const std::string_view unknown = UnknownWord(context, term);
+    if (unknown.empty()) continue;
+    SSL_CTX_set_strict_cipher_list(context, "ALL");
+    ERR_clear_error();
+    return InvalidArgument(
+        StrCat("ciphers \"", Escape(ciphers), "\": ", Escape(unknown, 64),
+               IsOfTls13(unknown) ? " is one of TLS 1.3, which are all on and not chosen among; "
+                                  : " is not known here; ",
+               "known are ", WordsKnown(context)));
+  }
+  ERR_clear_error();
+  if (!SSL_CTX_set_cipher_list(context, list.c_str())) {
+    return InvalidArgument(
+        StrCat("ciphers \"", Escape(ciphers), "\": ", TakeErrors("none of them is known")));
+  }
+  return OkStatus();
+}
+
 // MakeContext makes what both sides have in common.
 StatusOr<bssl::UniquePtr<SSL_CTX>> MakeContext(Version min, Version max,
                                                const std::string& ciphers) {
@@ -76,10 +172,7 @@ StatusOr<bssl::UniquePtr<SSL_CTX>> MakeContext(Version min, Version max,
       VersionNumber(min) > VersionNumber(max)) {
     return InvalidArgument("the TLS versions do not make a range");
   }
-  if (!ciphers.empty() && !SSL_CTX_set_cipher_list(context.get(), ciphers.c_str())) {
-    return InvalidArgument(
-        StrCat("ciphers \"", Escape(ciphers), "\": ", TakeErrors("none of them is known")));
-  }
+  if (!ciphers.empty()) POSTERN_RETURN_IF_ERROR(UseCiphers(context.get(), ciphers));
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context.get(),
                    SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

@@ -23,7 +23,8 @@ struct KeyPair {
   std::string key_pem;
 };
 
-// CheckCiphers tells whether `ciphers` (as in ServerOptions) names any that exist; "" does.
+// CheckCiphers tells whether each word of `ciphers` (as in ServerOptions) is known and any cipher
+// is left; "" is good. The error names the word that is not, and those that are.
 Status CheckCiphers(const std::string& ciphers);
 
 // ClientCertificates says whether a server asks its clients for a certificate.
@@ -40,8 +41,9 @@ struct ServerOptions {
   std::vector<KeyPair> key_pairs;
   Version min_version = Version::kTls12;  // RFC 8996
   Version max_version = Version::kTls13;
-  // ciphers: BoringSSL's cipher rules for TLS 1.2 ("HIGH:!aNULL:!MD5"); empty: its default. TLS 1.3
-  // has no choice.
+  // ciphers: OpenSSL's cipher words for TLS 1.2 ("HIGH:!aNULL:!MD5"), as far as BoringSSL has them:
+  // what it does not have may be excluded, but not asked for. libtls's words for whole lists
+  // ("secure", "compat") are known too. Empty: BoringSSL's default. TLS 1.3 has no choice.
   std::string ciphers;
   // alpn: protocol names that we speak ("imap"). A client that offers ALPN and none of them is
   // refused with the alert no_application_protocol (RFC 7301 §3.2: against cross-protocol attacks);

@@ -197,10 +197,13 @@ TEST(Mistakes, OfListeners) {
       {"listen on lo0 mask-source\n", {"2:15|\"mask-source\"|did you mean \"mask-src\""}},
       {"listen on lo0 inet\n", {"2:15|\"inet\"|did you mean \"inet4\""}},
       {"listen on lo0 inet4 inet6\n", {"2:21|address family already specified"}},
-      // What this version cannot run.
-      {"listen on lo0 proxy-v2\n", {"2:15|proxy-v2|cannot do that yet"}},
-      {"listen on lo0 tls-require verify pki p\n", {"2:27|verify|cannot do that yet"}},
-      {"listen on lo0 tls pki p ciphers \"HIGH\"\n", {"2:25|ciphers|cannot do that yet"}},
+      {"listen on lo0 tls pki p protocols \"TLSv1.4\"\n",
+       {"2:35|\"TLSv1.4\"|TLSv1.2 and TLSv1.3 are there"}},
+      {"listen on lo0 tls pki p protocols \"TLSv1.1\"\n", {"2:35|leaves no version"}},
+      {"listen on lo0 tls pki p protocols \"!TLSv1.2:!TLSv1.3\"\n", {"2:35|leaves no version"}},
+      {"listen on lo0 proto imap tls pki p auth hostnames { \"::1\" = a.b }\n",
+       {"2:41|hostnames has no meaning for proto imap"}},
+      {"listen on socket proxy-v2\n", {"2:18|proxy-v2 has no meaning for listen on socket"}},
   };
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(kPki, mistake.text, kTail));
 }

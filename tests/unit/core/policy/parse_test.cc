@@ -259,6 +259,26 @@ TEST(Parse, Listeners) {
   EXPECT_EQ(l[4].port, 143);
 }
 
+TEST(Parse, TlsVersions) {
+  const struct {
+    const char* text;
+    TlsProtocols meaning;
+  } cases[] = {
+      {"TLSv1.2", {true, false, false}},        {"tlsv1.3", {false, true, false}},
+      {"TLSv1.2,TLSv1.3", {true, true, false}}, {"TLSv1.2 : TLSv1.3", {true, true, false}},
+      {"secure", {true, true, false}},          {"all", {true, true, false}},
+      {"all,!TLSv1.2", {false, true, false}},   {"!TLSv1.3", {true, false, false}},
+      {"TLSv1.1,TLSv1.2", {true, false, true}},
+  };
+  for (const auto& each : cases) {
+    const StatusOr<TlsProtocols> read = ParseTlsProtocols(each.text);
+    ASSERT_TRUE(read.ok()) << each.text;
+    EXPECT_EQ(*read, each.meaning) << each.text;
+  }
+  for (const char* wrong : {"", "!all", "TLSv1.0", "TLS", "1.3"})
+    EXPECT_FALSE(ParseTlsProtocols(wrong).ok()) << wrong;
+}
+
 TEST(Parse, Actions) {
   const ParseResult result = ParseText(
       "srs key \"s\"\ntable al { root = bob }\ntable ub { bob = \"1:1:/h\" }\ntable sec { label = "

@@ -275,6 +275,41 @@ TEST(TlsEngine, MistakesInTheConfigurationAreNamed) {
 }
 
 // Issue 2: an idle TLS session has 40 KiB in all; the engine's share is 30.
+TEST(TlsEngine, CipherWordsAreOpenSslsAsFarAsTheyAreThere) {
+  for (const char* good :
+       {"", "HIGH", "HIGH:!aNULL:!MD5", "ECDHE+AESGCM:ECDHE+CHACHA20", "secure", "compat",
+        "DEFAULT", "ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ALL:-AES128:+AES256", "HIGH:!RC4:!3DES:@STRENGTH", "HIGH:!kDHE+CAMELLIA"}) {
+    EXPECT_TRUE(CheckCiphers(good).ok()) << good << ": " << Text(CheckCiphers(good));
+  }
+  const struct {
+    const char* ciphers;
+    const char* told;
+  } wrong[] = {
+      {"HIGH:NONSENSE", "NONSENSE is not known here; known are HIGH"},
+      {"HIGH:!NONSENSE", "NONSENSE is not known here"},
+      {"HIGH:CAMELLIA", "CAMELLIA is not known here"},
+      {"ECDHE+CAMELLIA", "CAMELLIA is not known here"},
+      {"HIGH:@SECLEVEL=2", "@SECLEVEL=2 is not known here"},
+      {"TLS_AES_128_GCM_SHA256", "one of TLS 1.3"},
+      {"HIGH:!ALL", "ciphers"},
+      {"!!HIGH", "ciphers"},
+  };
+  for (const auto& each : wrong) {
+    const Status status = CheckCiphers(each.ciphers);
+    EXPECT_FALSE(status.ok()) << each.ciphers;
+    EXPECT_THAT(std::string(Message(status)), HasSubstr(each.told));
+  }
+  EXPECT_THAT(std::string(Message(CheckCiphers("x"))), HasSubstr("ECDHE-RSA-AES128-GCM-SHA256"));
+  // What the words choose is what is spoken.
+  ServerOptions server = Server();
+  server.ciphers = "ECDHE+CHACHA20";
+  server.max_version = Version::kTls12;
+  Talk talk(server, Verifying(), "mx.example.com");
+  talk.Shake();
+  EXPECT_THAT(talk.server->info().cipher, HasSubstr("CHACHA20"));
+}
+
 TEST(TlsEngine, IdleConnectionsAreSmall) {
   StatusOr<std::shared_ptr<const ServerConfig>> sc = ServerConfig::Make(Server());
   StatusOr<std::shared_ptr<const ClientConfig>> cc = ClientConfig::Make(ClientOptions{});
