@@ -1,6 +1,7 @@
 #include "lib/server/imap_gate.h"
 
 #include "lib/core/base/strings.h"
+#include "lib/server/listener_slot.h"
 #include "lib/server/logins.h"
 #include "lib/server/mail_gate.h"
 #include "lib/store/mailbox/maildir_store.h"
@@ -96,9 +97,11 @@ ImapGate::ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes
 rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessionFacts& facts,
                                                        std::string user, std::string password) {
   const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  const policy::TableId table = runtime->AuthTable(facts.listener->config_index);
+  ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
+  if (view.runtime == nullptr) view.runtime = runtime;
+  const policy::TableId table = view.runtime->AuthTable(view.index);
   auto work = [&]() -> StatusOr<service::ImapLogin> {
-    const StatusOr<bool> right = CheckLogin(*runtime, table, user, password);
+    const StatusOr<bool> right = CheckLogin(*view.runtime, table, user, password);
     if (!right.ok()) return right.status();
     if (!*right) return service::ImapLogin();
     const StatusOr<deliver::LocalTarget> target = FindMailbox(*runtime, accounts_, *targets_, user);

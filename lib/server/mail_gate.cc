@@ -2,6 +2,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/password.h"
+#include "lib/server/listener_slot.h"
 #include "lib/server/logins.h"
 #include "lib/server/reverse_name.h"
 
@@ -94,6 +95,26 @@ std::string ShareOf(const Endpoint& remote) {
                                             : remote.address.bytes());
 }
 
+// LookUp asks `table`, on the pool when it may block.
+rt::Task<StatusOr<std::optional<std::string>>> LookUp(rt::Executor* loop, policy::Table* table,
+                                                      policy::Service service, std::string key) {
+  if (table == nullptr) co_return Unavailable("the table is not loaded");
+  if (!table->Blocks()) co_return table->Lookup(service, key);
+  auto ask = loop->RunBlocking([&] { return table->Lookup(service, key); });
+  StatusOr<std::optional<std::string>> found = co_await ask;
+  co_return found;
+}
+
+// MaySendAs tells whether one of `entries`, a comma list of mail addresses, takes `sender`.
+bool MaySendAs(const mail::Address& sender, const std::string& entries, char delimiter) {
+  const std::string address = sender.empty() ? std::string() : AsciiLower(sender.ToString());
+  for (const std::string_view entry : Split(entries, ',')) {
+    const std::string trimmed = AsciiLower(Trim(entry));
+    if (!trimmed.empty() && policy::MailaddrMatches(address, trimmed, delimiter)) return true;
+  }
+  return false;
+}
+
 policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Address& sender,
                                   const mail::Address& recipient) {
   policy::EnvelopeContext context;
@@ -158,8 +179,10 @@ rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Execut
                                                                       const SmtpSessionFacts& facts,
                                                                       std::string user,
                                                                       std::string password) {
-  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  const policy::TableId table = runtime->AuthTable(facts.listener->config_index);
+  const ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
+  const std::shared_ptr<const Runtime> runtime =
+      view.runtime == nullptr ? runtimes_->Get() : view.runtime;
+  const policy::TableId table = runtime->AuthTable(view.index);
   auto check = loop.RunBlocking([&] { return CheckLogin(*runtime, table, user, password); });
   StatusOr<bool> right = co_await check;
   if (!right.ok()) co_return right.status();
@@ -167,9 +190,50 @@ rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Execut
   co_return std::optional<std::string>(std::move(user));
 }
 
-rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(const SmtpSessionFacts&,
-                                                           const mail::ReversePath&) {
-  co_return std::optional<mail::Reply>();
+rt::Task<std::string> MailGate::HostName(rt::Executor& loop, const SmtpSessionFacts& facts) {
+  const ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
+  const policy::Listener* line = view.listener();
+  if (line == nullptr || line->hostnames == policy::kNoIndex) co_return std::string();
+  policy::Table* table = view.runtime->tables().Get(line->hostnames);
+  const std::string key = facts.local.address.ToString();
+  StatusOr<std::optional<std::string>> name =
+      co_await LookUp(&loop, table, policy::Service::kAddrname, key);
+  // Without a name of its own the address has the listener's.
+  if (name.ok() && !name->has_value()) co_return std::string();
+  if (name.ok() && mail::IsValidDomainName(**name)) co_return std::move(**name);
+  log_->Write(
+      LogRecord{.level = LogLevel::kWarning,
+                .subsystem = "smtp",
+                .session = facts.id,
+                .event = "hostnames-failed",
+                .fields = {{"address", key},
+                           {"reason", name.ok() ? StrCat("no host name: ", Escape(**name, 80))
+                                                : std::string(Message(name.status()))}}});
+  co_return std::string();
+}
+
+rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(rt::Executor& loop,
+                                                           const SmtpSessionFacts& facts,
+                                                           const mail::ReversePath& sender) {
+  const ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
+  const policy::Listener* line = view.listener();
+  if (line == nullptr || line->senders == policy::kNoIndex || facts.auth_user.empty())
+    co_return std::optional<mail::Reply>();
+  policy::Table* table = view.runtime->tables().Get(line->senders);
+  StatusOr<std::optional<std::string>> found =
+      co_await LookUp(&loop, table, policy::Service::kMailaddrmap, facts.auth_user);
+  if (!found.ok()) {
+    log_->Write(LogRecord{.level = LogLevel::kWarning,
+                          .subsystem = "smtp",
+                          .session = facts.id,
+                          .event = "senders-failed",
+                          .fields = {{"reason", std::string(Message(found.status()))}}});
+    co_return mail::Reply(451, {4, 3, 0}, "Temporary failure");
+  }
+  const char delimiter = view.runtime->config().smtp.sub_address_delimiter;
+  if (found->has_value() && MaySendAs(sender.address, **found, delimiter))
+    co_return std::optional<mail::Reply>();
+  co_return mail::Reply(530, {5, 7, 1}, "Sender rejected");
 }
 
 rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,

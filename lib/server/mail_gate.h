@@ -40,7 +40,10 @@ class MailGate final : public service::SmtpBackend {
   rt::Task<StatusOr<std::optional<std::string>>> Authenticate(
       rt::Executor& loop, const service::SmtpSessionFacts& facts, std::string user,
       std::string password) override;
-  rt::Task<std::optional<mail::Reply>> CheckSender(const service::SmtpSessionFacts& facts,
+  rt::Task<std::string> HostName(rt::Executor& loop,
+                                 const service::SmtpSessionFacts& facts) override;
+  rt::Task<std::optional<mail::Reply>> CheckSender(rt::Executor& loop,
+                                                   const service::SmtpSessionFacts& facts,
                                                    const mail::ReversePath& sender) override;
   rt::Task<service::RecipientVerdict> CheckRecipient(rt::Executor& loop,
                                                      const service::SmtpSessionFacts& facts,

@@ -3,7 +3,9 @@
 #include <map>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/parse.h"
 #include "lib/core/tls/certificate.h"
+#include "lib/server/authorities.h"
 #include "lib/store/table/accounts.h"
 
 namespace postern::server {
@@ -128,7 +130,47 @@ std::vector<int> PkisOf(const Config& config, const Listener& listener,
   return order;
 }
 
+// CheckCiphers tells of a cipher string that is wrong. `whose` is put before it.
+bool CheckCiphers(const char* whose, const std::string& ciphers, const policy::SourceLocation& at,
+                  Diagnostics* diagnostics) {
+  const Status status = tls::CheckCiphers(ciphers);
+  if (!status.ok()) {
+    diagnostics->push_back(policy::MakeError(
+        at, StrCat(whose, Message(status),
+                   " (OpenSSL's names with : between them, like \"ECDHE+AESGCM\")")));
+  }
+  return status.ok();
+}
+
+// UseClientCertificates asks clients for certificates where the listener wants them: `verify`
+// demands one, `ca` alone takes a good one or none. What is wrong with the file of a ca was told
+// where it is declared.
+bool UseClientCertificates(rt::World& world, const Config& config, const Listener& listener,
+                           tls::ServerOptions* options, Diagnostics* diagnostics) {
+  if (!listener.verify_client && listener.ca == policy::kNoIndex) return true;
+  options->client_certificates = listener.verify_client ? tls::ClientCertificates::kRequire
+                                                        : tls::ClientCertificates::kRequest;
+  StatusOr<std::string> pem = ReadAuthorities(world, config, listener.ca);
+  if (!pem.ok()) {
+    if (listener.ca == policy::kNoIndex) {
+      diagnostics->push_back(policy::MakeError(listener.options.Find("verify", listener.location),
+                                               StrCat("verify: ", Message(pem.status()))));
+    }
+    return false;
+  }
+  options->ca_pem = *std::move(pem);
+  return true;
+}
+
 }  // namespace
+
+void SetVersions(const std::string& protocols, tls::Version* least, tls::Version* most) {
+  if (protocols.empty()) return;
+  const StatusOr<policy::TlsProtocols> read = policy::ParseTlsProtocols(protocols);
+  if (!read.ok()) return;  // told when it was parsed
+  *least = read->tls12 ? tls::Version::kTls12 : tls::Version::kTls13;
+  *most = read->tls13 ? tls::Version::kTls13 : tls::Version::kTls12;
+}
 
 std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<const Config> config,
                                              std::string server_name, Diagnostics* diagnostics) {
@@ -141,13 +183,8 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
                                                store::TableLoadOptions(), diagnostics);
   runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
 
-  const Status ciphers = tls::CheckCiphers(parsed.smtp.ciphers);
-  if (!ciphers.ok()) {
-    diagnostics->push_back(policy::MakeError(
-        parsed.smtp.ciphers_location,
-        StrCat("smtp ", Message(ciphers),
-               " (OpenSSL's names with : between them, like \"ECDHE+AESGCM:ECDHE+CHACHA20\")")));
-  }
+  const bool smtp_ciphers =
+      CheckCiphers("smtp ", parsed.smtp.ciphers, parsed.smtp.ciphers_location, diagnostics);
   for (const policy::CertificateAuthority& ca : parsed.cas) CheckAuthority(world, ca, diagnostics);
   CheckUsers(world, parsed, diagnostics);
   std::vector<LoadedPki> pkis;
@@ -162,9 +199,16 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
       usable = usable && pki.usable;
       options.key_pairs.push_back(pki.pair);
     }
+    usable = usable &&
+             (listener.ciphers.empty()
+                  ? smtp_ciphers
+                  : CheckCiphers("", listener.ciphers,
+                                 listener.options.Find("ciphers", listener.location), diagnostics));
+    usable = UseClientCertificates(world, parsed, listener, &options, diagnostics) && usable;
     // What is wrong with the files was told above, at their lines.
-    if (!usable || options.key_pairs.empty() || !ciphers.ok()) continue;
-    options.ciphers = parsed.smtp.ciphers;
+    if (!usable || options.key_pairs.empty()) continue;
+    options.ciphers = listener.ciphers.empty() ? parsed.smtp.ciphers : listener.ciphers;
+    SetVersions(listener.protocols, &options.min_version, &options.max_version);
     // A client that asks for another protocol (a browser made to talk to us, ALPACA) is refused in
     // the handshake.
     options.alpn = {listener.protocol == policy::ListenerProtocol::kImap ? "imap" : "smtp"};

@@ -76,6 +76,10 @@ class RuntimeHolder {
   std::shared_ptr<const Runtime> runtime_;
 };
 
+// SetVersions puts what `protocols` of the language means into the bounds of a TLS configuration;
+// empty: they stay.
+void SetVersions(const std::string& protocols, tls::Version* least, tls::Version* most);
+
 // ServerName decides what the server is called: the configuration's `mailname`, the first line of
 // /etc/mail/mailname, the host's full name. Blocks.
 std::string ServerName(rt::World& world, const policy::Config* config);

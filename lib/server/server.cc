@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "lib/core/base/strings.h"
-#include "lib/rt/tls/tls_stream.h"
 #include "lib/server/acceptor.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/imap_gate.h"
+#include "lib/server/listeners.h"
 #include "lib/server/local_session.h"
 #include "lib/server/mail_gate.h"
 #include "lib/server/postmaster_check.h"
@@ -24,134 +24,10 @@ namespace {
 
 using policy::Config;
 using policy::Listener;
-using policy::ListenerAuth;
-using policy::ListenerTls;
 
 constexpr char kDefaultSpool[] = "/var/spool/postern";
-// The local submission socket of `listen on socket`, in the spool.
+// The local submission socket, in the spool.
 constexpr char kSocketName[] = "submit.sock";
-constexpr uint16_t kSubmissionPort = 587;  // RFC 6409 §3.1
-
-// TlsOf gives the certificates in force for listener `index`, at each call.
-std::function<std::shared_ptr<const tls::ServerConfig>()> TlsOf(RuntimeHolder* runtimes,
-                                                                int index) {
-  return [runtimes, index] { return runtimes->Get()->ListenerTls(index); };
-}
-
-rt::Task<StatusOr<std::unique_ptr<rt::Stream>>> AcceptTls(rt::World* world, RuntimeHolder* runtimes,
-                                                          int index,
-                                                          std::unique_ptr<rt::Stream> stream,
-                                                          Instant deadline) {
-  const WallTime now = world->clock().WallNow();
-  std::shared_ptr<const tls::ServerConfig> config = runtimes->Get()->ListenerTls(index);
-  StatusOr<std::unique_ptr<rt::Stream>> secured =
-      co_await rt::TlsAccept(std::move(stream), std::move(config), now, deadline);
-  co_return secured;
-}
-
-const std::string& HostNameOf(const Listener& listener, const Runtime& runtime) {
-  return listener.hostname.empty() ? runtime.server_name() : listener.hostname;
-}
-
-// SetLimits and SetTimeouts put what the configuration says in place of the session's defaults.
-void SetLimits(const policy::SmtpSettings& settings, smtp::ServerOptions* options) {
-  struct Row {
-    int64_t policy::SmtpSettings::*asked;
-    size_t smtp::ServerOptions::*bound;
-  };
-  using Settings = policy::SmtpSettings;
-  using Options = smtp::ServerOptions;
-  constexpr Row kRows[] = {
-      {&Settings::max_recipients, &Options::max_recipients},
-      {&Settings::max_mails_per_session, &Options::max_messages},
-      {&Settings::max_command_line_bytes, &Options::max_command_line_bytes},
-      {&Settings::max_auth_line_bytes, &Options::max_auth_line_bytes},
-      {&Settings::max_text_line_bytes, &Options::max_text_line_bytes},
-      {&Settings::max_errors, &Options::max_errors},
-      {&Settings::max_refused_recipients, &Options::max_refused_recipients},
-      {&Settings::max_auth_failures, &Options::max_auth_failures},
-      {&Settings::max_idle_commands, &Options::max_idle_commands},
-  };
-  for (const Row& row : kRows) {
-    if (settings.*row.asked > 0) options->*row.bound = static_cast<size_t>(settings.*row.asked);
-  }
-  // A line that may be that long is none that never ends.
-  options->max_overlong_line_bytes =
-      std::max({options->max_overlong_line_bytes, options->max_command_line_bytes,
-                options->max_auth_line_bytes});
-}
-
-void SetTimeouts(const policy::SmtpTimeouts& asked, smtp::ServerOptions* options) {
-  options->command_timeout = asked.command.value_or(options->command_timeout);
-  options->data_first_timeout = asked.data_init.value_or(options->data_first_timeout);
-  options->data_block_timeout = asked.data_block.value_or(options->data_block_timeout);
-  options->write_timeout = asked.write.value_or(options->write_timeout);
-  options->transaction_timeout = asked.transaction.value_or(options->transaction_timeout);
-  options->session_timeout = asked.session.value_or(options->session_timeout);
-}
-
-std::shared_ptr<const service::SmtpListener> SmtpListenerOf(const Runtime& runtime, int index,
-                                                            RuntimeHolder* runtimes,
-                                                            const Endpoint& endpoint) {
-  const Config& config = runtime.config();
-  const Listener& listener = config.listeners[static_cast<size_t>(index)];
-  auto options = std::make_shared<smtp::ServerOptions>();
-  options->hostname = HostNameOf(listener, runtime);
-  options->qualify_domain = runtime.server_name();
-  options->tls_available =
-      listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
-  options->tls_required = listener.tls == ListenerTls::kRequired;
-  options->auth_available = listener.auth != ListenerAuth::kNone;
-  options->auth_required = listener.auth == ListenerAuth::kRequired;
-  options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
-  SetLimits(config.smtp, options.get());
-  SetTimeouts(config.smtp.timeouts, options.get());
-  if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
-
-  auto made = std::make_shared<service::SmtpListener>();
-  made->options = std::move(options);
-  if (listener.tls != ListenerTls::kNone) made->tls = TlsOf(runtimes, index);
-  made->tls_from_start = listener.tls == ListenerTls::kSmtps;
-  made->is_local_socket = listener.is_socket;
-  made->complete_messages = listener.is_socket || endpoint.address.IsLoopback() ||
-                            listener.port == kSubmissionPort ||
-                            listener.auth == ListenerAuth::kRequired;
-  made->mask_source = listener.mask_src;
-  made->received_auth = listener.received_auth;
-  for (const policy::Rule& rule : config.rules) {
-    made->wants_reverse_name |= rule.from_kind == policy::FromKind::kRdns;
-  }
-  made->tag = listener.tag;
-  made->config_index = index;
-  made->name = endpoint.ToString();
-  return made;
-}
-
-std::shared_ptr<const service::ImapListener> ImapListenerOf(const Runtime& runtime, int index,
-                                                            rt::World* world,
-                                                            RuntimeHolder* runtimes,
-                                                            const Endpoint& endpoint) {
-  const Config& config = runtime.config();
-  const Listener& listener = config.listeners[static_cast<size_t>(index)];
-  auto options = std::make_shared<imap::ServerOptions>();
-  options->host_name = HostNameOf(listener, runtime);
-  options->offer_starttls =
-      listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
-  options->append_limit_bytes = static_cast<size_t>(config.smtp.max_message_bytes);
-  auto made = std::make_shared<service::ImapListener>();
-  made->options = std::move(options);
-  if (listener.tls != ListenerTls::kNone) {
-    made->accept_tls = [world, runtimes, index](std::unique_ptr<rt::Stream> stream,
-                                                Instant deadline) {
-      return AcceptTls(world, runtimes, index, std::move(stream), deadline);
-    };
-  }
-  made->tls_from_start = listener.tls == ListenerTls::kSmtps;
-  made->name = endpoint.ToString();
-  made->config_index = index;
-  return made;
-}
-
 // Worker is what serves the connections of one loop.
 struct Worker {
   std::unique_ptr<ImapGate> imap_gate;
@@ -199,7 +75,10 @@ Status SpoolError(const Status& status, const std::string& spool, const ServerOp
 bool ListenAlike(const Listener& x, const Listener& y) {
   return x.target == y.target && x.port == y.port && x.family == y.family &&
          x.protocol == y.protocol && x.tls == y.tls && x.auth == y.auth && x.tag == y.tag &&
-         x.hostname == y.hostname && x.is_socket == y.is_socket && x.mask_src == y.mask_src;
+         x.hostname == y.hostname && x.is_socket == y.is_socket && x.mask_src == y.mask_src &&
+         x.proxy_v2 == y.proxy_v2 && x.no_dsn == y.no_dsn && x.received_auth == y.received_auth &&
+         x.senders_masquerade == y.senders_masquerade &&
+         (x.hostnames == policy::kNoIndex) == (y.hostnames == policy::kNoIndex);
 }
 
 // ListenerName says which listener it is: "127.0.0.1 port 25".
@@ -275,6 +154,7 @@ struct Server::Parts {
   std::unique_ptr<schedule::Scheduler> scheduler;
   std::unique_ptr<MailGate> mail_gate;
   std::vector<Worker> workers;
+  std::vector<std::shared_ptr<ListenerSlot>> slots;
   std::vector<std::unique_ptr<Acceptor>> acceptors;
   std::vector<Endpoint> endpoints;
   rt::TaskGroup tasks;  // the scheduler
@@ -354,7 +234,7 @@ namespace {
 
 struct BoundListener {
   std::unique_ptr<rt::Listener> listener;
-  int index = -1;
+  int index = policy::kNoIndex;  // into Config::listeners; kNoIndex: the socket without a line
 };
 
 // BindAll binds every listener of the configuration, or none.
@@ -380,28 +260,39 @@ StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& con
   return bound;
 }
 
-// BindSocket binds the local submission socket in the spool, if the configuration has one.
-// Everybody on this machine may hand in mail there: who it was, the system says.
-Status BindSocket(rt::World& world, const Config& config, const std::string& spool,
+// BindSocket binds the local submission socket in the spool, which always exists: a line gives it
+// options. Everybody on this machine may hand in mail there: who it was, the system says. Where no
+// line asks for it, a server that cannot have it (no spool, a path that is too long for a socket)
+// does without, and says so.
+Status BindSocket(rt::World& world, const Config& config, const std::string& spool, LogSink* log,
                   std::vector<BoundListener>* bound) {
-  for (size_t i = 0; i < config.listeners.size(); ++i) {
-    const Listener& listener = config.listeners[i];
-    if (!listener.is_socket) continue;
-    const auto at = [&listener](const Status& status) {
-      return Error(status.code(),
-                   policy::MakeError(listener.location, std::string(Message(status))).ToString());
-    };
-    if (spool.empty())
-      return at(FailedPrecondition("a server without a spool has no place for the local socket"));
+  const auto line = std::find_if(config.listeners.begin(), config.listeners.end(),
+                                 [](const Listener& each) { return each.is_socket; });
+  const bool written = line != config.listeners.end();
+  if (spool.empty() && !written) return OkStatus();
+  StatusOr<std::unique_ptr<rt::Listener>> made =
+      FailedPrecondition("a server without a spool has no place for the local socket");
+  if (!spool.empty()) {
     Endpoint endpoint;
     endpoint.unix_path = StrCat(spool, "/", kSocketName);
     rt::ListenOptions options;
     options.unix_mode = 0666;
-    StatusOr<std::unique_ptr<rt::Listener>> made =
-        world.network().Listen(world.main_loop(), endpoint, options);
-    if (!made.ok()) return at(made.status());
-    bound->push_back(BoundListener{std::move(*made), static_cast<int>(i)});
+    made = world.network().Listen(world.main_loop(), endpoint, options);
   }
+  if (!made.ok() && written) {
+    return Error(made.status().code(),
+                 policy::MakeError(line->location, std::string(Message(made.status()))).ToString());
+  }
+  if (!made.ok()) {
+    log->Write(LogRecord{.level = LogLevel::kWarning,
+                         .subsystem = "server",
+                         .session = "",
+                         .event = "no-local-socket",
+                         .fields = {{"reason", std::string(Message(made.status()))}}});
+    return OkStatus();
+  }
+  const int index = written ? static_cast<int>(line - config.listeners.begin()) : policy::kNoIndex;
+  bound->push_back(BoundListener{std::move(*made), index});
   return OkStatus();
 }
 
@@ -461,7 +352,7 @@ rt::Task<Status> Server::Start() {
     parts.queue = std::move(*queue);
   }
   // The queue holds the spool's lock: no other server uses the socket in it.
-  if (const Status socket = BindSocket(world, config, spool, &*bound); !socket.ok()) {
+  if (const Status socket = BindSocket(world, config, spool, parts.log, &*bound); !socket.ok()) {
     (void)co_await parts.queue->Close(world.main_loop());
     parts.queue.reset();
     co_return socket;
@@ -519,23 +410,22 @@ rt::Task<Status> Server::Start() {
 
   for (BoundListener& each : *bound) {
     const Endpoint endpoint = each.listener->local();
-    const bool is_imap = config.listeners[static_cast<size_t>(each.index)].protocol ==
-                         policy::ListenerProtocol::kImap;
+    auto slot = std::make_shared<ListenerSlot>(ListenerSlot::View{runtime, each.index});
+    const Listener* line = slot->Get().listener();
     Acceptor::Handler handler;
-    if (is_imap) {
-      handler = [&parts, settings = ImapListenerOf(*runtime, each.index, &world,
-                                                   parts.runtimes.get(), endpoint)](
+    if (line != nullptr && line->protocol == policy::ListenerProtocol::kImap) {
+      handler = [&parts, settings = ImapListenerOf(&world, slot, endpoint)](
                     size_t worker, std::unique_ptr<rt::Stream> stream) {
         parts.workers[worker].imap->Serve(std::move(stream), settings);
       };
     } else {
-      handler = [&parts,
-                 settings = SmtpListenerOf(*runtime, each.index, parts.runtimes.get(), endpoint)](
+      handler = [&parts, settings = SmtpListenerOf(&world, slot, endpoint)](
                     size_t worker, std::unique_ptr<rt::Stream> stream) {
         parts.workers[worker].smtp->Serve(std::move(stream), settings);
       };
     }
-    parts.endpoints.push_back(endpoint);
+    if (line != nullptr) parts.endpoints.push_back(endpoint);
+    parts.slots.push_back(std::move(slot));
     parts.acceptors.push_back(std::make_unique<Acceptor>(&world, std::move(each.listener),
                                                          std::move(handler), parts.log));
   }
@@ -602,6 +492,8 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
     return InvalidArgument("the configuration is wrong; the old one stays in force");
   POSTERN_RETURN_IF_ERROR(
       CheckSameListeners(config.runtime->config(), parts_->runtimes->Get()->config()));
+  for (const std::shared_ptr<ListenerSlot>& slot : parts_->slots)
+    slot->Set({config.runtime, slot->Get().index});
   parts_->runtimes->Set(std::move(config.runtime));
   return OkStatus();
 }

@@ -44,7 +44,7 @@ class ScriptedBackend final : public SmtpBackend {
     if (refusal->code == 454) co_return Unavailable("the table is away");
     co_return std::optional<std::string>();
   }
-  Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts&,
+  Task<std::optional<mail::Reply>> CheckSender(rt::Executor&, const SmtpSessionFacts&,
                                                const mail::ReversePath& sender) override {
     co_return Refusal("mail-from", sender.address.local_part);
   }

@@ -24,10 +24,16 @@ struct ImapListener {
   std::function<rt::Task<StatusOr<std::unique_ptr<rt::Stream>>>(std::unique_ptr<rt::Stream>,
                                                                 Instant)>
       accept_tls;
-  bool tls_from_start = false;  // port 993 (RFC 8314 §3.2)
-  std::string name;             // for logs: "127.0.0.1:993"
-  int config_index = -1;        // of the listener in the configuration, for the backend
+  // accept_proxy reads the PROXY header that connections begin with (`proxy-v2`) and gives the
+  // stream with the client's addresses. Empty: there is none.
+  std::function<rt::Task<StatusOr<std::unique_ptr<rt::Stream>>>(std::unique_ptr<rt::Stream>,
+                                                                Instant)>
+      accept_proxy;
+  bool tls_from_start = false;         // port 993 (RFC 8314 §3.2)
+  std::string name;                    // for logs: "127.0.0.1:993"
+  std::shared_ptr<const void> origin;  // the backend's own note of which listener it is
   Duration handshake_timeout = absl::Seconds(30);
+  Duration proxy_timeout = absl::Seconds(10);  // for the PROXY header to come
 };
 
 // ImapSessionFacts is what is known of a session. It lives as long as the session and changes

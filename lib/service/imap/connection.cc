@@ -56,6 +56,10 @@ rt::Task<void> ImapConnection::Run() {
     stream_->Close();
     co_return;
   }
+  if (facts_.listener->accept_proxy) {
+    const bool told = co_await TakeProxyHeader();
+    if (!told) co_return;
+  }
   Log(LogLevel::kInfo, "connected",
       {{"address", facts_.remote.is_unix() ? "local" : facts_.remote.address.ToString()},
        {"listener", facts_.listener->name}});
@@ -193,6 +197,24 @@ bool ImapConnection::FeedWhatIsThere() {
   octets.remove_prefix(session_->Feed(octets, loop().Now()));
   POSTERN_CHECK(octets.empty());
   return true;
+}
+
+// TakeProxyHeader learns from the proxy who the client is.
+rt::Task<bool> ImapConnection::TakeProxyHeader() {
+  const std::string proxy = facts_.remote.ToString();
+  const Instant deadline = loop().Now() + facts_.listener->proxy_timeout;
+  StatusOr<std::unique_ptr<rt::Stream>> proxied =
+      co_await facts_.listener->accept_proxy(std::move(stream_), deadline);
+  if (!proxied.ok()) {
+    Log(LogLevel::kWarning, "proxy-failed",
+        {{"proxy", proxy}, {"reason", std::string(Message(proxied.status()))}});
+    co_return false;
+  }
+  stream_ = std::move(*proxied);
+  facts_.local = stream_->local();
+  facts_.remote = stream_->remote();
+  Log(LogLevel::kInfo, "proxied", {{"proxy", proxy}});
+  co_return true;
 }
 
 rt::Task<bool> ImapConnection::StartTls() {

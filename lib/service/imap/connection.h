@@ -57,6 +57,7 @@ class ImapConnection {
   rt::Task<void> FillInput();
   bool FeedWhatIsThere();
   rt::Task<bool> StartTls();
+  rt::Task<bool> TakeProxyHeader();
   rt::Task<void> OnCredentials(const imap::Event event);
   rt::Task<void> OnCommand(const imap::Command* command);
   rt::Task<imap::Completion> Execute(const imap::Command* command);

@@ -24,19 +24,27 @@ struct SmtpListener {
   // tls gives the certificates in force; null without TLS. It is called for each handshake, so that
   // a reload is seen.
   std::function<std::shared_ptr<const tls::ServerConfig>()> tls;
+  // accept_proxy reads the PROXY header that connections begin with (`proxy-v2`) and gives the
+  // stream with the client's addresses. Empty: there is none.
+  std::function<rt::Task<StatusOr<std::unique_ptr<rt::Stream>>>(std::unique_ptr<rt::Stream>,
+                                                                Instant)>
+      accept_proxy;
   bool tls_from_start = false;  // port 465
   bool is_local_socket = false;
   // submission: missing Date and Message-ID are added (RFC 6409 §8)
   bool complete_messages = false;
   bool mask_source = false;         // Received does not tell where the client is
   bool received_auth = false;       // Received tells the login
+  bool masquerade = false;          // From of who logged in is their envelope's sender
+  bool wants_host_name = false;     // our name depends on the address that the client came to
   bool wants_reverse_name = false;  // the rules ask for the client's name before the greeting
   std::string tag;
-  int config_index = -1;  // of the listener in the configuration
-  std::string name;       // for logs: "127.0.0.1:25"
+  std::shared_ptr<const void> origin;  // the backend's own note of which listener it is
+  std::string name;                    // for logs: "127.0.0.1:25"
   size_t max_header_bytes = 1 << 20;
   int max_received_fields = 100;
   Duration handshake_timeout = absl::Seconds(30);
+  Duration proxy_timeout = absl::Seconds(10);  // for the PROXY header to come
 };
 
 // SmtpSessionFacts is what is known of a session. It lives as long as the session and changes
@@ -96,6 +104,12 @@ class SmtpBackend {
   // Left tells that a greeted session is over.
   virtual void Left(const SmtpSessionFacts& facts) = 0;
 
+  // HostName gives our name in a session with `facts.local`; empty: the listener's. It is asked
+  // once, before the greeting, where the listener wants it.
+  virtual rt::Task<std::string> HostName(rt::Executor&, const SmtpSessionFacts&) {
+    co_return std::string();
+  }
+
   // ReverseName finds the client's name: PTR, confirmed or not; empty when there is none.
   virtual rt::Task<std::string> ReverseName(rt::Executor& loop, IpAddress address) = 0;
 
@@ -107,7 +121,8 @@ class SmtpBackend {
                                                                       std::string password) = 0;
 
   // CheckSender may refuse MAIL FROM.
-  virtual rt::Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts& facts,
+  virtual rt::Task<std::optional<mail::Reply>> CheckSender(rt::Executor& loop,
+                                                           const SmtpSessionFacts& facts,
                                                            const mail::ReversePath& sender) = 0;
 
   // CheckRecipient says where a recipient goes, or why not.

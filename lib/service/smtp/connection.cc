@@ -53,6 +53,11 @@ rt::Task<void> SmtpConnection::Run() {
     stream_->Close();
     co_return;
   }
+  if (facts_.listener->accept_proxy) {
+    const bool told = co_await TakeProxyHeader();
+    if (!told) co_return;
+  }
+  if (facts_.listener->wants_host_name) co_await FindHostName();
   if (facts_.listener->tls_from_start) {
     const bool secured = co_await StartTls();
     if (!secured) co_return;
@@ -188,6 +193,36 @@ bool SmtpConnection::FeedWhatIsThere() {
   return true;
 }
 
+// TakeProxyHeader learns from the proxy who the client is; from then on its addresses are the
+// session's.
+rt::Task<bool> SmtpConnection::TakeProxyHeader() {
+  const std::string proxy = facts_.remote.ToString();
+  const Instant deadline = stream_->executor().Now() + facts_.listener->proxy_timeout;
+  StatusOr<std::unique_ptr<rt::Stream>> proxied =
+      co_await facts_.listener->accept_proxy(std::move(stream_), deadline);
+  if (!proxied.ok()) {
+    Log(LogLevel::kWarning, "proxy-failed",
+        {{"proxy", proxy}, {"reason", std::string(Message(proxied.status()))}});
+    co_return false;
+  }
+  stream_ = std::move(*proxied);
+  facts_.local = stream_->local();
+  facts_.remote = stream_->remote();
+  Log(LogLevel::kInfo, "proxied", {{"proxy", proxy}});
+  co_return true;
+}
+
+// FindHostName gives this session a listener of its own where our name is another one.
+rt::Task<void> SmtpConnection::FindHostName() {
+  std::string name = co_await service_->backend_->HostName(stream_->executor(), facts_);
+  if (name.empty()) co_return;
+  auto options = std::make_shared<smtp::ServerOptions>(*facts_.listener->options);
+  options->hostname = std::move(name);
+  auto listener = std::make_shared<SmtpListener>(*facts_.listener);
+  listener->options = std::move(options);
+  facts_.listener = std::move(listener);
+}
+
 rt::Task<bool> SmtpConnection::StartTls() {
   rt::Executor& loop = stream_->executor();
   if (session_ != nullptr) {
@@ -207,7 +242,8 @@ rt::Task<bool> SmtpConnection::StartTls() {
   facts_.tls = *stream_->tls();
   Log(LogLevel::kInfo, "tls",
       {{"ciphers",
-        StrCat(facts_.tls->version, ":", facts_.tls->cipher, ":", facts_.tls->cipher_bits)}});
+        StrCat(facts_.tls->version, ":", facts_.tls->cipher, ":", facts_.tls->cipher_bits)},
+       {"verified", facts_.tls->peer_verified ? "yes" : "no"}});
   co_return true;
 }
 
@@ -276,7 +312,7 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
   transaction->sender = *reverse_path;
   co_await FindReverseName();
   std::optional<mail::Reply> refusal =
-      co_await service_->backend_->CheckSender(facts_, transaction->sender);
+      co_await service_->backend_->CheckSender(stream_->executor(), facts_, transaction->sender);
   if (refusal.has_value()) {
     LogRefusal("MAIL FROM", *refusal, transaction->sender.address.ToString());
     session_->Decide(Decision::Refuse(std::move(*refusal)));
@@ -334,6 +370,8 @@ std::unique_ptr<MessageIntake> SmtpConnection::MakeIntake(const IncomingMessage&
     options.date = mail::FormatDate(now, zone);
     options.message_id = mail::MakeMessageId(random, listener.options->hostname);
   }
+  if (listener.masquerade && !facts_.auth_user.empty() && !transaction_->sender.address.empty())
+    options.masquerade = transaction_->sender.address.ToString();
   options.max_header_bytes = listener.max_header_bytes;
   options.max_received_fields = listener.max_received_fields;
   return std::make_unique<MessageIntake>(std::move(options));

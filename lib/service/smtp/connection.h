@@ -44,6 +44,8 @@ class SmtpConnection {
   rt::Task<void> FillInput();
   bool FeedWhatIsThere();
   rt::Task<bool> StartTls();
+  rt::Task<bool> TakeProxyHeader();
+  rt::Task<void> FindHostName();
 
   rt::Task<void> OnConnected();
   rt::Task<void> FindReverseName();

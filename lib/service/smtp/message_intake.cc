@@ -1,6 +1,7 @@
 #include "lib/service/smtp/message_intake.h"
 
 #include "lib/core/base/strings.h"
+#include "lib/service/smtp/masquerade.h"
 
 namespace postern::service {
 namespace {
@@ -59,8 +60,10 @@ std::string_view MessageIntake::Finish() {
 // WriteHeader appends to out_ our fields and `header` (without its empty line), less Bcc.
 void MessageIntake::WriteHeader(std::string_view header) {
   out_ += options_.received;
-  bool has_date = false, has_message_id = false, dropping = false, is_header = true;
+  bool has_date = false, has_message_id = false, dropping = false, is_header = true, first = true;
   int received_fields = 0;
+  bool has_from = false, in_from = false;
+  std::string from;  // the From field to be masqueraded
   std::string kept;
   kept.reserve(header.size());
   std::string_view rest = header;
@@ -70,17 +73,31 @@ void MessageIntake::WriteHeader(std::string_view header) {
     const std::string_view line = rest.substr(0, length);
     rest.remove_prefix(length);
     const bool continues = line[0] == ' ' || line[0] == '\t';
-    if (!continues || kept.empty()) {
+    if (!continues || first) {
+      first = false;
+      if (in_from) kept += MasqueradeFrom(from, options_.masquerade);
+      in_from = false;
       const std::string_view name = FieldName(line);
       dropping = EqualsIgnoreCase(name, "Bcc");
+      if (!options_.masquerade.empty() && EqualsIgnoreCase(name, "From")) {
+        dropping = has_from;
+        in_from = !has_from;
+        has_from = true;
+        from.clear();
+      }
       has_date |= EqualsIgnoreCase(name, "Date");
       has_message_id |= EqualsIgnoreCase(name, "Message-ID");
       received_fields += EqualsIgnoreCase(name, "Received") ? 1 : 0;
       // Text that is no header at all: our own fields become the header and this the body.
       if (name.empty() && kept.empty() && !dropping && line != "\r\n") is_header = false;
     }
-    if (!dropping) kept.append(line);
+    if (in_from) {
+      from.append(line);
+    } else if (!dropping) {
+      kept.append(line);
+    }
   }
+  if (in_from) kept += MasqueradeFrom(from, options_.masquerade);
   if (received_fields >= options_.max_received_fields) problem_ = Problem::kLoop;
   if (options_.complete && !has_date) StrAppend(out_, "Date: ", options_.date, "\r\n");
   if (options_.complete && !has_message_id)

@@ -13,6 +13,9 @@ struct MessageIntakeOptions {
   bool complete = false;   // add Date and Message-ID when missing (RFC 6409 §8.2, §8.3)
   std::string date;        // the value for a missing Date
   std::string message_id;  // the value for a missing Message-ID
+  // masquerade: the address that From shows whatever the client wrote; a second From is dropped.
+  // Empty: From stays.
+  std::string masquerade;
   size_t max_header_bytes = 1 << 20;
   int max_received_fields = 100;
 };

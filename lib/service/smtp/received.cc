@@ -45,7 +45,7 @@ std::string FormatReceived(const SmtpSessionFacts& facts, bool smtputf8,
     StrAppend(field, " (", facts.tls->version, ":", facts.tls->cipher, ":", facts.tls->cipher_bits,
               ":", facts.tls->peer_verified ? "YES" : "NO", ")");
   }
-  if (facts.listener->received_auth && !facts.auth_user.empty()) {
+  if (facts.listener->received_auth && facts.tls.has_value() && !facts.auth_user.empty()) {
     StrAppend(field, " auth=yes user=", Plain(facts.auth_user));
   }
   if (!single_recipient.empty()) StrAppend(field, "\r\n\tfor <", single_recipient, ">");

@@ -47,6 +47,8 @@ constexpr Case kCases[] = {
     {"an empty header", false, "\r\nbody\r\n", "Received: here\r\n\r\nbody\r\n"},
     {"text without a header becomes the body", false, "just text\r\nmore\r\n\r\nend\r\n",
      "Received: here\r\n\r\njust text\r\nmore\r\n\r\nend\r\n"},
+    {"a Bcc in front, with its continuation", false, "Bcc: a,\r\n b\r\nTo: c\r\n\r\nbody\r\n",
+     "Received: here\r\nTo: c\r\n\r\nbody\r\n"},
     {"only a Bcc", false, "Bcc: a\r\n\r\nbody\r\n", "Received: here\r\n\r\nbody\r\n"},
 };
 
@@ -89,6 +91,41 @@ TEST(MessageIntake, AHeaderWithoutEndIsGivenUpAtItsBound) {
   EXPECT_EQ(intake.problem(), MessageIntake::Problem::kHeaderTooBig);
   EXPECT_LT(fed, 10'100u);
   EXPECT_EQ(intake.Push("\r\n\r\nbody"), "");
+}
+
+TEST(MessageIntake, MasqueradeLeavesOneFrom) {
+  const struct {
+    const char* header;
+    const char* stored;
+  } cases[] = {
+      {"From: bob@x.example\r\n", "From: me@a.example\r\n"},
+      {"from: Bob <bob@x.example>\r\nTo: c\r\n", "From: Bob <me@a.example>\r\nTo: c\r\n"},
+      {"From : \"Bob, the\" <bob@x.example>,\r\n\tEve <eve@x.example>\r\n",
+       "From: \"Bob, the\" <me@a.example>\r\n"},
+      {"From: =?utf-8?q?J=C3=BCrgen?= <j@x.example>\r\n",
+       "From: =?utf-8?Q?J=C3=BCrgen?= <me@a.example>\r\n"},
+      {"From: a@x.example\r\nFrom: b@x.example\r\n c\r\nTo: d\r\n",
+       "From: me@a.example\r\nTo: d\r\n"},
+      {"From: group: a@x.example;\r\n", "From: me@a.example\r\n"},
+      {"From:\r\n", "From: me@a.example\r\n"},
+      {"From: <<<\"\r\n", "From: me@a.example\r\n"},
+      {"X-From: a@x.example\r\n", "X-From: a@x.example\r\n"},
+  };
+  for (const auto& each : cases) {
+    for (const size_t step : {size_t{1}, size_t{1000}}) {
+      MessageIntakeOptions options;
+      options.received = kReceived;
+      options.masquerade = "me@a.example";
+      EXPECT_EQ(Through(options, StrCat(each.header, "\r\nFrom: body\r\n"), step, nullptr),
+                StrCat(kReceived, each.stored, "\r\nFrom: body\r\n"));
+    }
+  }
+  // No display name makes a line that may not be sent.
+  MessageIntakeOptions options;
+  options.masquerade = "me@a.example";
+  EXPECT_EQ(
+      Through(options, StrCat("From: ", std::string(2000, 'x'), " <a@b>\r\n\r\n"), 100, nullptr),
+      "From: me@a.example\r\n\r\n");
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ class FakeBackend final : public SmtpBackend {
     if (password != "secret") co_return std::optional<std::string>();
     co_return std::optional<std::string>(user);
   }
-  Task<std::optional<mail::Reply>> CheckSender(const SmtpSessionFacts&,
+  Task<std::optional<mail::Reply>> CheckSender(rt::Executor&, const SmtpSessionFacts&,
                                                const mail::ReversePath&) override {
     co_return std::optional<mail::Reply>();
   }

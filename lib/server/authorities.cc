@@ -1,0 +1,29 @@
+#include "lib/server/authorities.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/core/tls/certificate.h"
+#include "lib/store/table/tables.h"
+
+namespace postern::server {
+namespace {
+
+// Where Debian's ca-certificates puts the authorities of the world.
+constexpr char kSystemAuthorities[] = "/etc/ssl/certs/ca-certificates.crt";
+
+}  // namespace
+
+StatusOr<std::string> ReadAuthorities(rt::World& world, const policy::Config& config, int ca) {
+  if (ca != policy::kNoIndex) {
+    return store::ReadTextFile(world.files(), config.cas[static_cast<size_t>(ca)].certificate_path,
+                               tls::kMaxPemBytes);
+  }
+  StatusOr<std::string> text =
+      store::ReadTextFile(world.files(), kSystemAuthorities, tls::kMaxPemBytes);
+  if (!text.ok()) {
+    return Error(text.status().code(), StrCat("no certificate authorities to verify with: ",
+                                              Message(text.status()), " (name some with ca)"));
+  }
+  return text;
+}
+
+}  // namespace postern::server
