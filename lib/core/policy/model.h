@@ -444,7 +444,8 @@ struct Config {
   std::vector<TableDeclaration> tables;
   std::vector<Pki> pkis;
   std::vector<CertificateAuthority> cas;
-  std::vector<Listener> listeners;  // in file order; the local socket stands here only where it was written
+  std::vector<Listener>
+      listeners;  // in file order; the local socket stands here only where it was written
   std::vector<Action> actions;
   std::vector<Rule> rules;
   std::vector<Filter> filters;
