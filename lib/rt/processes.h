@@ -22,26 +22,33 @@ struct Account {
 struct ProcessSpec {
   std::vector<std::string> argv;         // argv[0] is an absolute path; no shell is involved
   std::vector<std::string> environment;  // "NAME=value", the whole of it
-  std::string directory;                 // working directory
+  // working directory; "/" in place of one that cannot be entered
+  std::string directory;
   std::optional<Credentials> run_as;
   std::string input;  // given on standard input
   Duration time_limit = absl::Seconds(300);
-  // of standard output and error together; the rest is dropped
+  // of standard output and error together; what was written before is dropped
   size_t output_limit_bytes = 64 * 1024;
+  // stop ends the program before its time when it is set; null: nothing does. It is of the loop
+  // that runs the program.
+  Event* stop = nullptr;
 };
 
 struct ProcessResult {
   int exit_code = 0;  // when signal is 0
   int signal = 0;
-  bool timed_out = false;
+  bool timed_out = false;  // or stopped
+  // read_all_input is false when the program ended before it took all of the input. What lies in
+  // the pipe (64 KiB) counts as taken.
   bool read_all_input = true;
-  std::string output;
+  std::string output;  // its end, up to the limit
 };
 
 class Processes {
  public:
   virtual ~Processes() = default;
-  // Run starts the program and waits for its end.
+  // Run starts the program and waits for its end: that of the program, not of what it started. The
+  // loop is not held up.
   virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;
 
   // FindAccount looks a system account up by name; kNotFound when there is none. What it found two

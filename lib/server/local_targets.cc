@@ -2,12 +2,15 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/format.h"
+#include "lib/core/policy/shell_command.h"
 #include "lib/server/accounts.h"
 
 namespace postern::server {
 namespace {
 
 constexpr std::string_view kMailSpool = "/var/mail/";
+// kDaemonAccounts deliver what aliases name when the server itself is root; the first that exists.
+constexpr const char* kDaemonAccounts[] = {"postern", "nobody"};
 
 policy::FormatContext FormatContextOf(const Runtime& runtime, const queue::Envelope& envelope,
                                       const policy::LocalAccount& account) {
@@ -27,7 +30,56 @@ std::optional<rt::Credentials> RunAs(rt::World& world, const policy::LocalAccoun
   return CredentialsOf(world, account);
 }
 
+// SetDaemon makes `target` run as nobody's account but the server's: what an alias names. A
+// server that is root has others for that.
+Status SetDaemon(rt::World& world, deliver::LocalTarget* target) {
+  target->run_as = std::nullopt;
+  const rt::Account self = world.processes().Self();
+  target->user = self.name;
+  target->home = self.home;
+  if (self.uid != 0) return OkStatus();
+  for (const char* name : kDaemonAccounts) {
+    const StatusOr<rt::Account> account = world.processes().FindAccount(name);
+    if (!account.ok() || account->uid == 0) continue;
+    target->run_as = rt::Credentials{account->uid, account->gid, account->groups};
+    target->user = account->name;
+    target->home = account->home;
+    return OkStatus();
+  }
+  return Unavailable(
+      "root delivers nothing for aliases itself, and there is neither an account postern nor nobody");
+}
+
+// MakeProgram makes `target` the program that `command` names, with the wrapper of `action`.
+Status MakeProgram(const Runtime& runtime, const policy::Action& action, std::string_view command,
+                   const policy::FormatContext& context, deliver::LocalTarget* target) {
+  const std::vector<policy::MdaWrapper>& wrappers = runtime.config().wrappers;
+  const std::string_view wrapper =
+      action.wrapper == policy::kNoIndex
+          ? std::string_view()
+          : std::string_view(wrappers[static_cast<size_t>(action.wrapper)].command);
+  StatusOr<policy::ShellCommand> made = policy::MakeShellCommand(command, wrapper, context);
+  if (!made.ok()) return made.status();
+  target->kind = deliver::LocalTarget::Kind::kProgram;
+  target->command = *std::move(made);
+  return OkStatus();
+}
+
 }  // namespace
+
+queue::Envelope::Kind LocalTargets::KindOf(const queue::Envelope& envelope) const {
+  using Kind = queue::Envelope::Kind;
+  if (envelope.local_kind == queue::Envelope::LocalKind::kCommand) return Kind::kProgram;
+  if (envelope.local_kind == queue::Envelope::LocalKind::kFile) return Kind::kLocal;
+  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
+  const int index = runtime->config().FindAction(envelope.action);
+  if (index == policy::kNoIndex) return Kind::kLocal;
+  switch (runtime->config().actions[static_cast<size_t>(index)].kind) {
+    case policy::ActionKind::kLmtp: return Kind::kLmtp;
+    case policy::ActionKind::kMda: return Kind::kProgram;
+    default: return Kind::kLocal;
+  }
+}
 
 StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runtime& runtime,
                                                     const policy::Action& action,
@@ -72,15 +124,30 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
 
   deliver::LocalTarget target;
   target.run_as = RunAs(*world_, *run_as);
+  target.user = account.name;
+  target.home = run_as->home;
+  const bool by_program = envelope.local_kind == queue::Envelope::LocalKind::kCommand ||
+                          (envelope.local_kind == queue::Envelope::LocalKind::kAction &&
+                           action.kind == policy::ActionKind::kMda);
+  if (by_program) {
+    if (envelope.run_as_daemon) {
+      POSTERN_RETURN_IF_ERROR(SetDaemon(*world_, &target));
+    } else if (run_as->uid == 0) {
+      return Unimplemented(StrCat("MDA not allowed to deliver to: ", run_as->name));
+    }
+    const std::string& command = action.kind == policy::ActionKind::kMda && envelope.path_or_command.empty()
+                                     ? action.mda_command
+                                     : envelope.path_or_command;
+    POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, command,
+                                        FormatContextOf(*runtime, envelope, account), &target));
+    return target;
+  }
   if (envelope.local_kind == queue::Envelope::LocalKind::kFile) {
     target.kind = envelope.path_or_command == "/dev/null" ? deliver::LocalTarget::Kind::kNowhere
                                                           : deliver::LocalTarget::Kind::kMbox;
     target.path = envelope.path_or_command;
-    if (envelope.run_as_daemon) target.run_as = std::nullopt;
+    if (envelope.run_as_daemon) POSTERN_RETURN_IF_ERROR(SetDaemon(*world_, &target));
     return target;
-  }
-  if (envelope.local_kind == queue::Envelope::LocalKind::kCommand) {
-    return Unimplemented("delivery to a program is not supported by this version");
   }
   switch (action.kind) {
     case policy::ActionKind::kMaildir: {
@@ -99,7 +166,7 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
       target.path = StrCat(kMailSpool, account.name);
       target.in_mail_spool = true;
       return target;
-    case policy::ActionKind::kLmtp:
+    case policy::ActionKind::kLmtp: target.kind = deliver::LocalTarget::Kind::kLmtp; return target;
     case policy::ActionKind::kMda:
     case policy::ActionKind::kForwardOnly:
     case policy::ActionKind::kExpandOnly:

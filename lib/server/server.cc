@@ -7,12 +7,14 @@
 #include "lib/server/endpoints.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
+#include "lib/server/lmtp_routes.h"
 #include "lib/server/local_session.h"
 #include "lib/server/mail_gate.h"
 #include "lib/server/postmaster_check.h"
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
 #include "lib/service/deliver/local_deliverer.h"
+#include "lib/service/deliver/program_deliverer.h"
 #include "lib/service/imap/service.h"
 #include "lib/service/relay/relay_deliverer.h"
 #include "lib/service/schedule/scheduler.h"
@@ -150,6 +152,9 @@ struct Server::Parts {
   std::unique_ptr<deliver::LocalDeliverer> local;
   std::unique_ptr<RelayRoutes> relay_routes;
   std::unique_ptr<relay::RelayDeliverer> relay;
+  std::unique_ptr<LmtpRoutes> lmtp_routes;
+  std::unique_ptr<relay::RelayDeliverer> lmtp;
+  std::unique_ptr<deliver::ProgramDeliverer> programs;
   std::unique_ptr<NoticeRoutes> notices;
   std::unique_ptr<schedule::Scheduler> scheduler;
   std::unique_ptr<MailGate> mail_gate;
@@ -322,6 +327,14 @@ schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
   return options;
 }
 
+deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
+  const policy::MdaLimits& limits = runtime.config().mda_limits;
+  deliver::ProgramDelivererOptions options;
+  options.max_programs = static_cast<size_t>(limits.max_session);
+  options.max_programs_per_user = static_cast<size_t>(limits.max_session_per_user);
+  return options;
+}
+
 }  // namespace
 
 rt::Task<Status> Server::Start() {
@@ -388,10 +401,22 @@ rt::Task<Status> Server::Start() {
   parts.relay = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver,
                                                         *parts.relay_routes, *parts.log,
                                                         RelayOptionsOf(*runtime));
+  parts.lmtp_routes = std::make_unique<LmtpRoutes>(parts.runtimes.get());
+  parts.lmtp = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver,
+                                                       *parts.lmtp_routes, *parts.log,
+                                                       LmtpOptions(*runtime));
+  parts.programs = std::make_unique<deliver::ProgramDeliverer>(
+      world, *parts.queue, *parts.targets, ProgramOptionsOf(*runtime));
+  schedule::Waiting waiting;
+  waiting.lmtp = parts.lmtp.get();
+  waiting.program = parts.programs.get();
+  waiting.kind_of = [targets = parts.targets.get()](const queue::Envelope& envelope) {
+    return targets->KindOf(envelope);
+  };
   parts.notices = std::make_unique<NoticeRoutes>(&world, parts.runtimes.get());
   parts.scheduler = std::make_unique<schedule::Scheduler>(
       world, *parts.queue, *parts.log, *parts.notices, parts.local.get(), parts.relay.get(),
-      SchedulerOptionsOf(*runtime));
+      SchedulerOptionsOf(*runtime), std::move(waiting));
   parts.mail_gate =
       std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(), parts.resolver,
                                  &parts.options.hooks, parts.log, MailGateLimits());
@@ -472,8 +497,11 @@ rt::Task<void> Server::Stop(Duration grace) {
   // The scheduler waits for the deliveries under way, and those for the relay's farewell.
   parts.scheduler->Stop();
   parts.relay->Stop();
+  parts.lmtp->Stop();
+  parts.programs->Stop();
   co_await parts.tasks.Join();
   co_await parts.relay->Join();
+  co_await parts.lmtp->Join();
   const Status closed = co_await parts.queue->Close(main);
   if (parts.own_resolver != nullptr) parts.own_resolver->Stop();
   parts.log->Write(LogRecord{.level = closed.ok() ? LogLevel::kInfo : LogLevel::kError,

@@ -6,7 +6,8 @@ Reads every postern_layer(NAME … DEPS … LINKS …) below lib/ and every #inc
   - a cycle among the layers, or a dependency on a layer that does not exist,
   - a third-party header in a layer that does not link that library,
   - in core/*: a call or type that reaches the machine (sockets, files, clocks, threads, the environment),
-  - anywhere in lib/: a way to start a shell.
+  - anywhere in lib/: a way to start a shell, but in the one file that runs the operator's `mda` commands; there, that
+    anything but a policy::ShellCommand (which holds no stranger's text) becomes the shell's text.
 Prints one line a violation, file:line: what and why, and exits 1 if there was any.
 """
 
@@ -43,8 +44,17 @@ BANNED_IN_CORE = [
 # A shell would make text from outside into commands.
 BANNED_EVERYWHERE = [
     (r"(?<![\w.>:])(?:std::)?(?:system|popen|wordexp)\s*\(", "starts a shell"),
-    (r'"/bin/(?:ba)?sh"', "names a shell"),
+    (r'"(?:/usr)?/bin/(?:ba|da|k|z)?sh"|"-c"', "names a shell"),
 ]
+# The file that starts a shell, and the lines of it that may name one: that many, and no others.
+SHELL_FILE = "lib/service/deliver/program.cc"
+SHELL_LINES = ['constexpr char kShell[] = "/bin/sh";', 'spec.argv = {kShell, "-c", target.command.text()};']
+# Who makes a shell's text: nobody else may be a friend of ShellCommand or write its members.
+COMMAND_FILE = "lib/core/policy/shell_command.h"
+COMMAND_FRIENDS = 1
+# Who starts programs at all.
+EXEC_FILE = "lib/rt/asio/program_run.cc"
+EXEC = r"(?<![\w.>])(?:::)?(?:execve?|execvp?e?|execl[pe]?|execveat|fexecve|posix_spawnp?)\s*\("
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 LAYER = re.compile(r"postern_layer\s*\((.*?)\)", re.S)
@@ -130,6 +140,16 @@ def check_file(relative, text, here, layers):
     rules = [(rule, why, no_comments) for rule, why in BANNED_EVERYWHERE]
     if here.startswith("core/"):
         rules += [(rule, why, code) for rule, why in BANNED_IN_CORE]
+    if relative != EXEC_FILE:
+        rules.append((EXEC, f"starts a program: {EXEC_FILE} does that", code))
+    if relative == SHELL_FILE:
+        for line in SHELL_LINES:
+            if no_comments.count(line) != 1:
+                yield f"{relative}:1: the line `{line}` must stand here once"
+            no_comments = no_comments.replace(line, "")
+        rules = [(rule, why, no_comments if body is not code else code) for rule, why, body in rules]
+    if relative == COMMAND_FILE and len(re.findall(r"\bfriend\b", code)) != COMMAND_FRIENDS:
+        yield f"{relative}:1: ShellCommand has other friends than MakeShellCommand"
     for rule, why, body in rules:
         for match in re.finditer(rule, body):
             number = body.count("\n", 0, match.start()) + 1

@@ -105,6 +105,20 @@ class CheckLayers(unittest.TestCase):
             with self.subTest(code=code):
                 self.refuses("lib/store/queue/queue.cc", code + "\n", "lib/store/queue/queue.cc:1: ", " a shell")
 
+    def test_the_one_file_that_starts_a_shell(self):
+        path = check_layers.SHELL_FILE
+        right = "\n".join(check_layers.SHELL_LINES) + "\n"
+        layer = {"lib/service/deliver/CMakeLists.txt": "postern_layer(NAME service/deliver SOURCES program.cc DEPS core/base)\n"}
+        self.assertEqual(self.check(files={**layer, path: right}), "")
+        for code in (right + 'const char* s = "/bin/sh";\n', right + 'spec.argv = {kShell, "-c", envelope.user};\n',
+                     right.replace("target.command.text()", "envelope.user"), ""):
+            with self.subTest(code=code):
+                self.assertIn(path, self.check(files={**layer, path: code}))
+
+    def test_who_starts_programs(self):
+        self.refuses("lib/store/queue/queue.cc", "void f() { execve(a, b, c); }\n", "starts a program")
+        self.refuses("lib/store/queue/queue.cc", "void f() { ::posix_spawn(a); }\n", "starts a program")
+
 
 if __name__ == "__main__":
     unittest.main()

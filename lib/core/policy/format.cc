@@ -240,6 +240,40 @@ StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext&
   return out;
 }
 
+StatusOr<std::vector<FormatPiece>> ExpandPieces(std::string_view format,
+                                                const FormatContext& context, FormatUse use,
+                                                bool allow_mda) {
+  using Kind = FormatPiece::Kind;
+  std::vector<FormatPiece> pieces;
+  size_t size = 0;
+  const auto add = [&](Kind kind, std::string_view text) {
+    if (text.size() > kMaxFormatResultBytes - size) {
+      return ResourceExhausted(
+          StrCat("the result is longer than ", kMaxFormatResultBytes, " octets"));
+    }
+    size += text.size();
+    pieces.push_back({kind, std::string(text)});
+    return OkStatus();
+  };
+  if (format.substr(0, 2) == "~/") {
+    if (context.home.empty()) return FailedPrecondition("~/ without a home");
+    POSTERN_RETURN_IF_ERROR(add(Kind::kOurs, context.home));
+    format.remove_prefix(1);
+  }
+  POSTERN_RETURN_IF_ERROR(Walk(
+      format, [&](std::string_view text) { return add(Kind::kText, text); },
+      [&](const Token& token) {
+        if (EqualsIgnoreCase(token.variable->name, "mda")) {
+          if (!allow_mda) return InvalidArgument("%{mda} is for mda wrappers only");
+          return add(Kind::kMda, "");
+        }
+        StatusOr<std::string> value = ValueOf(token, context, use);
+        if (!value.ok()) return value.status();
+        return add(token.variable->origin == Origin::kOurs ? Kind::kOurs : Kind::kValue, *value);
+      }));
+  return pieces;
+}
+
 Status CheckFormat(std::string_view format, bool allow_mda) {
   return Walk(
       format, [](std::string_view) { return OkStatus(); },

@@ -10,8 +10,10 @@
 // becomes a colon.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/core/base/status.h"
 #include "lib/core/mail/address.h"
@@ -46,6 +48,24 @@ enum class FormatUse {
 // path that leaves.
 StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext& context,
                                    FormatUse use);
+
+// FormatPiece is one part of an expanded format, for those who must keep what the operator wrote
+// and what was filled in apart (shell_command.h).
+struct FormatPiece {
+  enum class Kind : uint8_t {
+    kText,   // of the format itself
+    kOurs,   // a value that no stranger chose: the home
+    kValue,  // any other value
+    kMda,    // the place of %{mda}; `text` is empty
+  };
+  Kind kind = Kind::kText;
+  std::string text;
+};
+// ExpandPieces is ExpandFormat in parts; `allow_mda` for wrappers. The bound is for all parts
+// together, without the inner command.
+StatusOr<std::vector<FormatPiece>> ExpandPieces(std::string_view format,
+                                                const FormatContext& context, FormatUse use,
+                                                bool allow_mda);
 
 // CheckFormat tells whether `format` can be expanded at all, for the configuration check.
 // `allow_mda` for wrappers.

@@ -85,6 +85,20 @@ struct TlsProtocols {
 // left.
 StatusOr<TlsProtocols> ParseTlsProtocols(std::string_view text);
 
+// LmtpDestination is where the action `lmtp` hands mail over: a socket of this machine, or a host
+// and its port.
+struct LmtpDestination {
+  std::string socket_path;  // absolute; empty: by the network
+  std::string host;         // lower case; an address without brackets
+  bool host_is_address = false;
+  uint16_t port = 0;
+};
+// kMaxSocketPathBytes is what an address of a Unix socket holds (unix(7)).
+inline constexpr size_t kMaxSocketPathBytes = 107;
+// ParseLmtpDestination reads /path or host:port ([address]:port for IPv6). The error says what is
+// wrong.
+StatusOr<LmtpDestination> ParseLmtpDestination(std::string_view text);
+
 // UnsupportedFeatures lists what `config` asks for and this version cannot run yet, each as an
 // error with its line.
 Diagnostics UnsupportedFeatures(const Config& config);

@@ -7,6 +7,7 @@
 #include "lib/core/mail/address.h"
 #include "lib/core/policy/format.h"
 #include "lib/core/policy/parser.h"
+#include "lib/core/policy/shell_command.h"
 
 namespace postern::policy {
 namespace {
@@ -155,14 +156,23 @@ bool Parser::ParseActionMethod(Action& action) {
   }
   if (TakeBare("lmtp")) {
     action.kind = ActionKind::kLmtp;
-    if (!ExpectString("host:port or the path of a socket", &action.lmtp_destination)) return false;
+    if (!ExpectString("host:port or the path of a socket", &action.lmtp_destination, &at))
+      return false;
+    const Status destination = ParseLmtpDestination(action.lmtp_destination).status();
+    if (!destination.ok()) {
+      Error(at, StrCat("lmtp \"", Escape(action.lmtp_destination, 200),
+                       "\": ", Escape(Message(destination), 300)));
+      return false;
+    }
     action.lmtp_rcpt_to = TakeBare("rcpt-to");
     return true;
   }
   if (TakeBare("mda")) {
     action.kind = ActionKind::kMda;
-    return ExpectString("a command", &action.mda_command, &at) &&
-           check_format(action.mda_command, at);
+    if (!ExpectString("a command", &action.mda_command, &at)) return false;
+    const Status status = CheckShellCommand(action.mda_command, /*is_wrapper=*/false);
+    if (!status.ok()) Error(at, Escape(Message(status), 300));
+    return status.ok();
   }
   if (TakeBare("forward-only")) {
     action.kind = ActionKind::kForwardOnly;

@@ -5,8 +5,8 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
-#include "lib/core/policy/format.h"
 #include "lib/core/policy/parser.h"
+#include "lib/core/policy/shell_command.h"
 
 namespace postern::policy {
 namespace {
@@ -331,7 +331,7 @@ bool Parser::ParseMda(const Token& first) {
             StrCat("mda wrapper already declared with that name: ", Escape(wrapper.name, 80)));
       return false;
     }
-    const Status status = CheckFormat(wrapper.command, /*allow_mda=*/true);
+    const Status status = CheckShellCommand(wrapper.command, /*is_wrapper=*/true);
     if (!status.ok()) {
       Error(at, Escape(Message(status), 300));
       return false;

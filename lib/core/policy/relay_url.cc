@@ -1,4 +1,4 @@
-// [scheme://][label@]host[:port], as `relay host` has it.
+// [scheme://][label@]host[:port], as `relay host` has it, and what `lmtp` takes.
 
 #include "lib/core/base/ip_address.h"
 #include "lib/core/base/strings.h"
@@ -86,8 +86,33 @@ StatusOr<RelayUrl> ParseRelayUrl(std::string_view text) {
       return InvalidArgument(StrCat("\"", Escape(port, 40), "\" is no port"));
     url.port = static_cast<uint16_t>(*number);
   }
-  if (url.port == 0) return InvalidArgument("lmtp:// needs a port");
+  if (url.port == 0) return InvalidArgument("lmtp needs a port");
   return url;
+}
+
+StatusOr<LmtpDestination> ParseLmtpDestination(std::string_view text) {
+  LmtpDestination destination;
+  if (!text.empty() && text.front() == '/') {
+    if (text.size() > kMaxSocketPathBytes) {
+      return InvalidArgument(
+          StrCat("a socket's path has at most ", kMaxSocketPathBytes, " octets"));
+    }
+    if (text.find('\0') != std::string_view::npos) return InvalidArgument("a NUL in a path");
+    destination.socket_path = std::string(text);
+    return destination;
+  }
+  const StatusOr<RelayUrl> url = text.find("://") == std::string_view::npos
+                                     ? ParseRelayUrl(StrCat("lmtp://", text))
+                                     : InvalidArgument("no scheme is wanted here");
+  if (!url.ok()) {
+    return InvalidArgument(StrCat(Message(url.status()),
+                                  "; host:port or the path of a socket is wanted, like "
+                                  "\"127.0.0.1:24\" or \"/run/dovecot/lmtp\""));
+  }
+  destination.host = url->host;
+  destination.host_is_address = url->host_is_address;
+  destination.port = url->port;
+  return destination;
 }
 
 }  // namespace postern::policy

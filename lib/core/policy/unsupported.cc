@@ -28,13 +28,12 @@ constexpr Row<Listener> kListeners[] = {
 };
 
 constexpr Row<Action> kActions[] = {
-    {"lmtp", "lmtp", [](const Action& a) { return a.kind == ActionKind::kLmtp; }},
-    {"mda", "mda", [](const Action& a) { return a.kind == ActionKind::kMda; }},
     {"forward-only", "forward-only",
      [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
     {"expand-only", "expand-only",
      [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
-    {"wrapper", "wrapper", [](const Action& a) { return a.wrapper != kNoIndex; }},
+    {"a wrapper of something else than mda", "wrapper",
+     [](const Action& a) { return a.wrapper != kNoIndex && a.kind != ActionKind::kMda; }},
     {"helo-src", "helo-src", [](const Action& a) { return a.relay.helo_source != kNoIndex; }},
     {"relay domain", "domain", [](const Action& a) { return a.relay.domain != kNoIndex; }},
     {"srs", "srs", [](const Action& a) { return a.relay.srs; }},
@@ -109,6 +108,7 @@ Diagnostics IneffectiveSettings(const Config& config) {
   constexpr std::string_view kObeyed[] = {
       "mta limit max-conn-per-host", "mta limit max-conn-per-domain", "mta limit session-mail-max",
       "mta limit session-keepalive", "mta limit max-reply-line",
+      "mda limit max-session",       "mda limit max-session-per-user",
   };
   Diagnostics out;
   const auto tell = [&out](const SourceLocation& at, std::string_view what) {
@@ -118,8 +118,6 @@ Diagnostics IneffectiveSettings(const Config& config) {
     if (std::find(std::begin(kObeyed), std::end(kObeyed), limit.name) == std::end(kObeyed))
       tell(limit.location, limit.name);
   }
-  for (const MdaWrapper& wrapper : config.wrappers)
-    tell(wrapper.location, StrCat("mda wrapper ", Escape(wrapper.name, 80)));
   if (config.admd_location.line != 0) tell(config.admd_location, "admd");
   return out;
 }

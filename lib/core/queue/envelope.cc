@@ -159,7 +159,8 @@ std::string EncodeEnvelope(const Envelope& e) {
   w.Address(e.destination);
   w.Number(e.dsn_notify);
   w.Text(e.dsn_original_recipient);
-  w.Number(static_cast<uint64_t>(e.kind));
+  w.Number(static_cast<uint64_t>(e.kind == Envelope::Kind::kRelay ? Envelope::Kind::kRelay
+                                                                  : Envelope::Kind::kLocal));
   w.Text(e.action);
   w.Number(static_cast<uint64_t>(e.local_kind));
   w.Text(e.user);

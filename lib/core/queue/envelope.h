@@ -37,6 +37,11 @@ struct Envelope {
   enum class Kind : uint8_t {
     kLocal = 0,  // to an account of this machine
     kRelay = 1,  // to another server
+    // kLocal as well, by a way that may keep us waiting for somebody: the scheduler puts these in
+    // place of kLocal when it takes an envelope up, as the configuration in force says. They are
+    // stored as kLocal.
+    kLmtp = 2,     // to an LMTP server
+    kProgram = 3,  // to a program that is run for it
   };
   // LocalKind says what happens for a local destination.
   enum class LocalKind : uint8_t {

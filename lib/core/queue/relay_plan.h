@@ -28,6 +28,7 @@ struct RelayRoute {
   std::string host;  // the domain whose MXs are asked for, or the server itself
   bool by_mx = true;
   std::optional<IpAddress> address;  // when host is a literal: neither MX nor address is looked up
+  std::string socket_path;           // a server on this machine; when set, nothing is looked up
   uint16_t port = 25;
   RelayTls tls = RelayTls::kOpportunistic;
   bool verify = false;  // the certificate must verify and name the server
@@ -62,6 +63,10 @@ MxPlan PlanMx(const dns::Answer& answer, std::string_view domain,
 struct RelayTarget {
   std::string host;  // for TLS and logs
   IpAddress address;
+  std::string socket_path = {};  // in place of the address
+
+  // Name is its address, or its path.
+  std::string Name() const { return socket_path.empty() ? address.ToString() : socket_path; }
 };
 
 // RelayPlan goes through the targets of one attempt. Each is tried once; an opportunistic one once

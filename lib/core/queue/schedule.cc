@@ -60,7 +60,11 @@ void ReadyQueue::List(uint64_t key, Destination& destination, Envelope::Kind kin
 std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rule) {
   std::vector<Envelope> batch;
   std::deque<uint64_t>& round = rounds_[static_cast<size_t>(kind)];
-  while (!round.empty() && batch.size() < rule.max_batch &&
+  const size_t max_per_destination =
+      std::min(limits_.max_in_flight_per_destination, rule.max_per_destination);
+  // A destination whose turn brings nothing goes behind the others: each has one turn.
+  size_t turns = std::max(std::min(round.size(), kMaxTurns), rule.max_batch);
+  while (!round.empty() && turns-- > 0 && batch.size() < rule.max_batch &&
          in_flight_.size() < limits_.max_in_flight) {
     const uint64_t key = round.front();
     round.pop_front();
@@ -68,10 +72,11 @@ std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rul
     destination.listed = false;
     while (!destination.ready.empty() && batch.size() < rule.max_batch &&
            in_flight_.size() < limits_.max_in_flight &&
-           destination.in_flight < limits_.max_in_flight_per_destination) {
+           destination.in_flight < max_per_destination) {
       Envelope& first = destination.ready.front();
       if (rule.same_message && !batch.empty() && first.message_id() != batch.front().message_id())
         break;
+      if (rule.same_action && !batch.empty() && first.action != batch.front().action) break;
       known_.erase(first.id);
       in_flight_.insert(first.id);
       ++destination.in_flight;

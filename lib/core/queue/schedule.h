@@ -71,11 +71,16 @@ class ReadyQueue {
   Offer Add(Envelope envelope);
 
   // Next returns up to `max_batch` envelopes of one destination (of one message when
-  // `same_message`), or none when nothing may go now. They are in flight until Finished.
+  // `same_message`), or none when nothing may go now. They are in flight until Finished. Where only
+  // some of what is ready may share a batch it looks at kMaxTurns destinations, no more.
+  static constexpr size_t kMaxTurns = 200;
   struct BatchRule {
     size_t max_batch = 100;
     bool same_message = false;
     bool across_destinations = false;  // local deliveries of different accounts may share a batch
+    bool same_action = false;          // with across_destinations: of one action alone
+    // of one DestinationKey in flight at once, where that is fewer than the ReadyLimits allow
+    size_t max_per_destination = SIZE_MAX;
   };
   std::vector<Envelope> Next(Envelope::Kind kind, const BatchRule& rule);
 
@@ -105,7 +110,7 @@ class ReadyQueue {
 
   ReadyLimits limits_;
   std::unordered_map<uint64_t, Destination> destinations_;
-  std::deque<uint64_t> rounds_[2];        // by kind: destinations with ready envelopes, in turn
+  std::deque<uint64_t> rounds_[4];        // by kind: destinations with ready envelopes, in turn
   std::unordered_set<EnvelopeId> known_;  // ready ones
   std::unordered_set<EnvelopeId> in_flight_;
   size_t ready_count_ = 0;

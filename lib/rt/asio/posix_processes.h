@@ -10,7 +10,6 @@ namespace postern::rt {
 
 class PosixProcesses final : public Processes {
  public:
-  // Run occupies one thread of the pool for as long as the program runs.
   Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) override;
   StatusOr<Account> FindAccount(const std::string& name) override;
   StatusOr<std::string> FindPasswordHash(const std::string& name) override;

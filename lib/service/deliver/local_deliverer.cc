@@ -1,6 +1,5 @@
 #include "lib/service/deliver/local_deliverer.h"
 
-#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
@@ -8,70 +7,10 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/service/deliver/mbox.h"
-#include "lib/service/schedule/carried_body.h"
+#include "lib/service/deliver/outcome.h"
 
 namespace postern::deliver {
-namespace {
-
 using schedule::DeliveryResult;
-
-// ResultOf says what the outcome of a delivery means for the envelope.
-DeliveryResult ResultOf(const Delivery& delivery, Duration locked_retry) {
-  DeliveryResult result;
-  result.id = delivery.envelope->id;
-  const Status& outcome = delivery.outcome;
-  if (outcome.ok()) {
-    result.outcome = DeliveryResult::Outcome::kDelivered;
-    result.text = "Delivered";
-    result.status = mail::EnhancedStatus{2, 0, 0};
-    return result;
-  }
-  result.text = std::string(Message(outcome));
-  switch (outcome.code()) {
-    case StatusCode::kNotFound:
-      if (ErrnoOf(outcome) != 0) {
-        result.status = mail::EnhancedStatus{4, 2, 0};
-        break;
-      }
-      result.outcome = DeliveryResult::Outcome::kPermanent;
-      result.status = mail::EnhancedStatus{5, 1, 1};
-      break;
-    case StatusCode::kUnimplemented:
-      result.outcome = DeliveryResult::Outcome::kPermanent;
-      result.status = mail::EnhancedStatus{5, 3, 5};
-      break;
-    case StatusCode::kInvalidArgument:  // AsLines
-      result.outcome = DeliveryResult::Outcome::kPermanent;
-      result.status = mail::EnhancedStatus{5, 6, 3};
-      break;
-    case StatusCode::kResourceExhausted: result.status = mail::EnhancedStatus{4, 2, 2}; break;
-    case StatusCode::kUnavailable:
-      result.status = mail::EnhancedStatus{4, 2, 1};
-      result.retry_after = locked_retry;
-      break;
-    default: result.status = mail::EnhancedStatus{4, 3, 0}; break;
-  }
-  return result;
-}
-
-// AsLines makes a message that was sent with BODY=BINARYMIME fit for a mailbox, which holds lines:
-// every octet is as it was once a reader has decoded it. kInvalidArgument when that cannot be.
-Status AsLines(Delivery& delivery) {
-  if (delivery.envelope->sender.body != mail::BodyType::kBinaryMime) return OkStatus();
-  message::DowngradeOptions options;
-  options.max_line_bytes = std::numeric_limits<size_t>::max();  // a file has no longest line
-  StatusOr<schedule::CarriedBody> carried =
-      schedule::CarryBody(delivery.body, message::Carriage::k8BitLines, options);
-  if (carried.status().code() == StatusCode::kFailedPrecondition) {
-    return InvalidArgument(
-        StrCat("The mailbox holds text lines only, and ", Message(carried.status())));
-  }
-  if (!carried.ok()) return carried.status();
-  delivery.body = std::move(carried->body);
-  return OkStatus();
-}
-
-}  // namespace
 
 rt::Task<std::vector<DeliveryResult>> LocalDeliverer::Deliver(std::vector<queue::Envelope> batch) {
   rt::Executor& loop = world_.main_loop();
@@ -92,7 +31,7 @@ rt::Task<std::vector<DeliveryResult>> LocalDeliverer::Deliver(std::vector<queue:
   std::vector<DeliveryResult> results;
   results.reserve(deliveries.size());
   for (const Delivery& delivery : deliveries)
-    results.push_back(ResultOf(delivery, options_.locked_retry));
+    results.push_back(ResultOf(*delivery.envelope, delivery.outcome, options_.locked_retry));
   co_return results;
 }
 
@@ -115,7 +54,7 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
       delivery.files = files.get();
     }
     if (delivery.target.kind != LocalTarget::Kind::kNowhere) {
-      delivery.outcome = AsLines(delivery);
+      delivery.outcome = Prepare(*delivery.envelope, &delivery.body);
       if (!delivery.outcome.ok()) continue;
     }
     switch (delivery.target.kind) {
@@ -125,6 +64,11 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
             AppendToMbox(delivery, world_.files(), world_.clock().WallNow(), &names_);
         break;
       case LocalTarget::Kind::kNowhere: break;
+      case LocalTarget::Kind::kProgram:
+      case LocalTarget::Kind::kLmtp:
+        // The operator changed the action since the scheduler took it up.
+        delivery.outcome = Unavailable("its action delivers in another way now");
+        break;
     }
   }
   MaildirBatch batch(options_.host_name, &names_);

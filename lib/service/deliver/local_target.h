@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lib/core/base/status.h"
+#include "lib/core/policy/shell_command.h"
 #include "lib/core/queue/envelope.h"
 #include "lib/rt/files.h"
 
@@ -16,6 +17,8 @@ struct LocalTarget {
     kMaildir,  // into the Maildir at `path`
     kMbox,     // append to the file at `path`
     kNowhere,  // accepted and dropped: the null destination of an alias
+    kProgram,  // to the standard input of `command`
+    kLmtp,     // to a server; service/relay does that
   };
   Kind kind = Kind::kMaildir;
   std::string path;   // absolute, variables filled in
@@ -27,14 +30,19 @@ struct LocalTarget {
   // run_as is the account whose file system rights are used; unset: our own (an unprivileged
   // server).
   std::optional<rt::Credentials> run_as;
+  // For kProgram.
+  policy::ShellCommand command;
+  std::string user;  // the recipient's account: USER and LOGNAME
+  std::string home;  // … its home, where the program starts
 };
 
 class TargetResolver {
  public:
   virtual ~TargetResolver() = default;
   // ResolveTarget tells where `envelope` goes. It is called on the pool and may block. kNotFound:
-  // the account is no more (a permanent failure); kUnimplemented: the action is of a kind that is
-  // not delivered here (permanent as well); anything else is temporary.
+  // the account is no more; kUnimplemented: the action is of a kind that is not delivered here;
+  // kInvalidArgument: what the action says cannot be made of this recipient (each permanent);
+  // anything else is temporary.
   virtual StatusOr<LocalTarget> ResolveTarget(const queue::Envelope& envelope) = 0;
 };
 

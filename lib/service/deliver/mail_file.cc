@@ -138,7 +138,13 @@ Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers
   return sink(out);
 }
 
-StatusOr<bool> IsMarkedAsSpam(const store::Body& body) {
+namespace {
+
+// AnyField tells whether `is_it` says yes to the name and the value of a line of the header; lines
+// that go on with what the one before began have no name.
+StatusOr<bool> AnyField(
+    const store::Body& body,
+    const std::function<bool(std::string_view name, std::string_view value)>& is_it) {
   std::string copy;
   std::string_view text;
   if (const std::optional<std::string_view> whole = body.InMemory()) {
@@ -155,15 +161,30 @@ StatusOr<bool> IsMarkedAsSpam(const store::Body& body) {
     const std::string_view line = Trim(text.substr(0, lf));
     if (line.empty()) return false;
     const size_t colon = line.find(':');
-    if (colon != std::string_view::npos &&
-        EqualsIgnoreCase(Trim(line.substr(0, colon)), "x-spam") &&
-        StartsWithIgnoreCase(Trim(line.substr(colon + 1)), "yes")) {
+    const bool begins = text.front() != ' ' && text.front() != '\t';
+    if (begins && colon != std::string_view::npos &&
+        is_it(Trim(line.substr(0, colon)), Trim(line.substr(colon + 1))))
       return true;
-    }
     if (lf == std::string_view::npos) return false;
     text.remove_prefix(lf + 1);
   }
   return false;
+}
+
+}  // namespace
+
+StatusOr<bool> IsMarkedAsSpam(const store::Body& body) {
+  return AnyField(body, [](std::string_view name, std::string_view value) {
+    return (EqualsIgnoreCase(name, "x-spam") || EqualsIgnoreCase(name, "x-spam-flag")) &&
+           StartsWithIgnoreCase(value, "yes");
+  });
+}
+
+StatusOr<bool> WasDeliveredTo(const store::Body& body, const mail::Address& address) {
+  const std::string text = Clean(address.ToString());
+  return AnyField(body, [&text](std::string_view name, std::string_view value) {
+    return EqualsIgnoreCase(name, "delivered-to") && EqualsIgnoreCase(value, text);
+  });
 }
 
 }  // namespace postern::deliver

@@ -29,6 +29,10 @@ Status WriteMaildirText(const std::string& headers, const store::Body& body, con
 Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers,
                      const store::Body& body, const Sink& sink);
 
+// WasDeliveredTo tells whether the header of `body` has a field Delivered-To with `address`: then
+// the message comes back from where it was delivered. It looks at the first 256 KiB.
+StatusOr<bool> WasDeliveredTo(const store::Body& body, const mail::Address& address);
+
 // IsMarkedAsSpam tells whether the header of `body` has a field "X-Spam: yes" (any case); it looks
 // at the first 256 KiB.
 StatusOr<bool> IsMarkedAsSpam(const store::Body& body);

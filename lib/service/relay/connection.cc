@@ -54,8 +54,12 @@ void Connection::Log(std::string event, std::vector<LogField> fields) {
 rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   Opened opened;
   Endpoint remote;
-  remote.address = target_.address;
-  remote.port = settings_->route.port;
+  if (target_.socket_path.empty()) {
+    remote.address = target_.address;
+    remote.port = settings_->route.port;
+  } else {
+    remote.unix_path = target_.socket_path;
+  }
   Log("connecting", {{"address", remote.ToString()}, {"host", target_.host}});
   rt::ConnectOptions connect_options;
   connect_options.source = settings_->source;
@@ -69,7 +73,7 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
     co_return opened;
   }
   stream_ = *std::move(stream);
-  local_address_ = stream_->local().address.ToString();
+  if (target_.socket_path.empty()) local_address_ = stream_->local().address.ToString();
   if (tls == queue::RelayTls::kImplicit) {
     StatusOr<std::unique_ptr<rt::Stream>> secured =
         co_await rt::TlsConnect(std::move(stream_), settings_->tls_config, target_.host,

@@ -41,7 +41,8 @@ std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch
 // KeyOf names what connections may be shared for: the same route, spoken in the same way.
 std::string KeyOf(const RelaySettings& settings) {
   const queue::RelayRoute& route = settings.route;
-  return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ",
+  return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", route.socket_path,
+                " ",
                 static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-", " ",
                 settings.source ? settings.source->ToString() : "-", " ", settings.helo_name, " ",
                 settings.auth_user);
@@ -126,7 +127,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
   message.reverse_path.declared_size_bytes = (*body)->size_bytes();
   for (const queue::Envelope& envelope : batch) {
     mail::ForwardPath path;
-    path.address = envelope.destination;
+    path.address = shared->to_account ? mail::Address{envelope.user, ""} : envelope.destination;
     // The success of an alias is ours to tell, not that of one of its members.
     path.dsn_notify =
         envelope.expanded ? queue::NotifyWithoutSuccess(envelope.dsn_notify) : envelope.dsn_notify;
@@ -188,7 +189,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
       result.text = fate.reply.ToString();
       result.status = fate.reply.status;
       result.remote_host = connection->target().host;
-      result.remote_address = connection->target().address.ToString();
+      result.remote_address = connection->target().Name();
       result.source_address = connection->local_address();
       if (fate.from_server) result.reply = fate.reply.ToString();
       result.remote_reports_dsn = connection->offer().dsn;
@@ -204,6 +205,10 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
                                                                       mail::Reply* failure) {
   std::vector<queue::RelayTarget> targets;
   const queue::RelayRoute& route = settings.route;
+  if (!route.socket_path.empty()) {
+    targets.push_back(queue::RelayTarget{route.host, IpAddress(), route.socket_path});
+    co_return targets;
+  }
   if (route.address) {
     targets.push_back(queue::RelayTarget{
         route.host.empty() ? route.address->ToString() : route.host, *route.address});
@@ -297,10 +302,10 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
   if (targets.empty()) co_return nullptr;
   mail::Reply cause;
   for (const queue::RelayTarget& target : targets) {
-    if (const Penalty* penalty = Blocked(target.address)) cause = penalty->reason;
+    if (const Penalty* penalty = Blocked(target.Name())) cause = penalty->reason;
   }
   std::erase_if(targets, [this](const queue::RelayTarget& target) {
-    return Blocked(target.address) != nullptr;
+    return Blocked(target.Name()) != nullptr;
   });
   if (targets.empty()) {
     failure->reply = std::move(cause);
@@ -311,7 +316,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
   const Instant patience = loop_.Now() + options_.conn_wait;
   while (plan.current() != nullptr) {
     const queue::RelayTarget target = *plan.current();
-    const std::string host_key = StrCat("host ", target.address.ToString());
+    const std::string host_key = StrCat("host ", target.Name());
     const std::string route_key = StrCat("route ", key);
     for (;;) {
       const auto host = in_use_.find(host_key);
@@ -342,14 +347,14 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
     active_.erase(connection.get());
     if (opened.kind == Opened::Kind::kReady) {
-      Reached(target.address);
+      Reached(target.Name());
       co_return connection;
     }
     connection->Close();
     if (opened.kind == Opened::Kind::kTlsFailed) {
       plan.OnTlsFailure(opened.reason);
     } else {
-      NotReached(target.address, opened.reason);
+      NotReached(target.Name(), opened.reason);
       plan.OnUnreachable(opened.reason);
     }
   }
@@ -402,8 +407,8 @@ rt::Task<void> RelayDeliverer::SayGoodBye(std::unique_ptr<Connection> connection
   active_.erase(connection.get());
 }
 
-const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const IpAddress& address) const {
-  const auto it = penalties_.find(address);
+const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const std::string& server) const {
+  const auto it = penalties_.find(server);
   return it != penalties_.end() && loop_.Now() < it->second.until ? &it->second : nullptr;
 }
 
@@ -420,12 +425,12 @@ std::vector<DeliveryResult> RelayDeliverer::ResultsOf(const std::vector<queue::E
   return results;
 }
 
-void RelayDeliverer::Reached(const IpAddress& address) { penalties_.erase(address); }
+void RelayDeliverer::Reached(const std::string& server) { penalties_.erase(server); }
 
-void RelayDeliverer::NotReached(const IpAddress& address, const mail::Reply& reason) {
-  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(address))
+void RelayDeliverer::NotReached(const std::string& server, const mail::Reply& reason) {
+  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(server))
     penalties_.erase(penalties_.begin());
-  Penalty& penalty = penalties_[address];
+  Penalty& penalty = penalties_[server];
   penalty.reason = reason;
   // Connections that fail together fail for one reason: they count once.
   if (loop_.Now() < penalty.until) return;

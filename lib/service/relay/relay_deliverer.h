@@ -23,6 +23,9 @@ namespace postern::relay {
 struct RelayOptions {
   // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
   size_t max_batch = 100;
+  // by_action: the action alone says where a message goes, so all recipients under one action
+  // share a transaction (LMTP to a delivery agent). Else those of one domain do.
+  bool by_action = false;
   size_t max_batches = 100;          // messages on their way at the same time
   size_t max_conn_per_host = 10;     // to one address
   size_t max_conn_per_domain = 100;  // for one route
@@ -52,7 +55,10 @@ class RelayDeliverer final : public schedule::Deliverer {
   ~RelayDeliverer() override;
 
   queue::ReadyQueue::BatchRule Batching() const override {
-    return {.max_batch = options_.max_batch, .same_message = true, .across_destinations = false};
+    return {.max_batch = options_.max_batch,
+            .same_message = true,
+            .across_destinations = options_.by_action,
+            .same_action = options_.by_action};
   }
   size_t max_batches() const override { return options_.max_batches; }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
@@ -103,9 +109,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
   void Retire(std::unique_ptr<Connection> connection);
   // Blocked returns the penalty of a server that is to be left alone; null when it is not.
-  const Penalty* Blocked(const IpAddress& address) const;
-  void Reached(const IpAddress& address);
-  void NotReached(const IpAddress& address, const mail::Reply& reason);
+  const Penalty* Blocked(const std::string& server) const;
+  void Reached(const std::string& server);
+  void NotReached(const std::string& server, const mail::Reply& reason);
   static std::vector<schedule::DeliveryResult> ResultsOf(const std::vector<queue::Envelope>& batch,
                                                          const Failure& failure);
 
@@ -121,7 +127,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope
   std::set<Connection*> active_;
   std::map<std::string, size_t> in_use_;  // by "host ADDRESS" and by "route KEY"
-  std::map<IpAddress, Penalty> penalties_;
+  std::map<std::string, Penalty> penalties_;  // by the server's RelayTarget::Name
   rt::Event freed_;  // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;

@@ -21,6 +21,9 @@ struct RelaySettings {
   // mail_from replaces the sender's address where it is not null ("@domain" keeps the user part);
   // empty: unchanged.
   std::string mail_from;
+  // to_account: the recipients are named by their accounts, without a domain, in place of their
+  // addresses: what a delivery agent of this machine knows them by.
+  bool to_account = false;
   // Credentials for AUTH; empty user: none. They are sent over TLS only.
   std::string auth_user;
   std::string auth_password;

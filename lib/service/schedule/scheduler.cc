@@ -64,14 +64,14 @@ struct Scheduler::Committed {
 };
 
 Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router,
-                     Deliverer* local, Deliverer* relay, SchedulerOptions options)
+                     Deliverer* local, Deliverer* relay, SchedulerOptions options, Waiting waiting)
     : world_(world),
       loop_(world.main_loop()),
       queue_(queue),
       log_(log),
       router_(router),
-      local_(local),
-      relay_(relay),
+      deliverers_{local, relay, waiting.lmtp, waiting.program},
+      kind_of_(std::move(waiting.kind_of)),
       options_(std::move(options)),
       committed_(std::make_shared<Committed>()),
       ready_(options_.ready),
@@ -104,8 +104,9 @@ rt::Task<void> Scheduler::Run() {
     const Instant until = NextWake();
     co_await wake_.Wait(until);
   }
-  if (local_ != nullptr) local_->Stop();
-  if (relay_ != nullptr) relay_->Stop();
+  for (Deliverer* const deliverer : deliverers_) {
+    if (deliverer != nullptr) deliverer->Stop();
+  }
   co_await tasks_.Join();
   const Status flushed = co_await queue_.Flush(loop_);
   if (!flushed.ok())
@@ -125,6 +126,11 @@ Instant Scheduler::NextWake() const {
   return std::min(paced_until_, loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep));
 }
 
+queue::ReadyQueue::Offer Scheduler::Offer(Envelope envelope) {
+  if (kind_of_ && envelope.kind != Envelope::Kind::kRelay) envelope.kind = kind_of_(envelope);
+  return ready_.Add(std::move(envelope));
+}
+
 void Scheduler::TakeCommitted() {
   std::vector<Envelope> fresh;
   {
@@ -137,7 +143,7 @@ void Scheduler::TakeCommitted() {
       next_due_ = std::min(next_due_, envelope.next_attempt);
       continue;
     }
-    if (ready_.Add(std::move(envelope)) == queue::ReadyQueue::Offer::kFull) starved_ = true;
+    if (Offer(std::move(envelope)) == queue::ReadyQueue::Offer::kFull) starved_ = true;
   }
 }
 
@@ -158,7 +164,7 @@ rt::Task<void> Scheduler::Load() {
     if (passed_over) starved_ = true;
     for (Envelope& envelope : *due) {
       if (finished_while_reading_.contains(envelope.id)) continue;
-      if (ready_.Add(std::move(envelope)) == queue::ReadyQueue::Offer::kFull) starved_ = true;
+      if (Offer(std::move(envelope)) == queue::ReadyQueue::Offer::kFull) starved_ = true;
     }
     StatusOr<WallTime> next = co_await queue_.NextDue(loop_, now);
     next_due_ = next.ok() ? *next : now + absl::Seconds(5);
@@ -177,8 +183,7 @@ void Scheduler::EndRead() {
 
 void Scheduler::Dispatch() {
   paced_until_ = Instant::Never();
-  DispatchKind(Envelope::Kind::kLocal);
-  DispatchKind(Envelope::Kind::kRelay);
+  for (size_t kind = 0; kind < kKinds; ++kind) DispatchKind(static_cast<Envelope::Kind>(kind));
 }
 
 void Scheduler::DispatchKind(Envelope::Kind kind) {
@@ -294,8 +299,9 @@ void Scheduler::HandleDelivered(NoticeItem item) {
   if (relay && failing_destinations_.erase(key) > 0) tasks_.Spawn(Reschedule(key));
   Change change;
   change.id = envelope.id;
-  // A second attempt of a relay is a second copy there: the record does not wait for company.
-  change.urgent = relay;
+  // A second attempt of what left our hands is a second copy there: the record does not wait for
+  // company.
+  change.urgent = envelope.kind != Envelope::Kind::kLocal;
   if (queue::WantsSuccess(envelope) && (envelope.expanded || !result.remote_reports_dsn)) {
     // The delivery is recorded at once, not when its notice is stored: a notice too few is the
     // lesser harm.
@@ -494,7 +500,7 @@ rt::Task<void> Scheduler::Reschedule(uint64_t destination_key) {
       co_await queue_.LoadDeferred(loop_, destination_key, options_.max_deferred);
   if (deferred.ok()) {
     for (Envelope& envelope : *deferred) {
-      if (!finished_while_reading_.contains(envelope.id)) (void)ready_.Add(std::move(envelope));
+      if (!finished_while_reading_.contains(envelope.id)) (void)Offer(std::move(envelope));
     }
   }
   EndRead();
@@ -511,7 +517,7 @@ rt::Task<Status> Scheduler::ScheduleNow(EnvelopeId id) {
   if (!envelope.ok()) co_return envelope.status();
   if (finished) co_return NotFound("its delivery ended just now");
   if (envelope->held) co_return FailedPrecondition("envelope is on hold");
-  if (ready_.Add(*std::move(envelope)) == queue::ReadyQueue::Offer::kFull)
+  if (Offer(*std::move(envelope)) == queue::ReadyQueue::Offer::kFull)
     co_return ResourceExhausted("too many are due");
   wake_.Set();
   co_return OkStatus();

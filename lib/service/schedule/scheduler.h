@@ -47,6 +47,16 @@ struct SchedulerOptions {
   uint64_t max_returned_bytes = 1 << 20;
 };
 
+// Waiting is the local mail that goes by ways on which we may be kept waiting, each with a
+// deliverer of its own so that nobody's mailbox waits with it.
+struct Waiting {
+  Deliverer* lmtp = nullptr;     // of Kind::kLmtp
+  Deliverer* program = nullptr;  // of Kind::kProgram
+  // kind_of tells whether a local envelope is kLocal, kLmtp or kProgram under the configuration in
+  // force. It does not block. Empty: kLocal.
+  std::function<queue::Envelope::Kind(const queue::Envelope&)> kind_of;
+};
+
 // SchedulerCounters count since the start; gauges are as of now. For metrics.
 struct SchedulerCounters {
   uint64_t delivered = 0;
@@ -63,9 +73,10 @@ struct SchedulerCounters {
 // Scheduler lives on the main loop; all functions are called there.
 class Scheduler {
  public:
-  // All references outlive it. `local` or `relay` may be null: envelopes of that kind then wait.
+  // All references outlive it. A deliverer may be null: envelopes of its kind then wait.
   Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router,
-            Deliverer* local, Deliverer* relay, SchedulerOptions options = {});
+            Deliverer* local, Deliverer* relay, SchedulerOptions options = {},
+            Waiting waiting = {});
   ~Scheduler();
 
   // Run works until Stop, then waits for the deliveries under way and the queue's records.
@@ -87,6 +98,10 @@ class Scheduler {
   struct Committed;  // where commits on any thread leave their envelopes
   using NoticeKey = std::pair<queue::MessageId, message::DsnAction>;
 
+  static constexpr size_t kKinds = 4;  // of Envelope::Kind
+
+  // Offer gives an envelope to the ready queue, as of the kind that it is now.
+  queue::ReadyQueue::Offer Offer(queue::Envelope envelope);
   void TakeCommitted();
   rt::Task<void> Load();
   void EndRead();
@@ -107,7 +122,7 @@ class Scheduler {
   void Finish(const queue::Envelope& envelope);
   Instant NextWake() const;
   Deliverer* DelivererFor(queue::Envelope::Kind kind) const {
-    return kind == queue::Envelope::Kind::kRelay ? relay_ : local_;
+    return deliverers_[static_cast<size_t>(kind)];
   }
   void LogEvent(LogLevel level, std::string event, const queue::Envelope& envelope,
                 std::string reason);
@@ -117,8 +132,8 @@ class Scheduler {
   store::Queue& queue_;
   LogSink& log_;
   NoticeRouter& router_;
-  Deliverer* const local_;
-  Deliverer* const relay_;
+  const std::array<Deliverer*, kKinds> deliverers_;
+  const std::function<queue::Envelope::Kind(const queue::Envelope&)> kind_of_;
   const SchedulerOptions options_;
 
   std::shared_ptr<Committed> committed_;
@@ -133,9 +148,9 @@ class Scheduler {
   // What was finished while the store was being read: the answer may still name it.
   std::unordered_set<queue::EnvelopeId> finished_while_reading_;
   size_t reads_ = 0;
-  std::array<size_t, 2> running_batches_ = {0, 0};
+  std::array<size_t, kKinds> running_batches_ = {};
   // by batch_interval; when batches that are not full may begin
-  std::array<Instant, 2> next_batch_ = {};
+  std::array<Instant, kKinds> next_batch_ = {};
   Instant paced_until_ = Instant::Never();  // when Dispatch wants to look again
   std::map<NoticeKey, std::vector<NoticeItem>> notices_;
   std::unordered_set<uint64_t> failing_destinations_;

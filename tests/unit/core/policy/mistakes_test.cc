@@ -299,8 +299,17 @@ TEST(Mistakes, OfActions) {
       {"action a relay srs\n", {"1:16|srs key"}},
       {"srs key \"k\"\naction a relay srs\n", {"2:16|srs|cannot do that yet"}},
       {"action a relay tls noverify\n", {"1:20|\"noverify\""}},
-      {"action a lmtp \"/run/lmtp\"\n", {"1:10|lmtp|cannot do that yet"}},
-      {"action a mda procmail\n", {"1:10|mda|cannot do that yet"}},
+      {"action a lmtp \"/run/lmtp\"\n", {}},
+      {"action a lmtp localhost:24 rcpt-to\n", {}},
+      {"action a lmtp \"[::1]:24\"\n", {}},
+      {"action a lmtp localhost\n", {"1:15|needs a port|host:port or the path"}},
+      {"action a lmtp \"lmtp://x:24\"\n", {"1:15|no scheme"}},
+      {"action a lmtp \"x:99999\"\n", {"1:15|is no port"}},
+      {"action a mda procmail\n", {}},
+      {"action a mda \"procmail 'x\"\n", {"1:14|a quote|not closed"}},
+      {"mda wrapper w \"nice \\\"%{mda}\"\n", {"1:15|not closed"}},
+      {"mda wrapper w \"nice %{mda}\"\naction a maildir wrapper w\n",
+       {"2:18|a wrapper of something else than mda|cannot do that yet"}},
       {"action a relay ca nothing\n", {"1:19|ca name not found: nothing"}},
       {"action a relay src 192.0.2.300\n", {"1:20|192.0.2.300|no address"}},
   };
@@ -416,8 +425,8 @@ TEST(Mistakes, SettingsWithoutEffect) {
   }
   EXPECT_EQ(told,
             "1:31 mta limit conn-delay-host\n2:11 mta limit for domain\n"
-            "3:11 mda limit max-session\n3:25 mda limit task-hiwat\n"
-            "4:17 scheduler limit max-inflight\n6:1 mda wrapper w\n5:1 admd\n");
+            "3:25 mda limit task-hiwat\n"
+            "4:17 scheduler limit max-inflight\n5:1 admd\n");
 }
 
 // A word that is far from all others is nobody's slip.

@@ -311,8 +311,8 @@ TEST(Parse, Actions) {
   for (const Diagnostic& d : UnsupportedFeatures(*result.config))
     unsupported.push_back(d.ToString());
   EXPECT_EQ(unsupported.size(),
-            7u);  // lmtp, mda, forward-only, expand-only, srs, pki of a relay, relay domain
-  EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:8:10: error: lmtp"));
+            5u);  // forward-only, expand-only, srs, pki of a relay, relay domain
+  EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:10:10: error: forward-only"));
 }
 
 TEST(Parse, Matches) {

@@ -127,5 +127,52 @@ TEST(ReadyQueue, BatchesByMessageOrAcrossAccounts) {
   EXPECT_TRUE(ready.Next(Envelope::Kind::kLocal, {.max_batch = 4}).empty());
 }
 
+TEST(ReadyQueue, BatchesOfOneActionAcrossAccounts) {
+  ReadyQueue ready((ReadyLimits()));
+  const auto add = [&](uint32_t message, uint32_t low, const char* action, const char* user) {
+    Envelope envelope = Make(message, low, user, Envelope::Kind::kLmtp);
+    envelope.action = action;
+    ready.Add(std::move(envelope));
+  };
+  add(1, 1, "one", "a");
+  add(1, 2, "one", "b");
+  add(1, 3, "other", "a");
+  add(2, 1, "one", "c");
+  add(1, 4, "one", "d");
+  const ReadyQueue::BatchRule rule{
+      .max_batch = 10, .same_message = true, .across_destinations = true, .same_action = true};
+  const auto ids = [&] {
+    std::string text;
+    for (const Envelope& envelope : ready.Next(Envelope::Kind::kLmtp, rule))
+      text += EnvelopeIdText(envelope.id).substr(7, 1) + EnvelopeIdText(envelope.id).substr(15) + " ";
+    return text;
+  };
+  EXPECT_EQ(ids(), "11 12 14 ");
+  EXPECT_EQ(ids(), "21 ");
+  EXPECT_EQ(ids(), "13 ");
+  EXPECT_EQ(ids(), "");
+}
+
+TEST(ReadyQueue, OneAccountHasNoMoreThanItsShare) {
+  ReadyQueue ready((ReadyLimits()));
+  for (uint32_t i = 1; i <= 4; ++i) ready.Add(Make(i, 1, "busy", Envelope::Kind::kProgram));
+  ready.Add(Make(9, 1, "other", Envelope::Kind::kProgram));
+  const ReadyQueue::BatchRule rule{.max_batch = 1, .max_per_destination = 2};
+  std::vector<Envelope> taken;
+  for (int turn = 0; turn < 3; ++turn) {
+    std::vector<Envelope> batch = ready.Next(Envelope::Kind::kProgram, rule);
+    ASSERT_EQ(batch.size(), 1u);
+    taken.push_back(batch[0]);
+  }
+  EXPECT_TRUE(ready.Next(Envelope::Kind::kProgram, rule).empty());
+  for (const Envelope& envelope : taken) {
+    if (envelope.user == "busy") {
+      ready.Finished(envelope.id, DestinationKey(envelope));
+      break;
+    }
+  }
+  EXPECT_EQ(ready.Next(Envelope::Kind::kProgram, rule).size(), 1u);
+}
+
 }  // namespace
 }  // namespace postern::queue

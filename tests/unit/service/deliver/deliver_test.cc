@@ -12,6 +12,7 @@
 #include "lib/service/deliver/mail_file.h"
 #include "lib/service/deliver/maildir_batch.h"
 #include "lib/service/deliver/mbox.h"
+#include "lib/service/deliver/outcome.h"
 #include "lib/store/queue/memory_body.h"
 
 namespace postern::deliver {
@@ -87,6 +88,30 @@ TEST_F(DeliverTest, AMaildirIsMadeAndGetsTheMessageWithLfAndHeaders) {
   EXPECT_EQ(info.st_mode & 0777, 0700u);
   ASSERT_EQ(stat((root_ + name).c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(DeliverTest, ALoopIsKnownByDeliveredTo) {
+  struct Row {
+    const char* text;
+    bool loop;
+  };
+  const Row rows[] = {
+      {"Subject: x\r\nDelivered-To: u@example.com\r\n\r\n", true},
+      {"delivered-TO:  U@EXAMPLE.com \r\n\r\n", true},
+      {"Delivered-To: other@example.com\r\n\r\nDelivered-To: u@example.com\r\n", false},
+      {"X: y\r\n Delivered-To: u@example.com\r\n\r\n", false},
+      {"", false},
+  };
+  for (const Row& row : rows) {
+    std::shared_ptr<const store::Body> body = std::make_shared<store::MemoryBody>(row.text);
+    const Status status = Prepare(envelope_, &body);
+    EXPECT_EQ(status.ok(), !row.loop) << row.text;
+    if (!row.loop) continue;
+    const schedule::DeliveryResult result = ResultOf(envelope_, status, absl::Seconds(1));
+    EXPECT_EQ(result.outcome, schedule::DeliveryResult::Outcome::kPermanent);
+    EXPECT_EQ(result.text,
+              "Loop detected: the message was delivered to u@example.com before (Delivered-To)");
+  }
 }
 
 TEST_F(DeliverTest, ASecondAttemptFindsTheFirstWhereverItWasMoved) {

@@ -1,0 +1,294 @@
+#include "lib/rt/asio/program_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/core/base/strings.h"
+
+namespace postern::rt {
+namespace {
+
+constexpr size_t kMaxGroups = 256;
+
+class Descriptor {
+ public:
+  Descriptor() = default;
+  ~Descriptor() { Close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  void Take(int fd) {
+    Close();
+    fd_ = fd;
+  }
+  void Close() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+  int get() const { return fd_; }
+  bool open() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+struct Pipe {
+  Descriptor read;
+  Descriptor write;
+  bool Open() {
+    int fds[2];
+    if (::pipe2(fds, O_CLOEXEC) != 0) return false;
+    read.Take(fds[0]);
+    write.Take(fds[1]);
+    return true;
+  }
+};
+
+// BecomeProgram is the child's side: only calls that are safe after fork in a process with threads.
+[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
+                                int in, int out) {
+  ::dup2(in, 0);
+  ::dup2(out, 1);
+  ::dup2(out, 2);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // What the host ignores its programs need not: a shell counts on SIGPIPE.
+  ::signal(SIGPIPE, SIG_DFL);
+  ::setsid();
+  if (spec.run_as.has_value() && ::geteuid() == 0) {
+    std::array<gid_t, kMaxGroups> groups{};
+    const size_t count = std::min<size_t>(spec.run_as->groups.size(), groups.size());
+    for (size_t i = 0; i < count; ++i) groups[i] = spec.run_as->groups[i];
+    if (::setgroups(count, groups.data()) != 0 ||
+        ::setresgid(spec.run_as->gid, spec.run_as->gid, spec.run_as->gid) != 0 ||
+        ::setresuid(spec.run_as->uid, spec.run_as->uid, spec.run_as->uid) != 0) {
+      ::_exit(75);  // EX_TEMPFAIL of sysexits: it may work when tried again
+    }
+  }
+  if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0 && ::chdir("/") != 0)
+    ::_exit(75);
+  ::execve(argv[0], argv, envp);
+  ::_exit(errno == ENOENT ? 69 : 71);  // EX_UNAVAILABLE, EX_OSERR
+}
+
+// Child is a program that was started, and our ends of its pipes.
+struct Child {
+  pid_t pid = -1;
+  Pipe in, out;
+  Descriptor end;  // readable when it has ended
+};
+
+// Start forks the program. What it needs is made before, as a child of a process with threads may
+// not allocate.
+Status Start(const ProcessSpec& spec, Child* child) {
+  if (spec.argv.empty() || spec.argv[0].empty() || spec.argv[0][0] != '/') {
+    return InvalidArgument("a program is named by its absolute path");
+  }
+  std::vector<char*> argv, envp;
+  for (const std::string& each : spec.argv) argv.push_back(const_cast<char*>(each.c_str()));
+  for (const std::string& each : spec.environment) envp.push_back(const_cast<char*>(each.c_str()));
+  argv.push_back(nullptr);
+  envp.push_back(nullptr);
+  if (!child->in.Open() || !child->out.Open()) return ErrnoError(errno, "pipe");
+  child->pid = ::fork();
+  if (child->pid == 0) {
+    BecomeProgram(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get());
+  }
+  if (child->pid < 0) return ErrnoError(errno, "fork");
+  child->end.Take(static_cast<int>(::syscall(SYS_pidfd_open, child->pid, 0)));
+  const int error = errno;
+  child->in.read.Close();
+  child->out.write.Close();
+  ::fcntl(child->in.write.get(), F_SETFL, O_NONBLOCK);
+  ::fcntl(child->out.read.get(), F_SETFL, O_NONBLOCK);
+  if (child->end.open()) return OkStatus();
+  ::kill(child->pid, SIGKILL);
+  ::waitpid(child->pid, nullptr, 0);
+  return ErrnoError(error, "pidfd_open");
+}
+
+// Kill ends the program and what it started that did not leave its session.
+void Kill(pid_t pid) {
+  ::kill(-pid, SIGKILL);
+  ::kill(pid, SIGKILL);
+}
+
+// Put writes what fits of `left`; the pipe is closed when all is written or nobody reads any more.
+// A program that stops reading must give EPIPE to this thread, not a signal to the host's process.
+void Put(Descriptor* pipe, std::string_view* left) {
+  sigset_t sigpipe, before, pending;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+  sigpending(&pending);
+  const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+  bool gone = false;
+  while (!left->empty() && !gone) {
+    const ssize_t put = ::write(pipe->get(), left->data(), left->size());
+    if (put >= 0) {
+      left->remove_prefix(static_cast<size_t>(put));
+    } else if (errno == EAGAIN) {
+      break;
+    } else if (errno != EINTR) {
+      gone = true;
+    }
+  }
+  const timespec at_once{};
+  while (gone && !was_pending && sigtimedwait(&sigpipe, nullptr, &at_once) < 0 && errno == EINTR) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (left->empty() || gone) pipe->Close();
+}
+
+// Get reads what there is, and keeps the last `limit` octets at least; the pipe is closed at its
+// end.
+void Get(Descriptor* pipe, size_t limit, std::string* output) {
+  // In one turn no more than a program that writes without end may have.
+  for (int turn = 0; turn < 16; ++turn) {
+    char buffer[4096];
+    const ssize_t got = ::read(pipe->get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return pipe->Close();
+    output->append(buffer, static_cast<size_t>(got));
+    if (output->size() > 2 * limit + sizeof buffer) output->erase(0, output->size() - limit);
+  }
+}
+
+void KeepEnd(size_t limit, std::string* output) {
+  if (output->size() > limit) output->erase(0, output->size() - limit);
+}
+
+// Reap takes the program's status, which is there.
+void Reap(pid_t pid, ProcessResult* result) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFSIGNALED(status)) result->signal = WTERMSIG(status);
+  if (WIFEXITED(status)) result->exit_code = WEXITSTATUS(status);
+}
+
+int64_t MonotonicMs() {
+  timespec ts{};
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec * int64_t{1000} + ts.tv_nsec / 1'000'000;
+}
+
+// Conversation feeds a program and listens to it, on a loop.
+class Conversation {
+ public:
+  Conversation(Executor* loop, const ProcessSpec* spec, Child* child)
+      : loop_(loop), spec_(spec), child_(child), left_(spec->input), ended_(loop) {
+    if (left_.empty()) child_->in.write.Close();
+    if (child_->in.write.open()) {
+      writable_ = loop_->WatchFd(child_->in.write.get(), {.write = true}, [this](FdInterest) {
+        Put(&child_->in.write, &left_);
+        if (!child_->in.write.open()) writable_.reset();
+      });
+    }
+    readable_ = loop_->WatchFd(child_->out.read.get(), {.read = true}, [this](FdInterest) {
+      Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
+      if (!child_->out.read.open()) readable_.reset();
+    });
+    gone_ = loop_->WatchFd(child_->end.get(), {.read = true}, [this](FdInterest) {
+      gone_.reset();
+      ended_.Set();
+    });
+    if (spec_->stop != nullptr) stopper_.Spawn(AwaitStop());
+  }
+
+  Task<ProcessResult> Finish() {
+    const Instant deadline = loop_->Now() + spec_->time_limit;
+    const bool in_time = co_await ended_.Wait(deadline);
+    if (!in_time) {
+      result_.timed_out = true;
+      Kill(child_->pid);
+      co_await ended_.Wait();
+    }
+    if (spec_->stop != nullptr) {
+      finished_ = true;
+      spec_->stop->Pulse();
+      co_await stopper_.Join();
+    }
+    writable_.reset();
+    readable_.reset();
+    // What it wrote last; others may hold the pipe and write on, for nobody.
+    if (child_->out.read.open())
+      Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
+    Reap(child_->pid, &result_);
+    KeepEnd(spec_->output_limit_bytes, &result_.output);
+    result_.read_all_input = left_.empty();
+    co_return std::move(result_);
+  }
+
+ private:
+  Task<void> AwaitStop() {
+    while (!finished_ && !spec_->stop->is_set()) co_await spec_->stop->Wait();
+    if (finished_ || ended_.is_set()) co_return;
+    result_.timed_out = true;
+    Kill(child_->pid);
+  }
+
+  Executor* loop_;
+  const ProcessSpec* spec_;
+  Child* child_;
+  std::string_view left_;
+  Event ended_;
+  bool finished_ = false;
+  ProcessResult result_;
+  TaskGroup stopper_;
+  std::unique_ptr<FdWatch> writable_, readable_, gone_;
+};
+
+}  // namespace
+
+Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec) {
+  Child child;
+  Status started;
+  // The pages of a large process take a while to copy.
+  auto start = loop.RunBlocking([&] { started = Start(spec, &child); });
+  co_await start;
+  if (!started.ok()) co_return started;
+  Conversation conversation(&loop, &spec, &child);
+  ProcessResult result = co_await conversation.Finish();
+  co_return result;
+}
+
+StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec) {
+  Child child;
+  POSTERN_RETURN_IF_ERROR(Start(spec, &child));
+  ProcessResult result;
+  std::string_view left = spec.input;
+  if (left.empty()) child.in.write.Close();
+  const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(spec.time_limit);
+  for (bool ended = false; !ended;) {
+    int64_t wait_ms = end_ms - MonotonicMs();
+    if (wait_ms <= 0 && !result.timed_out) {
+      result.timed_out = true;
+      Kill(child.pid);
+    }
+    if (result.timed_out) wait_ms = 60'000;
+    pollfd fds[3] = {{child.end.get(), POLLIN, 0},
+                     {child.out.read.get(), POLLIN, 0},
+                     {child.in.write.get(), POLLOUT, 0}};  // -1 is passed over
+    ::poll(fds, 3, static_cast<int>(std::min<int64_t>(wait_ms, 60'000)));
+    if (child.in.write.open() && fds[2].revents != 0) Put(&child.in.write, &left);
+    if (child.out.read.open() && (fds[1].revents != 0 || fds[0].revents != 0))
+      Get(&child.out.read, spec.output_limit_bytes, &result.output);
+    ended = fds[0].revents != 0;
+  }
+  Reap(child.pid, &result);
+  KeepEnd(spec.output_limit_bytes, &result.output);
+  result.read_all_input = left.empty();
+  return result;
+}
+
+}  // namespace postern::rt

@@ -1,0 +1,16 @@
+// Running a program: as a coroutine of a loop, which other work goes on beside, or on the calling
+// thread.
+#pragma once
+
+#include "lib/rt/processes.h"
+
+namespace postern::rt {
+
+// RunProgram is Processes::Run on the real machine.
+Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec);
+
+// RunProgramAndWait is the same for a process that has nothing else to do. It blocks; `spec.stop`
+// is not read.
+StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec);
+
+}  // namespace postern::rt

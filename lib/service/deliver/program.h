@@ -1,0 +1,42 @@
+// Delivery to a program: what it is started with, and what its end means (smtpd.conf(5), mda;
+// sysexits(3)).
+#pragma once
+
+#include <string>
+
+#include "lib/core/queue/envelope.h"
+#include "lib/rt/processes.h"
+#include "lib/service/deliver/local_target.h"
+#include "lib/service/schedule/deliverer.h"
+
+namespace postern::deliver {
+
+struct ProgramOptions {
+  Duration time_limit = absl::Seconds(300);  // then it is killed, and the message is tried again
+  // of its output; what is told of it is the last line
+  size_t max_output_bytes = 64 * 1024;
+  size_t max_line_bytes = 500;  // of that line
+};
+
+// ProgramFor gives the process that delivers `envelope` to `target`, which is a kProgram: `sh -c`
+// with the target's command, started in its home as its account. The environment is PATH, DOMAIN,
+// HOME, ORIGINAL_RECIPIENT, RECIPIENT, SHELL, LOCAL, LOGNAME, USER, SENDER (empty for the null
+// sender), EXTENSION where there is a sub-address, and the variables of the command. No value holds
+// a control octet, nor begins like a function of a shell's ("() {", CVE-2014-6271). `input` is
+// left empty.
+rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& target,
+                           const ProgramOptions& options);
+
+// ProgramResult tells what the end of the program means: 0 is delivered, 71 (EX_OSERR) and 75
+// (EX_TEMPFAIL) are temporary failures, another exit code a permanent one. A program that was
+// killed, by its time limit or otherwise, and one that ended well without taking the whole message,
+// have not said anything about it: temporary. The text is its last line of output, or says how it
+// ended.
+schedule::DeliveryResult ProgramResult(const queue::Envelope& envelope,
+                                       const rt::ProcessResult& end, const ProgramOptions& options);
+
+// LastLine gives the last line of `output` that is not empty, in printable ASCII, at most `limit`
+// octets of it.
+std::string LastLine(std::string_view output, size_t limit);
+
+}  // namespace postern::deliver

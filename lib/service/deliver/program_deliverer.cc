@@ -1,0 +1,92 @@
+#include "lib/service/deliver/program_deliverer.h"
+
+#include <utility>
+
+#include "lib/core/base/strings.h"
+#include "lib/service/deliver/mail_file.h"
+#include "lib/service/deliver/outcome.h"
+
+namespace postern::deliver {
+
+using schedule::DeliveryResult;
+
+ProgramDeliverer::ProgramDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets,
+                                   ProgramDelivererOptions options)
+    : world_(world),
+      loop_(world.main_loop()),
+      queue_(queue),
+      targets_(targets),
+      options_(options),
+      stop_(&loop_) {}
+
+ProgramDeliverer::~ProgramDeliverer() {
+  if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
+}
+
+void ProgramDeliverer::Stop() {
+  if (stop_timer_ != 0 || stop_.is_set()) return;
+  stop_timer_ = loop_.CallAt(loop_.Now() + options_.stop_grace, [this] {
+    stop_timer_ = 0;
+    stop_.Set();
+  });
+}
+
+rt::Task<std::vector<DeliveryResult>> ProgramDeliverer::Deliver(
+    std::vector<queue::Envelope> batch) {
+  std::vector<DeliveryResult> results;
+  for (const queue::Envelope& envelope : batch) {
+    DeliveryResult result = co_await DeliverOne(&envelope);
+    results.push_back(std::move(result));
+  }
+  co_return results;
+}
+
+rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* envelope) {
+  StatusOr<std::shared_ptr<const store::Body>> opened =
+      co_await queue_.OpenBody(loop_, envelope->message_id());
+  if (!opened.ok()) {
+    co_return ResultOf(*envelope, DataLoss(std::string(Message(opened.status()))),
+                       options_.busy_retry);
+  }
+  std::shared_ptr<const store::Body> body = *std::move(opened);
+  const size_t share = static_cast<size_t>(body->size_bytes());
+  if (input_bytes_ > 0 && input_bytes_ + share > options_.max_input_bytes) {
+    co_return ResultOf(*envelope, Unavailable("too much mail is being handed to programs"),
+                       options_.busy_retry);
+  }
+  input_bytes_ += share;
+  LocalTarget target;
+  rt::ProcessSpec spec;
+  Status status;
+  auto prepare = loop_.RunBlocking([&]() -> Status {
+    StatusOr<LocalTarget> found = targets_.ResolveTarget(*envelope);
+    if (!found.ok()) return found.status();
+    target = *std::move(found);
+    if (target.kind != LocalTarget::Kind::kProgram)
+      return Unavailable("its action delivers in another way now");
+    POSTERN_RETURN_IF_ERROR(Prepare(*envelope, &body));
+    spec = ProgramFor(*envelope, target, options_.program);
+    spec.input.reserve(share + 512);
+    return WriteMaildirText(DeliveryHeaders(*envelope), *body, [&spec](std::string_view piece) {
+      spec.input.append(piece);
+      return OkStatus();
+    });
+  });
+  status = co_await prepare;
+  if (!status.ok()) {
+    input_bytes_ -= share;
+    co_return ResultOf(*envelope, status, options_.busy_retry);
+  }
+  body.reset();
+  spec.stop = &stop_;
+  StatusOr<rt::ProcessResult> end = co_await world_.processes().Run(loop_, std::move(spec));
+  input_bytes_ -= share;
+  if (!end.ok()) {
+    // Not the program's word: we could not start it.
+    co_return ResultOf(*envelope, Unavailable(std::string(Message(end.status()))),
+                       options_.busy_retry);
+  }
+  co_return ProgramResult(*envelope, *end, options_.program);
+}
+
+}  // namespace postern::deliver

@@ -1,0 +1,56 @@
+// ProgramDeliverer: the scheduler's Deliverer for mail that is handed to programs: `mda`, and
+// `|command` of aliases and .forward files.
+#pragma once
+
+#include <functional>
+
+#include "lib/rt/world.h"
+#include "lib/service/deliver/local_target.h"
+#include "lib/service/deliver/program.h"
+#include "lib/service/schedule/deliverer.h"
+#include "lib/store/queue/queue.h"
+
+namespace postern::deliver {
+
+struct ProgramDelivererOptions {
+  ProgramOptions program;
+  size_t max_programs = 50;         // `mda limit max-session`
+  size_t max_programs_per_user = 7;  // `mda limit max-session-per-user`
+  // of the messages that running programs have not taken yet, all together; one always runs
+  size_t max_input_bytes = 256 << 20;
+  Duration busy_retry = absl::Seconds(5);  // after which what found no room in that is tried again
+  Duration stop_grace = absl::Seconds(5);  // after Stop, for programs that run
+};
+
+class ProgramDeliverer final : public schedule::Deliverer {
+ public:
+  // `world`, `queue` and `targets` outlive it. It works on the main loop.
+  ProgramDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets,
+                   ProgramDelivererOptions options = {});
+  ~ProgramDeliverer() override;
+
+  queue::ReadyQueue::BatchRule Batching() const override {
+    return {.max_batch = 1, .max_per_destination = options_.max_programs_per_user};
+  }
+  size_t max_batches() const override { return options_.max_programs; }
+  rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
+      std::vector<queue::Envelope> batch) override;
+  // What a program did cannot be undone: its place is not given on before that is recorded.
+  bool keeps_back() const override { return true; }
+  // Stop kills after stop_grace what still runs: a temporary failure.
+  void Stop() override;
+
+ private:
+  rt::Task<schedule::DeliveryResult> DeliverOne(const queue::Envelope* envelope);
+
+  rt::World& world_;
+  rt::Executor& loop_;
+  store::Queue& queue_;
+  TargetResolver& targets_;
+  const ProgramDelivererOptions options_;
+  rt::Event stop_;
+  rt::Executor::TimerId stop_timer_ = 0;
+  size_t input_bytes_ = 0;
+};
+
+}  // namespace postern::deliver
