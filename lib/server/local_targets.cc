@@ -47,7 +47,8 @@ Status SetDaemon(rt::World& world, deliver::LocalTarget* target) {
     return OkStatus();
   }
   return Unavailable(
-      "root delivers nothing for aliases itself, and there is neither an account postern nor nobody");
+      "root delivers nothing for aliases itself, and there is neither an account postern nor "
+      "nobody");
 }
 
 // MakeProgram makes `target` the program that `command` names, with the wrapper of `action`.
@@ -135,9 +136,10 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
     } else if (run_as->uid == 0) {
       return Unimplemented(StrCat("MDA not allowed to deliver to: ", run_as->name));
     }
-    const std::string& command = action.kind == policy::ActionKind::kMda && envelope.path_or_command.empty()
-                                     ? action.mda_command
-                                     : envelope.path_or_command;
+    const std::string& command =
+        action.kind == policy::ActionKind::kMda && envelope.path_or_command.empty()
+            ? action.mda_command
+            : envelope.path_or_command;
     POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, command,
                                         FormatContextOf(*runtime, envelope, account), &target));
     return target;

@@ -402,11 +402,10 @@ rt::Task<Status> Server::Start() {
                                                         *parts.relay_routes, *parts.log,
                                                         RelayOptionsOf(*runtime));
   parts.lmtp_routes = std::make_unique<LmtpRoutes>(parts.runtimes.get());
-  parts.lmtp = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver,
-                                                       *parts.lmtp_routes, *parts.log,
-                                                       LmtpOptions(*runtime));
-  parts.programs = std::make_unique<deliver::ProgramDeliverer>(
-      world, *parts.queue, *parts.targets, ProgramOptionsOf(*runtime));
+  parts.lmtp = std::make_unique<relay::RelayDeliverer>(
+      world, *parts.queue, *parts.resolver, *parts.lmtp_routes, *parts.log, LmtpOptions(*runtime));
+  parts.programs = std::make_unique<deliver::ProgramDeliverer>(world, *parts.queue, *parts.targets,
+                                                               ProgramOptionsOf(*runtime));
   schedule::Waiting waiting;
   waiting.lmtp = parts.lmtp.get();
   waiting.program = parts.programs.get();

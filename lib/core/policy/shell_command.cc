@@ -60,9 +60,7 @@ class Writer {
     word_is_empty_ = false;
   }
 
-  bool closed() const {
-    return (quote_ == Quote::kNone || quote_ == Quote::kComment) && !escaped_;
-  }
+  bool closed() const { return (quote_ == Quote::kNone || quote_ == Quote::kComment) && !escaped_; }
   const std::string& text() const { return out_; }
 
  private:

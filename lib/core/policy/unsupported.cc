@@ -106,9 +106,10 @@ Diagnostics UnsupportedFeatures(const Config& config) {
 Diagnostics IneffectiveSettings(const Config& config) {
   // What relay_routes.cc gives to the relay.
   constexpr std::string_view kObeyed[] = {
-      "mta limit max-conn-per-host", "mta limit max-conn-per-domain", "mta limit session-mail-max",
-      "mta limit session-keepalive", "mta limit max-reply-line",
-      "mda limit max-session",       "mda limit max-session-per-user",
+      "mta limit max-conn-per-host",    "mta limit max-conn-per-domain",
+      "mta limit session-mail-max",     "mta limit session-keepalive",
+      "mta limit max-reply-line",       "mda limit max-session",
+      "mda limit max-session-per-user",
   };
   Diagnostics out;
   const auto tell = [&out](const SourceLocation& at, std::string_view what) {

@@ -221,8 +221,7 @@ class Conversation {
     writable_.reset();
     readable_.reset();
     // What it wrote last; others may hold the pipe and write on, for nobody.
-    if (child_->out.read.open())
-      Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
+    if (child_->out.read.open()) Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
     Reap(child_->pid, &result_);
     KeepEnd(spec_->output_limit_bytes, &result_.output);
     result_.read_all_input = left_.empty();

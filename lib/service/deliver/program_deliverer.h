@@ -14,7 +14,7 @@ namespace postern::deliver {
 
 struct ProgramDelivererOptions {
   ProgramOptions program;
-  size_t max_programs = 50;         // `mda limit max-session`
+  size_t max_programs = 50;          // `mda limit max-session`
   size_t max_programs_per_user = 7;  // `mda limit max-session-per-user`
   // of the messages that running programs have not taken yet, all together; one always runs
   size_t max_input_bytes = 256 << 20;

@@ -42,10 +42,9 @@ std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch
 std::string KeyOf(const RelaySettings& settings) {
   const queue::RelayRoute& route = settings.route;
   return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", route.socket_path,
-                " ",
-                static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-", " ",
-                settings.source ? settings.source->ToString() : "-", " ", settings.helo_name, " ",
-                settings.auth_user);
+                " ", static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-",
+                " ", settings.source ? settings.source->ToString() : "-", " ", settings.helo_name,
+                " ", settings.auth_user);
 }
 
 // SenderFor applies `mail-from`: the null sender stays as it is.

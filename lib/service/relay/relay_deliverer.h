@@ -126,9 +126,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::list<Idle> idle_;
   std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope
   std::set<Connection*> active_;
-  std::map<std::string, size_t> in_use_;  // by "host ADDRESS" and by "route KEY"
+  std::map<std::string, size_t> in_use_;      // by "host ADDRESS" and by "route KEY"
   std::map<std::string, Penalty> penalties_;  // by the server's RelayTarget::Name
-  rt::Event freed_;  // a place was given back, or Stop
+  rt::Event freed_;                           // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;
   bool stopping_ = false;

@@ -144,7 +144,8 @@ TEST(ReadyQueue, BatchesOfOneActionAcrossAccounts) {
   const auto ids = [&] {
     std::string text;
     for (const Envelope& envelope : ready.Next(Envelope::Kind::kLmtp, rule))
-      text += EnvelopeIdText(envelope.id).substr(7, 1) + EnvelopeIdText(envelope.id).substr(15) + " ";
+      text +=
+          EnvelopeIdText(envelope.id).substr(7, 1) + EnvelopeIdText(envelope.id).substr(15) + " ";
     return text;
   };
   EXPECT_EQ(ids(), "11 12 14 ");

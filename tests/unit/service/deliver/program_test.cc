@@ -38,16 +38,15 @@ LocalTarget Target(const queue::Envelope& envelope, std::string_view command) {
 TEST(Program, IsStartedAsTheManualSays) {
   const queue::Envelope envelope = ToBob();
   rt::ProcessSpec spec = ProgramFor(envelope, Target(envelope, "procmail -d %{user.username}"), {});
-  EXPECT_EQ(spec.argv,
-            (std::vector<std::string>{"/bin/sh", "-c", "procmail -d \"${POSTERN_1}\""}));
+  EXPECT_EQ(spec.argv, (std::vector<std::string>{"/bin/sh", "-c", "procmail -d \"${POSTERN_1}\""}));
   std::sort(spec.environment.begin(), spec.environment.end());
-  EXPECT_EQ(spec.environment,
-            (std::vector<std::string>{
-                "DOMAIN=example.org", "EXTENSION=lists", "HOME=/home/bob", "LOCAL=bob+lists",
-                "LOGNAME=bob", "ORIGINAL_RECIPIENT=robert@example.org",
-                "PATH=/usr/local/bin:/usr/bin:/bin", "POSTERN_1=bob",
-                "RECIPIENT=bob+lists@example.org", "SENDER=joe@example.net", "SHELL=/bin/sh",
-                "USER=bob"}));
+  EXPECT_EQ(
+      spec.environment,
+      (std::vector<std::string>{
+          "DOMAIN=example.org", "EXTENSION=lists", "HOME=/home/bob", "LOCAL=bob+lists",
+          "LOGNAME=bob", "ORIGINAL_RECIPIENT=robert@example.org",
+          "PATH=/usr/local/bin:/usr/bin:/bin", "POSTERN_1=bob", "RECIPIENT=bob+lists@example.org",
+          "SENDER=joe@example.net", "SHELL=/bin/sh", "USER=bob"}));
   EXPECT_EQ(spec.directory, "/home/bob");
   EXPECT_EQ(spec.time_limit, absl::Seconds(300));
 }
