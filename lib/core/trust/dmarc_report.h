@@ -134,8 +134,10 @@ class DmarcReportCollector {
   explicit DmarcReportCollector(size_t max_records = 100'000) : max_records_(max_records) {}
   // Add counts `record.count` messages. Not thread-safe.
   void Add(DmarcReportRecord record);
-  // Take gives the records in the order of their addresses and empties the collector.
+  // Take gives the records in the order of their addresses and empties the collector; Records gives
+  // the same and keeps them.
   std::vector<DmarcReportRecord> Take();
+  std::vector<DmarcReportRecord> Records() const;
   uint64_t dropped() const { return dropped_; }
 
  private:
@@ -155,7 +157,14 @@ struct DmarcReportLimits {
   size_t max_results =
       200;  // DKIM, SPF results and reasons of one record, each; further ones are dropped
   size_t max_text_bytes = 8'192;  // of one element; the rest is dropped
-  size_t max_problems = 100;      // listed
+  // One tag, comment or instruction. What has names in a tag is compared with the others in it, so
+  // this bounds how dear a tag can be; tags of reports have some hundred octets.
+  size_t max_markup_bytes = 64u << 10;
+  // Attributes in all: no element of a report but its root needs any. The XML reader remembers each
+  // name of them, and of elements, to its end; so these two bound its memory.
+  size_t max_attributes = 100'000;
+  size_t max_unknown_elements = 100'000;  // elements that no report has, of extensions too
+  size_t max_problems = 100;              // listed
   // Of a mail or an archive:
   size_t max_files = 20;                // reports in it; further ones are passed over
   size_t max_total_bytes = 128u << 20;  // unpacked, all together
@@ -164,7 +173,8 @@ struct DmarcReportLimits {
 // ParseDmarcReport reads XML. Document types, and with them entities, are refused
 // before anything of them is expanded; the only entities are XML's five and characters by number.
 // Elements of other name spaces are passed over. The error is kInvalidArgument with the line, or
-// kResourceExhausted past a limit. Time and memory are linear.
+// kResourceExhausted past a limit. Time is linear; memory is that of the report and some 40 MB at
+// most beside it.
 StatusOr<DmarcReport> ParseDmarcReport(std::string_view xml, const DmarcReportLimits& limits = {});
 
 // ReportFile is one file out of a container.

@@ -322,6 +322,13 @@ std::vector<DmarcReportRecord> DmarcReportCollector::Take() {
   return out;
 }
 
+std::vector<DmarcReportRecord> DmarcReportCollector::Records() const {
+  std::vector<DmarcReportRecord> out;
+  out.reserve(records_.size());
+  for (const auto& [key, record] : records_) out.push_back(record);
+  return out;
+}
+
 std::string DescribeDmarcReport(const DmarcReport& report, size_t max_records) {
   const auto safe = [](std::string_view text) { return Escape(text, 200); };
   std::string out = StrCat("Report about ", safe(report.domain), " from ", safe(report.org_name));

@@ -25,6 +25,57 @@ std::optional<uint64_t> Number(std::string_view text) {
   return ParseUint(text.substr(0, text.find('.')), INT64_MAX);
 }
 
+// IsReportElement tells whether any form of a report has elements of that name.
+bool IsReportElement(std::string_view name) {
+  static constexpr auto kNames = std::to_array<std::string_view>({"adkim",
+                                                                  "aspf",
+                                                                  "auth_results",
+                                                                  "begin",
+                                                                  "comment",
+                                                                  "count",
+                                                                  "date_range",
+                                                                  "discovery_method",
+                                                                  "disposition",
+                                                                  "dkim",
+                                                                  "domain",
+                                                                  "email",
+                                                                  "end",
+                                                                  "envelope_from",
+                                                                  "envelope_to",
+                                                                  "error",
+                                                                  "extension",
+                                                                  "extra_contact_info",
+                                                                  "feedback",
+                                                                  "fo",
+                                                                  "generator",
+                                                                  "header_from",
+                                                                  "human_result",
+                                                                  "identifiers",
+                                                                  "identities",
+                                                                  "np",
+                                                                  "org_name",
+                                                                  "p",
+                                                                  "pct",
+                                                                  "policy_evaluated",
+                                                                  "policy_published",
+                                                                  "reason",
+                                                                  "record",
+                                                                  "report_id",
+                                                                  "report_metadata",
+                                                                  "result",
+                                                                  "row",
+                                                                  "scope",
+                                                                  "selector",
+                                                                  "source_ip",
+                                                                  "sp",
+                                                                  "spf",
+                                                                  "testing",
+                                                                  "type",
+                                                                  "version"});
+  static_assert(std::is_sorted(kNames.begin(), kNames.end()));
+  return std::binary_search(kNames.begin(), kNames.end(), name);
+}
+
 // ReportReader is told of elements by expat and fills a report. It throws nothing into expat: what
 // goes wrong stops the parser.
 class ReportReader {
@@ -36,13 +87,24 @@ class ReportReader {
     if (++elements_ > limits_.max_elements)
       return Stop(ResourceExhausted(
           StrCat("the report has more than ", limits_.max_elements, " elements")));
+    for (size_t i = 0; attributes[i] != nullptr; i += 2) ++attributes_;
+    if (attributes_ > limits_.max_attributes)
+      return Stop(ResourceExhausted(
+          StrCat("the report has more than ", limits_.max_attributes, " attributes")));
     if (++depth_ > limits_.max_depth)
       return Stop(ResourceExhausted(
           StrCat("elements stand deeper than ", limits_.max_depth, " in one another")));
     text_.clear();
-    if (skip_depth_ != 0) return;
     std::string_view prefix;
     const std::string_view name = LocalName(raw_name, &prefix);
+    const bool in_place = root_depth_ == 0 ? name == "feedback" && !finished_
+                                           : prefix.empty() || prefix == root_prefix_;
+    const bool known = skip_depth_ == 0 && in_place && IsReportElement(name);
+    if (!known && ++unknown_elements_ > limits_.max_unknown_elements)
+      return Stop(
+          ResourceExhausted(StrCat("the report has more than ", limits_.max_unknown_elements,
+                                   " elements that no report needs")));
+    if (skip_depth_ != 0) return;
     if (root_depth_ == 0) {
       // Whatever stands around <feedback> is no matter of ours.
       if (name != "feedback" || finished_) return;
@@ -251,6 +313,8 @@ class ReportReader {
   DmarcReport report_;
   Status status_;
   size_t elements_ = 0;
+  size_t unknown_elements_ = 0;
+  size_t attributes_ = 0;
   size_t depth_ = 0;
   size_t root_depth_ = 0;  // of <feedback>; 0: outside of it
   size_t skip_depth_ = 0;  // of an element that is passed over with all in it
@@ -329,8 +393,24 @@ StatusOr<DmarcReport> ParseDmarcReport(std::string_view xml, const DmarcReportLi
   XML_SetEntityDeclHandler(parser.get(), OnEntity);
   XML_SetParamEntityParsing(parser.get(), XML_PARAM_ENTITY_PARSING_NEVER);
   XML_SetUnknownEncodingHandler(parser.get(), OnEncoding, nullptr);
-  const XML_Status status =
-      XML_Parse(parser.get(), xml.data(), static_cast<int>(xml.size()), XML_TRUE);
+  // In pieces, each as long as the longest markup may be: what is still open behind a piece, and
+  // was before it, is too long. So no octet is looked at more than twice for want of its end.
+  XML_Status status = XML_STATUS_OK;
+  const size_t piece_bytes = std::clamp<size_t>(limits.max_markup_bytes, 1, 1 << 30);
+  size_t fed = 0;
+  do {
+    const std::string_view piece = xml.substr(fed, piece_bytes);
+    fed += piece.size();
+    status = XML_Parse(parser.get(), piece.data(), static_cast<int>(piece.size()),
+                       fed == xml.size() ? XML_TRUE : XML_FALSE);
+    const XML_Index known = XML_GetCurrentByteIndex(parser.get());
+    if (status == XML_STATUS_OK && fed < xml.size() && known >= 0 &&
+        fed - static_cast<size_t>(known) > limits.max_markup_bytes) {
+      reader.Stop(
+          ResourceExhausted(StrCat("a tag is longer than ", limits.max_markup_bytes, " octets")));
+      break;
+    }
+  } while (status == XML_STATUS_OK && fed < xml.size());
   if (!reader.status().ok()) {
     const Status why = reader.status();
     return Error(why.code(),

@@ -100,6 +100,22 @@ const Shape kShapes[] = {
        return out + "></feedback>";
      },
      Report, 10'000},
+    {"attributes of many elements",
+     [](size_t n) {
+       std::string out = "<feedback>";
+       for (size_t i = 0; i < n; ++i) StrAppend(out, "<row a", i, "='b'/>");
+       return out + "</feedback>";
+     },
+     Report, 50'000},
+    {"elements of many names",
+     [](size_t n) {
+       std::string out = "<feedback>";
+       for (size_t i = 0; i < n; ++i) StrAppend(out, "<a", i, "/>");
+       return out + "</feedback>";
+     },
+     Report, 50'000},
+    {"a comment", [](size_t n) { return "<feedback><!--" + std::string(n, '-'); }, Report,
+     2'000'000},
     {"members of a gzip file", [](size_t n) { return Repeat(GzipCompress("x"), n); }, Report,
      3'000},
     {"fields of feedback",

@@ -170,6 +170,25 @@ TEST(DmarcReportTest, KeepsItsBounds) {
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->org_name, "0123456789");
   EXPECT_EQ(report->records.at(0).dkim_results.size(), 2u);
+  limits.max_elements = 1000;
+  limits.max_attributes = 4;
+  EXPECT_EQ(code("<a b='' c=''/><a b='' c=''/>"), StatusCode::kOk);
+  EXPECT_EQ(code("<a b='' c=''/><a b='' c=''/><a b=''/>"), StatusCode::kResourceExhausted);
+  limits.max_unknown_elements = 5;
+  EXPECT_EQ(code("<x/><x/><e:row/><extension><row/><row/></extension><row/>"), StatusCode::kOk);
+  EXPECT_EQ(code("<x/><x/><e:x/><extension><row/><row/><row/></extension>"),
+            StatusCode::kResourceExhausted);
+  // Only what is between "<" and ">" has this bound, wherever the pieces that are read end.
+  for (const size_t before : {0, 1, 50, 99, 100}) {
+    limits.max_markup_bytes = 100;
+    const std::string blanks(before, ' ');
+    EXPECT_EQ(code(StrCat(blanks, "<version>", std::string(500, 'x'), "</version>",
+                          std::string(300, '\n'), "<!--", std::string(93, 'c'), "-->")),
+              StatusCode::kOk);
+    for (const std::string_view open : {"<a b='", "<!--", "<?x ", "<", "</"})
+      EXPECT_EQ(code(StrCat(blanks, open, std::string(300, 'x'))), StatusCode::kResourceExhausted)
+          << open;
+  }
   limits.max_xml_bytes = 10;
   EXPECT_EQ(code("abcdefghijk"), StatusCode::kResourceExhausted);
 }
