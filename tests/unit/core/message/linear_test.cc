@@ -157,6 +157,26 @@ TEST(Linear, TimeGrowsWithTheInput) {
   }
 }
 
+// The gigabyte is a row of bench/message_bench; here is an eighth of it.
+TEST(Linear, BadInputOfAnySizeTakesUnderASecond) {
+  std::string nested;
+  for (int i = 0; i < 1'000; ++i)
+    StrAppend(nested, "Content-Type: multipart/mixed; boundary=b", i, "\r\n\r\n--b", i, "\r\n");
+  const std::string fields = Repeat("X-Header: value\r\n", 100'000) + "\r\nbody";
+  const std::string long_field = "Subject: " + std::string(10 << 20, 'x') + "\r\n\r\nbody";
+  const std::string many_words = "Subject: " + Repeat("=?utf-8?Q?a?=\r\n ", 600'000) + "\r\n\r\n";
+  for (const std::string& raw : {nested, fields, long_field, many_words}) {
+    EXPECT_LT(Seconds([&] { ReadAll(raw); }), 1.0) << raw.substr(0, 40);
+  }
+  const std::string boundaries =
+      "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + Repeat("--b\r\n", (128 << 20) / 5);
+  EXPECT_LT(Seconds([&] {
+              const MessageView view = ParseMessage(boundaries);
+              EXPECT_EQ(view.parts().size(), ParseOptions().max_parts);
+            }),
+            1.0);
+}
+
 TEST(Linear, LimitsHold) {
   // 20,000 levels: a hundred are read, the rest is opaque.
   std::string nested = Repeat("Content-Type: message/rfc822\r\n\r\n", 20'000);
