@@ -121,7 +121,7 @@ enum {
 /* postern_dkim_verify_options; zero is the default everywhere. */
 typedef struct postern_dkim_verify_options {
   size_t struct_size;
-  uint32_t max_signatures;     /* looked at, from the top. 0: 10 */
+  uint32_t max_signatures;     /* looked at, from the top. 0: 5 */
   uint32_t min_rsa_bits;       /* 0: 1024, the least that RFC 8301 allows; lower is 1024 */
   uint32_t max_rsa_bits;       /* 0: 8192 */
   uint8_t bare_lf_is_line_end; /* 1: LF alone ends a line, as in files */

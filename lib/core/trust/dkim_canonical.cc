@@ -22,6 +22,8 @@ constexpr std::array<char, 2 * kLineEndsHeld> kLineEnds = [] {
   return text;
 }();
 
+bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
 // UnchangedPrefix tells how many octets of [p, end) the relaxed form surely leaves as they are,
 // when nothing is held back before them: words, single blanks between them, and line ends with a
 // word behind. It need not find all of them. What it stops at is for the machine that takes octets
@@ -29,29 +31,58 @@ constexpr std::array<char, 2 * kLineEndsHeld> kLineEnds = [] {
 size_t UnchangedPrefix(const char* p, const char* end) {
   const char* const start = p;
 #ifdef __SSE2__
-  // For sixteen octets at once, with the two behind each: a tab stops, a blank before a blank or a
-  // CR, and a CR unless LF and then a word follow it.
-  const __m128i blank = _mm_set1_epi8(' '), tab = _mm_set1_epi8('\t'), cr = _mm_set1_epi8('\r'),
-                lf = _mm_set1_epi8('\n');
-  while (end - p >= 18) {
-    const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i next = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 1));
-    const __m128i after = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 2));
-    const auto special = [&](__m128i v) {
-      return _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, blank), _mm_cmpeq_epi8(v, tab)),
-                          _mm_cmpeq_epi8(v, cr));
-    };
-    const __m128i bad_blank = _mm_and_si128(_mm_cmpeq_epi8(here, blank), special(next));
-    const __m128i good_line = _mm_andnot_si128(special(after), _mm_cmpeq_epi8(next, lf));
-    const __m128i bad_cr = _mm_andnot_si128(good_line, _mm_cmpeq_epi8(here, cr));
-    const auto stops = static_cast<unsigned>(_mm_movemask_epi8(
-        _mm_or_si128(_mm_cmpeq_epi8(here, tab), _mm_or_si128(bad_blank, bad_cr))));
-    if (stops != 0) return static_cast<size_t>(p - start) + __builtin_ctz(stops);
-    p += 16;
+  // A bit for each of 64 octets. Two in a row that are no more than a blank are what may change,
+  // and of these a line end with a word behind it does not; alone, only a tab does. The last two
+  // octets are there to look ahead to.
+  const __m128i most = _mm_set1_epi8(' '), tab = _mm_set1_epi8('\t');
+  while (end - p >= 64) {
+    uint64_t low = 0;
+    __m128i tabs = _mm_setzero_si128();
+    for (int i = 0; i < 4; ++i) {
+      const __m128i octets = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
+      tabs = _mm_or_si128(tabs, _mm_cmpeq_epi8(octets, tab));
+      const auto bits = static_cast<unsigned>(
+          _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(octets, most), most)));
+      low |= static_cast<uint64_t>(bits) << (16 * i);
+    }
+    if (_mm_movemask_epi8(tabs) != 0) break;
+    const uint64_t pairs = low & (low >> 1);
+    for (uint64_t left = pairs & (~uint64_t{0} >> 2); left != 0; left &= left - 1) {
+      const int at = __builtin_ctzll(left);
+      if (p[at] != '\r' || p[at + 1] != '\n' || (pairs >> at & 2) != 0)
+        return static_cast<size_t>(p - start) + static_cast<size_t>(at);
+    }
+    p += 62;
   }
 #endif
-  while (p<end&& static_cast<unsigned char>(*p)> 0x20) ++p;
+  while (p != end && static_cast<unsigned char>(*p) > 0x20) ++p;
   return static_cast<size_t>(p - start);
+}
+
+// CopyUnchanged copies octets of a field's value that the relaxed form leaves as they are, without
+// line ends, until it meets another or comes near `end`. Nothing is held back, and `to` has room
+// for as much as there is up to `end`.
+void CopyUnchanged(const char*& p, const char* end, char*& to) {
+#ifdef __SSE2__
+  const __m128i blank = _mm_set1_epi8(' '), tab = _mm_set1_epi8('\t'), cr = _mm_set1_epi8('\r');
+  while (end - p >= 17) {
+    const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i next = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), here);
+    const __m128i special_next =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(next, blank), _mm_cmpeq_epi8(next, tab)),
+                     _mm_cmpeq_epi8(next, cr));
+    const auto stops = static_cast<unsigned>(_mm_movemask_epi8(
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(here, tab), _mm_cmpeq_epi8(here, cr)),
+                     _mm_and_si128(_mm_cmpeq_epi8(here, blank), special_next))));
+    const int same = stops == 0 ? 16 : __builtin_ctz(stops);
+    p += same;
+    to += same;
+    if (stops != 0) return;
+  }
+#else
+  static_cast<void>(p), static_cast<void>(end), static_cast<void>(to);
+#endif
 }
 
 }  // namespace
@@ -60,41 +91,50 @@ const char* CanonicalizationName(Canonicalization canonicalization) {
   return canonicalization == Canonicalization::kSimple ? "simple" : "relaxed";
 }
 
-void AppendCanonicalField(Canonicalization canonicalization, std::string_view raw,
-                          std::string& out) {
+size_t WriteCanonicalField(Canonicalization canonicalization, std::string_view raw, char* to) {
   const size_t colon = raw.find(':');
   if (canonicalization == Canonicalization::kSimple || colon == std::string_view::npos) {
-    out.append(raw);
-    return;
+    std::copy(raw.begin(), raw.end(), to);
+    return raw.size();
   }
-  // §3.4.2: the value never grows, so the place for it can be made at once.
-  const size_t before = out.size();
-  out.resize(before + raw.size() + 1);
-  char* to = out.data() + before;
+  // §3.4.2. What is written is never ahead of what was read, so there is always room for all that
+  // is still to be read.
+  char* const start = to;
   size_t name_end = colon;
-  while (name_end > 0 && (raw[name_end - 1] == ' ' || raw[name_end - 1] == '\t')) --name_end;
+  while (name_end > 0 && IsBlank(raw[name_end - 1])) --name_end;
   for (size_t i = 0; i < name_end; ++i) *to++ = AsciiToLower(raw[i]);
   *to++ = ':';
-  const char* value_start = to;
+  const char* const value_start = to;
   bool blank = false;
   const char* p = raw.data() + colon + 1;
-  const char* end = raw.data() + raw.size();
-  for (; p < end; ++p) {
+  const char* const end = raw.data() + raw.size();
+  while (p < end) {
     const char c = *p;
-    if (c == ' ' || c == '\t') {
+    if (IsBlank(c)) {
       blank = true;
+      ++p;
       continue;
     }
     // Unfolding takes the CRLF out; the blank that follows it stays one.
     if (c == '\r' && end - p > 1 && p[1] == '\n') {
-      ++p;
+      p += 2;
       continue;
     }
     if (blank && to != value_start) *to++ = ' ';
     blank = false;
     *to++ = c;
+    ++p;
+    CopyUnchanged(p, end, to);
+    while (p != end && static_cast<unsigned char>(*p) > 0x20) *to++ = *p++;
   }
-  out.resize(static_cast<size_t>(to - out.data()));
+  return static_cast<size_t>(to - start);
+}
+
+void AppendCanonicalField(Canonicalization canonicalization, std::string_view raw,
+                          std::string& out) {
+  const size_t before = out.size();
+  out.resize(before + raw.size());
+  out.resize(before + WriteCanonicalField(canonicalization, raw, out.data() + before));
 }
 
 void CanonicalBody::FlushLines(const Emitter& emit) {
@@ -225,38 +265,23 @@ void CanonicalBody::FinishTo(const Emitter& emit) {
   if (any_ || kind_ == Canonicalization::kSimple) emit("\r\n");
 }
 
-struct BodyHasher::Stream {
-  explicit Stream(Canonicalization canonicalization) : canonical(canonicalization) {}
-
-  // Put hashes a piece of the canonical body, and stops at each limit to take the hash there.
-  void Put(std::string_view octets) {
-    while (next < limits.size() && limits[next]->limit.value() <= bytes + octets.size()) {
-      Wanted& wanted = *limits[next];
-      const auto take = static_cast<size_t>(*wanted.limit - bytes);
-      hash.Update(octets.substr(0, take));
-      octets.remove_prefix(take);
-      bytes += take;
-      Sha256 copy = hash;
-      wanted.digest = copy.Finish();
-      wanted.reached = true;
-      ++next;
-    }
-    // Behind the last limit only the length is of interest, unless somebody wants it all.
-    if (whole != nullptr || next < limits.size()) hash.Update(octets);
-    bytes += octets.size();
+// Put hashes a piece of the canonical body, and stops at each limit to take the hash there.
+void BodyHasher::Stream::Put(std::string_view octets) {
+  while (next < limits.size() && limits[next]->limit.value() <= bytes + octets.size()) {
+    Wanted& wanted = *limits[next];
+    const auto take = static_cast<size_t>(*wanted.limit - bytes);
+    hash.Update(octets.substr(0, take));
+    octets.remove_prefix(take);
+    bytes += take;
+    Sha256 copy = hash;
+    wanted.digest = copy.Finish();
+    wanted.reached = true;
+    ++next;
   }
-
-  CanonicalBody canonical;
-  Sha256 hash;
-  uint64_t bytes = 0;
-  std::vector<Wanted*> limits;  // in rising order
-  size_t next = 0;
-  Wanted* whole = nullptr;
-  bool started = false;
-};
-
-BodyHasher::BodyHasher() = default;
-BodyHasher::~BodyHasher() = default;
+  // Behind the last limit only the length is of interest, unless somebody wants it all.
+  if (whole != nullptr || next < limits.size()) hash.Update(octets);
+  bytes += octets.size();
+}
 
 int BodyHasher::Want(Canonicalization canonicalization, std::optional<uint64_t> limit) {
   for (size_t i = 0; i < wanted_.size(); ++i) {
@@ -265,7 +290,7 @@ int BodyHasher::Want(Canonicalization canonicalization, std::optional<uint64_t> 
   }
   wanted_.push_back(Wanted{canonicalization, limit});
   auto& stream = streams_[static_cast<size_t>(canonicalization)];
-  if (!stream) stream = std::make_unique<Stream>(canonicalization);
+  if (!stream) stream.emplace(canonicalization);
   return static_cast<int>(wanted_.size() - 1);
 }
 

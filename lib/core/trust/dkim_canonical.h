@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +21,9 @@ const char* CanonicalizationName(Canonicalization canonicalization);  // "simple
 // as it is.
 void AppendCanonicalField(Canonicalization canonicalization, std::string_view raw,
                           std::string& out);
+// WriteCanonicalField writes it to `to`, where raw.size() octets have room; it returns how many it
+// wrote. It may have used the rest of the room for more.
+size_t WriteCanonicalField(Canonicalization canonicalization, std::string_view raw, char* to);
 
 // CanonicalBody turns the pieces of a body into its canonical form and hands the form on piece by
 // piece. It keeps a few octets of state, whatever comes.
@@ -70,8 +72,7 @@ class CanonicalBody {
 // each canonical form, and a signature with l= takes a copy of it in the middle.
 class BodyHasher {
  public:
-  BodyHasher();
-  ~BodyHasher();
+  BodyHasher() = default;
   BodyHasher(const BodyHasher&) = delete;
   BodyHasher& operator=(const BodyHasher&) = delete;
 
@@ -89,15 +90,27 @@ class BodyHasher {
   uint64_t canonical_bytes(int number) const;
 
  private:
-  struct Stream;
   struct Wanted {
     Canonicalization canonicalization;
     std::optional<uint64_t> limit;
     Digest digest{};
     bool reached = false;
   };
+  // Stream is one canonical form with its hash.
+  struct Stream {
+    explicit Stream(Canonicalization canonicalization) : canonical(canonicalization) {}
+    void Put(std::string_view octets);
+
+    CanonicalBody canonical;
+    Sha256 hash;
+    uint64_t bytes = 0;
+    std::vector<Wanted*> limits;  // in rising order
+    size_t next = 0;
+    Wanted* whole = nullptr;
+    bool started = false;
+  };
   std::vector<Wanted> wanted_;
-  std::unique_ptr<Stream> streams_[2];
+  std::optional<Stream> streams_[2];
 };
 
 }  // namespace postern::trust

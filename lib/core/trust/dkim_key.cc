@@ -1,5 +1,9 @@
 #include "lib/core/trust/dkim_key.h"
 
+#include <algorithm>
+#include <array>
+
+#include <openssl/bn.h>
 #include <openssl/bytestring.h>
 #include <openssl/curve25519.h>
 #include <openssl/err.h>
@@ -44,10 +48,73 @@ const char* KeyKindName(KeyKind kind) { return kind == KeyKind::kRsa ? "rsa" : "
 
 // --- public keys ---
 
+namespace {
+
+// RsaVerifier checks RSASSA-PKCS1-v1_5 signatures over SHA-256 for the exponent 65537, which nearly
+// all keys have. RSA_verify does the same, and a tenth of its time is for what is not the power.
+// Nothing here is secret.
+class RsaVerifier {
+ public:
+  // Make returns null for another exponent, and for very short and very long keys.
+  static std::unique_ptr<RsaVerifier> Make(const RSA* rsa) {
+    auto made = std::make_unique<RsaVerifier>();
+    made->bytes_ = RSA_size(rsa);
+    if (!BN_is_word(RSA_get0_e(rsa), RSA_F4) || made->bytes_ < kLeastBytes ||
+        made->bytes_ > kMostBytes)
+      return nullptr;
+    const bssl::UniquePtr<BN_CTX> scratch(BN_CTX_new());
+    if (scratch) made->mont_.reset(BN_MONT_CTX_new_for_modulus(RSA_get0_n(rsa), scratch.get()));
+    return made->mont_ ? std::move(made) : nullptr;
+  }
+
+  // Verify follows RFC 8017 §8.2.2: what was signed is made anew and compared whole, so that there
+  // is nothing to parse.
+  bool Verify(std::string_view digest, std::string_view signature) const {
+    if (signature.size() != bytes_) return false;
+    bssl::UniquePtr<BN_CTX> scratch(BN_CTX_new());
+    bssl::UniquePtr<BIGNUM> s(BN_bin2bn(Octets(signature), signature.size(), nullptr));
+    bssl::UniquePtr<BIGNUM> power(BN_new());
+    if (!scratch || !s || !power || BN_ucmp(s.get(), &mont_->N) >= 0) return false;
+    // Montgomery's multiplication takes a factor R away, and the conversion to his form puts one
+    // in: it stays through the sixteen squares, and the last multiplication takes it away.
+    BIGNUM* const x = power.get();
+    if (!BN_to_montgomery(x, s.get(), mont_.get(), scratch.get())) return false;
+    for (int i = 0; i < 16; ++i)
+      if (!BN_mod_mul_montgomery(x, x, x, mont_.get(), scratch.get())) return false;
+    if (!BN_mod_mul_montgomery(x, x, s.get(), mont_.get(), scratch.get())) return false;
+    // §9.2: 00 01 FF … FF 00, the name of the hash, the hash.
+    std::array<char, kMostBytes> block;
+    const size_t tail = kSha256Name.size() + digest.size();
+    char* const expected = block.data();
+    std::fill(expected, expected + bytes_, '\xff');
+    expected[0] = '\0';
+    expected[1] = '\1';
+    expected[bytes_ - tail - 1] = '\0';
+    kSha256Name.copy(expected + bytes_ - tail, kSha256Name.size());
+    digest.copy(expected + bytes_ - digest.size(), digest.size());
+    return BN_bin2bn(Octets(std::string_view(expected, bytes_)), bytes_, s.get()) != nullptr &&
+           BN_equal_consttime(s.get(), x) == 1;
+  }
+
+ private:
+  // DigestInfo of SHA-256, without the hash.
+  static constexpr std::string_view kSha256Name{
+      "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20", 19};
+  // Shorter keys are not used (RFC 8301 §3.2), nor longer ones (SignatureCheckLimits).
+  static constexpr size_t kLeastBytes = 128;
+  static constexpr size_t kMostBytes = 1024;
+
+  size_t bytes_ = 0;
+  bssl::UniquePtr<BN_MONT_CTX> mont_;
+};
+
+}  // namespace
+
 struct PublicKey::Impl {
   KeyKind kind = KeyKind::kRsa;
   int bits = 0;
   bssl::UniquePtr<RSA> rsa;
+  std::unique_ptr<RsaVerifier> fast;  // null: rsa does it
   uint8_t ed25519[ED25519_PUBLIC_KEY_LEN] = {};
 };
 
@@ -89,6 +156,8 @@ StatusOr<std::shared_ptr<const PublicKey>> PublicKey::Parse(KeyKind kind, std::s
   }
   if (!impl->rsa) return InvalidArgument("it is not an RSA key in DER form");
   impl->bits = static_cast<int>(RSA_bits(impl->rsa.get()));
+  impl->fast = RsaVerifier::Make(impl->rsa.get());
+  ERR_clear_error();
   return std::shared_ptr<const PublicKey>(new PublicKey(std::move(impl)));
 }
 
@@ -96,6 +165,11 @@ bool PublicKey::Verify(std::string_view octets, std::string_view signature) cons
   if (impl_->kind == KeyKind::kEd25519) {
     return signature.size() == ED25519_SIGNATURE_LEN &&
            ED25519_verify(Octets(octets), octets.size(), Octets(signature), impl_->ed25519) == 1;
+  }
+  if (octets.size() == 32 && impl_->fast) {
+    const bool good = impl_->fast->Verify(octets, signature);
+    if (!good) ERR_clear_error();
+    return good;
   }
   const bool good =
       octets.size() == 32 && RSA_verify(NID_sha256, Octets(octets), octets.size(),
@@ -336,7 +410,7 @@ std::string DkimZoneText(std::string_view name, std::string_view text) {
 
 std::shared_ptr<const DkimKeyCache::Entry> DkimKeyCache::Read(std::string_view text,
                                                               const DkimKeyLimits& limits) {
-  std::string key(text.substr(0, limits.max_record_bytes + 1));
+  const std::string_view key = text.substr(0, limits.max_record_bytes + 1);
   if (const auto found = young_.find(key); found != young_.end()) return found->second;
   std::shared_ptr<const Entry> entry;
   if (const auto found = old_.find(key); found != old_.end()) {
@@ -350,7 +424,7 @@ std::shared_ptr<const DkimKeyCache::Entry> DkimKeyCache::Read(std::string_view t
     old_ = std::move(young_);
     young_.clear();
   }
-  young_.emplace(std::move(key), entry);
+  young_.emplace(key, entry);
   return entry;
 }
 

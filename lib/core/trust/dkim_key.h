@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,8 +117,13 @@ class DkimKeyCache {
 
  private:
   size_t max_records_;
+  // Texts are looked for as they are lent.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
   // Two generations: when the young one is half of the bound, it becomes the old one.
-  std::unordered_map<std::string, std::shared_ptr<const Entry>> young_, old_;
+  std::unordered_map<std::string, std::shared_ptr<const Entry>, Hash, std::equal_to<>> young_, old_;
 };
 
 }  // namespace postern::trust

@@ -127,18 +127,22 @@ std::optional<SignatureFault> ReadBody(const TagList& tags, DkimSignature* signa
   }
   const Tag* h = tags.Find("h");
   if (h == nullptr) return Missing("h");
-  const std::vector<std::string_view> names = SplitColons(h->value);
-  if (names.size() > limits.max_signed_fields) {
+  const auto colons = static_cast<size_t>(std::count(h->value.begin(), h->value.end(), ':'));
+  const size_t names = TrimFws(h->value).empty() ? 0 : colons + 1;
+  if (names > limits.max_signed_fields) {
     return SignatureFault{"too_many_signed_fields",
                           StrCat("h= names more than ", limits.max_signed_fields, " fields"),
                           false};
   }
-  signature->fields.reserve(names.size());
+  signature->fields.reserve(names);
   bool from = false;
-  for (const std::string_view name : names) {
+  for (size_t at = 0; signature->fields.size() < names;) {
+    const size_t end = std::min(h->value.find(':', at), h->value.size());
+    const std::string_view name = TrimFws(h->value.substr(at, end - at));
     if (dkim && name.empty()) return Syntax("h= has an empty name");
     from = from || EqualsIgnoreCase(name, "from");
     signature->fields.emplace_back(name);
+    at = end + 1;
   }
   // §3.5, §6.1.1: h= must have From.
   if (dkim && !from)

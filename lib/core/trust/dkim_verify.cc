@@ -33,7 +33,10 @@ void Say(DkimSignatureVerdict* verdict, DkimResult result, const char* reason,
          std::string_view why) {
   verdict->result = result;
   verdict->reason = reason;
-  verdict->explanation = StrCat("DKIM ", DkimResultName(result), ": ", why);
+  std::string& text = verdict->explanation;
+  text.clear();
+  text.reserve(32 + why.size());
+  StrAppend(text, "DKIM ", DkimResultName(result), ": ", why);
 }
 
 // Rank orders results by how much they say of a message: the best signature speaks for it.
@@ -160,19 +163,23 @@ void DkimVerifier::Judge(const Candidate& candidate, const dns::Answer* answer, 
                " header canonicalization and signed ", Escape(StrJoin(signature.fields, ", "), 400),
                ")", testing));
   }
-  std::string why = StrCat("good signature of ", Escape(signature.domain, 255), " (selector ",
-                           Escape(signature.selector, 80), ", ", judgement.key_bits, "-bit ",
-                           KeyKindName(signature.key_kind), " key)");
+  verdict->result = DkimResult::kPass;
+  verdict->reason = "good";
+  std::string& why = verdict->explanation;
+  why.reserve(200);
+  StrAppend(why, "DKIM pass: good signature of ", Escape(signature.domain, 255), " (selector ",
+            Escape(signature.selector, 80), ", ", judgement.key_bits, "-bit ",
+            KeyKindName(signature.key_kind), " key)");
   if (judgement.testing) why += "; the key is for tests (t=y)";
   if (verdict->unsigned_body_bytes != 0) {
     StrAppend(why, "; the last ", verdict->unsigned_body_bytes,
               " octets of the body are not signed (l=)");
   }
-  Say(verdict, DkimResult::kPass, "good", why);
 }
 
 dns::Inquiry<DkimVerdict> DkimVerifier::Check(WallTime now) {
   std::vector<dns::Question> questions;
+  questions.reserve(candidates_.size());
   for (Candidate& candidate : candidates_) {
     candidate.question = questions.size();
     for (size_t i = 0; i < questions.size(); ++i) {

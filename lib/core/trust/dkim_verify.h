@@ -35,7 +35,7 @@ struct DkimVerifyOptions {
   SignatureCheckLimits check;
   // How many signatures are looked at, from the top; the others are kPolicy. RFC 6376 §6.1 leaves
   // the number to the verifier.
-  size_t max_signatures = 10;
+  size_t max_signatures = 5;
   // A signature made later than this ahead of us is not valid yet (§3.5, t=).
   Duration future_tolerance = absl::Hours(24);
   // Keys read before; null for none. It must outlive the check and belong to its thread.

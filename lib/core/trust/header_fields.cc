@@ -8,10 +8,10 @@
 namespace postern::trust {
 namespace {
 
-// CompareNames orders names without case.
+// CompareNames orders names without case, whose first eight octets are the same.
 int CompareNames(std::string_view a, std::string_view b) {
   const size_t common = std::min(a.size(), b.size());
-  for (size_t i = 0; i < common; ++i) {
+  for (size_t i = 8; i < common; ++i) {
     const auto x = static_cast<unsigned char>(AsciiToLower(a[i]));
     const auto y = static_cast<unsigned char>(AsciiToLower(b[i]));
     if (x != y) return x < y ? -1 : 1;
@@ -32,19 +32,30 @@ std::string_view NameOf(std::string_view raw, size_t colon) {
 
 }  // namespace
 
+// PrefixOf is the first eight octets in lower case, so that they are ordered as names are.
 uint64_t HeaderFields::PrefixOf(std::string_view name) {
+  const auto octet = [&name](size_t i) { return uint64_t{static_cast<unsigned char>(name[i])}; };
   uint64_t prefix = 0;
-  for (size_t i = 0; i < 8; ++i) {
-    prefix =
-        prefix << 8 | (i < name.size() ? static_cast<unsigned char>(AsciiToLower(name[i])) : 0U);
+  if (name.size() >= 8) {
+    prefix = octet(0) << 56 | octet(1) << 48 | octet(2) << 40 | octet(3) << 32 | octet(4) << 24 |
+             octet(5) << 16 | octet(6) << 8 | octet(7);
+  } else {
+    for (size_t i = 0; i < name.size(); ++i) prefix |= octet(i) << (56 - 8 * i);
   }
-  return prefix;
+  // All eight at once: the top bit of an octet says whether it is in "A" to "Z", and a quarter of
+  // it makes the difference to lower case.
+  constexpr uint64_t kEach = 0x0101010101010101;
+  const uint64_t low = prefix & (0x7f * kEach);
+  const uint64_t from_a = low + (0x80 - 'A') * kEach;
+  const uint64_t past_z = low + (0x7f - 'Z') * kEach;
+  const uint64_t upper = from_a & ~past_z & ~prefix & (0x80 * kEach);
+  return prefix | upper >> 2;
 }
 
 HeaderFields::HeaderFields(std::string text, size_t max_fields) : text_(std::move(text)) {
   const std::string_view all = text_;
   size_t at = 0;
-  fields_.reserve(std::min<size_t>(max_fields, 32));
+  fields_.reserve(std::min(max_fields, all.size() / 64 + 2));  // few fields are shorter
   while (at < all.size()) {
     if (fields_.size() >= max_fields) {
       truncated_ = true;
@@ -72,36 +83,38 @@ HeaderFields::HeaderFields(std::string text, size_t max_fields) : text_(std::mov
     fields_.push_back(field);
     at = next;
   }
-  // The prefixes are sorted with the places, so that most comparisons stay in one array.
-  std::vector<std::pair<uint64_t, uint32_t>> keys;
-  keys.reserve(fields_.size());
-  for (const RawField& field : fields_)
-    keys.emplace_back(PrefixOf(field.name), static_cast<uint32_t>(keys.size()));
-  std::sort(keys.begin(), keys.end(), [this](const auto& a, const auto& b) {
-    if (a.first != b.first) return a.first < b.first;
-    const int order = CompareNames(fields_[a.second].name, fields_[b.second].name);
-    return order != 0 ? order < 0 : a.second < b.second;
+  places_.reserve(fields_.size());
+  for (uint32_t i = 0; i < fields_.size(); ++i)
+    places_.push_back(Range::Place{PrefixOf(fields_[i].name), i});
+  std::sort(places_.begin(), places_.end(), [this](const Range::Place& a, const Range::Place& b) {
+    if (a.prefix != b.prefix) return a.prefix < b.prefix;
+    const int order = CompareNames(fields_[a.index].name, fields_[b.index].name);
+    return order != 0 ? order < 0 : a.index < b.index;
   });
-  prefixes_.reserve(keys.size());
-  order_.reserve(keys.size());
-  for (const auto& [prefix, index] : keys) {
-    prefixes_.push_back(prefix);
-    order_.push_back(index);
-  }
 }
 
 HeaderFields::Range HeaderFields::Indexes(std::string_view name) const {
   if (name.empty()) return {};
   const uint64_t prefix = PrefixOf(name);
-  const auto range = std::equal_range(prefixes_.begin(), prefixes_.end(), prefix);
-  const uint32_t* first = order_.data() + (range.first - prefixes_.begin());
-  const uint32_t* last = order_.data() + (range.second - prefixes_.begin());
-  // Names that are the same in their first octets are few.
-  first = std::partition_point(
-      first, last, [&](uint32_t index) { return CompareNames(fields_[index].name, name) < 0; });
-  last = std::partition_point(
-      first, last, [&](uint32_t index) { return CompareNames(fields_[index].name, name) <= 0; });
-  return Range{first, last};
+  const Range::Place* const end = places_.data() + places_.size();
+  const Range::Place* first = std::partition_point(
+      places_.data(), end, [prefix](const Range::Place& place) { return place.prefix < prefix; });
+  if (first == end || first->prefix != prefix) return {};
+  const Range::Place* last =
+      first + 1 == end || first[1].prefix != prefix
+          ? first + 1
+          : std::partition_point(
+                first, end, [prefix](const Range::Place& place) { return place.prefix == prefix; });
+  // Mostly the names with the same first octets are the same; else they are few.
+  const auto compare = [&](const Range::Place& place) {
+    return CompareNames(fields_[place.index].name, name);
+  };
+  if (compare(*first) == 0 && (last - first == 1 || compare(last[-1]) == 0)) return {first, last};
+  first = std::partition_point(first, last,
+                               [&](const Range::Place& place) { return compare(place) < 0; });
+  last = std::partition_point(first, last,
+                              [&](const Range::Place& place) { return compare(place) <= 0; });
+  return {first, last};
 }
 
 const RawField* HeaderFields::FirstOf(std::string_view name) const {

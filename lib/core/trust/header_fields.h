@@ -33,13 +33,28 @@ class HeaderFields {
 
   // Indexes lends the places in fields() that have `name` (any case), from the top down. Cost:
   // logarithmic.
-  struct Range {
-    const uint32_t* first = nullptr;
-    const uint32_t* last = nullptr;
-    size_t size() const { return static_cast<size_t>(last - first); }
-    uint32_t operator[](size_t i) const { return first[i]; }
-    const uint32_t* begin() const { return first; }
-    const uint32_t* end() const { return last; }
+  class Range {
+   public:
+    struct Place {
+      uint64_t prefix;  // of the name
+      uint32_t index;   // in fields()
+    };
+    struct Iterator {
+      const Place* at;
+      uint32_t operator*() const { return at->index; }
+      Iterator& operator++() { return ++at, *this; }
+      bool operator!=(const Iterator& other) const { return at != other.at; }
+    };
+    Range() = default;
+    Range(const Place* first, const Place* last) : first_(first), last_(last) {}
+    size_t size() const { return static_cast<size_t>(last_ - first_); }
+    uint32_t operator[](size_t i) const { return first_[i].index; }
+    Iterator begin() const { return {first_}; }
+    Iterator end() const { return {last_}; }
+
+   private:
+    const Place* first_ = nullptr;
+    const Place* last_ = nullptr;
   };
   Range Indexes(std::string_view name) const;
   // FirstOf lends the top-most field of that name, null when there is none.
@@ -50,8 +65,7 @@ class HeaderFields {
 
   std::string text_;
   std::vector<RawField> fields_;
-  std::vector<uint32_t> order_;     // places in fields_, by name, then from the top
-  std::vector<uint64_t> prefixes_;  // PrefixOf of the names, in that order
+  std::vector<Range::Place> places_;  // by name, then from the top
   bool truncated_ = false;
 };
 

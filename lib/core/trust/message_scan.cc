@@ -38,12 +38,19 @@ void MessageScan::FeedExact(std::string_view octets) {
   const size_t room = options_.limits.max_header_bytes + 4 - before;
   // No more of the body is copied than can be helped.
   const size_t here = octets.find("\r\n\r\n");
-  text_.append(octets.substr(0, here < room ? here + 4 : room));
+  const bool whole = here < room;
+  text_.append(octets.substr(0, whole ? here + 4 : room));
   size_t end = 0;
   if (text_.size() >= 2 && text_[0] == '\r' && text_[1] == '\n') {
     EndHeader(0);
-  } else if ((end = text_.find("\r\n\r\n", before < 3 ? 0 : before - 3)) != std::string::npos) {
+  } else if (before != 0 &&
+             (end = std::string_view(text_)
+                        .substr(0, before + 3)
+                        .find("\r\n\r\n", before < 3 ? 0 : before - 3)) != std::string::npos) {
     end += 2;
+    EndHeader(end);
+  } else if (whole) {
+    end = before + here + 2;
     EndHeader(end);
   } else if (text_.size() > options_.limits.max_header_bytes + 3) {
     return GiveUp("header_too_large", StrCat("the header is longer than ",
@@ -57,7 +64,7 @@ void MessageScan::FeedExact(std::string_view octets) {
 
 void MessageScan::EndHeader(size_t header_bytes) {
   text_.resize(header_bytes);
-  header_ = std::make_unique<HeaderFields>(std::move(text_), options_.limits.max_fields);
+  header_.emplace(std::move(text_), options_.limits.max_fields);
   if (header_->truncated()) {
     return GiveUp("too_many_fields",
                   StrCat("the header has more than ", options_.limits.max_fields, " fields"));

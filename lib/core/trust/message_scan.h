@@ -11,7 +11,7 @@
 // its own.
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,7 +66,7 @@ class MessageScan {
   State state_ = State::kHeader;
   bool last_was_cr_ = false;  // for bare_lf_is_line_end
   std::string text_;          // the header so far
-  std::unique_ptr<HeaderFields> header_;
+  std::optional<HeaderFields> header_;
   BodyHasher body_;
 };
 

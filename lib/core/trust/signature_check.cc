@@ -1,5 +1,6 @@
 #include "lib/core/trust/signature_check.h"
 
+#include <array>
 #include <vector>
 
 #include "lib/core/base/strings.h"
@@ -8,16 +9,46 @@
 namespace postern::trust {
 namespace {
 
+// WithoutSignature is the field without the value of its b=.
+std::string WithoutSignature(const RawField& field, size_t b_begin, size_t b_end) {
+  const auto value_at = static_cast<size_t>(field.value.data() - field.raw.data());
+  std::string without;
+  without.reserve(field.raw.size());
+  without.append(field.raw.substr(0, value_at + b_begin));
+  without.append(field.raw.substr(value_at + b_end));
+  return without;
+}
+
 // FieldHasher hands canonical fields to a hash through one buffer.
 class FieldHasher {
  public:
   explicit FieldHasher(Canonicalization canonicalization) : canonicalization_(canonicalization) {}
+  // Add puts in a field with its line end, AddLast one without.
   void Add(std::string_view raw) {
-    AppendCanonicalField(canonicalization_, raw, buffer_);
-    buffer_ += "\r\n";
-    if (buffer_.size() >= 8192) Flush();
+    AddLast(raw);
+    if (sizeof buffer_ - used_ < 2) Flush();
+    buffer_[used_++] = '\r';
+    buffer_[used_++] = '\n';
   }
-  std::string& buffer() { return buffer_; }
+  void AddLast(std::string_view raw) {
+    if (raw.size() > sizeof buffer_ - used_) Flush();
+    if (raw.size() <= sizeof buffer_) {
+      used_ += WriteCanonicalField(canonicalization_, raw, buffer_ + used_);
+      return;
+    }
+    std::string large;
+    AppendCanonicalField(canonicalization_, raw, large);
+    hash_.Update(large);
+  }
+  // AddSignature puts in the field without the value of its b= (§3.7 step 2), and no line end.
+  void AddSignature(const RawField& field, size_t b_begin, size_t b_end) {
+    char text[2048];
+    if (field.raw.size() > sizeof text) return AddLast(WithoutSignature(field, b_begin, b_end));
+    const auto value_at = static_cast<size_t>(field.value.data() - field.raw.data());
+    size_t size = field.raw.copy(text, value_at + b_begin);
+    size += field.raw.copy(text + size, std::string_view::npos, value_at + b_end);
+    AddLast(std::string_view(text, size));
+  }
   Digest Finish() {
     Flush();
     return hash_.Finish();
@@ -25,12 +56,13 @@ class FieldHasher {
 
  private:
   void Flush() {
-    hash_.Update(buffer_);
-    buffer_.clear();
+    hash_.Update(std::string_view(buffer_, used_));
+    used_ = 0;
   }
   Canonicalization canonicalization_;
-  std::string buffer_;
   Sha256 hash_;
+  size_t used_ = 0;
+  char buffer_[4096];
 };
 
 constexpr size_t kNoField = SIZE_MAX;
@@ -40,8 +72,14 @@ void AddSignedFields(const HeaderFields& header, const DkimSignature& signature,
                      FieldHasher& hasher) {
   // How many of a name are used up is kept under the place of the name's first field, so that names
   // in either case share it.
-  std::vector<uint32_t> used(header.fields().size());
-  hasher.buffer().reserve(4096);
+  constexpr size_t kFew = 64;
+  std::array<uint32_t, kFew> few{};
+  std::vector<uint32_t> many;
+  uint32_t* used = few.data();
+  if (header.fields().size() > kFew) {
+    many.resize(header.fields().size());
+    used = many.data();
+  }
   HeaderFields::Range range;
   const std::string* last = nullptr;  // oversigned names come twice in a row
   for (const std::string& name : signature.fields) {
@@ -116,32 +154,33 @@ KeyJudgement JudgeRecord(const DkimSignature& signature, const DkimKeyRecord& re
 }  // namespace
 
 std::optional<dns::Name> KeyName(const DkimSignature& signature) {
-  std::string domain = signature.domain;
-  std::string selector = signature.selector;
-  for (std::string* part : {&domain, &selector}) {
-    if (IsAscii(*part)) continue;
-    StatusOr<std::string> ascii = mail::DomainToAscii(*part);
+  constexpr std::string_view kBetween = "._domainkey.";
+  std::string text;
+  text.reserve(signature.selector.size() + kBetween.size() + signature.domain.size());
+  for (const std::string* part : {&signature.selector, &signature.domain}) {
+    if (part != &signature.selector) text += kBetween;
+    if (IsAscii(*part)) {
+      text += *part;
+      continue;
+    }
+    const StatusOr<std::string> ascii = mail::DomainToAscii(*part);
     if (!ascii.ok()) return std::nullopt;
-    *part = std::move(*ascii);
+    text += *ascii;
   }
-  StatusOr<dns::Name> name = dns::Name::Parse(StrCat(selector, "._domainkey.", domain));
+  StatusOr<dns::Name> name = dns::Name::Parse(text);
   if (!name.ok()) return std::nullopt;
   return std::move(*name);
 }
 
 void AppendSignatureField(Canonicalization canonicalization, const RawField& field, size_t b_begin,
                           size_t b_end, std::string& out) {
-  const auto value_at = static_cast<size_t>(field.value.data() - field.raw.data());
-  std::string without(field.raw.substr(0, value_at + b_begin));
-  without.append(field.raw.substr(value_at + b_end));
-  AppendCanonicalField(canonicalization, without, out);
+  AppendCanonicalField(canonicalization, WithoutSignature(field, b_begin, b_end), out);
 }
 
 Digest HashSignedFields(const HeaderFields& header, const DkimSignature& signature, size_t own) {
   FieldHasher hasher(signature.header_canonicalization);
   AddSignedFields(header, signature, own, hasher);
-  AppendSignatureField(signature.header_canonicalization, header.fields()[own], signature.b_begin,
-                       signature.b_end, hasher.buffer());
+  hasher.AddSignature(header.fields()[own], signature.b_begin, signature.b_end);
   return hasher.Finish();
 }
 
@@ -149,7 +188,7 @@ Digest HashSignedFields(const HeaderFields& header, const DkimSignature& signatu
                         std::string_view field) {
   FieldHasher hasher(signature.header_canonicalization);
   AddSignedFields(header, signature, kNoField, hasher);
-  AppendCanonicalField(signature.header_canonicalization, field, hasher.buffer());
+  hasher.AddLast(field);
   return hasher.Finish();
 }
 
@@ -165,14 +204,16 @@ KeyJudgement JudgeKey(const DkimSignature& signature, const dns::Name& name,
                                    dns::KindName(answer.kind), ")");
     return judgement;
   }
-  judgement.reason = "no_key";
-  judgement.explanation = StrCat("there is no key at ", name.ToString());
   size_t tried = 0;
   for (const dns::Record& each : answer.records) {
     const auto* txt = std::get_if<dns::TxtData>(&each.data);
     if (txt == nullptr || tried == limits.max_key_records) continue;
     ++tried;
-    const std::string text = txt->Joined();
+    // Nearly all records are one string, or a few.
+    std::string joined;
+    if (txt->strings.size() != 1) joined = txt->Joined();
+    const std::string_view text =
+        txt->strings.size() == 1 ? std::string_view(txt->strings.front()) : joined;
     KeyJudgement one;
     const auto judge = [&](const std::optional<DkimKeyFault>& fault, const DkimKeyRecord& record) {
       if (fault) {
@@ -193,6 +234,10 @@ KeyJudgement JudgeKey(const DkimSignature& signature, const dns::Name& name,
     if (one.kind == KeyJudgement::Kind::kGood) return one;
     // A key that could be used says more than a record that could not.
     if (tried == 1 || one.kind == KeyJudgement::Kind::kDiffers) judgement = std::move(one);
+  }
+  if (tried == 0) {
+    judgement.reason = "no_key";
+    judgement.explanation = StrCat("there is no key at ", name.ToString());
   }
   return judgement;
 }

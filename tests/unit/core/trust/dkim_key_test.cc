@@ -3,6 +3,13 @@
 #include "tests/unit/core/trust/signature_test_keys.h"
 
 #include <gtest/gtest.h>
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/evp.h>
+#include <openssl/nid.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/dns/zone.h"
@@ -59,6 +66,112 @@ TEST(PrivateKey, SignsWhatThePublicKeyVerifies) {
     EXPECT_FALSE((*published)->Verify(digest, signature->substr(1)));
     EXPECT_FALSE((*published)->Verify(digest, ""));
     EXPECT_FALSE((*key)->Sign("short").ok());
+  }
+}
+
+// The quick check of exponent 65537 says what BoringSSL's own one says, of good signatures and of
+// everything near them.
+TEST(PublicKey, AgreesWithTheLibrary) {
+  const auto key = *PrivateKey::ParsePem(kRsaPkcs1Pem);
+  const auto published = *PublicKey::Parse(KeyKind::kRsa, key->PublicOctets());
+  const std::string octets = key->PublicOctets();
+  const uint8_t* der = reinterpret_cast<const uint8_t*>(octets.data());
+  const bssl::UniquePtr<EVP_PKEY> library(
+      d2i_PUBKEY(nullptr, &der, static_cast<long>(octets.size())));
+  ASSERT_TRUE(library);
+  RSA* const rsa = EVP_PKEY_get0_RSA(library.get());
+  const auto both = [&](std::string_view digest, const std::string& signature) {
+    const bool theirs =
+        RSA_verify(NID_sha256, reinterpret_cast<const uint8_t*>(digest.data()), digest.size(),
+                   reinterpret_cast<const uint8_t*>(signature.data()), signature.size(), rsa) == 1;
+    EXPECT_EQ(published->Verify(digest, signature), theirs);
+    return theirs;
+  };
+  for (int i = 0; i < 50; ++i) {
+    const std::string digest(32, static_cast<char>(i * 37));
+    const std::string signature = *key->Sign(digest);
+    EXPECT_TRUE(both(digest, signature));
+    std::string other = signature;
+    other[static_cast<size_t>(i * 5)] ^= static_cast<char>(1 << (i % 8));
+    EXPECT_FALSE(both(digest, other));
+    EXPECT_FALSE(both(std::string(32, '\xfe'), signature));
+  }
+  // Numbers at the ends of the range, and the modulus and more.
+  std::string modulus(256, '\0');
+  ASSERT_TRUE(BN_bn2bin_padded(reinterpret_cast<uint8_t*>(modulus.data()), modulus.size(),
+                               RSA_get0_n(rsa)));
+  std::string above = modulus;
+  ++above.back();
+  for (const std::string& odd : {std::string(256, '\0'), std::string(255, '\0') + '\1', modulus,
+                                 above, std::string(256, '\xff'), std::string(257, '\0')})
+    EXPECT_FALSE(both(std::string(32, 'd'), odd));
+  // What the private key makes of other encodings: another hash's name, short padding, a parameter
+  // left out, and zeros for padding.
+  const std::string digest(32, 'd');
+  const std::string name(
+      "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20", 19);
+  const auto encoded = [&](std::string_view block, char padding, std::string_view tail) {
+    std::string text(block);
+    text.append(256 - block.size() - 1 - tail.size(), padding);
+    text += '\0';
+    return text.append(tail);
+  };
+  const std::string begin("\0\1", 2);
+  std::string sha512 = name;
+  sha512[14] = '\3';
+  std::string without = name;
+  without.erase(15, 2);
+  without[1] = '\x2f';
+  without[3] = '\x0b';
+  const std::pair<std::string, bool> kCases[] = {
+      {encoded(begin, '\xff', name + digest), true},
+      {encoded(begin, '\xff', sha512 + digest), false},
+      {encoded(begin, '\xff', without + digest), false},
+      {encoded(begin, '\xff', name + digest.substr(1)), false},
+      {encoded(begin, '\xff', name + digest + "x"), false},
+      {encoded(begin, '\0', name + digest), false},
+      {encoded(begin + "\xff\xff\xff\xff\xff\xff\xff\xff" + '\0' + name + digest, 'x', ""), false},
+      {encoded(std::string("\0\2", 2), '\xff', name + digest), false},
+  };
+  const bssl::UniquePtr<BIO> pem(BIO_new_mem_buf(kRsaPkcs1Pem, -1));
+  const bssl::UniquePtr<RSA> secret(
+      PEM_read_bio_RSAPrivateKey(pem.get(), nullptr, nullptr, nullptr));
+  for (const auto& [text, good] : kCases) {
+    std::string signature(256, '\0');
+    size_t size = 0;
+    ASSERT_TRUE(RSA_sign_raw(secret.get(), &size, reinterpret_cast<uint8_t*>(signature.data()),
+                             signature.size(), reinterpret_cast<const uint8_t*>(text.data()),
+                             text.size(), RSA_NO_PADDING));
+    EXPECT_EQ(both(digest, signature), good) << (&text - &kCases[0].first);
+  }
+}
+
+// Keys of every length, and of another exponent.
+TEST(PublicKey, OfEveryKind) {
+  for (const int bits : {1024, 1152, 1536, 2048, 3072, 4096}) {
+    for (const unsigned long e : {65537UL, 3UL}) {
+      if (bits > 2048 && e == 3) continue;  // making keys takes long
+      const bssl::UniquePtr<RSA> rsa(RSA_new());
+      const bssl::UniquePtr<BIGNUM> exponent(BN_new());
+      ASSERT_TRUE(BN_set_word(exponent.get(), e) &&
+                  RSA_generate_key_ex(rsa.get(), bits, exponent.get(), nullptr));
+      uint8_t* der = nullptr;
+      size_t size = 0;
+      ASSERT_TRUE(RSA_public_key_to_bytes(&der, &size, rsa.get()));
+      const auto key = PublicKey::Parse(KeyKind::kRsa,
+                                        std::string_view(reinterpret_cast<const char*>(der), size));
+      OPENSSL_free(der);
+      ASSERT_TRUE(key.ok()) << key.status();
+      EXPECT_EQ((*key)->bits(), bits);
+      const std::string digest(32, 'd');
+      std::string signature(RSA_size(rsa.get()), '\0');
+      unsigned length = 0;
+      ASSERT_TRUE(RSA_sign(NID_sha256, reinterpret_cast<const uint8_t*>(digest.data()), 32,
+                           reinterpret_cast<uint8_t*>(signature.data()), &length, rsa.get()));
+      EXPECT_TRUE((*key)->Verify(digest, signature)) << bits << " " << e;
+      signature[7] ^= 1;
+      EXPECT_FALSE((*key)->Verify(digest, signature)) << bits << " " << e;
+    }
   }
 }
 
