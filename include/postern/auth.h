@@ -54,6 +54,14 @@ POSTERN_API const char* postern_auth_results(const postern_auth* auth);
 /* postern_auth_explanation lends sentence `index` for people, one for each check; empty past the
  * end. Since 0.2. */
 POSTERN_API const char* postern_auth_explanation(const postern_auth* auth, size_t index);
+/* postern_auth_dmarc_row makes the row of an aggregate report that tells of this message, which is
+ * yours: `disposition` is what you did with it (POSTERN_DMARC_DO_NOTHING and the like),
+ * `envelope_to` the domain of its recipient (NULL: not told). POSTERN_ERR_NOT_FOUND: such a message
+ * has no place in a report, as it came from no address or has no author's domain. Any thread.
+ * Since 0.2. */
+POSTERN_API postern_status postern_auth_dmarc_row(postern_dmarc_row** out, const postern_auth* auth,
+                                                  int32_t disposition, const char* envelope_to,
+                                                  postern_error** out_error);
 /* postern_auth_json lends all of it. Since 0.2. */
 POSTERN_API const char* postern_auth_json(const postern_auth* auth);
 /* postern_auth_free frees it; NULL is allowed. Since 0.2. */

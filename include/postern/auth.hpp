@@ -68,6 +68,16 @@ class Authentication {
     }
   }
   std::string_view json() const { return postern_auth_json(auth_.get()); }
+  // ReportRow is the row of an aggregate report about this message, with which `done` was done.
+  Result<DmarcRow> ReportRow(DmarcDisposition done, const std::string& envelope_to = {}) const {
+    postern_dmarc_row* row = nullptr;
+    postern_error* error = nullptr;
+    const postern_status status =
+        postern_auth_dmarc_row(&row, auth_.get(), static_cast<int32_t>(done),
+                               envelope_to.empty() ? nullptr : envelope_to.c_str(), &error);
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return DmarcRow(row);
+  }
 
  private:
   struct Free {

@@ -6,6 +6,7 @@
 #include "result.hpp"
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -139,6 +140,107 @@ class DmarcReports {
     void operator()(postern_dmarc_reports* reports) const { postern_dmarc_reports_free(reports); }
   };
   std::unique_ptr<postern_dmarc_reports, Free> reports_;
+};
+
+// DmarcRow is what a report tells of messages that are alike.
+class DmarcRow {
+ public:
+  static Result<DmarcRow> Make(const postern_dmarc_row_options& options) {
+    postern_dmarc_row* row = nullptr;
+    postern_error* error = nullptr;
+    const postern_status status = postern_dmarc_row_new(&row, &options, &error);
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return DmarcRow(row);
+  }
+  explicit DmarcRow(postern_dmarc_row* row) : row_(row) {}
+
+  // The results of signatures and of SPF, and why something else was done than was asked for.
+  Result<Done> AddDkim(const std::string& domain, const std::string& selector,
+                       const std::string& result, const std::string& human_result = {}) {
+    postern_error* error = nullptr;
+    return Check(postern_dmarc_row_add_dkim(row_.get(), domain.c_str(), selector.c_str(),
+                                            result.c_str(), human_result.c_str(), &error),
+                 error);
+  }
+  Result<Done> AddSpf(const std::string& domain, const std::string& result,
+                      const std::string& human_result = {}) {
+    postern_error* error = nullptr;
+    return Check(postern_dmarc_row_add_spf(row_.get(), domain.c_str(), result.c_str(),
+                                           human_result.c_str(), &error),
+                 error);
+  }
+  Result<Done> AddReason(const std::string& type, const std::string& comment = {}) {
+    postern_error* error = nullptr;
+    return Check(postern_dmarc_row_add_reason(row_.get(), type.c_str(), comment.c_str(), &error),
+                 error);
+  }
+  const postern_dmarc_row* get() const { return row_.get(); }
+
+ private:
+  static Result<Done> Check(postern_status status, postern_error* error) {
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return Done{};
+  }
+  struct Free {
+    void operator()(postern_dmarc_row* row) const { postern_dmarc_row_free(row); }
+  };
+  std::unique_ptr<postern_dmarc_row, Free> row_;
+};
+
+// DmarcReport collects rows about one domain and writes them.
+class DmarcReport {
+ public:
+  // About begins a report about `policy_domain`, which publishes `record`.
+  static Result<DmarcReport> About(std::string_view policy_domain, std::string_view record,
+                                   const postern_dmarc_report_options& options) {
+    postern_dmarc_report* report = nullptr;
+    postern_error* error = nullptr;
+    const postern_status status =
+        postern_dmarc_report_new(&report, policy_domain.data(), policy_domain.size(), record.data(),
+                                 record.size(), &options, &error);
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return DmarcReport(report);
+  }
+  explicit DmarcReport(postern_dmarc_report* report) : report_(report) {}
+
+  Result<Done> Add(const DmarcRow& row) {
+    postern_error* error = nullptr;
+    const postern_status status = postern_dmarc_report_add(report_.get(), row.get(), &error);
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return Done{};
+  }
+  Result<std::string> Xml() const {
+    postern_buf text{};
+    postern_error* error = nullptr;
+    const postern_status status = postern_dmarc_report_xml(report_.get(), &text, &error);
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return internal::TakeBuffer(&text);
+  }
+  // Mail is the whole message that carries the report.
+  Result<std::string> Mail(const std::string& receiver, const std::string& from,
+                           const std::vector<std::string_view>& to,
+                           long long date_unix_s = 0) const {
+    std::vector<postern_str> addresses;
+    for (std::string_view address : to)
+      addresses.push_back(postern_str{address.data(), address.size()});
+    postern_dmarc_mail_options options = POSTERN_DMARC_MAIL_OPTIONS_INIT;
+    options.receiver = receiver.c_str();
+    options.from = from.c_str();
+    options.to = addresses.data();
+    options.to_count = addresses.size();
+    options.date_unix_s = date_unix_s;
+    postern_buf text{};
+    postern_error* error = nullptr;
+    const postern_status status = postern_dmarc_report_mail(report_.get(), &options, &text, &error);
+    if (status != POSTERN_OK) return Error::Take(status, error);
+    return internal::TakeBuffer(&text);
+  }
+
+ private:
+  struct Free {
+    void operator()(postern_dmarc_report* report) const { postern_dmarc_report_free(report); }
+  };
+  std::unique_ptr<postern_dmarc_report, Free> report_;
 };
 
 }  // namespace postern

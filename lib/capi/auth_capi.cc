@@ -13,6 +13,7 @@
 
 struct postern_auth {
   postern::trust::Authentication found;
+  postern::trust::AuthenticateRequest request;
   std::string field;
   std::string json;
   std::string dmarc_json;
@@ -127,10 +128,11 @@ postern_status postern_auth_check(postern_auth** out, postern_resolver* resolver
     authenticator.Finish();
     trust::Authentication found;
     const postern_status asked =
-        capi::RunInquiry(resolver, authenticator.Check(std::move(request)), &found, out_error);
+        capi::RunInquiry(resolver, authenticator.Check(request), &found, out_error);
     if (asked != POSTERN_OK) return asked;
     auto result = std::make_unique<postern_auth>();
     result->found = std::move(found);
+    result->request = std::move(request);
     const std::string value = trust::FormatAuthenticationResults(result->found.results);
     result->field = StrCat("Authentication-Results: ", value, "\r\n");
     result->json = capi::Json(result->found, value);
@@ -169,6 +171,25 @@ const char* postern_auth_results(const postern_auth* auth) { return auth->field.
 const char* postern_auth_explanation(const postern_auth* auth, size_t index) {
   const std::vector<std::string>& all = auth->found.explanations;
   return index < all.size() ? all[index].c_str() : "";
+}
+postern_status postern_auth_dmarc_row(postern_dmarc_row** out, const postern_auth* auth,
+                                      int32_t disposition, const char* envelope_to,
+                                      postern_error** out_error) {
+  return capi::Guard(out_error, [&]() -> postern_status {
+    const std::optional<trust::DmarcPolicy> applied = capi::PolicyOf(disposition);
+    if (!applied)
+      return capi::FailWith(out_error,
+                            InvalidArgument(StrCat("there is no disposition ", disposition)));
+    std::optional<trust::DmarcReportRecord> record = trust::DmarcReportRecordOf(
+        auth->found, auth->request, *applied, capi::CString(envelope_to));
+    if (!record)
+      return capi::Fail(out_error, POSTERN_ERR_NOT_FOUND, "no_row",
+                        "the message has no author's domain, or came from no address");
+    auto row = std::make_unique<postern_dmarc_row>();
+    row->record = *std::move(record);
+    *out = row.release();
+    return POSTERN_OK;
+  });
 }
 const char* postern_auth_json(const postern_auth* auth) { return auth->json.c_str(); }
 void postern_auth_free(postern_auth* auth) { delete auth; }

@@ -116,6 +116,15 @@ int32_t CodeOf(trust::DmarcPolicy policy) {
   return POSTERN_DMARC_DO_NOTHING;
 }
 
+std::optional<trust::DmarcPolicy> PolicyOf(int32_t disposition) {
+  switch (disposition) {
+    case POSTERN_DMARC_DO_NOTHING: return trust::DmarcPolicy::kNone;
+    case POSTERN_DMARC_QUARANTINE: return trust::DmarcPolicy::kQuarantine;
+    case POSTERN_DMARC_REJECT: return trust::DmarcPolicy::kReject;
+  }
+  return std::nullopt;
+}
+
 Status ReadDmarcOptions(const postern_dmarc_options* options, DmarcSettings* settings) {
   postern_dmarc_options given;
   if (!TakeStruct(&given, postern_dmarc_options POSTERN_DMARC_OPTIONS_INIT, options))

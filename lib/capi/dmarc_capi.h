@@ -11,6 +11,11 @@
 #include "lib/core/base/json.h"
 #include "lib/core/base/status.h"
 #include "lib/core/trust/dmarc_check.h"
+#include "lib/core/trust/dmarc_report.h"
+
+struct postern_dmarc_row {
+  postern::trust::DmarcReportRecord record;
+};
 
 namespace postern::capi {
 
@@ -68,5 +73,7 @@ inline std::string_view Given(const char* data, size_t len) {
 
 int32_t CodeOf(trust::DmarcResult result);
 int32_t CodeOf(trust::DmarcPolicy policy);
+// PolicyOf is the way back; nullopt for a number that is none.
+std::optional<trust::DmarcPolicy> PolicyOf(int32_t disposition);
 
 }  // namespace postern::capi

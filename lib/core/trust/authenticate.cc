@@ -91,6 +91,42 @@ DmarcInput DmarcInputOf(DmarcAuthor author, const Spf* spf, const DkimVerdict* d
   return input;
 }
 
+std::optional<DmarcReportRecord> DmarcReportRecordOf(const Authentication& found,
+                                                     const AuthenticateRequest& request,
+                                                     DmarcPolicy applied,
+                                                     std::string_view envelope_to) {
+  if (!found.dmarc || !request.client || found.dmarc->author_domain.empty()) return std::nullopt;
+  const DmarcCheck& dmarc = *found.dmarc;
+  DmarcReportRecord record;
+  record.source_ip = request.client->ToString();
+  record.count = 1;
+  record.dkim = dmarc.dkim_aligned ? "pass" : "fail";
+  record.spf = dmarc.spf_aligned ? "pass" : "fail";
+  // "pass" says that the policy had no part in it.
+  record.disposition = record.aligned() && applied == DmarcPolicy::kNone
+                           ? "pass"
+                           : std::string(DmarcPolicyName(applied));
+  if (dmarc.testing && dmarc.result == DmarcResult::kFail && applied == DmarcPolicy::kNone &&
+      dmarc.policy != DmarcPolicy::kNone)
+    record.reasons.push_back({"policy_test_mode", "the record says t=y"});
+  record.header_from = dmarc.author_domain;
+  record.envelope_from = AsciiLower(request.mail_from.substr(request.mail_from.rfind('@') + 1));
+  if (!envelope_to.empty()) record.envelope_to = AsciiLower(envelope_to);
+  if (found.dkim) {
+    for (const DkimSignatureVerdict& verdict : found.dkim->signatures) {
+      if (verdict.signature.domain.empty()) continue;
+      record.dkim_results.push_back({AsciiLower(verdict.signature.domain),
+                                     verdict.signature.selector, DkimResultName(verdict.result),
+                                     verdict.result == DkimResult::kPass ? "" : verdict.reason});
+    }
+  }
+  if (found.spf) {
+    record.spf_results.push_back({found.spf->domain, "mfrom", SpfResultName(found.spf->result),
+                                  found.spf->result == SpfResult::kPass ? "" : found.spf->reason});
+  }
+  return record;
+}
+
 void Authenticator::FromReader::OnHeader(const HeaderFields& header, BodyHasher&) {
   std::vector<std::string_view> values;
   for (uint32_t index : header.Indexes("From")) values.push_back(header.fields()[index].value);

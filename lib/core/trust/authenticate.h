@@ -18,6 +18,7 @@
 #include "lib/core/trust/authentication_results.h"
 #include "lib/core/trust/dkim_verify.h"
 #include "lib/core/trust/dmarc_check.h"
+#include "lib/core/trust/dmarc_report.h"
 #include "lib/core/trust/iprev.h"
 #include "lib/core/trust/message_scan.h"
 #include "lib/core/trust/spf_check.h"
@@ -105,6 +106,16 @@ dns::Inquiry<Authentication> Authenticate(std::string message, AuthenticateReque
 
 // DmarcInputOf gives what SPF and DKIM found as CheckDmarc wants it. Either may be null.
 DmarcInput DmarcInputOf(DmarcAuthor author, const Spf* spf, const DkimVerdict* dkim);
+
+// DmarcReportRecordOf is what an aggregate report says of one message (RFC 9990 §3.1.1.8):
+// `applied` is what was done with it. nullopt when there is no client or no author's domain, or
+// DMARC was not checked: such a message has no place in a report. `envelope_to` is the domain of a
+// recipient, or empty. A failure let through because the policy says t=y gets that for a reason;
+// whoever has another one adds it.
+std::optional<DmarcReportRecord> DmarcReportRecordOf(const Authentication& found,
+                                                     const AuthenticateRequest& request,
+                                                     DmarcPolicy applied,
+                                                     std::string_view envelope_to = {});
 
 // The results of single checks as Authentication-Results has them.
 AuthMethodResult AuthResultOf(const Iprev& iprev, const IpAddress& client);
