@@ -112,10 +112,19 @@ class TaskGroup {
       try {
         co_await std::move(owned);
       } catch (...) {
-        if (group->on_failure_) group->on_failure_(std::current_exception());
+        group->Tell(std::current_exception());
       }
     }
     if (--group->running_ == 0 && group->joiner_) std::exchange(group->joiner_, nullptr).resume();
+  }
+
+  // Without memory to tell it, it stays untold.
+  void Tell(std::exception_ptr failure) const noexcept {
+    if (!on_failure_) return;
+    try {
+      on_failure_(std::move(failure));
+    } catch (...) {
+    }
   }
 
   std::function<void(std::exception_ptr)> on_failure_;

@@ -1,5 +1,8 @@
 #include "lib/server/acceptor.h"
 
+#include <exception>
+#include <utility>
+
 #include "lib/core/base/strings.h"
 
 namespace postern::server {
@@ -21,31 +24,59 @@ Acceptor::Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, Han
 
 void Acceptor::Start() { tasks_.Spawn(Accept()); }
 
+// What fails for one connection, memory that runs out included, is the end of that one and not of
+// the listener.
 rt::Task<void> Acceptor::Accept() {
-  rt::Executor& main = world_->main_loop();
-  for (size_t turn = 0;; ++turn) {
-    const size_t worker = turn % world_->worker_count();
-    rt::Executor& loop = world_->worker(worker);
-    StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener_->Accept(loop);
-    if (stop_.is_set()) co_return;
-    if (!stream.ok()) {
-      if (stream.status().code() == StatusCode::kCancelled) co_return;
-      log_->Write(LogRecord{.level = LogLevel::kError,
-                            .subsystem = "server",
-                            .session = "",
-                            .event = "accept-failed",
-                            .fields = {{"listener", local().ToString()},
-                                       {"error", std::string(Message(stream.status()))}}});
-      (void)co_await stop_.Wait(main.Now() + kPauseWithoutResources);
-      continue;
+  bool pause = false;
+  for (size_t turn = 0; !stop_.is_set(); ++turn) {
+    try {
+      if (std::exchange(pause, false))
+        (void)co_await stop_.Wait(world_->main_loop().Now() + kPauseWithoutResources);
+      const Status accepted = co_await AcceptOne(turn % world_->worker_count());
+      if (accepted.code() == StatusCode::kCancelled) co_return;
+      pause = !accepted.ok();
+      if (pause && !stop_.is_set()) LogFailure(Message(accepted));
+    } catch (const std::exception& failure) {
+      pause = true;
+      TryToLogFailure(failure.what());
     }
-    if (loop.IsCurrent()) {
-      handler_(worker, std::move(*stream));
-      continue;
+  }
+}
+
+rt::Task<Status> Acceptor::AcceptOne(size_t worker) {
+  rt::Executor& loop = world_->worker(worker);
+  StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener_->Accept(loop);
+  if (stop_.is_set()) co_return Cancelled("");
+  if (!stream.ok()) co_return stream.status();
+  if (loop.IsCurrent()) {
+    handler_(worker, std::move(*stream));
+    co_return OkStatus();
+  }
+  // std::function wants something that can be copied.
+  auto held = std::make_shared<std::unique_ptr<rt::Stream>>(std::move(*stream));
+  loop.Post([this, worker, held] {
+    try {
+      handler_(worker, std::move(*held));
+    } catch (const std::exception& failure) {
+      TryToLogFailure(failure.what());
     }
-    // std::function wants something that can be copied.
-    auto held = std::make_shared<std::unique_ptr<rt::Stream>>(std::move(*stream));
-    loop.Post([this, worker, held] { handler_(worker, std::move(*held)); });
+  });
+  co_return OkStatus();
+}
+
+void Acceptor::LogFailure(std::string_view error) const {
+  log_->Write(
+      LogRecord{.level = LogLevel::kError,
+                .subsystem = "server",
+                .session = "",
+                .event = "accept-failed",
+                .fields = {{"listener", local().ToString()}, {"error", std::string(error)}}});
+}
+
+void Acceptor::TryToLogFailure(const char* error) const noexcept {
+  try {
+    LogFailure(error);
+  } catch (...) {
   }
 }
 

@@ -26,6 +26,10 @@ class Acceptor {
 
  private:
   rt::Task<void> Accept();
+  // AcceptOne waits for a connection and hands it to `worker`; Cancelled: the listener is closed.
+  rt::Task<Status> AcceptOne(size_t worker);
+  void LogFailure(std::string_view error) const;
+  void TryToLogFailure(const char* error) const noexcept;
 
   rt::World* world_;
   std::unique_ptr<rt::Listener> listener_;

@@ -1,6 +1,8 @@
 #include "lib/service/schedule/scheduler.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <unordered_map>
 #include <utility>
 
@@ -23,6 +25,11 @@ constexpr uint64_t kReturnedHeaderBytes = 256 * 1024;
 
 // The store is asked again at least this often, whatever it said before.
 const Duration kLongestSleep = absl::Hours(1);
+// What commits left behind is looked for at least this often, as without memory a commit cannot
+// wake anybody.
+const Duration kLongestDeafness = absl::Minutes(1);
+// After a failure that nobody foresaw.
+const Duration kPauseAfterFailure = absl::Seconds(1);
 
 // The queue's time is in microseconds, the loop's in nanoseconds: a sleep for the difference alone
 // could end before the queue agrees that the time has come, and begin again for ever.
@@ -61,6 +68,7 @@ struct Scheduler::Committed {
   std::vector<Envelope> envelopes;
   Scheduler* scheduler = nullptr;  // touched on the loop only
   bool posted = false;
+  bool missed = false;  // some are in the store only
 };
 
 Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router,
@@ -75,34 +83,45 @@ Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, Notice
       options_(std::move(options)),
       committed_(std::make_shared<Committed>()),
       ready_(options_.ready),
+      tasks_([this](std::exception_ptr failure) { Fail(std::move(failure)); }),
       wake_(&loop_),
-      stop_(&loop_) {
+      ending_(&loop_) {
   committed_->scheduler = this;
   // A burst of commits posts once; what does not fit into memory is in the store anyway.
-  queue_.SetCommitObserver(
-      [committed = committed_, loop = &loop_](const std::vector<Envelope>& envelopes) {
-        const std::lock_guard lock(committed->mutex);
-        committed->envelopes.insert(committed->envelopes.end(), envelopes.begin(), envelopes.end());
-        if (std::exchange(committed->posted, true)) return;
-        loop->Post([committed] {
-          if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
-        });
+  queue_.SetCommitObserver([committed = committed_,
+                            loop = &loop_](const std::vector<Envelope>& envelopes) {
+    const std::lock_guard lock(committed->mutex);
+    try {
+      committed->envelopes.insert(committed->envelopes.end(), envelopes.begin(), envelopes.end());
+    } catch (const std::bad_alloc&) {
+      committed->missed = true;
+    }
+    if (committed->posted) return;
+    try {
+      loop->Post([committed] {
+        if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
       });
+      committed->posted = true;
+    } catch (const std::bad_alloc&) {
+    }
+  });
 }
 
 Scheduler::~Scheduler() { committed_->scheduler = nullptr; }
 
+// All that the scheduler knows is in the store. So a failure that nobody foresaw, memory that runs
+// out above all, is met as a crash is: what runs ends, what was known is forgotten, and the store
+// is read again.
 rt::Task<void> Scheduler::Run() {
-  while (!stop_.is_set()) {
-    wake_.Reset();
-    TakeCommitted();
-    if (!loading_ && (more_in_store_ || next_due_ <= queue_.Now()) && ready_.HasRoom()) {
-      loading_ = true;
-      tasks_.Spawn(Load());
+  while (!stopping_) {
+    try {
+      co_await Serve();
+    } catch (...) {
+      Fail(std::current_exception());
     }
-    Dispatch();
-    const Instant until = NextWake();
-    co_await wake_.Wait(until);
+    if (stopping_) break;
+    co_await tasks_.Join();
+    co_await BeginAgain();
   }
   for (Deliverer* const deliverer : deliverers_) {
     if (deliverer != nullptr) deliverer->Stop();
@@ -113,17 +132,74 @@ rt::Task<void> Scheduler::Run() {
     LogEvent(LogLevel::kError, "cannot write at the end", Envelope{}, Text(flushed));
 }
 
+rt::Task<void> Scheduler::BeginAgain() {
+  // What was recorded must be in the store before that is read.
+  for (bool recorded = false; !recorded && !stopping_;) {
+    try {
+      wake_.Reset();
+      const Instant again = loop_.Now() + kPauseAfterFailure;
+      (void)co_await wake_.Wait(again);
+      recorded = (co_await queue_.Flush(loop_)).ok();
+    } catch (const std::exception&) {
+      // Memory is short still.
+    }
+  }
+  Forget();
+}
+
+rt::Task<void> Scheduler::Serve() {
+  while (!ending_.is_set()) {
+    wake_.Reset();
+    TakeCommitted();
+    if (!loading_ && (more_in_store_ || next_due_ <= queue_.Now()) && ready_.HasRoom()) {
+      loading_ = true;
+      tasks_.Spawn(Load());
+    }
+    Dispatch();
+    const Instant until = NextWake();
+    co_await wake_.Wait(until);
+  }
+}
+
 void Scheduler::Stop() {
-  stop_.Set();
+  stopping_ = true;
+  ending_.Set();
   wake_.Set();
+}
+
+void Scheduler::Fail(std::exception_ptr failure) noexcept {
+  ending_.Set();
+  wake_.Set();
+  try {
+    try {
+      std::rethrow_exception(std::move(failure));
+    } catch (const std::exception& e) {
+      LogEvent(LogLevel::kError, "failed and begins again", Envelope{}, e.what());
+    }
+  } catch (...) {
+    // There is no memory to tell it either.
+  }
+}
+
+void Scheduler::Forget() {
+  ready_ = queue::ReadyQueue(options_.ready);
+  notices_.clear();
+  finished_while_reading_.clear();
+  reads_ = 0;
+  running_batches_ = {};
+  loading_ = starved_ = false;
+  more_in_store_ = true;
+  wake_.Reset();
+  if (!stopping_) ending_.Reset();
 }
 
 Instant Scheduler::NextWake() const {
   const Duration until_due = next_due_ - queue_.Now();
   // While a load runs its end wakes us.
   // With no room here there is nothing to ask the store for; the end of a delivery wakes us.
-  if (loading_ || !ready_.HasRoom()) return paced_until_;
-  return std::min(paced_until_, loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep));
+  const Instant deaf_until = std::min(paced_until_, loop_.Now() + kLongestDeafness);
+  if (loading_ || !ready_.HasRoom()) return deaf_until;
+  return std::min(deaf_until, loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep));
 }
 
 queue::ReadyQueue::Offer Scheduler::Offer(Envelope envelope) {
@@ -137,6 +213,7 @@ void Scheduler::TakeCommitted() {
     const std::lock_guard lock(committed_->mutex);
     fresh.swap(committed_->envelopes);
     committed_->posted = false;
+    if (std::exchange(committed_->missed, false)) more_in_store_ = true;
   }
   for (Envelope& envelope : fresh) {
     if (envelope.held || envelope.next_attempt > queue_.Now()) {
@@ -188,7 +265,7 @@ void Scheduler::Dispatch() {
 
 void Scheduler::DispatchKind(Envelope::Kind kind) {
   Deliverer* const deliverer = DelivererFor(kind);
-  if (deliverer == nullptr || stop_.is_set()) return;
+  if (deliverer == nullptr || ending_.is_set()) return;
   size_t& running = running_batches_[static_cast<size_t>(kind)];
   Instant& next = next_batch_[static_cast<size_t>(kind)];
   const queue::ReadyQueue::BatchRule rule = deliverer->Batching();
@@ -244,11 +321,11 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
 rt::Task<void> Scheduler::AwaitRecord() {
   for (;;) {
     const Status flushed = co_await queue_.Flush(loop_);
-    if (flushed.ok() || stop_.is_set()) co_return;
+    if (flushed.ok() || ending_.is_set()) co_return;
     // A disk that takes no record: the place of this batch stays taken, so that what may be
     // repeated does not grow.
     const Instant again = loop_.Now() + options_.record_retry;
-    co_await stop_.Wait(again);
+    co_await ending_.Wait(again);
   }
 }
 
@@ -405,15 +482,15 @@ Change Scheduler::ChangeAfter(DsnAction action, const NoticeItem& item) const {
 // to the same end.
 rt::Task<void> Scheduler::SendNotices(NoticeKey key) {
   const Instant until = loop_.Now() + options_.notice_wait;
-  co_await stop_.Wait(until);
+  co_await ending_.Wait(until);
   std::vector<NoticeItem> items = std::move(notices_.at(key));
   notices_.erase(key);
   while (true) {
     const Status sent = co_await SendNotice(key.second, &items);
-    if (sent.ok() || stop_.is_set()) break;
+    if (sent.ok() || ending_.is_set()) break;
     LogEvent(LogLevel::kError, "cannot store a notice", items.front().envelope, Text(sent));
     const Instant again = loop_.Now() + options_.notice_retry;
-    co_await stop_.Wait(again);
+    co_await ending_.Wait(again);
   }
   for (const NoticeItem& item : items) Finish(item.envelope);
 }

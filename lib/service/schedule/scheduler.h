@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -102,6 +103,14 @@ class Scheduler {
 
   // Offer gives an envelope to the ready queue, as of the kind that it is now.
   queue::ReadyQueue::Offer Offer(queue::Envelope envelope);
+  // Serve works until the stop or a failure.
+  rt::Task<void> Serve();
+  // Fail tells of a failure that nobody foresaw, and ends Serve and what runs.
+  void Fail(std::exception_ptr failure) noexcept;
+  // BeginAgain waits until what was recorded is in the store, and forgets the rest.
+  rt::Task<void> BeginAgain();
+  // Forget makes it as it was before Run.
+  void Forget();
   void TakeCommitted();
   rt::Task<void> Load();
   void EndRead();
@@ -140,7 +149,8 @@ class Scheduler {
   queue::ReadyQueue ready_;
   rt::TaskGroup tasks_;
   rt::Event wake_;
-  rt::Event stop_;
+  rt::Event ending_;  // at the stop, and after a failure until it begins again
+  bool stopping_ = false;
   bool more_in_store_ = true;  // something due may be in the store and not here
   bool starved_ = false;       // something due was passed over for want of room
   bool loading_ = false;

@@ -39,9 +39,10 @@ class Scripted final : public Deliverer {
     for (const Envelope& envelope : batch) {
       const std::string who = envelope.destination.local_part;
       ++attempts[who];
+      if (who == "throws" && attempts[who] == 1) throw std::bad_alloc();
       DeliveryResult result;
       result.id = envelope.id;
-      if (who.starts_with("ok") || who == "sender" || (who == "later" && attempts[who] > 2)) {
+      if (who.starts_with("ok") || who == "sender" || who == "throws" || (who == "later" && attempts[who] > 2)) {
         result.outcome = Outcome::kDelivered;
       }
       if (who.starts_with("perm")) {
@@ -155,6 +156,19 @@ TEST_F(SchedulerTest, ATemporaryFailureIsTriedAgainLater) {
   simulation_.RunFor(absl::Seconds(10));
   EXPECT_EQ(deliverer_.attempts["later"], 2);
   simulation_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(deliverer_.attempts["later"], 3);
+  EXPECT_EQ(Left(), 0u);
+}
+
+TEST_F(SchedulerTest, AfterAFailureThatNobodyForesawItBeginsAgainFromTheStore) {
+  Send({To("throws"), To("ok"), To("later")});
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(deliverer_.attempts["throws"], 2);
+  EXPECT_NE(log_.text.find("failed and begins again"), std::string::npos) << log_.text;
+  Send({To("ok2")});
+  simulation_.RunFor(absl::Minutes(2));
+  EXPECT_EQ(deliverer_.attempts["throws"], 2);
+  EXPECT_EQ(deliverer_.attempts["ok2"], 1);
   EXPECT_EQ(deliverer_.attempts["later"], 3);
   EXPECT_EQ(Left(), 0u);
 }
