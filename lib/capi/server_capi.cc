@@ -80,7 +80,7 @@ server::IncomingVerdict CallOnMessage(postern_server* handle, const server::Inco
   return postern::capi::VerdictOf(returned, verdict);
 }
 
-// PollUntil runs the main loop until `done`.
+// PollUntil runs the loops on this thread until `done`: before and after postern_server_run.
 void PollUntil(postern_server* server, const bool& done) {
   while (!done) server->world->Poll(absl::Milliseconds(100));
 }

@@ -35,6 +35,9 @@ struct Worker {
   std::unique_ptr<ImapGate> imap_gate;
   std::unique_ptr<service::SmtpService> smtp;
   std::unique_ptr<service::ImapService> imap;
+  // The tasks that stop the two, on this loop. They tell the main loop that they are done and only
+  // then end, so they are kept until the loops have ended: with the server.
+  std::unique_ptr<rt::TaskGroup> stops;
 };
 
 // TakenEndpoint is an address that a listen line has, for what a second one is told.
@@ -428,6 +431,7 @@ rt::Task<Status> Server::Start() {
                                                          parts.log, service::SmtpServiceOptions());
     worker.imap = std::make_unique<service::ImapService>(&world, loop, worker.imap_gate.get(),
                                                          parts.log, service::ImapServiceOptions());
+    worker.stops = std::make_unique<rt::TaskGroup>();
     parts.workers.push_back(std::move(worker));
   }
   parts.tasks.Spawn(parts.scheduler->Run());
@@ -478,17 +482,14 @@ rt::Task<void> Server::Stop(Duration grace) {
   rt::Executor& main = parts.world->main_loop();
   for (const std::unique_ptr<Acceptor>& acceptor : parts.acceptors) co_await acceptor->Stop();
   // Each worker's services are stopped on their own loop, all at the same time.
-  std::vector<std::unique_ptr<rt::TaskGroup>> groups;
   std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
   for (size_t i = 0; i < parts.workers.size(); ++i) {
     for (const bool imap : {false, true}) {
-      groups.push_back(std::make_unique<rt::TaskGroup>());
       stopped.push_back(std::make_unique<rt::Completion<bool>>(&main));
       parts.world->worker(i).Post(
-          [&parts, i, imap, grace, group = groups.back().get(), done = stopped.back().get()] {
-            rt::Task<void> stop =
-                imap ? parts.workers[i].imap->Stop(grace) : parts.workers[i].smtp->Stop(grace);
-            group->Spawn(RunAndReport(std::move(stop), done));
+          [worker = &parts.workers[i], imap, grace, done = stopped.back().get()] {
+            rt::Task<void> stop = imap ? worker->imap->Stop(grace) : worker->smtp->Stop(grace);
+            worker->stops->Spawn(RunAndReport(std::move(stop), done));
           });
     }
   }

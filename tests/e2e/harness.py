@@ -84,16 +84,17 @@ def password_hash():
 class Server:
     """A running `postern serve`. `names` are the accounts; the login is the whole address. Spool and mail are in `data` (another
     file system, say), everything else in a home of its own. `limits` are its (resource, value) limits, `files` more files of
-    the home: {name: text}."""
+    the home: {name: text}, `options` more of the command line."""
 
     def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None, data=None, limits=(),
-                 domain=DOMAIN, files=None):
+                 domain=DOMAIN, files=None, options=()):
         self.home = tempfile.mkdtemp(prefix="postern-e2e-")
         self.ports = dict(zip(("smtp", "submission", "imap", "imaps"), free_ports(4)))
         self.log_path = f"{self.home}/log"
         self.data = data or self.home
         self.environment = environment
         self.limits = limits
+        self.options = list(options)
         cert, key = certificate()
         shutil.copy(cert, f"{self.home}/cert.pem")
         shutil.copy(key, f"{self.home}/key.pem")
@@ -115,7 +116,7 @@ class Server:
 
     def start(self):
         with open(self.log_path, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen([POSTERN, "serve", "-f", self.config_path], stdout=log, stderr=log,
+            self.process = subprocess.Popen([POSTERN, "serve", "-f", self.config_path] + self.options, stdout=log, stderr=log,
                                             env=self.environment, preexec_fn=self._set_limits if self.limits else None)
         deadline = time.monotonic() + START_SECONDS
         for port in self.ports.values():

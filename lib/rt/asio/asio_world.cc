@@ -1,6 +1,9 @@
 #include "lib/rt/asio/asio_world.h"
 
+#include <algorithm>
 #include <errno.h>
+#include <exception>
+#include <mutex>
 #include <signal.h>
 #include <sys/random.h>
 #include <thread>
@@ -26,6 +29,9 @@ class SystemClock final : public Clock {
   Instant Now() override { return ReadMonotonic(); }
   WallTime WallNow() override { return absl::Now(); }
 };
+
+// How long Poll waits on the main loop before it looks at the others again.
+constexpr Duration kWaitOfOneAmongSeveral = absl::Milliseconds(5);
 
 class KernelRandom final : public Random {
  public:
@@ -76,23 +82,44 @@ Executor& AsioWorld::worker(size_t index) { return *parts_->workers[index]; }
 
 void AsioWorld::Run() {
   parts_->stopped = false;
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto fail = [&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (!failure) failure = std::current_exception();
+    Stop();
+  };
+  const auto serve = [&](AsioExecutor* loop) {
+    try {
+      while (!parts_->stopped) loop->RunOnce(absl::InfiniteDuration());
+    } catch (...) {
+      fail();
+    }
+  };
   std::vector<std::thread> threads;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (size_t i = 1; i < parts_->workers.size(); ++i) {
-    threads.emplace_back([this, loop = parts_->workers[i].get()] {
-      while (!parts_->stopped) loop->RunOnce(absl::InfiniteDuration());
-    });
+  try {
+    for (size_t i = 1; i < parts_->workers.size(); ++i)
+      threads.emplace_back(serve, parts_->workers[i].get());
+  } catch (...) {
+    fail();
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  while (!parts_->stopped) parts_->workers[0]->RunOnce(absl::InfiniteDuration());
+  serve(parts_->workers[0].get());
   for (std::thread& thread : threads) thread.join();
+  if (failure) std::rethrow_exception(failure);
 }
 
 size_t AsioWorld::Poll(Duration max_wait) {
-  POSTERN_CHECK(parts_->workers.size() == 1);
-  return parts_->workers[0]->RunOnce(max_wait);
+  size_t ran = 0;
+  for (size_t i = 1; i < parts_->workers.size(); ++i)
+    ran += parts_->workers[i]->RunOnce(absl::ZeroDuration());
+  // One loop's wait must not hold back the others.
+  if (parts_->workers.size() > 1)
+    max_wait = ran > 0 ? absl::ZeroDuration() : std::min(max_wait, kWaitOfOneAmongSeveral);
+  return ran + parts_->workers[0]->RunOnce(max_wait);
 }
 
 void AsioWorld::Stop() {

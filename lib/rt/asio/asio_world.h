@@ -35,11 +35,13 @@ class AsioWorld final : public World {
   Executor& worker(size_t index) override;
 
   // Run runs the main loop on the calling thread and the others on threads of their own, until
-  // Stop.
+  // Stop. An exception that leaves a callback ends them all and is rethrown here.
   void Run();
 
-  // Poll runs what is ready on the main loop, waiting at most `max_wait` for something to become
-  // ready; it returns how many callbacks ran. Only with a single worker.
+  // Poll runs what is ready on every loop, all on the calling thread, waiting at most `max_wait`
+  // (with several loops: a few milliseconds at most) for something to become ready; it returns how
+  // many callbacks ran. It is for one loop, or to get through a start or an end of several: not
+  // while Run runs.
   size_t Poll(Duration max_wait);
 
   // Stop ends Run. Any thread.

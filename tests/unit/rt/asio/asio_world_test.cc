@@ -1,5 +1,6 @@
 #include "lib/rt/asio/asio_world.h"
 
+#include <stdexcept>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <thread>
@@ -238,6 +239,33 @@ TEST(AsioWorld, RunServesEveryWorkerUntilStop) {
   }
   world.Run();
   EXPECT_EQ(ran, 3);
+}
+
+TEST(AsioWorld, PollServesEveryWorkerOnTheCallersThread) {
+  AsioWorldOptions options;
+  options.workers = 3;
+  AsioWorld world(options);
+  const std::thread::id here = std::this_thread::get_id();
+  bool done = false;
+  // Around the loops and back: each hands on to the next.
+  world.worker(1).Post([&] {
+    EXPECT_EQ(std::this_thread::get_id(), here);
+    world.worker(2).Post([&] {
+      EXPECT_TRUE(world.worker(2).IsCurrent());
+      world.main_loop().Post([&] { done = true; });
+    });
+  });
+  RunUntil(world, done);
+}
+
+TEST(AsioWorld, AnExceptionOnAWorkerEndsRunAndComesOut) {
+  for (const size_t thrower : {size_t{0}, size_t{1}}) {
+    AsioWorldOptions options;
+    options.workers = 2;
+    AsioWorld world(options);
+    world.worker(thrower).Post([] { throw std::runtime_error("from a callback"); });
+    EXPECT_THROW(world.Run(), std::runtime_error);
+  }
 }
 
 }  // namespace
