@@ -94,14 +94,16 @@ std::string Sentence(std::string_view text) {
 // itself, and one of ours may have the shape of a reply.
 void AppendWords(const DsnRecipient& recipient, std::string& out) {
   std::string reason = recipient.reason;
+  bool quoted = false;  // the reason says itself who answered what
   if (recipient.reply.has_value()) {
     const std::string reply = recipient.reply->ToString();
-    if (reason.find(reply) != std::string::npos) reason.clear();
+    quoted = reason.ends_with(StrCat(" answered: ", reply));
+    if (!quoted && reason.find(reply) != std::string::npos) reason.clear();
   }
   if (StatusOr<mail::Reply> ours = mail::Reply::FromText(reason, true); ours.ok())
     reason = ours->Text();
   if (!reason.empty()) AppendWrapped(Sentence(PrintableLine(reason)), "    ", out);
-  if (!recipient.reply.has_value()) return;
+  if (quoted || !recipient.reply.has_value()) return;
   const std::string who = recipient.remote_mta.empty()
                               ? "The receiving server"
                               : StrCat("The server ", PrintableLine(recipient.remote_mta));

@@ -89,7 +89,7 @@ struct Envelope {
   WallTime next_attempt = absl::InfinitePast();
   mail::EnhancedStatus last_status;
   std::string last_error;  // text of the last failure: what a notice will say
-  // the server whose reply last_error is; empty when it was us
+  // the server whose reply last_error is or ends with; empty when it was us
   std::string last_host;
   uint32_t delay_notices = 0;  // warn intervals for which a notice was sent
   bool held = false;           // `pause envelope`: not scheduled until released

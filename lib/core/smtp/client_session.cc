@@ -54,6 +54,7 @@ ClientEvent ClientSession::Impl::Event(Kind kind) const {
   event.stage = Stage();
   event.close_reason = close_reason_;
   event.reply = &reply_;
+  event.from_server = reply_from_server_;
   event.results = &results_;
   return event;
 }
@@ -117,6 +118,7 @@ ClientEvent ClientSession::Impl::NextEvent(Instant now) {
       if (result.found == ReplyReader::Found::kReply) {
         wait_deadline_ = Instant::Never();
         reply_ = reader_.TakeReply();
+        reply_from_server_ = true;
         OnReply();
         continue;
       }
@@ -248,6 +250,7 @@ bool ClientSession::Impl::StartTls() {
   if (in_tls_ || !offer_.starttls) {
     reply_ = Reply(502, {5, 5, 1},
                    in_tls_ ? "TLS is there already" : "The server does not offer STARTTLS");
+    reply_from_server_ = false;
     Tell(Kind::kTlsRefused);
     return true;
   }
@@ -283,11 +286,13 @@ bool ClientSession::Impl::Authenticate(sasl::Credentials credentials) {
   if (phase_ != ClientPhase::kReady || !told_.empty()) return false;
   if (!in_tls_ && !options_->auth_without_tls) {
     reply_ = Reply(454, {4, 7, 0}, "The password is not sent in the clear");
+    reply_from_server_ = false;
     Tell(Kind::kAuthRefused);
     return true;
   }
   if (!offer_.auth_plain && !offer_.auth_login) {
     reply_ = Reply(454, {4, 7, 0}, "The server offers no way to authenticate that we know");
+    reply_from_server_ = false;
     Tell(Kind::kAuthRefused);
     return true;
   }
@@ -332,6 +337,7 @@ void ClientSession::Impl::Fail(Reason reason, Reply reply, bool from_server) {
   close_stage_ = Stage();
   close_reason_ = reason;
   reply_ = std::move(reply);
+  reply_from_server_ = from_server;
   if (delivery_ != nullptr) {
     Settle(reply_, close_stage_, from_server);
     results_ = std::move(delivery_->results);

@@ -145,6 +145,7 @@ class ClientSession::Impl {
   bool rset_needed_ = false;    // a transaction was left open
   ServerOffer offer_;
   mail::Reply greeting_;
+  bool reply_from_server_ = false;
   mail::Reply reply_;  // the one that is being looked at; events lend it
   Reason close_reason_ = Reason::kQuit;
   ClientStage close_stage_ = ClientStage::kGreeting;

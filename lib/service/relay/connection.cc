@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/rt/tls/tls_stream.h"
+#include "lib/service/schedule/deliverer.h"
 
 namespace postern::relay {
 namespace {
@@ -97,6 +98,14 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   co_return opened;
 }
 
+// Refused words a refusal that is no word about the message, and so never the last one.
+mail::Reply Connection::Refused(std::string_view what, const smtp::ClientEvent& event) const {
+  const std::string said = event.reply->ToString();
+  if (event.from_server)
+    return Made(454, 7, 0, StrCat(what, ":", schedule::AnswerMark(target_.host), said));
+  return Made(454, 7, 0, StrCat(what, " at ", target_.host, ": ", said));
+}
+
 // Greet drives the session from the greeting to the point where a message may be sent.
 rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
   Opened opened;
@@ -155,20 +164,20 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
       case smtp::ClientEvent::Kind::kTlsRefused:
         if (tls == queue::RelayTls::kRequired) {
           opened.kind = Opened::Kind::kTlsFailed;
-          opened.reason = Made(
-              454, 7, 0,
-              StrCat("TLS required and refused by ", target_.host, ": ", event.reply->ToString()));
+          opened.reason = Refused("TLS is required and was refused", event);
+          if (event.from_server) opened.server_reply = *event.reply;
           co_return opened;
         }
         continue;
       case smtp::ClientEvent::Kind::kAuthenticated: continue;
       case smtp::ClientEvent::Kind::kAuthRefused:
         // Our password is wrong, or theirs is down: nothing about the message, so it waits.
-        opened.reason =
-            Made(454, 7, 0, StrCat("AUTH at ", target_.host, " failed: ", event.reply->ToString()));
+        opened.reason = Refused("AUTH failed", event);
+        if (event.from_server) opened.server_reply = *event.reply;
         co_return opened;
       case smtp::ClientEvent::Kind::kClosed:
         opened.reason = *event.reply;
+        if (event.from_server) opened.server_reply = *event.reply;
         if (opened.reason.code == 0) opened.reason = Made(451, 4, 2, "the connection was closed");
         co_return opened;
       default: continue;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct Opened {
   };
   Kind kind = Kind::kUnreachable;
   mail::Reply reason;  // unless kReady
+  // server_reply is what the server said, where it was a refusal of its own: of the connection, of
+  // EHLO or HELO, of STARTTLS, of AUTH. `reason` is the same, or our words that end with
+  // schedule::AnswerMark(host) and it.
+  std::optional<mail::Reply> server_reply;
 };
 
 class Connection {
@@ -67,6 +72,7 @@ class Connection {
   rt::Task<smtp::ClientEvent> Next();
   rt::Task<Status> Flush(Instant deadline);
   rt::Task<Opened> Greet(queue::RelayTls tls);
+  mail::Reply Refused(std::string_view what, const smtp::ClientEvent& event) const;
   rt::Task<Status> SendBody(const store::Body& body);
   Status Pull();
   void Log(std::string event, std::vector<LogField> fields);

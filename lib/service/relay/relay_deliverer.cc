@@ -299,15 +299,18 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     Failure* failure) {
   std::vector<queue::RelayTarget> targets = co_await FindTargets(*settings, &failure->reply);
   if (targets.empty()) co_return nullptr;
-  mail::Reply cause;
-  for (const queue::RelayTarget& target : targets) {
-    if (const Penalty* penalty = Blocked(target.Name())) cause = penalty->reason;
-  }
-  std::erase_if(targets, [this](const queue::RelayTarget& target) {
-    return Blocked(target.Name()) != nullptr;
+  const auto key_of = [&settings](const queue::RelayTarget& target) {
+    return PenaltyKey{settings->source, target.Name(), settings->route.port};
+  };
+  Penalty cause;
+  std::erase_if(targets, [this, &cause, &key_of](const queue::RelayTarget& target) {
+    const Penalty* penalty = Blocked(key_of(target));
+    if (penalty != nullptr) cause = *penalty;
+    return penalty != nullptr;
   });
   if (targets.empty()) {
-    failure->reply = std::move(cause);
+    failure->reply = std::move(cause.reason);
+    failure->refusal = std::move(cause.refusal);
     failure->held_back = "All routes to destination blocked";
     co_return nullptr;
   }
@@ -328,12 +331,14 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
       if (idle != nullptr) co_return idle;
       const bool woken = co_await freed_.Wait(patience);
       if (!woken) {
+        failure->refusal = {};
         failure->held_back = "Too many connections to the destination";
         failure->reply = Made(451, 4, 5, failure->held_back);
         co_return nullptr;
       }
     }
     if (stopping_) {
+      failure->refusal = {};
       failure->held_back = "The server is stopping";
       failure->reply = Made(451, 3, 0, failure->held_back);
       co_return nullptr;
@@ -346,18 +351,31 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
     active_.erase(connection.get());
     if (opened.kind == Opened::Kind::kReady) {
-      Reached(target.Name());
+      penalties_.erase(key_of(target));
       co_return connection;
     }
     connection->Close();
+    failure->refusal = {};
+    if (opened.server_reply.has_value()) {
+      failure->refusal =
+          Refusal{target.host, target.address.ToString(), opened.server_reply->ToString()};
+    }
     if (opened.kind == Opened::Kind::kTlsFailed) {
       plan.OnTlsFailure(opened.reason);
     } else {
-      NotReached(target.Name(), opened.reason);
+      NotReached(key_of(target), opened.reason, failure->refusal);
       plan.OnUnreachable(opened.reason);
     }
   }
   failure->reply = plan.failure();
+  const Refusal& refusal = failure->refusal;
+  if (!refusal.host.empty() && failure->reply.IsTransient() && refusal.reply.starts_with('5') &&
+      failure->reply.ToString().find(schedule::AnswerMark(refusal.host)) == std::string::npos) {
+    // It refused for good, others could not be asked: not the last word.
+    failure->reply = Made(451, 4, 1,
+                          StrCat("Other servers could not be reached, and",
+                                 schedule::AnswerMark(refusal.host), refusal.reply));
+  }
   co_return nullptr;
 }
 
@@ -406,14 +424,22 @@ rt::Task<void> RelayDeliverer::SayGoodBye(std::unique_ptr<Connection> connection
   active_.erase(connection.get());
 }
 
-const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const std::string& server) const {
-  const auto it = penalties_.find(server);
+const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const PenaltyKey& key) const {
+  const auto it = penalties_.find(key);
   return it != penalties_.end() && loop_.Now() < it->second.until ? &it->second : nullptr;
 }
 
 std::vector<DeliveryResult> RelayDeliverer::ResultsOf(const std::vector<queue::Envelope>& batch,
                                                       const Failure& failure) {
   std::vector<DeliveryResult> results = ResultsFor(batch, failure.reply);
+  if (!failure.refusal.host.empty()) {
+    for (DeliveryResult& result : results) {
+      result.remote_host = failure.refusal.host;
+      result.remote_address = failure.refusal.address;
+      result.reply = failure.refusal.reply;
+      result.before_message = true;
+    }
+  }
   if (failure.held_back.empty()) return results;
   for (DeliveryResult& result : results) {
     // What one server said to others before a message was begun is not its word about this one.
@@ -424,13 +450,13 @@ std::vector<DeliveryResult> RelayDeliverer::ResultsOf(const std::vector<queue::E
   return results;
 }
 
-void RelayDeliverer::Reached(const std::string& server) { penalties_.erase(server); }
-
-void RelayDeliverer::NotReached(const std::string& server, const mail::Reply& reason) {
-  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(server))
+void RelayDeliverer::NotReached(const PenaltyKey& key, const mail::Reply& reason,
+                                const Refusal& refusal) {
+  if (penalties_.size() >= options_.max_penalties && !penalties_.contains(key))
     penalties_.erase(penalties_.begin());
-  Penalty& penalty = penalties_[server];
+  Penalty& penalty = penalties_[key];
   penalty.reason = reason;
+  penalty.refusal = refusal;
   // Connections that fail together fail for one reason: they count once.
   if (loop_.Now() < penalty.until) return;
   penalty.failures = std::min(penalty.failures + 1, 1000);

@@ -4,6 +4,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -37,11 +38,11 @@ struct RelayOptions {
   Duration resolve_timeout = absl::Seconds(30);
   Duration conn_wait = absl::Minutes(5);   // for a place under the limits
   Duration stop_grace = absl::Seconds(5);  // after Stop, for what is under way
-  // A server that could not be reached is left alone for route_penalty * n^2 after n failures, at
+  // A route (one port of an address, from one of ours) that could not be reached is left alone for route_penalty * n^2 after n failures, at
   // most route_penalty_max.
   Duration route_penalty = absl::Seconds(15);
   Duration route_penalty_max = absl::Hours(1);
-  size_t max_penalties = 10'000;  // servers remembered for that
+  size_t max_penalties = 10'000;  // routes remembered for that
   enum class Family : uint8_t { kAny, kV4, kV6 };
   Family family = Family::kAny;
 };
@@ -86,15 +87,31 @@ class RelayDeliverer final : public schedule::Deliverer {
     std::string key;
     std::unique_ptr<Connection> connection;
   };
+  // Refusal is what a server said before a message was begun; no host: none said anything.
+  struct Refusal {
+    std::string host;
+    std::string address;
+    std::string reply;
+  };
+  // PenaltyKey is a route as smtpd.conf has it: one port of an address, asked from one of ours. What
+  // stands behind another port is another server.
+  struct PenaltyKey {
+    std::optional<IpAddress> source;
+    std::string server;  // RelayTarget::Name
+    uint16_t port = 0;
+    auto operator<=>(const PenaltyKey&) const = default;
+  };
   struct Penalty {
     Instant until;
     int failures = 0;
     mail::Reply reason;  // of the last failure
+    Refusal refusal;     // of the last failure
   };
   // Failure is why there is no connection. held_back is not empty when none was tried.
   struct Failure {
     mail::Reply reply;
     std::string held_back;
+    Refusal refusal;
   };
   // Place is one connection's share of the limits.
   class Place;
@@ -108,10 +125,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
   void Retire(std::unique_ptr<Connection> connection);
-  // Blocked returns the penalty of a server that is to be left alone; null when it is not.
-  const Penalty* Blocked(const std::string& server) const;
-  void Reached(const std::string& server);
-  void NotReached(const std::string& server, const mail::Reply& reason);
+  // Blocked returns the penalty of a route that is to be left alone; null when it is not.
+  const Penalty* Blocked(const PenaltyKey& key) const;
+  void NotReached(const PenaltyKey& key, const mail::Reply& reason, const Refusal& refusal);
   static std::vector<schedule::DeliveryResult> ResultsOf(const std::vector<queue::Envelope>& batch,
                                                          const Failure& failure);
 
@@ -126,9 +142,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::list<Idle> idle_;
   std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope
   std::set<Connection*> active_;
-  std::map<std::string, size_t> in_use_;      // by "host ADDRESS" and by "route KEY"
-  std::map<std::string, Penalty> penalties_;  // by the server's RelayTarget::Name
-  rt::Event freed_;                           // a place was given back, or Stop
+  std::map<std::string, size_t> in_use_;  // by "host ADDRESS" and by "route KEY"
+  std::map<PenaltyKey, Penalty> penalties_;
+  rt::Event freed_;  // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;
   bool stopping_ = false;

@@ -4,14 +4,22 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "lib/core/base/strings.h"
 #include "lib/core/mail/reply.h"
 #include "lib/core/queue/envelope.h"
 #include "lib/core/queue/schedule.h"
 #include "lib/rt/task.h"
 
 namespace postern::schedule {
+
+// AnswerMark stands between our words and a server's in the text of a failure that quotes a reply:
+// "454 4.7.0 AUTH failed: the server mx.example answered: 535 5.7.8 no".
+inline std::string AnswerMark(std::string_view host) {
+  return StrCat(" the server ", host, " answered: ");
+}
 
 // DeliveryResult is the fate of one envelope in one attempt.
 struct DeliveryResult {
@@ -36,8 +44,12 @@ struct DeliveryResult {
                             // there was none
   std::string remote_address;  // its address, as in relay="192.0.2.1 (host)"
   std::string source_address;  // ours
-  std::string reply;  // its reply as it stands in Diagnostic-Code: "550 5.1.1 no such user"; empty
-                      // when none
+  // its reply as it stands in Diagnostic-Code: "550 5.1.1 no such user"; empty when none. `text` is
+  // the same, or ends with AnswerMark(remote_host) and it.
+  std::string reply;
+  // before_message: the reply was to the connection, to EHLO, STARTTLS or AUTH: no word about this
+  // recipient, who may be tried again as soon as another was taken there
+  bool before_message = false;
   // it has taken over NOTIFY (RFC 3461 §5.2.2): we send no notice of success
   bool remote_reports_dsn = false;
   // retry_after asks for an earlier (or later) attempt than the schedule's; unset: the schedule's.

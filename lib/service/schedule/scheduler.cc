@@ -57,7 +57,12 @@ void TellLastFailure(const Envelope& envelope, DeliveryResult& result) {
   result.text = envelope.last_error;
   result.status = envelope.last_status;
   result.remote_host = envelope.last_host;
-  result.reply = envelope.last_host.empty() ? std::string() : envelope.last_error;
+  result.reply.clear();
+  if (envelope.last_host.empty()) return;
+  const std::string mark = AnswerMark(envelope.last_host);
+  const size_t quoted = envelope.last_error.find(mark);
+  result.reply = quoted == std::string::npos ? envelope.last_error
+                                             : envelope.last_error.substr(quoted + mark.size());
 }
 
 }  // namespace
@@ -429,7 +434,8 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   // Only a server that could not be asked is worth another try when it answers again. One that said
   // "later" to this recipient is not asked at once because another of its recipients was taken (RFC
   // 5321 §4.5.4.1: the sender must delay).
-  const bool unreachable = result.reply.empty() || !result.held_back.empty();
+  const bool unreachable =
+      result.reply.empty() || result.before_message || !result.held_back.empty();
   if (envelope.kind == Envelope::Kind::kRelay && unreachable &&
       failing_destinations_.size() < kMaxFailingDestinations) {
     failing_destinations_.insert(queue::DestinationKey(envelope));

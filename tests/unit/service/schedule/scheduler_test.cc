@@ -55,7 +55,13 @@ class Scripted final : public Deliverer {
         result.text = result.reply = "450 4.2.0 come back";
         result.status = {4, 2, 0};
         result.remote_host = "mx.example.com";
-      } else if (who == "once" || who == "apart") {
+      } else if (who == "auth" && attempts[who] == 1) {
+        result.reply = "535 5.7.8 bad password";
+        result.text = "454 4.7.0 AUTH failed: the server mx.example.com answered: " + result.reply;
+        result.status = {4, 7, 0};
+        result.remote_host = "mx.example.com";
+        result.before_message = true;
+      } else if (who == "auth" || who == "once" || who == "apart") {
         result.text = "451 4.4.1 Connection refused";
         result.status = {4, 4, 1};
         result.held_back = "All routes to destination blocked";
@@ -282,6 +288,22 @@ TEST_F(SchedulerTest, WhatIsHeldBackKeepsTheErrorAndTheDateOfTheLastAttempt) {
       << notice;
   EXPECT_EQ(notice.find("blocked"), std::string::npos) << notice;
   EXPECT_EQ(notice.find("refused"), std::string::npos) << notice;
+}
+
+TEST_F(SchedulerTest, TheReplyWithinAnErrorIsStillKnownWhenItExpires) {
+  Envelope envelope = To("auth");
+  envelope.ttl = absl::Minutes(1);
+  Send({envelope});
+  simulation_.RunFor(absl::Minutes(2));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  const std::string& notice = deliverer_.notices[0];
+  EXPECT_NE(notice.find("Diagnostic-Code: smtp; 535 5.7.8 bad password\r\n"), std::string::npos)
+      << notice;
+  EXPECT_NE(notice.find("Remote-MTA: dns; mx.example.com\r\n"), std::string::npos) << notice;
+  EXPECT_NE(notice.find("    AUTH failed: the server mx.example.com answered: 535 5.7.8 bad"),
+            std::string::npos)
+      << notice;
+  EXPECT_EQ(notice.find("    The server mx.example.com answered"), std::string::npos) << notice;
 }
 
 TEST_F(SchedulerTest, WhatWasNeverTriedIsToldTheCauseAndNoDate) {
