@@ -20,19 +20,25 @@ std::string Clean(std::string text) {
   return text;
 }
 
-// ForEachChunk hands the octets of `body` to `take`, from memory in one piece where it can.
+constexpr std::string_view kReturnPath = "return-path";
+
+// ForEachChunk hands what is delivered of `body` to `take` in large pieces.
 Status ForEachChunk(const store::Body& body, const Sink& take) {
-  if (const std::optional<std::string_view> whole = body.InMemory()) return take(*whole);
+  WithoutReturnPath filter;
+  if (const std::optional<std::string_view> whole = body.InMemory()) {
+    POSTERN_RETURN_IF_ERROR(filter.Push(*whole, take));
+    return filter.Finish(take);
+  }
   std::vector<char> chunk(kChunkBytes);
   uint64_t offset = 0;
   while (offset < body.size_bytes()) {
     const StatusOr<size_t> got = body.ReadAt(offset, chunk);
     if (!got.ok()) return got.status();
     if (*got == 0) return DataLoss("message is shorter than the queue says");
-    POSTERN_RETURN_IF_ERROR(take(std::string_view(chunk.data(), *got)));
+    POSTERN_RETURN_IF_ERROR(filter.Push(std::string_view(chunk.data(), *got), take));
     offset += *got;
   }
-  return OkStatus();
+  return filter.Finish(take);
 }
 
 // LineEndings turns CRLF into LF across the borders of chunks.
@@ -70,6 +76,51 @@ bool IsFromLine(std::string_view line) {
 }
 
 }  // namespace
+
+WithoutReturnPath::Line WithoutReturnPath::JudgeLine() const {
+  if (held_.front() == ' ' || held_.front() == '\t') return field_goes_ ? Line::kGoes : Line::kStays;
+  if (held_.size() <= kReturnPath.size())
+    return StartsWithIgnoreCase(kReturnPath, held_) ? Line::kBeginning : Line::kStays;
+  // RFC 5322 §4.5: blanks may stand before the colon.
+  const char last = held_.back();
+  if (last == ':') return Line::kGoes;
+  const bool blank = last == ' ' || last == '\t';
+  return blank && held_.size() < kMaxHeldBytes ? Line::kBeginning : Line::kStays;
+}
+
+Status WithoutReturnPath::Push(std::string_view piece, const Sink& sink) {
+  if (in_body_) return sink(piece);
+  std::string kept;
+  while (!piece.empty() && !in_body_) {
+    if (line_ != Line::kBeginning) {
+      const size_t lf = piece.find('\n');
+      const size_t length = lf == std::string_view::npos ? piece.size() : lf + 1;
+      if (line_ == Line::kStays) kept.append(piece.substr(0, length));
+      if (lf != std::string_view::npos) line_ = Line::kBeginning;
+      piece.remove_prefix(length);
+      continue;
+    }
+    held_.push_back(piece.front());
+    piece.remove_prefix(1);
+    if (held_ == "\r") continue;
+    in_body_ = held_ == "\n" || held_ == "\r\n";  // the empty line
+    line_ = JudgeLine();
+    if (line_ == Line::kBeginning) continue;
+    field_goes_ = line_ == Line::kGoes;
+    if (line_ == Line::kStays) kept.append(held_);
+    if (held_.back() == '\n') line_ = Line::kBeginning;
+    held_.clear();
+  }
+  if (!kept.empty()) POSTERN_RETURN_IF_ERROR(sink(kept));
+  return piece.empty() ? OkStatus() : sink(piece);
+}
+
+Status WithoutReturnPath::Finish(const Sink& sink) {
+  if (held_.empty()) return OkStatus();
+  const std::string last = std::move(held_);
+  held_.clear();
+  return sink(last);
+}
 
 std::string DeliveryHeaders(const queue::Envelope& envelope) {
   return StrCat("Return-Path: <", Clean(envelope.sender.address.ToString()),

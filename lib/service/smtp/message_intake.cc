@@ -57,7 +57,8 @@ std::string_view MessageIntake::Finish() {
   return problem_ == Problem::kNone ? std::string_view(out_) : std::string_view();
 }
 
-// WriteHeader appends to out_ our fields and `header` (without its empty line), less Bcc.
+// WriteHeader appends to out_ our fields and `header` (without its empty line), less Bcc and, of a new
+// message, Return-Path.
 void MessageIntake::WriteHeader(std::string_view header) {
   out_ += options_.received;
   bool has_date = false, has_message_id = false, dropping = false, is_header = true, first = true;
@@ -78,7 +79,8 @@ void MessageIntake::WriteHeader(std::string_view header) {
       if (in_from) kept += MasqueradeFrom(from, options_.masquerade);
       in_from = false;
       const std::string_view name = FieldName(line);
-      dropping = EqualsIgnoreCase(name, "Bcc");
+      dropping = EqualsIgnoreCase(name, "Bcc") ||
+                 (options_.complete && EqualsIgnoreCase(name, "Return-Path"));
       if (!options_.masquerade.empty() && EqualsIgnoreCase(name, "From")) {
         dropping = has_from;
         in_from = !has_from;

@@ -1,5 +1,6 @@
 // MessageIntake looks at the header of a message on its way in: puts our Received field in front,
-// completes what a mail client left out, removes Bcc, counts hops. The body passes through
+// completes what a mail client left out, removes Bcc (and Return-Path from what a mail client sends),
+// counts hops. The body passes through
 // untouched. Pure.
 #pragma once
 
@@ -10,7 +11,10 @@ namespace postern::service {
 
 struct MessageIntakeOptions {
   std::string received;    // the whole Received field, ended by CRLF
-  bool complete = false;   // add Date and Message-ID when missing (RFC 6409 §8.2, §8.3)
+  // complete is for what begins its way here: Date and Message-ID are added when missing (RFC 6409
+  // §8.2, §8.3), and a Return-Path is removed (RFC 5321 §4.4: a system that originates a message
+  // sends none). What is only passed on keeps what it has: the same section forbids a relay to look.
+  bool complete = false;
   std::string date;        // the value for a missing Date
   std::string message_id;  // the value for a missing Message-ID
   // masquerade: the address that From shows whatever the client wrote; a second From is dropped.

@@ -114,6 +114,58 @@ TEST_F(DeliverTest, ALoopIsKnownByDeliveredTo) {
   }
 }
 
+// RFC 5321 §4.4: one Return-Path, which is ours.
+TEST_F(DeliverTest, AReturnPathThatArrivesGivesWayToOurs) {
+  Delivery delivery = Make(
+      "Return-Path: <old@example.net>\r\nSubject: x\r\nRETURN-path\t:\r\n\t<older@x>\r\n"
+      "Return-Paths: stay\r\n\r\nReturn-Path: stays\r\n");
+  const std::string text =
+      "Return-Path: <s@example.org>\nDelivered-To: u@example.com\nSubject: x\nReturn-Paths: "
+      "stay\n\nReturn-Path: stays\n";
+  ASSERT_TRUE(ToMaildir(delivery).ok()) << Text(delivery.outcome);
+  EXPECT_EQ(Read(root_ + Names().front()), text);
+  Delivery file = Make("Return-Path: <old@example.net>\r\nb\r\n");
+  ASSERT_TRUE(ToMbox(file).ok());
+  EXPECT_NE(Read(root_ + "/mbox").find("Return-Path: <s@example.org>\n"), std::string::npos);
+  EXPECT_EQ(Read(root_ + "/mbox").find("old@"), std::string::npos);
+}
+
+TEST(WithoutReturnPath, GivesTheSameHoweverTheMessageIsCut) {
+  struct Row {
+    std::string message;
+    std::string kept;
+  };
+  const Row rows[] = {
+      {"", ""},
+      {"\r\nReturn-Path: b\r\n", "\r\nReturn-Path: b\r\n"},
+      {"Return-Path: <a>\r\n b\r\n\tc\r\nTo: x\r\n y\r\n\r\nReturn-Path: b",
+       "To: x\r\n y\r\n\r\nReturn-Path: b"},
+      {"A: b\nreturn-path  :<a>\n\nc", "A: b\n\nc"},
+      {"return-path", "return-path"},
+      {"return-path\r\nA: b\r\n", "return-path\r\nA: b\r\n"},
+      {"Return-Path: cut off", ""},
+      {" a\r\nReturn-Path: <a>\r\nReturn-Path: <b>\r\n\r\n", " a\r\n\r\n"},
+      {"\rReturn-Path: <a>\r\nA: b\r\n", "\rReturn-Path: <a>\r\nA: b\r\n"},
+      {"return-path" + std::string(200, ' ') + ": a\r\n",
+       "return-path" + std::string(200, ' ') + ": a\r\n"},
+  };
+  for (const Row& row : rows) {
+    for (const size_t step : {size_t{1}, size_t{2}, size_t{5}, size_t{1000}}) {
+      WithoutReturnPath filter;
+      std::string kept;
+      const Sink sink = [&kept](std::string_view piece) {
+        kept.append(piece);
+        return OkStatus();
+      };
+      for (size_t at = 0; at < row.message.size(); at += step) {
+        ASSERT_TRUE(filter.Push(std::string_view(row.message).substr(at, step), sink).ok());
+      }
+      ASSERT_TRUE(filter.Finish(sink).ok());
+      EXPECT_EQ(kept, row.kept) << row.message << ", step " << step;
+    }
+  }
+}
+
 TEST_F(DeliverTest, ASecondAttemptFindsTheFirstWhereverItWasMoved) {
   Delivery first = Make("Subject: x\r\n\r\nhello\r\n");
   ASSERT_TRUE(ToMaildir(first).ok());
