@@ -53,6 +53,10 @@ ReadyQueue::Offer ReadyQueue::Add(Envelope envelope) {
 void ReadyQueue::List(uint64_t key, Destination& destination, Envelope::Kind kind) {
   if (destination.listed || destination.ready.empty()) return;
   if (destination.in_flight >= limits_.max_in_flight_per_destination) return;
+  if (kind == Envelope::Kind::kRelay) {
+    if (destination.window == 0) destination.window = limits_.first_in_flight_per_destination;
+    if (destination.in_flight >= destination.window) return;
+  }
   destination.listed = true;
   rounds_[static_cast<size_t>(kind)].push_back(key);
 }
@@ -90,6 +94,19 @@ std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rul
     if (!rule.across_destinations && !batch.empty()) break;
   }
   return batch;
+}
+
+void ReadyQueue::Answered(uint64_t destination_key) {
+  const auto found = destinations_.find(destination_key);
+  if (found == destinations_.end()) return;
+  size_t& window = found->second.window;
+  if (window < limits_.max_in_flight_per_destination) ++window;
+}
+
+void ReadyQueue::Unanswered(uint64_t destination_key) {
+  const auto found = destinations_.find(destination_key);
+  if (found == destinations_.end()) return;
+  found->second.window = std::max<size_t>(found->second.window / 2, 1);
 }
 
 void ReadyQueue::Finished(EnvelopeId id, uint64_t destination_key) {

@@ -54,8 +54,13 @@ class SteadyClock {
 struct ReadyLimits {
   size_t max_in_flight = 1000;                 // envelopes handed to deliverers at once
   size_t max_in_flight_per_destination = 100;  // of one DestinationKey
-  size_t max_ready = 20000;  // kept in memory; the rest stays in the store until there is room
-  size_t max_ready_per_destination = 1000;  // so that one dead host cannot fill it
+  // A relay's destination begins with so many in flight: each delivery allows one more, up to the
+  // limit above, and each attempt that no server answered half as many. So a dead host, which keeps
+  // every attempt for its whole timeout, does not take all connections from the others.
+  size_t first_in_flight_per_destination = 10;
+  // kept in memory, at a kilobyte or two each; the rest stays in the store until there is room
+  size_t max_ready = 10000;
+  size_t max_ready_per_destination = 500;  // so that one dead host cannot fill it
 };
 
 // ReadyQueue holds the envelopes that are due and says which go next: destinations take turns, the
@@ -84,6 +89,11 @@ class ReadyQueue {
   };
   std::vector<Envelope> Next(Envelope::Kind kind, const BatchRule& rule);
 
+  // Answered and Unanswered tell how a relay's destination fares, of each envelope before it is
+  // Finished.
+  void Answered(uint64_t destination_key);
+  void Unanswered(uint64_t destination_key);
+
   // Finished takes `id` out of flight.
   void Finished(EnvelopeId id, uint64_t destination_key);
 
@@ -104,6 +114,7 @@ class ReadyQueue {
   struct Destination {
     std::deque<Envelope> ready;
     size_t in_flight = 0;
+    size_t window = 0;    // of a relay: a batch begins below so many in flight; 0: not known yet
     bool listed = false;  // stands in its kind's round
   };
   void List(uint64_t key, Destination& destination, Envelope::Kind kind);

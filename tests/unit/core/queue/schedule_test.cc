@@ -110,6 +110,41 @@ TEST(ReadyQueue, DestinationsTakeTurnsAndADeadOneDoesNotStarveTheRest) {
   EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, one).size(), 1u);
 }
 
+// A destination begins with a few attempts at a time, gets one more for each that is answered, and
+// half for each that is not.
+TEST(ReadyQueue, ADeadOneDoesNotKeepEveryConnection) {
+  ReadyLimits limits;
+  limits.first_in_flight_per_destination = 4;
+  ReadyQueue ready(limits);
+  for (uint32_t i = 1; i <= 100; ++i) ready.Add(Make(i, 1, "host"));
+  const ReadyQueue::BatchRule one{.max_batch = 10, .same_message = true};
+  std::vector<Envelope> running;
+  const auto start_all = [&] {
+    for (;;) {
+      const std::vector<Envelope> batch = ready.Next(Envelope::Kind::kRelay, one);
+      if (batch.empty()) return running.size();
+      running.insert(running.end(), batch.begin(), batch.end());
+    }
+  };
+  const auto end_all = [&](bool answered) {
+    for (const Envelope& envelope : running) {
+      const uint64_t key = DestinationKey(envelope);
+      answered ? ready.Answered(key) : ready.Unanswered(key);
+      ready.Finished(envelope.id, key);
+    }
+    running.clear();
+  };
+  EXPECT_EQ(start_all(), 4u);
+  end_all(true);
+  EXPECT_EQ(start_all(), 8u);
+  end_all(true);
+  EXPECT_EQ(start_all(), 16u);
+  end_all(false);
+  EXPECT_EQ(start_all(), 1u) << "one goes on asking";
+  end_all(true);
+  EXPECT_EQ(start_all(), 2u);
+}
+
 TEST(ReadyQueue, BatchesByMessageOrAcrossAccounts) {
   ReadyQueue ready((ReadyLimits()));
   ready.Add(Make(1, 1, "a"));
