@@ -17,6 +17,7 @@
 #include "lib/service/deliver/program_deliverer.h"
 #include "lib/service/imap/service.h"
 #include "lib/service/relay/relay_deliverer.h"
+#include "lib/service/schedule/queue_audit.h"
 #include "lib/service/schedule/scheduler.h"
 #include "lib/service/smtp/service.h"
 #include "lib/store/table/source_loader.h"
@@ -160,12 +161,13 @@ struct Server::Parts {
   std::unique_ptr<deliver::ProgramDeliverer> programs;
   std::unique_ptr<NoticeRoutes> notices;
   std::unique_ptr<schedule::Scheduler> scheduler;
+  std::unique_ptr<schedule::QueueAudit> audit;
   std::unique_ptr<MailGate> mail_gate;
   std::vector<Worker> workers;
   std::vector<std::shared_ptr<ListenerSlot>> slots;
   std::vector<std::unique_ptr<Acceptor>> acceptors;
   std::vector<Endpoint> endpoints;
-  rt::TaskGroup tasks;  // the scheduler
+  rt::TaskGroup tasks;  // the scheduler and the audit
 };
 
 LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
@@ -434,7 +436,10 @@ rt::Task<Status> Server::Start() {
     worker.stops = std::make_unique<rt::TaskGroup>();
     parts.workers.push_back(std::move(worker));
   }
+  parts.audit = std::make_unique<schedule::QueueAudit>(world, *parts.queue, *parts.log,
+                                                       parts.options.audit);
   parts.tasks.Spawn(parts.scheduler->Run());
+  parts.tasks.Spawn(parts.audit->Run());
 
   for (BoundListener& each : *bound) {
     const Endpoint endpoint = each.listener->local();
@@ -496,6 +501,7 @@ rt::Task<void> Server::Stop(Duration grace) {
   for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();
   // The scheduler waits for the deliveries under way, and those for the relay's farewell.
   parts.scheduler->Stop();
+  parts.audit->Stop();
   parts.relay->Stop();
   parts.lmtp->Stop();
   parts.programs->Stop();

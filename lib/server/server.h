@@ -12,6 +12,7 @@
 #include "lib/rt/world.h"
 #include "lib/server/hooks.h"
 #include "lib/service/resolve/resolver.h"
+#include "lib/service/schedule/queue_audit.h"
 #include "lib/store/queue/queue.h"
 
 namespace postern::server {
@@ -27,6 +28,7 @@ struct ServerOptions {
   bool in_memory = false;                                   // the queue is kept in memory
   Hooks hooks;
   store::QueueOptions queue;
+  schedule::QueueAuditOptions audit;
   // how long sessions may take to leave when a start fails half-way
   Duration farewell = absl::Seconds(5);
   // resolver answers DNS questions in place of the configuration's; it outlives the server. Null:

@@ -378,9 +378,11 @@ void Scheduler::HandleDelivered(NoticeItem item) {
   const bool relay = envelope.kind == Envelope::Kind::kRelay;
   ++(relay ? counters_.relayed : counters_.delivered);
   const uint64_t key = queue::DestinationKey(envelope);
+  if (relay) ready_.Answered(key);
   if (relay && failing_destinations_.erase(key) > 0) tasks_.Spawn(Reschedule(key));
   Change change;
   change.id = envelope.id;
+  change.fate = Change::Fate::kDelivered;
   // A second attempt of what left our hands is a second copy there: the record does not wait for
   // company.
   change.urgent = envelope.kind != Envelope::Kind::kLocal;
@@ -409,6 +411,7 @@ void Scheduler::HandleTemporary(NoticeItem item) {
   Envelope& envelope = item.envelope;
   const DeliveryResult& result = item.result;
   ++counters_.deferred;
+  if (result.reply.empty()) ready_.Unanswered(queue::DestinationKey(envelope));
   const WallTime now = queue_.Now();
   if (result.held_back.empty()) ++envelope.attempts;
   envelope.fresh = false;
@@ -459,6 +462,7 @@ void Scheduler::HandlePermanent(NoticeItem item) {
   LogEvent(LogLevel::kWarning, "failure without a notice", envelope, result.text);
   std::vector<Change> changes(1);
   changes[0].id = envelope.id;
+  changes[0].fate = Change::Fate::kFailed;
   changes[0].urgent = true;
   queue_.Record(std::move(changes));
   Finish(envelope);
@@ -476,6 +480,8 @@ void Scheduler::AddNotice(DsnAction action, NoticeItem item) {
 Change Scheduler::ChangeAfter(DsnAction action, const NoticeItem& item) const {
   Change change;
   change.id = item.envelope.id;
+  change.fate =
+      action == DsnAction::kFailed ? Change::Fate::kFailed : Change::Fate::kDelivered;
   if (action == DsnAction::kDelayed) {
     change.kind = Change::Kind::kUpdate;
     change.envelope = item.envelope;

@@ -49,7 +49,15 @@ struct Change {
     kHold,     // it is not scheduled until released
     kRelease,  // LoadDue finds it again once that is written, which begins at once
   };
+  // Fate is why a kRemove takes an envelope out of the queue: each has exactly one, and they are
+  // counted in the transaction that records them.
+  enum class Fate : uint8_t {
+    kRemoved,    // by the operator
+    kDelivered,  // into a mailbox, or taken by the next server
+    kFailed,     // its sender was told, or there is nobody to tell
+  };
   Kind kind = Kind::kRemove;
+  Fate fate = Fate::kRemoved;
   queue::EnvelopeId id = 0;
   queue::Envelope envelope;  // kUpdate only
   // urgent starts the write at once. Otherwise it may wait for the next commit, for at most
@@ -110,6 +118,30 @@ struct QueueStatistics {
   uint64_t changes = 0;
 };
 
+// QueueSum is what became of envelopes. What was queued and accepted is delivered, failed, removed or
+// queued: nothing is two of these, and nothing none.
+struct QueueSum {
+  uint64_t queued_before = 0;  // when counting began
+  uint64_t accepted = 0;       // committed since
+  uint64_t delivered = 0, failed = 0, removed = 0;
+  uint64_t queued = 0;  // counted now
+  bool Holds() const { return queued_before + accepted == delivered + failed + removed + queued; }
+};
+
+// AuditFinding is an envelope or a message that is not in exactly one state.
+struct AuditFinding {
+  std::string what;
+  std::string id;  // of the envelope (16 digits) or the message (8)
+};
+
+// AuditPart is what one step of an audit saw.
+struct AuditPart {
+  size_t rows = 0;
+  std::vector<AuditFinding> findings;
+  // sum is there when this step ended a walk through all of the queue; the next step begins anew.
+  std::optional<QueueSum> sum;
+};
+
 // QueueHealth tells whether the last write went well; it turns green by itself when one does.
 struct QueueHealth {
   bool healthy = true;
@@ -151,6 +183,15 @@ class Queue {
   virtual rt::Task<StatusOr<std::vector<queue::Envelope>>> List(rt::Executor& loop,
                                                                 ListRequest request) = 0;
   virtual rt::Task<StatusOr<QueueCounts>> Counts(rt::Executor& loop) = 0;
+  // Audit looks at the next `rows` envelopes and messages: whether each envelope is sound, has its
+  // message and stands in the schedule it should, each message has an envelope; and counts them. The
+  // queue goes on meanwhile. One caller. A queue that keeps nothing has nothing to say.
+  virtual rt::Task<StatusOr<AuditPart>> Audit(rt::Executor& loop, size_t rows) {
+    (void)loop, (void)rows;
+    AuditPart nothing;
+    nothing.sum.emplace();
+    co_return nothing;
+  }
 
   // Record takes changes and returns at once; they are seen by every later call, and written with
   // the next transaction. A change that could not be written (disk full) is kept and tried again.
@@ -193,7 +234,8 @@ struct QueueOptions {
   // deliveries and logs go on.
   uint64_t min_free_bytes = 16 << 20;
   uint64_t min_free_inodes = 100;
-  // check_limit_bytes: a database up to this size is verified whole at the start.
+  // check_limit_bytes: a database up to this size is verified whole at the start; a larger one is
+  // verified in parts as it is read.
   uint64_t check_limit_bytes = 16 << 20;
   // cache_kib and wal_autocheckpoint_pages are SQLite's (store/sqlite).
   int cache_kib = 1024;
@@ -205,9 +247,11 @@ struct QueueOptions {
 
 // OpenSqliteQueue opens or makes the queue in the folder `spool` (queue.db, and bodies/ for large
 // messages). It blocks: call it at the start, or on the pool. Unfinished messages of an earlier run
-// are removed. Errors: kDataLoss, the database is damaged (it is left as it is, and no empty queue
-// is made in its place); kUnavailable, another process uses it, which is named;
-// kFailedPrecondition, a later release wrote it. `world` and `log` outlive the queue.
+// are removed. A database that is damaged is put aside, whole, in `spool/damaged-<time>/`, and a new
+// one is made of all that can be read of it; the log names what could not. The same is done when
+// damage is met later: until it is over every call is kUnavailable. Errors: kUnavailable, another
+// process uses it, which is named; kFailedPrecondition, a later release wrote it;
+// kResourceExhausted, no room to open or rebuild it. `world` and `log` outlive the queue.
 StatusOr<std::unique_ptr<Queue>> OpenSqliteQueue(rt::World& world, LogSink& log,
                                                  const std::string& spool,
                                                  const QueueOptions& options = {});

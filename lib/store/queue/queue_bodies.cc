@@ -151,8 +151,7 @@ StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
   if (std::shared_ptr<const Body> cached = CachedBody(id)) return cached;
   SpoolDatabase::BodyRow row;
   {
-    const std::lock_guard lock(database_mutex_);
-    StatusOr<SpoolDatabase::BodyRow> found = database_->ReadBody(id);
+    StatusOr<SpoolDatabase::BodyRow> found = Read([&] { return database_->ReadBody(id); });
     if (!found.ok()) return found.status();
     row = *std::move(found);
   }
@@ -180,8 +179,7 @@ StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
   const Status damaged = DataLoss("message is damaged on disk, parked");
   LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged,
              queue::MessageIdText(id));
-  const std::lock_guard lock(database_mutex_);
-  (void)database_->Park(id);
+  (void)Read([&] { return database_->Park(id); });
   return damaged;
 }
 

@@ -27,19 +27,38 @@ Status QueueCore::Open() {
   if (!spool_lock.ok()) return spool_lock.status();
   lock_.emplace(*std::move(spool_lock));
   StatusOr<std::unique_ptr<SpoolDatabase>> database =
-      SpoolDatabase::Open(world_.files(), log_, spool_, options_);
+      SpoolDatabase::Open(world_.files(), log_, spool_, options_, world_.clock().WallNow());
   if (!database.ok()) return database.status();
   database_ = *std::move(database);
+  HearWitness();
   // The folders may have been made by a start that died before it could sync their names.
   POSTERN_RETURN_IF_ERROR(rt::DurableNames().Ensure(world_.files(), spool_ + "/bodies"));
   // What an earlier process wrote last is seen here though it may not be on the disk: it died, the
   // machine did not. A file must not go for the sake of a removal that a power cut could take back.
   // With no room to settle that, the files stay until the next start.
-  const Status settled = database_->Settle();
+  Status settled = database_->Settle();
+  if (database_->damaged()) {
+    POSTERN_RETURN_IF_ERROR(database_->Rebuild(world_.clock().WallNow()));
+    settled = database_->Settle();
+  }
   if (!settled.ok() && settled.code() != StatusCode::kResourceExhausted) return settled;
   if (settled.ok()) POSTERN_RETURN_IF_ERROR(ReclaimBodies());
   (void)CheckSpace();
   return OkStatus();
+}
+
+void QueueCore::HearWitness() {
+  witness_ = CommitWitness::Open(world_.files(), spool_);
+  std::vector<MessageId> missing;
+  for (const MessageId id : witness_.promised()) {
+    const StatusOr<bool> there = database_->HasMessage(id);
+    if (!there.ok()) return;
+    if (!*there) missing.push_back(id);
+  }
+  const Status lost = DataLoss("it was committed and is not in the database");
+  for (const MessageId id : missing)
+    LogProblem(LogLevel::kError, "message lost", lost, queue::MessageIdText(id));
+  witness_.Leaving(missing);  // told once
 }
 
 WallTime QueueCore::Now() {
@@ -56,12 +75,19 @@ void QueueCore::Submit(std::shared_ptr<PendingMessage> message) {
     message->done.Complete(Unavailable("the queue is closed"));
     return;
   }
+  if (rebuilding_) {
+    message->done.Complete(BeingRebuilt());
+    return;
+  }
   messages_.push_back(std::move(message));
   StartLocked();
 }
 
 void QueueCore::Merge(Overlay& below, const Overlay& above) {
-  if (above.removed) below.removed = true;
+  if (above.removed && !below.removed) {
+    below.removed = true;
+    below.fate = above.fate;
+  }
   if (above.update) below.update = above.update;
   if (above.held) below.held = above.held;
 }
@@ -76,7 +102,10 @@ void QueueCore::Record(std::vector<Change> changes) {
       Overlay overlay;
       EnvelopeId id = change.id;
       switch (change.kind) {
-        case Change::Kind::kRemove: overlay.removed = true; break;
+        case Change::Kind::kRemove:
+          overlay.removed = true;
+          overlay.fate = change.fate;
+          break;
         case Change::Kind::kUpdate:
           id = change.envelope.id;
           deferred.push_back(queue::MessageIdOf(id));
@@ -159,7 +188,7 @@ QueueCore::Batch QueueCore::TakeBatch() {
       return change;
     };
     if (overlay.removed) {
-      add(Change::Kind::kRemove);
+      add(Change::Kind::kRemove).fate = overlay.fate;
       continue;
     }
     if (overlay.update) add(Change::Kind::kUpdate).envelope = *overlay.update;
@@ -170,7 +199,43 @@ QueueCore::Batch QueueCore::TakeBatch() {
   return batch;
 }
 
+Status QueueCore::BeingRebuilt() {
+  return Unavailable("the queue was found damaged and is being rebuilt");
+}
+
+bool QueueCore::NeedsRebuild() {
+  const std::lock_guard lock(database_mutex_);
+  return database_->damaged();
+}
+
+// A rebuild takes as long as the queue is large. Until it is over nobody waits for it: commits and
+// readers are told at once to come again.
+void QueueCore::RebuildIfDamaged() {
+  if (!NeedsRebuild()) return;
+  std::deque<std::shared_ptr<PendingMessage>> refused;
+  {
+    const std::lock_guard lock(mutex_);
+    rebuilding_ = true;
+    refused.swap(messages_);
+    statistics_.failed_commits += refused.size();
+  }
+  for (const auto& message : refused) message->done.Complete(BeingRebuilt());
+  Status status;
+  {
+    const std::lock_guard lock(database_mutex_);
+    status = database_->Rebuild(world_.clock().WallNow());
+  }
+  rebuilding_ = false;
+  if (!status.ok()) LogProblem(LogLevel::kError, "cannot rebuild the damaged queue", status, "");
+}
+
+void QueueCore::RebuildSoon() {
+  const std::lock_guard lock(mutex_);
+  StartLocked();
+}
+
 void QueueCore::RunBatch() {
+  RebuildIfDamaged();
   Batch batch = TakeBatch();
   std::vector<Status> outcomes(batch.messages.size(), OkStatus());
   if (!batch.messages.empty()) {
@@ -196,8 +261,23 @@ void QueueCore::RunBatch() {
   Status status = OkStatus();
   std::vector<SpoolDatabase::Gone> gone;
   if (!good.empty() || !batch.changes.empty()) {
+    std::vector<MessageId> leaving;
+    const auto note = [&leaving](const std::vector<Change>& changes) {
+      for (const Change& change : changes) {
+        if (change.kind == Change::Kind::kRemove) leaving.push_back(queue::MessageIdOf(change.id));
+      }
+    };
+    note(batch.changes);
+    for (const NewMessageRow* row : good) note(*row->changes);
+    witness_.Leaving(leaving);
     const std::lock_guard lock(database_mutex_);
     status = database_->Write(good, batch.changes, &gone);
+    std::vector<MessageId> accepted;
+    if (status.ok()) accepted = database_->kept();
+    for (const NewMessageRow* row : good) {
+      if (status.ok() && row->outcome.ok()) accepted.push_back(row->id);
+    }
+    witness_.Accepted(accepted);
     // The scheduler hears of a message before any search for what is due can find it, so it never
     // meets one twice.
     for (size_t i = 0; i < rows.size() && status.ok(); ++i) {
@@ -262,8 +342,14 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
   }
   for (const auto& flush : batch.flushes) flush->Complete(status);
 
+  const bool damaged = NeedsRebuild();
   const std::lock_guard lock(mutex_);
   running_ = false;
+  if (damaged && !status.ok() && !retrying_) {
+    retrying_ = true;  // once at once; then at the pace of what is asked of the queue
+    return StartLocked();
+  }
+  retrying_ = damaged;
   if (!messages_.empty() || !flushes_.empty() || waiting_is_urgent_ ||
       waiting_.size() >= options_.lazy_changes) {
     if (status.ok() || !messages_.empty() || !flushes_.empty()) return StartLocked();

@@ -34,12 +34,11 @@ bool QueueCore::ApplyOverlay(const Overlays& overlays, Envelope& envelope) {
 
 StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = [&] {
-    const std::lock_guard lock(database_mutex_);
+  StatusOr<std::vector<Envelope>> found = Read([&] {
     DueRequest wider = request;
     wider.limit += overlays.size();
     return database_->LoadDue(wider);
-  }();
+  });
   if (!found.ok()) return found.status();
   std::erase_if(*found, [&](Envelope& envelope) {
     return !ApplyOverlay(overlays, envelope) || envelope.held ||
@@ -51,10 +50,9 @@ StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
 
 StatusOr<WallTime> QueueCore::NextDue(WallTime after) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<WallTime> next = [&] {
-    const std::lock_guard lock(database_mutex_);
+  StatusOr<WallTime> next = Read([&] {
     return database_->NextDue(after);
-  }();
+  });
   if (!next.ok()) return next.status();
   for (const auto& [id, overlay] : overlays) {
     if (overlay.update && !overlay.removed && overlay.update->next_attempt > after) {
@@ -66,10 +64,9 @@ StatusOr<WallTime> QueueCore::NextDue(WallTime after) {
 
 StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key, size_t limit) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = [&] {
-    const std::lock_guard lock(database_mutex_);
+  StatusOr<std::vector<Envelope>> found = Read([&] {
     return database_->LoadDeferred(destination_key, limit);
-  }();
+  });
   if (!found.ok()) return found.status();
   std::erase_if(*found, [&](Envelope& envelope) {
     return !ApplyOverlay(overlays, envelope) || envelope.held;
@@ -79,10 +76,9 @@ StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key
 
 StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<Envelope> found = [&] {
-    const std::lock_guard lock(database_mutex_);
+  StatusOr<Envelope> found = Read([&] {
     return database_->Get(id);
-  }();
+  });
   if (!found.ok()) return found.status();
   if (!ApplyOverlay(overlays, *found))
     return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
@@ -91,18 +87,20 @@ StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
 
 StatusOr<std::vector<Envelope>> QueueCore::List(const ListRequest& request) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = [&] {
-    const std::lock_guard lock(database_mutex_);
+  StatusOr<std::vector<Envelope>> found = Read([&] {
     return database_->List(request);
-  }();
+  });
   if (!found.ok()) return found.status();
   std::erase_if(*found, [&](Envelope& envelope) { return !ApplyOverlay(overlays, envelope); });
   return found;
 }
 
 StatusOr<QueueCounts> QueueCore::Counts() {
-  const std::lock_guard lock(database_mutex_);
-  return database_->Counts();
+  return Read([&] { return database_->Counts(); });
+}
+
+StatusOr<AuditPart> QueueCore::Audit(size_t rows) {
+  return Read([&] { return database_->Audit(rows); });
 }
 
 }  // namespace postern::store

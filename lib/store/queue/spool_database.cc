@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <utility>
-#include <zlib.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/store/queue/spool_handle.h"
+#include "lib/store/queue/spool_rebuild.h"
+#include "lib/store/queue/spool_rows.h"
 
 namespace postern::store {
 namespace {
@@ -14,46 +16,11 @@ using queue::EnvelopeId;
 using queue::MessageId;
 using sqlite::Statement;
 
-// Ids are unsigned and SQLite's integers signed: the bits are kept, so the ids of one message stay
-// one range. `next` is in microseconds since 1970. `dest` is the DestinationKey. `crc` guards
-// `data`, an encoded envelope.
-const char* const kSchema[] = {
-    "CREATE TABLE message("
-    "  msgid INTEGER PRIMARY KEY, created INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT "
-    "NULL, body BLOB);"
-    "CREATE TABLE envelope("
-    "  evpid INTEGER PRIMARY KEY, next INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER "
-    "NOT NULL,"
-    "  dest INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL);"
-    "CREATE INDEX envelope_due ON envelope(next, dest) WHERE state = 0;"
-    "CREATE INDEX envelope_deferred ON envelope(dest) WHERE attempts > 0;",
-};
-
-enum State : int64_t { kScheduled = 0, kHeld = 1, kParked = 2 };
-
 constexpr std::string_view kColumns = "SELECT evpid, next, state, crc, data FROM envelope ";
 
 // A frame of the write-ahead log: a page behind its header (sqlite.org/fileformat2.html#walformat).
 constexpr uint64_t kLogHeaderBytes = 32;
 constexpr uint64_t kLogFrameBytes = 24 + 4096;
-
-int64_t Signed(uint64_t id) { return static_cast<int64_t>(id); }
-
-// RowOf is the row number of a message: its id.
-int64_t RowOf(MessageId id) { return static_cast<int64_t>(id); }
-
-// Tries is the column `attempts`, by which LoadDeferred finds what waits for another attempt: it
-// counts being held back from the first one as one.
-int64_t Tries(const Envelope& envelope) {
-  return std::max<int64_t>(envelope.attempts, envelope.deferred() ? 1 : 0);
-}
-
-int64_t Micros(WallTime time) { return absl::ToUnixMicros(time); }
-
-uint32_t Checksum(std::string_view octets) {
-  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(octets.data()),
-                                       static_cast<z_size_t>(octets.size())));
-}
 
 Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* into) {
   StatusOr<Statement> statement = database.Prepare(sql);
@@ -62,64 +29,194 @@ Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* 
   return OkStatus();
 }
 
+// HasOurSchema tells whether the schema is this release's, whatever its number says: a later release
+// has another one.
+bool HasOurSchema(sqlite::Database& database) {
+  StatusOr<Statement> query =
+      database.Prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid");
+  if (!query.ok()) return false;
+  std::string schema, wanted;
+  for (;;) {
+    const StatusOr<bool> row = query->Step();
+    if (!row.ok()) return false;
+    if (!*row) break;
+    StrAppend(schema, query->Text(0), ";");
+  }
+  for (const char* const step : kSpoolSchema) wanted += step;
+  return schema == wanted;
+}
+
 }  // namespace
 
-struct SpoolDatabase::Handle {
-  std::unique_ptr<sqlite::Database> database;
-  // Statements go before their database.
-  Statement insert_message, insert_envelope, update, remove, hold, release, rest, remove_message,
-      park;
-  Statement due, next_due, deferred, get, list, list_message, body, has_message;
-
-  Status Prepare() {
-    sqlite::Database& db = *database;
-    const auto envelope_query = [](std::string_view tail) { return StrCat(kColumns, tail); };
-    for (const auto& [sql, into] : std::initializer_list<std::pair<std::string, Statement*>>{
-             {"INSERT INTO message(msgid, created, size, crc, body) VALUES(?,?,?,?,?)",
-              &insert_message},
-             {"INSERT INTO envelope(evpid, next, state, attempts, dest, crc, data) "
-              "VALUES(?,?,?,?,?,?,?)",
-              &insert_envelope},
-             {"UPDATE envelope SET next = ?2, attempts = ?3, dest = ?4, crc = ?5, data = ?6 WHERE "
-              "evpid = ?1",
-              &update},
-             {"DELETE FROM envelope WHERE evpid = ?", &remove},
-             {"UPDATE envelope SET state = 1 WHERE evpid = ? AND state = 0", &hold},
-             {"UPDATE envelope SET state = 0 WHERE evpid = ? AND state = 1", &release},
-             {"SELECT 1 FROM envelope WHERE evpid BETWEEN ? AND ? LIMIT 1", &rest},
-             {"DELETE FROM message WHERE msgid = ? RETURNING body IS NULL", &remove_message},
-             {"UPDATE envelope SET state = 2 WHERE evpid BETWEEN ? AND ?", &park},
-             {envelope_query("WHERE state = 0 AND next <= ? ORDER BY next"), &due},
-             {"SELECT min(next) FROM envelope WHERE state = 0 AND next > ?", &next_due},
-             {envelope_query("WHERE dest = ? AND attempts > 0 AND state = 0"), &deferred},
-             {envelope_query("WHERE evpid = ?"), &get},
-             {envelope_query("WHERE evpid > ? AND evpid <= ? ORDER BY evpid"), &list},
-             {"SELECT size, crc, body IS NULL, body FROM message WHERE msgid = ?", &body},
-             {"SELECT 1 FROM message WHERE msgid = ?", &has_message},
-         }) {
-      POSTERN_RETURN_IF_ERROR(PrepareInto(db, sql, into));
-    }
-    return OkStatus();
+Status SpoolDatabase::Handle::Prepare() {
+  sqlite::Database& db = *database;
+  const auto envelope_query = [](std::string_view tail) { return StrCat(kColumns, tail); };
+  for (const auto& [sql, into] : std::initializer_list<std::pair<std::string, Statement*>>{
+           {std::string(kInsertMessage), &insert_message},
+           {std::string(kInsertEnvelope), &insert_envelope},
+           {"UPDATE envelope SET next = ?2, attempts = ?3, dest = ?4, crc = ?5, data = ?6 WHERE "
+            "evpid = ?1",
+            &update},
+           {"DELETE FROM envelope WHERE evpid = ?", &remove},
+           {"UPDATE envelope SET state = 1 WHERE evpid = ? AND state = 0", &hold},
+           {"UPDATE envelope SET state = 0 WHERE evpid = ? AND state = 1", &release},
+           {"SELECT 1 FROM envelope WHERE evpid BETWEEN ? AND ? LIMIT 1", &rest},
+           {"DELETE FROM message WHERE msgid = ? RETURNING body IS NULL", &remove_message},
+           {"UPDATE envelope SET state = 2 WHERE evpid BETWEEN ? AND ?", &park},
+           {envelope_query("WHERE state = 0 AND next <= ? ORDER BY next"), &due},
+           {"SELECT min(next) FROM envelope WHERE state = 0 AND next > ?", &next_due},
+           {envelope_query("WHERE dest = ? AND attempts > 0 AND state = 0"), &deferred},
+           {envelope_query("WHERE evpid = ?"), &get},
+           {envelope_query("WHERE evpid > ? AND evpid <= ? ORDER BY evpid"), &list},
+           {"SELECT size, crc, body IS NULL, body FROM message WHERE msgid = ?", &body},
+           {"SELECT 1 FROM message WHERE msgid = ?", &has_message},
+           {"SELECT evpid, next, state, dest, crc, data FROM envelope WHERE evpid > ? ORDER BY "
+            "evpid LIMIT ?",
+            &audit_envelopes},
+           {"SELECT 1 FROM envelope INDEXED BY envelope_due WHERE state = 0 AND next = ? AND "
+            "dest = ? AND evpid = ?",
+            &audit_due},
+           {"SELECT msgid FROM message WHERE msgid > ? ORDER BY msgid LIMIT ?", &audit_messages},
+       }) {
+    POSTERN_RETURN_IF_ERROR(PrepareInto(db, sql, into));
   }
-};
+  return OkStatus();
+}
 
-SpoolDatabase::SpoolDatabase(rt::Files& files, LogSink& log, std::string path,
+SpoolDatabase::SpoolDatabase(rt::Files& files, LogSink& log, std::string spool,
                              const QueueOptions& options)
-    : files_(files), log_(log), path_(std::move(path)), options_(options) {}
+    : files_(files),
+      log_(log),
+      spool_(std::move(spool)),
+      path_(spool_ + "/queue.db"),
+      options_(options) {}
 
 SpoolDatabase::~SpoolDatabase() = default;
 
 StatusOr<std::unique_ptr<SpoolDatabase>> SpoolDatabase::Open(rt::Files& files, LogSink& log,
                                                              const std::string& spool,
-                                                             const QueueOptions& options) {
-  std::unique_ptr<SpoolDatabase> database(
-      new SpoolDatabase(files, log, spool + "/queue.db", options));
-  POSTERN_RETURN_IF_ERROR(database->OpenHandle());
-  const StatusOr<rt::FileInfo> info = files.Stat(database->path_);
-  if (info.ok() && info->size_bytes <= options.check_limit_bytes) {
-    POSTERN_RETURN_IF_ERROR(database->handle_->database->Check());
-  }
+                                                             const QueueOptions& options,
+                                                             WallTime now) {
+  std::unique_ptr<SpoolDatabase> database(new SpoolDatabase(files, log, spool, options));
+  POSTERN_RETURN_IF_ERROR(database->OpenChecked(now));
   return database;
+}
+
+namespace {
+
+// SpeaksOfDamage tells whether a start that failed so met damage: SQLite also says of a schema that
+// is not there any more, or there twice, that the statement is wrong.
+bool SpeaksOfDamage(const Status& status) {
+  return sqlite::IsCorrupt(status) || status.code() == StatusCode::kInternal;
+}
+
+}  // namespace
+
+Status SpoolDatabase::OpenChecked(WallTime now) {
+  if (RebuildIsUnfinished(files_, spool_)) {
+    damage_ = DataLoss("damaged database: its rebuild was interrupted");
+    return RebuildNow(now, true);
+  }
+  SpoolInspection inspection = InspectSpool(files_, spool_);
+  Status status = inspection.damage;
+  if (status.ok()) status = OpenHandle();
+  if (status.ok()) {
+    const StatusOr<rt::FileInfo> info = files_.Stat(path_);
+    if (info.ok() && info->size_bytes <= options_.check_limit_bytes) status = CheckAll();
+  }
+  if (status.ok()) {
+    NameTorn(inspection.torn);
+    return status;
+  }
+  if (!SpeaksOfDamage(status)) return status;
+  damage_ = status;
+  return RebuildNow(now, true);
+}
+
+// CheckAll is SQLite's check, and what it cannot know: that each envelope has its message and each
+// message an envelope.
+Status SpoolDatabase::CheckAll() {
+  sqlite::Database& database = *handle_->database;
+  StatusOr<std::vector<std::string>> findings = database.Findings(100);
+  if (!findings.ok()) return findings.status();
+  findings_ = *std::move(findings);
+  if (!findings_.empty())
+    return DataLoss(StrCat("damaged database: ", path_, ": ", findings_.front()));
+  StatusOr<Statement> query = database.Prepare(
+      "SELECT evpid >> 32 & 0xffffffff AS m, 0 FROM envelope WHERE m NOT IN (SELECT msgid FROM "
+      "message) UNION ALL SELECT msgid, 1 FROM message WHERE msgid NOT IN (SELECT evpid >> 32 & "
+      "0xffffffff FROM envelope) LIMIT 1");
+  if (!query.ok()) return query.status();
+  const StatusOr<bool> row = query->Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return OkStatus();
+  return DataLoss(StrCat("damaged database: ", path_, ": message ",
+                         queue::MessageIdText(static_cast<MessageId>(query->Int(0))),
+                         query->Int(1) == 0 ? " is missing" : " has no envelope"));
+}
+
+// NameTorn tells of the messages in a last transaction that is not whole. After a power cut nobody
+// has been promised them; if the log was damaged there, they are lost, and this is all that is
+// known of them.
+void SpoolDatabase::NameTorn(const std::vector<MessageId>& torn) {
+  for (const MessageId id : torn) {
+    const StatusOr<bool> there = HasMessage(id);
+    if (!there.ok() || *there) continue;
+    LogRecord record;
+    record.level = LogLevel::kWarning;
+    record.subsystem = "queue";
+    record.event = "message in a transaction that is not whole, dropped";
+    record.fields.push_back(LogField{"msgid", queue::MessageIdText(id)});
+    log_.Write(record);
+  }
+}
+
+Status SpoolDatabase::Rebuild(WallTime now) { return RebuildNow(now, false); }
+
+Status SpoolDatabase::RebuildNow(WallTime now, bool starting) {
+  RebuildRequest request;
+  request.reason = Text(damage_);
+  request.now = now;
+  request.starting = starting;
+  log_file_.reset();
+  if (handle_) {
+    handle_->database->Rollback();
+    if (findings_.empty()) {
+      const StatusOr<std::vector<std::string>> findings = handle_->database->Findings(100);
+      findings_ = findings.ok() ? *findings : std::vector<std::string>{Text(findings.status())};
+    }
+    handle_->database->Abandon();
+    handle_.reset();
+  }
+  request.findings = findings_;
+  POSTERN_RETURN_IF_ERROR(RebuildSpool(files_, log_, spool_, options_, request));
+  POSTERN_RETURN_IF_ERROR(OpenHandle());
+  damage_ = OkStatus();
+  findings_.clear();
+  suspect_ = false;
+  // What was lost has been named; the sum begins with what there is.
+  walk_ = AuditWalk();
+  sum_ = QueueSum();
+  sum_is_based_ = false;
+  return OkStatus();
+}
+
+Status SpoolDatabase::Ready() {
+  if (damaged()) return Unavailable("the queue is damaged and being rebuilt");
+  return handle_ ? OkStatus() : Watch(Recover());
+}
+
+Status SpoolDatabase::Watch(Status status) {
+  if (!damaged() && sqlite::IsCorrupt(status)) {
+    damage_ = status;
+    LogRecord record;
+    record.level = LogLevel::kError;
+    record.subsystem = "queue";
+    record.event = "database damaged";
+    record.fields.push_back(LogField{"error", Text(status)});
+    log_.Write(record);
+  }
+  return status;
 }
 
 Status SpoolDatabase::OpenHandle() {
@@ -133,7 +230,10 @@ Status SpoolDatabase::OpenHandle() {
   if (!database.ok()) return database.status();
   auto handle = std::make_unique<Handle>();
   handle->database = *std::move(database);
-  POSTERN_RETURN_IF_ERROR(handle->database->Migrate(kSchema));
+  Status migrated = handle->database->Migrate(kSpoolSchema);
+  if (migrated.code() == StatusCode::kFailedPrecondition && HasOurSchema(*handle->database))
+    migrated = DataLoss(StrCat("damaged database: schema version of ", path_));
+  POSTERN_RETURN_IF_ERROR(migrated);
   POSTERN_RETURN_IF_ERROR(handle->Prepare());
   handle_ = std::move(handle);
   log_file_.reset();
@@ -174,7 +274,7 @@ void SpoolDatabase::GrowLog() {
   log_bytes_ = whole;
 }
 
-Status SpoolDatabase::Settle() { return handle_->database->Checkpoint(); }
+Status SpoolDatabase::Settle() { return Watch(handle_->database->Checkpoint()); }
 
 // After a failed sync the kernel may have dropped pages of the log that it shows us as written, so
 // nothing may be appended behind them and trusted (fsyncgate). This connection still knows where
@@ -183,24 +283,27 @@ Status SpoolDatabase::Settle() { return handle_->database->Checkpoint(); }
 Status SpoolDatabase::Recover() {
   if (handle_) {
     handle_->database->Rollback();
-    POSTERN_RETURN_IF_ERROR(handle_->database->Checkpoint());
+    POSTERN_RETURN_IF_ERROR(Watch(handle_->database->Checkpoint()));
     handle_.reset();
   }
-  POSTERN_RETURN_IF_ERROR(OpenHandle());
+  POSTERN_RETURN_IF_ERROR(Watch(OpenHandle()));
   suspect_ = false;
   return OkStatus();
 }
 
 Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
                             const std::vector<Change>& changes, std::vector<Gone>* gone) {
-  if (suspect_ || !handle_) POSTERN_RETURN_IF_ERROR(Recover());
-  const Status status = WriteInside(messages, changes, gone);
+  POSTERN_RETURN_IF_ERROR(Ready());
+  if (suspect_) POSTERN_RETURN_IF_ERROR(Recover());
+  const Status status = Watch(WriteInside(messages, changes, gone));
   if (status.ok()) {
+    Count();
     GrowLog();
     return status;
   }
   handle_->database->Rollback();
   gone->clear();
+  if (damaged()) return status;
   // A write that found no room leaves nothing doubtful behind; any other failure does.
   if (ErrnoOf(status) != 0 || status.code() != StatusCode::kResourceExhausted) {
     suspect_ = true;
@@ -212,6 +315,8 @@ Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
 Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,
                                   const std::vector<Change>& changes, std::vector<Gone>* gone) {
   sqlite::Database& database = *handle_->database;
+  counting_.clear();
+  kept_.clear();
   POSTERN_RETURN_IF_ERROR(database.Begin());
   std::vector<MessageId> touched;
   for (const Change& change : changes) POSTERN_RETURN_IF_ERROR(Apply(change, &touched));
@@ -246,6 +351,7 @@ Status SpoolDatabase::Insert(NewMessageRow& message) {
     row.Bind(3, envelope.held ? kHeld : kScheduled).Bind(4, Tries(envelope));
     row.Bind(5, Signed(queue::DestinationKey(envelope))).Bind(6, Checksum(data)).BindBlob(7, data);
     POSTERN_RETURN_IF_ERROR(row.Run());
+    counting_.push_back(CountedRow{Signed(envelope.id), std::nullopt});
   }
   return OkStatus();
 }
@@ -254,7 +360,10 @@ Status SpoolDatabase::Apply(const Change& change, std::vector<MessageId>* touche
   switch (change.kind) {
     case Change::Kind::kRemove:
       touched->push_back(queue::MessageIdOf(change.id));
-      return handle_->remove.Bind(1, Signed(change.id)).Run();
+      POSTERN_RETURN_IF_ERROR(handle_->remove.Bind(1, Signed(change.id)).Run());
+      if (handle_->database->changes() > 0)
+        counting_.push_back(CountedRow{Signed(change.id), change.fate});
+      return OkStatus();
     case Change::Kind::kHold: return handle_->hold.Bind(1, Signed(change.id)).Run();
     case Change::Kind::kRelease: return handle_->release.Bind(1, Signed(change.id)).Run();
     case Change::Kind::kUpdate: {
@@ -283,7 +392,10 @@ Status SpoolDatabase::RemoveEmptied(std::vector<MessageId>& touched, std::vector
     const StatusOr<bool> left = rest.Step();
     if (!left.ok()) return left.status();
     rest.Reset();
-    if (*left) continue;
+    if (*left) {
+      kept_.push_back(id);
+      continue;
+    }
     Statement& remove = handle_->remove_message;
     const StatusOr<bool> removed = remove.Bind(1, RowOf(id)).Step();
     if (!removed.ok()) return removed.status();
@@ -299,7 +411,7 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::Collect(Statement& query, size_t 
   std::vector<EnvelopeId> damaged;
   while (found.size() < limit) {
     const StatusOr<bool> more = query.Step();
-    if (!more.ok()) return more.status();
+    if (!more.ok()) return Watch(more.status());
     if (!*more) break;
     const auto id = static_cast<EnvelopeId>(query.Int(0));
     const std::string_view data = query.Blob(4);
@@ -322,7 +434,7 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::Collect(Statement& query, size_t 
 
 void SpoolDatabase::ParkEnvelopes(const std::vector<EnvelopeId>& damaged) {
   for (const EnvelopeId id : damaged) {
-    (void)handle_->park.Bind(1, Signed(id)).Bind(2, Signed(id)).Run();
+    (void)Watch(handle_->park.Bind(1, Signed(id)).Bind(2, Signed(id)).Run());
     LogRecord record;
     record.level = LogLevel::kError;
     record.subsystem = "queue";
@@ -333,7 +445,7 @@ void SpoolDatabase::ParkEnvelopes(const std::vector<EnvelopeId>& damaged) {
 }
 
 StatusOr<std::vector<Envelope>> SpoolDatabase::LoadDue(const DueRequest& request) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   if (request.except_destinations.empty()) {
     return Collect(handle_->due.Bind(1, Micros(request.now)), request.limit);
   }
@@ -349,10 +461,10 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::LoadDue(const DueRequest& request
 }
 
 StatusOr<WallTime> SpoolDatabase::NextDue(WallTime after) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   Statement& query = handle_->next_due;
   const StatusOr<bool> row = query.Bind(1, Micros(after)).Step();
-  if (!row.ok()) return row.status();
+  if (!row.ok()) return Watch(row.status());
   const WallTime next =
       !*row || query.IsNull(0) ? absl::InfiniteFuture() : absl::FromUnixMicros(query.Int(0));
   query.Reset();
@@ -361,12 +473,12 @@ StatusOr<WallTime> SpoolDatabase::NextDue(WallTime after) {
 
 StatusOr<std::vector<Envelope>> SpoolDatabase::LoadDeferred(uint64_t destination_key,
                                                             size_t limit) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   return Collect(handle_->deferred.Bind(1, Signed(destination_key)), limit);
 }
 
 StatusOr<Envelope> SpoolDatabase::Get(EnvelopeId id) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   StatusOr<std::vector<Envelope>> found = Collect(handle_->get.Bind(1, Signed(id)), 1);
   if (!found.ok()) return found.status();
   if (found->empty()) return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
@@ -374,7 +486,7 @@ StatusOr<Envelope> SpoolDatabase::Get(EnvelopeId id) {
 }
 
 StatusOr<std::vector<Envelope>> SpoolDatabase::List(const ListRequest& request) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   // Rows are in the order of signed numbers, ids are unsigned: the lower half of the ids is listed
   // first, then the upper.
   std::vector<Envelope> found;
@@ -401,13 +513,13 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::List(const ListRequest& request) 
 }
 
 StatusOr<QueueCounts> SpoolDatabase::Counts() {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   StatusOr<Statement> query = handle_->database->Prepare(
       "SELECT (SELECT count(*) FROM message), count(*), sum(state = 1), sum(state = 2) FROM "
       "envelope");
   if (!query.ok()) return query.status();
   const StatusOr<bool> row = query->Step();
-  if (!row.ok()) return row.status();
+  if (!row.ok()) return Watch(row.status());
   QueueCounts counts;
   counts.messages = static_cast<uint64_t>(query->Int(0));
   counts.envelopes = static_cast<uint64_t>(query->Int(1));
@@ -417,10 +529,10 @@ StatusOr<QueueCounts> SpoolDatabase::Counts() {
 }
 
 StatusOr<SpoolDatabase::BodyRow> SpoolDatabase::ReadBody(MessageId id) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   Statement& query = handle_->body;
   const StatusOr<bool> row = query.Bind(1, RowOf(id)).Step();
-  if (!row.ok()) return row.status();
+  if (!row.ok()) return Watch(row.status());
   if (!*row) return NotFound(StrCat("no message ", queue::MessageIdText(id)));
   BodyRow body;
   body.size_bytes = static_cast<uint64_t>(query.Int(0));
@@ -432,18 +544,19 @@ StatusOr<SpoolDatabase::BodyRow> SpoolDatabase::ReadBody(MessageId id) {
 }
 
 StatusOr<bool> SpoolDatabase::HasMessage(MessageId id) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
+  POSTERN_RETURN_IF_ERROR(Ready());
   Statement& query = handle_->has_message;
   const StatusOr<bool> row = query.Bind(1, RowOf(id)).Step();
+  if (!row.ok()) return Watch(row.status());
   query.Reset();
   return row;
 }
 
 Status SpoolDatabase::Park(MessageId id) {
-  if (!handle_) POSTERN_RETURN_IF_ERROR(Recover());
-  return handle_->park.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
-      .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)))
-      .Run();
+  POSTERN_RETURN_IF_ERROR(Ready());
+  return Watch(handle_->park.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
+                   .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)))
+                   .Run());
 }
 
 }  // namespace postern::store

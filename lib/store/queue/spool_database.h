@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,19 @@ struct NewMessageRow {
 
 class SpoolDatabase {
  public:
+  // Open opens or makes the database in `spool`. One that is damaged is rebuilt (spool_rebuild.h),
+  // for which `now` gives the time.
   static StatusOr<std::unique_ptr<SpoolDatabase>> Open(rt::Files& files, LogSink& log,
                                                        const std::string& spool,
-                                                       const QueueOptions& options);
+                                                       const QueueOptions& options, WallTime now);
   ~SpoolDatabase();
+
+  // damaged tells whether a call met damage in the database itself. Every call is kUnavailable from
+  // then on, until Rebuild has succeeded.
+  bool damaged() const { return !damage_.ok(); }
+  // Rebuild puts the damaged database aside and goes on with what could be saved of it. On an error
+  // it stays damaged.
+  Status Rebuild(WallTime now);
 
   // Settle brings to the disk all that can be read here.
   Status Settle();
@@ -44,6 +54,8 @@ class SpoolDatabase {
   };
   Status Write(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
                std::vector<Gone>* gone);
+  // kept are the messages that lost an envelope in the last Write and have others.
+  const std::vector<queue::MessageId>& kept() const { return kept_; }
 
   StatusOr<std::vector<queue::Envelope>> LoadDue(const DueRequest& request);
   StatusOr<WallTime> NextDue(WallTime after);
@@ -51,6 +63,8 @@ class SpoolDatabase {
   StatusOr<queue::Envelope> Get(queue::EnvelopeId id);
   StatusOr<std::vector<queue::Envelope>> List(const ListRequest& request);
   StatusOr<QueueCounts> Counts();
+  // Audit is one step of Queue::Audit.
+  StatusOr<AuditPart> Audit(size_t rows);
 
   struct BodyRow {
     uint64_t size_bytes = 0;
@@ -69,7 +83,15 @@ class SpoolDatabase {
   // Handle is one connection and its statements; replaced as a whole after a failed write.
   struct Handle;
 
-  SpoolDatabase(rt::Files& files, LogSink& log, std::string path, const QueueOptions& options);
+  SpoolDatabase(rt::Files& files, LogSink& log, std::string spool, const QueueOptions& options);
+  // Ready leads to a handle that can be used, or says why there is none.
+  Status Ready();
+  // Watch returns `status`, and remembers when it speaks of damage.
+  Status Watch(Status status);
+  Status OpenChecked(WallTime now);
+  Status RebuildNow(WallTime now, bool starting);
+  Status CheckAll();
+  void NameTorn(const std::vector<queue::MessageId>& torn);
   Status OpenHandle();
   // Recover leads back to a trustworthy database after a failed transaction.
   Status Recover();
@@ -86,13 +108,41 @@ class SpoolDatabase {
   StatusOr<std::vector<queue::Envelope>> Collect(sqlite::Statement& query, size_t limit);
   void ParkEnvelopes(const std::vector<queue::EnvelopeId>& damaged);
 
+  StatusOr<bool> AuditEnvelopes(size_t rows, AuditPart* part);
+  StatusOr<bool> AuditMessages(size_t rows, AuditPart* part);
+  // Count takes over what the transaction that was committed just now did to `sum_` and the walk.
+  void Count();
+
+  // AuditWalk is how far an audit came: first through the envelopes, in the order of their rows,
+  // then through the messages. What is written behind it is counted as it is written.
+  struct AuditWalk {
+    bool begun = false;
+    bool messages = false;  // the second half
+    int64_t after = 0;
+    uint64_t counted = 0;
+  };
+  // Row is an envelope that the present transaction puts in or takes out.
+  struct CountedRow {
+    int64_t row;
+    std::optional<Change::Fate> fate;  // of one that goes
+  };
+
   rt::Files& files_;
   LogSink& log_;
+  const std::string spool_;
   const std::string path_;
   const QueueOptions options_;
+  Status damage_;                      // OkStatus: none was met
+  std::vector<std::string> findings_;  // of SQLite's check, for the report
   std::unique_ptr<Handle> handle_;
   std::unique_ptr<rt::File> log_file_;  // a second look at SQLite's write-ahead log, to lengthen it
   uint64_t log_bytes_ = 0;              // how long we made it
+  AuditWalk walk_;
+  QueueSum sum_;               // since the start, or since the last rebuild
+  QueueSum audited_;           // at the end of the walk through the envelopes
+  bool sum_is_based_ = false;  // queued_before is known: a walk has ended
+  std::vector<CountedRow> counting_;
+  std::vector<queue::MessageId> kept_;
   bool suspect_ = false;                // a write failed, and Recover has not succeeded since
 };
 

@@ -136,6 +136,11 @@ class SqliteQueue final : public Queue {
     co_return counts;
   }
 
+  rt::Task<StatusOr<AuditPart>> Audit(rt::Executor& loop, size_t rows) override {
+    StatusOr<AuditPart> part = co_await loop.RunBlocking([&] { return core_->Audit(rows); });
+    co_return part;
+  }
+
   void Record(std::vector<Change> changes) override { core_->Record(std::move(changes)); }
 
   rt::Task<Status> Flush(rt::Executor& loop) override {

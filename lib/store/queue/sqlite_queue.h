@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "lib/core/queue/schedule.h"
+#include "lib/store/queue/commit_witness.h"
 #include "lib/store/queue/queue.h"
 #include "lib/store/queue/spool_database.h"
 #include "lib/store/queue/spool_lock.h"
@@ -74,6 +75,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   StatusOr<queue::Envelope> Get(queue::EnvelopeId id);
   StatusOr<std::vector<queue::Envelope>> List(const ListRequest& request);
   StatusOr<QueueCounts> Counts();
+  StatusOr<AuditPart> Audit(size_t rows);
   StatusOr<std::shared_ptr<const Body>> OpenBody(queue::MessageId id);
   // CachedBody is OpenBody for a fresh message, without the disk; null when it is not in memory.
   // Any thread.
@@ -104,6 +106,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   // Overlay is what was recorded for one envelope and is not in the database yet.
   struct Overlay {
     bool removed = false;
+    Change::Fate fate = Change::Fate::kRemoved;
     std::optional<queue::Envelope> update;
     std::optional<bool> held;
   };
@@ -118,6 +121,25 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   void StartLocked();  // posts the job unless it runs
   void StartLaterLocked(Duration delay);
   void RunBatch();  // the job
+  // Damage in the database: the job rebuilds it before it does anything else. Read is one call of
+  // the database for a reader, which starts the job when it meets damage.
+  static Status BeingRebuilt();
+  bool NeedsRebuild();
+  void RebuildIfDamaged();
+  void RebuildSoon();
+  template <typename Call>
+  auto Read(const Call& call) -> decltype(call()) {
+    if (rebuilding_) return BeingRebuilt();
+    bool damaged = false;
+    auto result = [&] {
+      const std::lock_guard lock(database_mutex_);
+      auto got = call();
+      damaged = database_->damaged();
+      return got;
+    }();
+    if (damaged) RebuildSoon();
+    return result;
+  }
   Batch TakeBatch();
   void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
                    std::vector<Status>& outcomes);
@@ -129,6 +151,8 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   Overlays SnapshotOverlays();
   static bool ApplyOverlay(const Overlays& overlays, queue::Envelope& envelope);
   Status ReclaimBodies();
+  // HearWitness looks for the messages that were committed last.
+  void HearWitness();
   void LogProblem(LogLevel level, std::string event, const Status& status, const std::string& id);
 
   rt::World& world_;
@@ -140,6 +164,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   std::optional<SpoolLock> lock_;  // outlives the database
   std::mutex database_mutex_;      // before mutex_ where both are held
   std::unique_ptr<SpoolDatabase> database_;
+  CommitWitness witness_;  // the job's alone, once the queue is open
 
   mutable std::mutex mutex_;
   std::deque<std::shared_ptr<PendingMessage>> messages_;
@@ -150,6 +175,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   bool running_ = false;            // the job is posted or runs
   bool timer_set_ = false;          // a later start is arranged
   bool closed_ = false;
+  bool retrying_ = false;  // a rebuild failed a moment ago
   QueueStatistics statistics_;
   QueueHealth health_;
 
@@ -160,6 +186,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   std::unordered_map<queue::MessageId, std::shared_ptr<const Body>> cache_;
   size_t cached_bytes_ = 0;
 
+  std::atomic<bool> rebuilding_ = false;
   std::atomic<bool> space_low_ = false;
   std::atomic<int64_t> space_checked_ns_ = 0;
 };

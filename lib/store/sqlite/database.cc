@@ -164,6 +164,8 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
   if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("open database ", path));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  // What turns out to be damaged stays as it was found.
+  database->Abandon();
   // A small lookaside: a connection for each open mailbox must cost little.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 128, 64);
   // The log stays in place between runs, so that its name need not be made durable again and again.
@@ -192,6 +194,7 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
   // The names of the database and its log are made durable before anything is promised.
   status = files.SyncDirectory(DirectoryOf(path));
   if (!status.ok()) return Annotate(status, StrCat("open database ", path));
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   return database;
 }
 
@@ -306,6 +309,24 @@ Status Database::Check() {
   if (!row.ok()) return row.status();
   if (*row && query->Text(0) == "ok") return OkStatus();
   return DataLoss(StrCat(kCorruptMark, ": ", path_, ": ", *row ? query->Text(0) : "no answer"));
+}
+
+StatusOr<std::vector<std::string>> Database::Findings(int limit) {
+  StatusOr<Statement> query = Prepare(StrCat("PRAGMA integrity_check(", limit, ")"));
+  if (!query.ok()) return query.status();
+  std::vector<std::string> findings;
+  for (;;) {
+    const StatusOr<bool> row = query->Step();
+    if (!row.ok()) return row.status();
+    if (!*row) break;
+    findings.emplace_back(query->Text(0));
+  }
+  if (findings.size() == 1 && findings[0] == "ok") findings.clear();
+  return findings;
+}
+
+void Database::Abandon() {
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
 
 void Database::ReleaseMemory() { sqlite3_db_release_memory(handle_); }

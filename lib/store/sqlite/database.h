@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/core/base/status.h"
 #include "lib/rt/files.h"
@@ -115,6 +116,12 @@ class Database {
   // Check reads the whole database and verifies its structure: kDataLoss, with the first finding,
   // when it is broken.
   Status Check();
+
+  // Findings is Check in full, with the indexes compared to their tables: at most `limit` sentences,
+  // none when all is well. An error when the check itself could not be made.
+  StatusOr<std::vector<std::string>> Findings(int limit);
+  // Abandon gives the file up as it is: closing will not move the log into it.
+  void Abandon();
 
   // ReleaseMemory gives back the page cache that is not in use.
   void ReleaseMemory();
