@@ -18,8 +18,9 @@
 namespace postern::store {
 
 struct SpoolInspection {
-  // damage is why the database cannot be used as it is (IsCorrupt); OkStatus when nothing of what is
-  // looked at speaks against it: the header, the log, and that it is there at all.
+  // damage is why the database cannot be used as it is: IsCorrupt, or what kept its files from being
+  // read. OkStatus when nothing of what is looked at speaks against it: the header, the log, and
+  // that it is there at all.
   Status damage;
   // torn: messages in a last transaction that is not whole. Nobody was promised them, unless the log
   // was damaged there.

@@ -397,6 +397,21 @@ TEST_F(QueueDamageTest, WithoutItsDatabaseTheQueueIsNotBegunAnewInSilence) {
   EXPECT_NE(log_.All().find("text without envelopes put aside"), std::string::npos) << log_.All();
 }
 
+// What may not be read is no damage: nothing is moved, and no queue is begun beside it.
+TEST_F(QueueDamageTest, WhatIsNoFileOfOursIsLeftAlone) {
+  Fill(30);
+  CloseQueue();
+  fs::rename(Spool() + "/queue.db", root_ + "/elsewhere");
+  fs::create_symlink(root_ + "/elsewhere", Spool() + "/queue.db");
+  EXPECT_FALSE(Open().ok());
+  EXPECT_TRUE(fs::is_symlink(Spool() + "/queue.db"));
+  EXPECT_EQ(DamagedFolders(), 0);
+  fs::remove(Spool() + "/queue.db");
+  fs::rename(root_ + "/elsewhere", Spool() + "/queue.db");
+  Judge("the file is back");
+  EXPECT_EQ(lost_ + rebuilt_, 0u);
+}
+
 TEST_F(QueueDamageTest, AnInterruptedRebuildIsFinishedByTheNextStart) {
   Fill(30);
   CloseQueue();
