@@ -436,8 +436,8 @@ rt::Task<Status> Server::Start() {
     worker.stops = std::make_unique<rt::TaskGroup>();
     parts.workers.push_back(std::move(worker));
   }
-  parts.audit = std::make_unique<schedule::QueueAudit>(world, *parts.queue, *parts.log,
-                                                       parts.options.audit);
+  parts.audit =
+      std::make_unique<schedule::QueueAudit>(world, *parts.queue, *parts.log, parts.options.audit);
   parts.tasks.Spawn(parts.scheduler->Run());
   parts.tasks.Spawn(parts.audit->Run());
 

@@ -45,8 +45,8 @@ class MemoryFile final : public postern::rt::File {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 4) return 0;
-  const size_t split = std::min<size_t>(
-      size - 4, static_cast<size_t>(data[0] | data[1] << 8 | data[2] << 16));
+  const size_t split =
+      std::min<size_t>(size - 4, static_cast<size_t>(data[0] | data[1] << 8 | data[2] << 16));
   const std::string text(reinterpret_cast<const char*>(data) + 4, size - 4);
   Salvage salvage(std::make_unique<MemoryFile>(text.substr(0, split)),
                   std::make_unique<MemoryFile>(text.substr(split)), {.max_row_bytes = 1 << 20});

@@ -8,11 +8,7 @@ namespace postern::schedule {
 
 QueueAudit::QueueAudit(rt::World& world, store::Queue& queue, LogSink& log,
                        QueueAuditOptions options)
-    : loop_(world.main_loop()),
-      queue_(queue),
-      log_(log),
-      options_(options),
-      stop_(&loop_) {}
+    : loop_(world.main_loop()), queue_(queue), log_(log), options_(options), stop_(&loop_) {}
 
 rt::Task<void> QueueAudit::Run() {
   while (!stop_.is_set()) {

@@ -3,8 +3,8 @@
 // At the start and then at an interval it walks through the queue, a few rows at a time, and
 // compares: each envelope has its message and its place in the schedule, each message an envelope,
 // and what was accepted is delivered, failed, removed or queued. What does not agree is an alarm in
-// the log, by id where there is one. It changes nothing; a database that turns out to be damaged the
-// queue rebuilds by itself.
+// the log, by id where there is one. It changes nothing; a database that turns out to be damaged
+// the queue rebuilds by itself.
 #pragma once
 
 #include <cstdint>

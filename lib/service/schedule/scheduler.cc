@@ -480,8 +480,7 @@ void Scheduler::AddNotice(DsnAction action, NoticeItem item) {
 Change Scheduler::ChangeAfter(DsnAction action, const NoticeItem& item) const {
   Change change;
   change.id = item.envelope.id;
-  change.fate =
-      action == DsnAction::kFailed ? Change::Fate::kFailed : Change::Fate::kDelivered;
+  change.fate = action == DsnAction::kFailed ? Change::Fate::kFailed : Change::Fate::kDelivered;
   if (action == DsnAction::kDelayed) {
     change.kind = Change::Kind::kUpdate;
     change.envelope = item.envelope;

@@ -101,8 +101,7 @@ void CommitWitness::Note(const std::vector<MessageId>& ids, bool accepted) {
   for (size_t done = 0; done < ids.size();) {
     // Up to the end of the ring in one write.
     const uint64_t place = next_ % kRecords;
-    const size_t count =
-        std::min<size_t>(ids.size() - done, static_cast<size_t>(kRecords - place));
+    const size_t count = std::min<size_t>(ids.size() - done, static_cast<size_t>(kRecords - place));
     std::string records;
     for (size_t i = 0; i < count; ++i) records += Record(next_++, ids[done + i], accepted);
     done += count;

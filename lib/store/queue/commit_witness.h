@@ -2,10 +2,10 @@
 //
 // A log that was cut short (a repair of the file system, a hand that emptied it) looks to SQLite
 // like one that ends there, and the messages in it are gone without a word. So the ids of what was
-// committed are also kept in `spool/recent`, a ring of fixed size that is written in place and never
-// synced: it costs a write into the page cache for each transaction, and no disk. A process that is
-// killed leaves it exact. After a power cut it says nothing, because parts of it may be missing:
-// therefore it names the boot in which it was written.
+// committed are also kept in `spool/recent`, a ring of fixed size that is written in place and
+// never synced: it costs a write into the page cache for each transaction, and no disk. A process
+// that is killed leaves it exact. After a power cut it says nothing, because parts of it may be
+// missing: therefore it names the boot in which it was written.
 #pragma once
 
 #include <memory>

@@ -118,8 +118,8 @@ struct QueueStatistics {
   uint64_t changes = 0;
 };
 
-// QueueSum is what became of envelopes. What was queued and accepted is delivered, failed, removed or
-// queued: nothing is two of these, and nothing none.
+// QueueSum is what became of envelopes. What was queued and accepted is delivered, failed, removed
+// or queued: nothing is two of these, and nothing none.
 struct QueueSum {
   uint64_t queued_before = 0;  // when counting began
   uint64_t accepted = 0;       // committed since
@@ -184,8 +184,8 @@ class Queue {
                                                                 ListRequest request) = 0;
   virtual rt::Task<StatusOr<QueueCounts>> Counts(rt::Executor& loop) = 0;
   // Audit looks at the next `rows` envelopes and messages: whether each envelope is sound, has its
-  // message and stands in the schedule it should, each message has an envelope; and counts them. The
-  // queue goes on meanwhile. One caller. A queue that keeps nothing has nothing to say.
+  // message and stands in the schedule it should, each message has an envelope; and counts them.
+  // The queue goes on meanwhile. One caller. A queue that keeps nothing has nothing to say.
   virtual rt::Task<StatusOr<AuditPart>> Audit(rt::Executor& loop, size_t rows) {
     (void)loop, (void)rows;
     AuditPart nothing;
@@ -247,10 +247,10 @@ struct QueueOptions {
 
 // OpenSqliteQueue opens or makes the queue in the folder `spool` (queue.db, and bodies/ for large
 // messages). It blocks: call it at the start, or on the pool. Unfinished messages of an earlier run
-// are removed. A database that is damaged is put aside, whole, in `spool/damaged-<time>/`, and a new
-// one is made of all that can be read of it; the log names what could not. The same is done when
-// damage is met later: until it is over every call is kUnavailable. Errors: kUnavailable, another
-// process uses it, which is named; kFailedPrecondition, a later release wrote it;
+// are removed. A database that is damaged is put aside, whole, in `spool/damaged-<time>/`, and a
+// new one is made of all that can be read of it; the log names what could not. The same is done
+// when damage is met later: until it is over every call is kUnavailable. Errors: kUnavailable,
+// another process uses it, which is named; kFailedPrecondition, a later release wrote it;
 // kResourceExhausted, no room to open or rebuild it. `world` and `log` outlive the queue.
 StatusOr<std::unique_ptr<Queue>> OpenSqliteQueue(rt::World& world, LogSink& log,
                                                  const std::string& spool,

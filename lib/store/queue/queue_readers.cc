@@ -50,9 +50,7 @@ StatusOr<std::vector<Envelope>> QueueCore::LoadDue(const DueRequest& request) {
 
 StatusOr<WallTime> QueueCore::NextDue(WallTime after) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<WallTime> next = Read([&] {
-    return database_->NextDue(after);
-  });
+  StatusOr<WallTime> next = Read([&] { return database_->NextDue(after); });
   if (!next.ok()) return next.status();
   for (const auto& [id, overlay] : overlays) {
     if (overlay.update && !overlay.removed && overlay.update->next_attempt > after) {
@@ -64,9 +62,8 @@ StatusOr<WallTime> QueueCore::NextDue(WallTime after) {
 
 StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key, size_t limit) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = Read([&] {
-    return database_->LoadDeferred(destination_key, limit);
-  });
+  StatusOr<std::vector<Envelope>> found =
+      Read([&] { return database_->LoadDeferred(destination_key, limit); });
   if (!found.ok()) return found.status();
   std::erase_if(*found, [&](Envelope& envelope) {
     return !ApplyOverlay(overlays, envelope) || envelope.held;
@@ -76,9 +73,7 @@ StatusOr<std::vector<Envelope>> QueueCore::LoadDeferred(uint64_t destination_key
 
 StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<Envelope> found = Read([&] {
-    return database_->Get(id);
-  });
+  StatusOr<Envelope> found = Read([&] { return database_->Get(id); });
   if (!found.ok()) return found.status();
   if (!ApplyOverlay(overlays, *found))
     return NotFound(StrCat("no envelope ", queue::EnvelopeIdText(id)));
@@ -87,9 +82,7 @@ StatusOr<Envelope> QueueCore::Get(EnvelopeId id) {
 
 StatusOr<std::vector<Envelope>> QueueCore::List(const ListRequest& request) {
   const Overlays overlays = SnapshotOverlays();
-  StatusOr<std::vector<Envelope>> found = Read([&] {
-    return database_->List(request);
-  });
+  StatusOr<std::vector<Envelope>> found = Read([&] { return database_->List(request); });
   if (!found.ok()) return found.status();
   std::erase_if(*found, [&](Envelope& envelope) { return !ApplyOverlay(overlays, envelope); });
   return found;

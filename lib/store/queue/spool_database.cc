@@ -29,8 +29,8 @@ Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* 
   return OkStatus();
 }
 
-// HasOurSchema tells whether the schema is this release's, whatever its number says: a later release
-// has another one.
+// HasOurSchema tells whether the schema is this release's, whatever its number says: a later
+// release has another one.
 bool HasOurSchema(sqlite::Database& database) {
   StatusOr<Statement> query =
       database.Prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid");

@@ -143,7 +143,7 @@ class SpoolDatabase {
   bool sum_is_based_ = false;  // queued_before is known: a walk has ended
   std::vector<CountedRow> counting_;
   std::vector<queue::MessageId> kept_;
-  bool suspect_ = false;                // a write failed, and Recover has not succeeded since
+  bool suspect_ = false;  // a write failed, and Recover has not succeeded since
 };
 
 }  // namespace postern::store

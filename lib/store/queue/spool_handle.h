@@ -11,8 +11,8 @@ namespace postern::store {
 struct SpoolDatabase::Handle {
   std::unique_ptr<sqlite::Database> database;
   // Statements go before their database.
-  sqlite::Statement insert_message, insert_envelope, update, remove, hold, release, rest, remove_message,
-      park;
+  sqlite::Statement insert_message, insert_envelope, update, remove, hold, release, rest,
+      remove_message, park;
   sqlite::Statement due, next_due, deferred, get, list, list_message, body, has_message;
   sqlite::Statement audit_envelopes, audit_due, audit_messages;
 

@@ -18,12 +18,12 @@
 namespace postern::store {
 
 struct SpoolInspection {
-  // damage is why the database cannot be used as it is: IsCorrupt, or what kept its files from being
-  // read. OkStatus when nothing of what is looked at speaks against it: the header, the log, and
-  // that it is there at all.
+  // damage is why the database cannot be used as it is: IsCorrupt, or what kept its files from
+  // being read. OkStatus when nothing of what is looked at speaks against it: the header, the log,
+  // and that it is there at all.
   Status damage;
-  // torn: messages in a last transaction that is not whole. Nobody was promised them, unless the log
-  // was damaged there.
+  // torn: messages in a last transaction that is not whole. Nobody was promised them, unless the
+  // log was damaged there.
   std::vector<queue::MessageId> torn;
 };
 
@@ -38,8 +38,8 @@ struct RebuildRequest {
   std::string reason;                 // what is wrong, for the report
   std::vector<std::string> findings;  // what SQLite's own check said, if it was asked
   WallTime now;
-  // starting: nobody is putting new texts into `spool/bodies`, so all that no message claims are put
-  // aside; otherwise only those that a lost message owned.
+  // starting: nobody is putting new texts into `spool/bodies`, so all that no message claims are
+  // put aside; otherwise only those that a lost message owned.
   bool starting = true;
 };
 

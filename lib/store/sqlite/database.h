@@ -117,8 +117,8 @@ class Database {
   // when it is broken.
   Status Check();
 
-  // Findings is Check in full, with the indexes compared to their tables: at most `limit` sentences,
-  // none when all is well. An error when the check itself could not be made.
+  // Findings is Check in full, with the indexes compared to their tables: at most `limit`
+  // sentences, none when all is well. An error when the check itself could not be made.
   StatusOr<std::vector<std::string>> Findings(int limit);
   // Abandon gives the file up as it is: closing will not move the log into it.
   void Abandon();

@@ -6,8 +6,8 @@
 // there; whether one of them is sound only its own checksum can tell, which the caller looks at.
 //
 // Which pages are read: of a table whose tree is whole, those that the tree reaches. Of one whose
-// tree is broken, also the pages that no tree reaches and that are not on the list of free pages, so
-// that a lost inner page costs no rows, and what was deleted does not come back.
+// tree is broken, also the pages that no tree reaches and that are not on the list of free pages,
+// so that a lost inner page costs no rows, and what was deleted does not come back.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +56,8 @@ class Salvage {
 
   // LogState says what the log holds beside what SQLite will read of it.
   struct LogState {
-    // damaged: a page of a transaction that was synced is not what was written. SQLite would end the
-    // log before it without a word.
+    // damaged: a page of a transaction that was synced is not what was written. SQLite would end
+    // the log before it without a word.
     bool damaged = false;
     // torn: the last transaction is not whole. A power cut leaves that of one that nobody was told
     // of; damage looks the same.
@@ -113,10 +113,10 @@ class Salvage {
   uint64_t database_bytes_ = 0;
   uint32_t pages_ = 0;
   LogState log_state_;
-  std::unordered_map<uint32_t, uint64_t> logged_;  // page: where its newest copy in the log is
+  std::unordered_map<uint32_t, uint64_t> logged_;     // page: where its newest copy in the log is
   std::unordered_map<uint64_t, std::string> mended_;  // by place: pages with a bit turned back
-  std::vector<uint64_t> torn_frames_;              // where the pages behind the last commit are
-  std::vector<uint8_t> seen_;                      // per page: reached by a tree, or free
+  std::vector<uint64_t> torn_frames_;                 // where the pages behind the last commit are
+  std::vector<uint8_t> seen_;                         // per page: reached by a tree, or free
   std::vector<Tree> trees_;
 };
 

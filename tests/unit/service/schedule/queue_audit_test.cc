@@ -1,4 +1,5 @@
-// The job that looks whether the queue adds up, on the simulated machine, with rows lost on purpose.
+// The job that looks whether the queue adds up, on the simulated machine, with rows lost on
+// purpose.
 #include "lib/service/schedule/queue_audit.h"
 
 #include <gtest/gtest.h>
@@ -75,8 +76,7 @@ class QueueAuditTest : public ::testing::Test {
     co_return id;
   }
   MessageId Send(int recipients, std::string body = "Subject: m\r\n\r\n") {
-    const StatusOr<MessageId> id =
-        simulation_.Await(loop(), SendTask(recipients, std::move(body)));
+    const StatusOr<MessageId> id = simulation_.Await(loop(), SendTask(recipients, std::move(body)));
     EXPECT_TRUE(id.ok()) << Text(id.status());
     return id.ok() ? *id : 0;
   }
@@ -145,9 +145,10 @@ TEST_F(QueueAuditTest, ARowThatVanishesIsTold) {
 TEST_F(QueueAuditTest, ALostMessageIsToldByItsEnvelopes) {
   Send(1);
   const MessageId lost = Send(2);
-  Plant(StrCat("CREATE TRIGGER lose AFTER INSERT ON message WHEN NEW.size = 7 BEGIN DELETE FROM "
-               "message WHERE msgid = ",
-               lost, "; END"));
+  Plant(
+      StrCat("CREATE TRIGGER lose AFTER INSERT ON message WHEN NEW.size = 7 BEGIN DELETE FROM "
+             "message WHERE msgid = ",
+             lost, "; END"));
   Send(1, "7octets");
   simulation_.RunFor(absl::Minutes(5));
   EXPECT_NE(log_.text.find("ALARM: envelope without its message"), std::string::npos) << log_.text;
@@ -157,9 +158,10 @@ TEST_F(QueueAuditTest, ALostMessageIsToldByItsEnvelopes) {
 TEST_F(QueueAuditTest, AMessageWithoutEnvelopesIsToldAtTheStart) {
   Send(1);
   const MessageId lost = Send(1);
-  Plant(StrCat("CREATE TRIGGER lose AFTER INSERT ON message WHEN NEW.size = 7 BEGIN DELETE FROM "
-               "envelope WHERE evpid >> 32 & 0xffffffff = ",
-               lost, "; END"));
+  Plant(
+      StrCat("CREATE TRIGGER lose AFTER INSERT ON message WHEN NEW.size = 7 BEGIN DELETE FROM "
+             "envelope WHERE evpid >> 32 & 0xffffffff = ",
+             lost, "; END"));
   Send(1, "7octets");
   simulation_.RunFor(absl::Minutes(5));
   EXPECT_NE(log_.text.find("ALARM: message without an envelope"), std::string::npos) << log_.text;

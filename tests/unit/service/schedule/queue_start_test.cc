@@ -1,5 +1,5 @@
-// A start with a long queue, a tenth of it for one dead host: how long until mail is taken, how much
-// memory it needs, and whether the other hosts get theirs.
+// A start with a long queue, a tenth of it for one dead host: how long until mail is taken, how
+// much memory it needs, and whether the other hosts get theirs.
 //
 // POSTERN_START_ENVELOPES=1000000 in the environment is the specification's size (row F18), with
 // its bounds; without it the queue is as long as every run of the tests can afford. The queue is
@@ -44,7 +44,8 @@ Status Make(const std::string& spool, int64_t count) {
   const WallTime now = world.clock().WallNow();
   const std::string body = StrCat("Subject: waits\r\n\r\n", std::string(300, 'x'), "\r\n");
   POSTERN_RETURN_IF_ERROR(database.Begin());
-  // The ids rise, as nothing in a real queue does; the database is filled faster so and is the same.
+  // The ids rise, as nothing in a real queue does; the database is filled faster so and is the
+  // same.
   const auto step = static_cast<uint64_t>(UINT32_MAX / count);
   for (int64_t i = 0; i < count; ++i) {
     const auto id = static_cast<queue::MessageId>(1 + static_cast<uint64_t>(i) * step);
@@ -53,8 +54,8 @@ Status Make(const std::string& spool, int64_t count) {
     e.kind = queue::Envelope::Kind::kRelay;
     e.action = "relay";
     e.sender.address = mail::Address{"sender", "example.org"};
-    e.destination = mail::Address{StrCat("u", i),
-                                  dead ? std::string(kDead) : StrCat("host", i % kHosts, ".example")};
+    e.destination = mail::Address{
+        StrCat("u", i), dead ? std::string(kDead) : StrCat("host", i % kHosts, ".example")};
     e.recipient = e.destination;
     e.created = now - absl::Hours(dead ? 20 : 1);
     e.ttl = absl::Hours(96);

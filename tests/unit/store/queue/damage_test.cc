@@ -54,8 +54,8 @@ class QueueDamageTest : public ::testing::Test {
  protected:
   void SetUp() override {
     // Hundreds of starts sync a dozen files each: memory will do.
-    std::string name = fs::exists("/dev/shm") ? "/dev/shm/postern-damage-XXXXXX"
-                                              : "/tmp/postern-damage-XXXXXX";
+    std::string name =
+        fs::exists("/dev/shm") ? "/dev/shm/postern-damage-XXXXXX" : "/tmp/postern-damage-XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     root_ = name;
     options_.min_free_bytes = 1 << 20;
@@ -469,8 +469,9 @@ TEST_F(QueueDamageTest, AnothersLockIsWaitedForAndThenRefused) {
   sqlite3* other = nullptr;
   ASSERT_EQ(sqlite3_open((Spool() + "/queue.db").c_str(), &other), SQLITE_OK);
   sqlite3_busy_timeout(other, 5000);  // the last job of the queue may have it still
-  ASSERT_EQ(sqlite3_exec(other, "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; SELECT * FROM "
-                                "sqlite_schema;",
+  ASSERT_EQ(sqlite3_exec(other,
+                         "PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; SELECT * FROM "
+                         "sqlite_schema;",
                          nullptr, nullptr, nullptr),
             SQLITE_OK);
   const absl::Time start = absl::Now();
