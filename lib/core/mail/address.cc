@@ -93,14 +93,24 @@ Status ReadDomain(Cursor& cursor, std::string_view stops, const AddressOptions& 
   return OkStatus();
 }
 
+// LocalPartLimit is that of RFC 5321 §4.5.3.1.1, except for addresses that a forwarder rewrote
+// (SRS0=…, SRS1=…): they have another address within, and their mail is not less welcome. The RFC
+// asks (§4.5.3.1) not to insist on the limits where that can be helped.
+size_t LocalPartLimit(std::string_view local_part) {
+  const bool rewritten = local_part.size() > 5 && StartsWithIgnoreCase(local_part, "SRS") &&
+                         (local_part[3] == '0' || local_part[3] == '1') &&
+                         (local_part[4] == '=' || local_part[4] == '+' || local_part[4] == '-');
+  return rewritten ? kMaxPathBytes : kMaxLocalPartBytes;
+}
+
 // ReadMailbox reads Local-part "@" ( Domain / address-literal ).
 StatusOr<Address> ReadMailbox(Cursor& cursor, std::string_view stops,
                               const AddressOptions& options) {
   Address address;
   POSTERN_RETURN_IF_ERROR(ReadLocalPart(cursor, address.local_part));
-  // RFC 5321 §4.5.3.1.1
-  if (address.local_part.size() > kMaxLocalPartBytes) {
-    return InvalidArgument("the local part is longer than 64 octets");
+  if (address.local_part.size() > LocalPartLimit(address.local_part)) {
+    return InvalidArgument(
+        StrCat("the local part is longer than ", LocalPartLimit(address.local_part), " octets"));
   }
   if (!IsAscii(address.local_part)) {
     if (!options.allow_utf8) return InvalidArgument("the local part is not ASCII");

@@ -13,7 +13,7 @@
 namespace postern::mail {
 
 // Limits of RFC 5321 §4.5.3.1, in octets.
-inline constexpr size_t kMaxLocalPartBytes = 64;  // §4.5.3.1.1
+inline constexpr size_t kMaxLocalPartBytes = 64;  // §4.5.3.1.1; of SRS0= and SRS1= kMaxPathBytes
 inline constexpr size_t kMaxDomainBytes = 255;    // §4.5.3.1.2
 inline constexpr size_t kMaxPathBytes = 256;      // §4.5.3.1.3, with the angle brackets
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/srs.h"
 
 namespace postern::policy {
 namespace {
@@ -35,6 +36,7 @@ class Expander {
     int depth = 0;
     // of an address node once it went through the rules, and of what came from it
     int rule = kNoIndex;
+    bool from_srs = false;         // the root, decoded: it counts as ours from here on
     bool same_user = false;        // the name that was being expanded: not expanded again
     int forward_owner = kNoIndex;  // index into owners_: whose .forward it came from
   };
@@ -126,10 +128,21 @@ Destination Expander::NewDestination(int index) const {
 Expansion Expander::Run() {
   Node root;
   root.address = context_.recipient;
+  // A bounce to an address that `relay srs` made goes to who sent the mail that we forwarded.
+  const SrsSettings& srs = ruleset_.config().srs;
+  const bool may_be_srs = context_.sender.empty() && !srs.key.empty() && IsSrs(context_.recipient);
+  if (may_be_srs) {
+    std::optional<mail::Address> decoded = DecodeSrs(srs, context_.recipient, context_.day);
+    root.from_srs = decoded.has_value();
+    if (root.from_srs) root.address = *std::move(decoded);
+  }
+  const bool undecoded = may_be_srs && !root.from_srs;
   bool ok = AddNode(std::move(root));
   for (size_t next = 0; ok && next < nodes_.size(); ++next) ok = Visit(static_cast<int>(next));
   if (ok && result_.destinations.empty()) ok = BadList("nothing is left of the expansion");
   if (!ok) result_.destinations.clear();
+  if (!ok && undecoded)
+    result_.reason += " (an SRS address that is none of ours, or older than srs ttl)";
   return std::move(result_);
 }
 
@@ -173,7 +186,7 @@ bool Expander::VisitAddress(int index) {
   Node& node = nodes_[static_cast<size_t>(index)];
   EnvelopeContext context = context_;
   context.recipient = node.address;
-  if (node.parent != kNoIndex) context.is_internal = true;
+  if (node.parent != kNoIndex || node.from_srs) context.is_internal = true;
   const RuleMatch match = ruleset_.Match(context);
   switch (match.outcome) {
     case RuleMatch::Outcome::kAccept: break;

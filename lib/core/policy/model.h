@@ -318,20 +318,22 @@ struct MdaWrapper {
   SourceLocation location;
 };
 
-// MtaLimits are `mta limit`, with OpenSMTPD's defaults. Delays in seconds.
+// MtaLimits are `mta limit`. Delays in seconds. The defaults are OpenSMTPD's, except that the
+// bounds and delays that are 0 here (none) are 5, 100, 20, 100, 5s and 2s there: what a server
+// wants of us it says by refusing, and is then left alone for longer each time.
 struct MtaLimits {
   AddressFamily family = AddressFamily::kAny;
   int64_t max_conn_per_host = 10;
-  int64_t max_conn_per_route = 5;
-  int64_t max_conn_per_source = 100;
-  int64_t max_conn_per_connector = 20;
-  int64_t max_conn_per_relay = 100;
+  int64_t max_conn_per_route = 0;
+  int64_t max_conn_per_source = 0;
+  int64_t max_conn_per_connector = 0;
+  int64_t max_conn_per_relay = 0;
   int64_t max_conn_per_domain = 100;
   int64_t conn_delay_host = 0;
-  int64_t conn_delay_route = 5;
+  int64_t conn_delay_route = 0;
   int64_t conn_delay_source = 0;
   int64_t conn_delay_connector = 0;
-  int64_t conn_delay_relay = 2;
+  int64_t conn_delay_relay = 0;
   int64_t conn_delay_domain = 0;
   int64_t reconn_delay_route = 3;
   int64_t session_mail_max = 100;
@@ -375,9 +377,11 @@ struct MdaLimits {
   int64_t task_release = 10;
 };
 
+// SchedulerLimits are `scheduler limit`. 0: as the scheduler has it (schedule::SchedulerOptions;
+// OpenSMTPD has 5000 and 256).
 struct SchedulerLimits {
-  int64_t max_inflight = 5000;
-  int64_t max_evp_batch_size = 256;
+  int64_t max_inflight = 0;        // envelopes on their way at the same time
+  int64_t max_evp_batch_size = 0;  // envelopes read from the queue at a time
   int64_t max_msg_batch_size = 1024;
   int64_t max_schedule = 10;
 };

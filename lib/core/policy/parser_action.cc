@@ -270,6 +270,7 @@ bool Parser::RelayText(Action& a, const Token& word) {
     std::string& text = a.relay.*row.member;
     SourceLocation at;
     if (!ExpectString(StrCat("the value of ", row.word), &text, &at)) return false;
+    if (row.member == &RelayOptions::protocols) return CheckProtocols(text, at);
     if (row.member != &RelayOptions::helo || IsHeloName(text)) return true;
     Error(at, StrCat("helo \"", Escape(text, 80),
                      "\" is neither a host name, like mx.example.org, nor an address in brackets"));

@@ -277,10 +277,7 @@ bool Parser::ParseMta(const Token& first) {
   if (!TakeBare("limit"))
     return Unexpected("limit, timeout or max-deferred", {"limit", "timeout", "max-deferred"});
   MtaLimits* limits = &config_.mta_limits;
-  const SourceLocation for_at = Peek().location;
-  const bool for_domain = TakeBare("for");
-  if (for_domain) {
-    config_.written_limits.push_back({"mta limit for domain", for_at});
+  if (TakeBare("for")) {
     std::string domain;
     if (!ExpectBare("domain") || !ExpectString("a domain", &domain)) return false;
     domain = AsciiLower(domain);
@@ -308,7 +305,7 @@ bool Parser::ParseMta(const Token& first) {
     if (row == nullptr)
       return Unexpected("a limit: inet4, inet6 or max-conn-per-host 10 and the like", known);
     const SourceLocation at = Take().location;
-    if (!for_domain) config_.written_limits.push_back({StrCat("mta limit ", row->word), at});
+    config_.written_limits.push_back({StrCat("mta limit ", row->word), at});
     int64_t& value = limits->*row->member;
     const bool ok = row->octets ? ExpectSize(row->minimum, &value, row->maximum)
                                 : ExpectNumber(row->word, row->minimum, row->maximum, &value);

@@ -24,6 +24,7 @@ struct EnvelopeContext {
   bool tls = false;
   mail::Address sender;
   mail::Address recipient;
+  int64_t day = 0;  // today, counted from 1970-01-01: how old an SRS address is
   // is_internal marks an address that alias, virtual or .forward produced: it comes from "local".
   bool is_internal = false;
 };

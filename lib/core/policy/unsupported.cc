@@ -34,15 +34,7 @@ constexpr Row<Action> kActions[] = {
      [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
     {"a wrapper of something else than mda", "wrapper",
      [](const Action& a) { return a.wrapper != kNoIndex && a.kind != ActionKind::kMda; }},
-    {"helo-src", "helo-src", [](const Action& a) { return a.relay.helo_source != kNoIndex; }},
-    {"relay domain", "domain", [](const Action& a) { return a.relay.domain != kNoIndex; }},
-    {"srs", "srs", [](const Action& a) { return a.relay.srs; }},
-    {"pki of a relay", "pki", [](const Action& a) { return a.relay.pki != kNoIndex; }},
-    {"ca of a relay", "ca", [](const Action& a) { return a.relay.ca != kNoIndex; }},
     {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},
-    {"protocols of a relay", "protocols",
-     [](const Action& a) { return !a.relay.protocols.empty(); }},
-    {"ciphers of a relay", "ciphers", [](const Action& a) { return !a.relay.ciphers.empty(); }},
 };
 
 // Settings of the whole file, each with the place it was written.
@@ -104,11 +96,28 @@ Diagnostics UnsupportedFeatures(const Config& config) {
 }
 
 Diagnostics IneffectiveSettings(const Config& config) {
-  // What relay_routes.cc gives to the relay.
+  // What relay_routes.cc gives to the relay, and server.cc to the scheduler.
   constexpr std::string_view kObeyed[] = {
-      "mta limit max-conn-per-host",    "mta limit max-conn-per-domain",
-      "mta limit session-mail-max",     "mta limit session-keepalive",
-      "mta limit max-reply-line",       "mda limit max-session",
+      "mta limit max-conn-per-host",
+      "mta limit max-conn-per-route",
+      "mta limit max-conn-per-source",
+      "mta limit max-conn-per-connector",
+      "mta limit max-conn-per-relay",
+      "mta limit max-conn-per-domain",
+      "mta limit conn-delay-host",
+      "mta limit conn-delay-route",
+      "mta limit conn-delay-source",
+      "mta limit conn-delay-connector",
+      "mta limit conn-delay-relay",
+      "mta limit conn-delay-domain",
+      "mta limit session-mail-max",
+      "mta limit session-keepalive",
+      "mta limit session-transaction-delay",
+      "mta limit max-failures-per-session",
+      "mta limit max-reply-line",
+      "scheduler limit max-inflight",
+      "scheduler limit max-evp-batch-size",
+      "mda limit max-session",
       "mda limit max-session-per-user",
   };
   Diagnostics out;

@@ -259,6 +259,23 @@ TEST(Parse, Listeners) {
   EXPECT_EQ(l[4].port, 143);
 }
 
+TEST(Parse, LimitsWithoutEffectAreToldAndOthersAreNot) {
+  const ParseResult result = ParseText(
+      StrCat("mta limit max-conn-per-route 3 conn-delay-relay 1 task-hiwat 9\n"
+             "mta limit for domain \"x.example\" max-conn-per-host 1 reconn-delay-route 2\n"
+             "scheduler limit max-inflight 7 max-evp-batch-size 3 max-schedule 2\nmda limit "
+             "max-session 2\n",
+             kTail));
+  ASSERT_TRUE(result.config) << Listing(result);
+  EXPECT_EQ(result.config->mta_limits.max_conn_per_route, 3);
+  EXPECT_EQ(result.config->mta_domain_limits[0].limits.max_conn_per_host, 1);
+  std::vector<std::string> told;
+  for (const Diagnostic& d : IneffectiveSettings(*result.config))
+    told.push_back(d.message.substr(0, d.message.find(" has no effect")));
+  EXPECT_THAT(told, ElementsAre("mta limit task-hiwat", "mta limit reconn-delay-route",
+                                "scheduler limit max-schedule", "mda limit task-hiwat"));
+}
+
 TEST(Parse, TlsVersions) {
   const struct {
     const char* text;
@@ -310,8 +327,7 @@ TEST(Parse, Actions) {
   std::vector<std::string> unsupported;
   for (const Diagnostic& d : UnsupportedFeatures(*result.config))
     unsupported.push_back(d.ToString());
-  EXPECT_EQ(unsupported.size(),
-            5u);  // forward-only, expand-only, srs, pki of a relay, relay domain
+  EXPECT_EQ(unsupported.size(), 2u);  // forward-only, expand-only
   EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:10:10: error: forward-only"));
 }
 
