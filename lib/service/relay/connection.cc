@@ -75,6 +75,16 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   }
   stream_ = *std::move(stream);
   if (target_.socket_path.empty()) local_address_ = stream_->local().address.ToString();
+  if (settings_->helo_by_address && target_.socket_path.empty()) {
+    const IpAddress ours = stream_->local().address;
+    auto ask = loop_.RunBlocking([this, ours] { return settings_->helo_by_address(ours); });
+    std::string name = co_await ask;
+    if (!name.empty()) {
+      auto options = std::make_shared<smtp::ClientOptions>(*options_);
+      options->helo_name = std::move(name);
+      options_ = std::move(options);
+    }
+  }
   if (tls == queue::RelayTls::kImplicit) {
     StatusOr<std::unique_ptr<rt::Stream>> secured =
         co_await rt::TlsConnect(std::move(stream_), settings_->tls_config, target_.host,
@@ -209,6 +219,7 @@ rt::Task<std::vector<smtp::RecipientResult>> Connection::Send(smtp::OutgoingMess
       default: break;
     }
   }
+  last_used_ = loop_.Now();
   // What follows tells whether the connection is good for another one: kReady, or kClosed.
   if (!closed_) {
     const smtp::ClientEvent event = co_await Next();

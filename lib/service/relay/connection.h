@@ -48,11 +48,8 @@ class Connection {
   rt::Task<std::vector<smtp::RecipientResult>> Send(smtp::OutgoingMessage message,
                                                     const store::Body& body);
 
-  // Own keeps things alive for as long as the connection lives: its shares of the limits.
-  void Own(std::shared_ptr<void> first, std::shared_ptr<void> second) {
-    owned_first_ = std::move(first);
-    owned_second_ = std::move(second);
-  }
+  // Own keeps something alive for as long as the connection lives: its shares of the limits.
+  void Own(std::shared_ptr<void> place) { owned_ = std::move(place); }
 
   // Quit says good-bye and closes. It does not take longer than the session's quit_timeout.
   rt::Task<void> Quit();
@@ -63,6 +60,12 @@ class Connection {
   // usable tells whether another message may be sent.
   bool usable() const { return usable_; }
   size_t messages() const { return messages_; }
+  // CountFailure counts a recipient that the server refused; failures is how many there were.
+  void CountFailure() { ++failures_; }
+  size_t failures() const { return failures_; }
+  // last_used is when the last message was over.
+  Instant last_used() const { return last_used_; }
+  const RelaySettings& settings() const { return *settings_; }
   const queue::RelayTarget& target() const { return target_; }
   const smtp::ServerOffer& offer() const { return session_->offer(); }
   // local_address is ours; empty before Open.
@@ -77,8 +80,7 @@ class Connection {
   Status Pull();
   void Log(std::string event, std::vector<LogField> fields);
 
-  std::shared_ptr<void> owned_first_;
-  std::shared_ptr<void> owned_second_;
+  std::shared_ptr<void> owned_;
   rt::World& world_;
   rt::Executor& loop_;
   LogSink& log_;
@@ -93,6 +95,8 @@ class Connection {
   bool closed_ = false;
   bool usable_ = false;
   size_t messages_ = 0;
+  size_t failures_ = 0;
+  Instant last_used_;
 };
 
 }  // namespace postern::relay

@@ -44,7 +44,7 @@ std::string KeyOf(const RelaySettings& settings) {
   return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", route.socket_path,
                 " ", static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-",
                 " ", settings.source ? settings.source->ToString() : "-", " ", settings.helo_name,
-                " ", settings.auth_user);
+                " ", settings.auth_user, " ", settings.shared_as);
 }
 
 // SenderFor applies `mail-from`: the null sender stays as it is.
@@ -144,6 +144,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
       connection = co_await OpenAny(shared, key, session, &failure);
       if (connection == nullptr) co_return ResultsOf(batch, failure);
     }
+    if (connection->messages() > 0) co_await Pause(connection.get());
     active_.insert(connection.get());
     smtp::OutgoingMessage copy = message;
     std::shared_ptr<const store::Body> text = *body;
@@ -191,6 +192,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
       result.remote_address = connection->target().Name();
       result.source_address = connection->local_address();
       if (fate.from_server) result.reply = fate.reply.ToString();
+      if (fate.from_server && !fate.reply.IsPositive()) connection->CountFailure();
       result.remote_reports_dsn = connection->offer().dsn;
       results.push_back(std::move(result));
     }
@@ -240,8 +242,9 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
     if (!host_name.ok()) continue;
     size_t found = 0;
     for (const dns::Type type : {dns::Type::kAaaa, dns::Type::kA}) {
-      const bool wanted = options_.family == RelayOptions::Family::kAny ||
-                          (options_.family == RelayOptions::Family::kV4) == (type == dns::Type::kA);
+      const RelayLimits::Family family = settings.limits.family;
+      const bool wanted = family == RelayLimits::Family::kAny ||
+                          (family == RelayLimits::Family::kV4) == (type == dns::Type::kA);
       const bool source_fits =
           !settings.source || settings.source->is_v4() == (type == dns::Type::kA);
       if (!wanted || !source_fits) {
@@ -275,15 +278,18 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
   co_return targets;
 }
 
-// Place takes a connection's share of the limits, and gives it back.
+// Place takes a connection's shares of the limits, and gives them back.
 class RelayDeliverer::Place {
  public:
-  Place(RelayDeliverer* owner, std::string key) : owner_(owner), key_(std::move(key)) {
-    ++owner_->in_use_[key_];
+  Place(RelayDeliverer* owner, std::vector<Share> shares)
+      : owner_(owner), shares_(std::move(shares)) {
+    for (const Share& share : shares_) ++owner_->in_use_[share.key];
   }
   ~Place() {
-    const auto it = owner_->in_use_.find(key_);
-    if (--it->second == 0) owner_->in_use_.erase(it);
+    for (const Share& share : shares_) {
+      const auto it = owner_->in_use_.find(share.key);
+      if (--it->second == 0) owner_->in_use_.erase(it);
+    }
     owner_->freed_.Pulse();
   }
   Place(const Place&) = delete;
@@ -291,8 +297,52 @@ class RelayDeliverer::Place {
 
  private:
   RelayDeliverer* owner_;
-  std::string key_;
+  std::vector<Share> shares_;
 };
+
+std::vector<RelayDeliverer::Share> RelayDeliverer::SharesOf(const RelaySettings& settings,
+                                                            const std::string& key,
+                                                            const queue::RelayTarget& target) {
+  const RelayLimits& limits = settings.limits;
+  const queue::RelayRoute& route = settings.route;
+  const std::string source = settings.source ? settings.source->ToString() : "-";
+  const std::string host = target.Name();
+  std::vector<Share> all = {
+      {StrCat("host ", host), limits.max_conn_per_host, limits.conn_delay_host},
+      {StrCat("route ", source, " ", host), limits.max_conn_per_route, limits.conn_delay_route},
+      {StrCat("source ", source), limits.max_conn_per_source, limits.conn_delay_source},
+      {StrCat("connector ", key), limits.max_conn_per_connector, limits.conn_delay_connector},
+      {StrCat("relay ", route.host, route.socket_path, " ", route.port, " ", static_cast<int>(route.tls)),
+       limits.max_conn_per_relay, limits.conn_delay_relay},
+      {StrCat("domain ", route.host, route.socket_path), limits.max_conn_per_domain, limits.conn_delay_domain},
+  };
+  std::erase_if(all, [](const Share& share) {
+    return share.most == 0 && share.delay <= absl::ZeroDuration();
+  });
+  return all;
+}
+
+Instant RelayDeliverer::FreeAt(const std::vector<Share>& shares) const {
+  Instant free = loop_.Now();
+  for (const Share& share : shares) {
+    const auto used = in_use_.find(share.key);
+    if (share.most > 0 && used != in_use_.end() && used->second >= share.most)
+      return Instant::Never();
+    const auto last = last_connection_.find(share.key);
+    if (share.delay > absl::ZeroDuration() && last != last_connection_.end())
+      free = std::max(free, last->second + share.delay);
+  }
+  return free;
+}
+
+void RelayDeliverer::RememberConnection(const std::vector<Share>& shares) {
+  for (const Share& share : shares) {
+    if (share.delay <= absl::ZeroDuration()) continue;
+    // The oldest could be kept apart; whoever has that many destinations paces none of them.
+    if (last_connection_.size() >= options_.max_remembered_connections) last_connection_.clear();
+    last_connection_[share.key] = loop_.Now();
+  }
+}
 
 rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     std::shared_ptr<const RelaySettings> settings, std::string key, std::string session,
@@ -318,19 +368,15 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
   const Instant patience = loop_.Now() + options_.conn_wait;
   while (plan.current() != nullptr) {
     const queue::RelayTarget target = *plan.current();
-    const std::string host_key = StrCat("host ", target.Name());
-    const std::string route_key = StrCat("route ", key);
+    const std::vector<Share> shares = SharesOf(*settings, key, target);
     for (;;) {
-      const auto host = in_use_.find(host_key);
-      const auto route = in_use_.find(route_key);
-      const bool full = (host != in_use_.end() && host->second >= options_.max_conn_per_host) ||
-                        (route != in_use_.end() && route->second >= options_.max_conn_per_domain);
-      if (!full || stopping_) break;
+      const Instant free = FreeAt(shares);
+      if (free <= loop_.Now() || stopping_) break;
       // Somebody's connection may have become idle meanwhile.
       std::unique_ptr<Connection> idle = TakeIdle(key);
       if (idle != nullptr) co_return idle;
-      const bool woken = co_await freed_.Wait(patience);
-      if (!woken) {
+      (void)co_await freed_.Wait(std::min(free, patience));
+      if (loop_.Now() >= patience && FreeAt(shares) > loop_.Now()) {
         failure->refusal = {};
         failure->held_back = "Too many connections to the destination";
         failure->reply = Made(451, 4, 5, failure->held_back);
@@ -344,8 +390,8 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
       co_return nullptr;
     }
     auto connection = std::make_unique<Connection>(world_, loop_, log_, settings, target, session);
-    connection->Own(std::make_shared<Place>(this, host_key),
-                    std::make_shared<Place>(this, route_key));
+    connection->Own(std::make_shared<Place>(this, shares));
+    RememberConnection(shares);
     active_.insert(connection.get());
     const Instant deadline = loop_.Now() + options_.connect_timeout;
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
@@ -379,6 +425,14 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
   co_return nullptr;
 }
 
+rt::Task<void> RelayDeliverer::Pause(Connection* connection) {
+  const Instant until =
+      connection->last_used() + connection->settings().limits.session_transaction_delay;
+  active_.insert(connection);
+  while (loop_.Now() < until && !stopping_) (void)co_await freed_.Wait(until);
+  active_.erase(connection);
+}
+
 std::unique_ptr<Connection> RelayDeliverer::TakeIdle(const std::string& key) {
   for (auto it = idle_.begin(); it != idle_.end(); ++it) {
     if (it->key != key) continue;
@@ -391,14 +445,17 @@ std::unique_ptr<Connection> RelayDeliverer::TakeIdle(const std::string& key) {
 }
 
 void RelayDeliverer::KeepIdle(const std::string& key, std::unique_ptr<Connection> connection) {
-  if (!connection->usable() || connection->messages() >= options_.session_mail_max || stopping_ ||
+  const RelayLimits& limits = connection->settings().limits;
+  if (!connection->usable() || connection->messages() >= limits.session_mail_max || stopping_ ||
+      connection->failures() >= limits.max_failures_per_session ||
       idle_.size() >= options_.max_idle) {
     Retire(std::move(connection));
     return;
   }
+  const Instant until = loop_.Now() + limits.session_keepalive;
   idle_.push_front(Idle{key, std::move(connection), 0});
   const auto it = idle_.begin();
-  it->timer = loop_.CallAt(loop_.Now() + options_.session_keepalive, [this, it] {
+  it->timer = loop_.CallAt(until, [this, it] {
     std::unique_ptr<Connection> old = std::move(it->connection);
     idle_.erase(it);
     Retire(std::move(old));

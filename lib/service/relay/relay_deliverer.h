@@ -19,21 +19,16 @@
 
 namespace postern::relay {
 
-// RelayOptions are `mta limit` of smtpd.conf, with its names and defaults, and the times we give to
-// others.
+// RelayOptions are the bounds of the relay as a whole, and the times we give to others. Those of
+// one destination come with its settings (RelayLimits).
 struct RelayOptions {
   // recipients of one message in one transaction (RFC 5321 §4.5.3.1.8 takes 100)
   size_t max_batch = 100;
   // by_action: the action alone says where a message goes, so all recipients under one action
   // share a transaction (LMTP to a delivery agent). Else those of one domain do.
   bool by_action = false;
-  size_t max_batches = 100;          // messages on their way at the same time
-  size_t max_conn_per_host = 10;     // to one address
-  size_t max_conn_per_domain = 100;  // for one route
-  size_t session_mail_max = 100;     // messages on one connection
-  // how long a connection waits for the next message
-  Duration session_keepalive = absl::Seconds(10);
-  size_t max_idle = 100;  // connections that wait
+  size_t max_batches = 100;  // messages on their way at the same time
+  size_t max_idle = 100;     // connections that wait
   Duration connect_timeout = absl::Seconds(30);
   Duration resolve_timeout = absl::Seconds(30);
   Duration conn_wait = absl::Minutes(5);   // for a place under the limits
@@ -43,8 +38,8 @@ struct RelayOptions {
   Duration route_penalty = absl::Seconds(15);
   Duration route_penalty_max = absl::Hours(1);
   size_t max_penalties = 10'000;  // routes remembered for that
-  enum class Family : uint8_t { kAny, kV4, kV6 };
-  Family family = Family::kAny;
+  // times of connections remembered for the sake of conn-delay
+  size_t max_remembered_connections = 10'000;
 };
 
 class RelayDeliverer final : public schedule::Deliverer {
@@ -113,7 +108,13 @@ class RelayDeliverer final : public schedule::Deliverer {
     std::string held_back;
     Refusal refusal;
   };
-  // Place is one connection's share of the limits.
+  // Share is one of the limits that a connection counts in.
+  struct Share {
+    std::string key;
+    size_t most = 0;  // 0: any number
+    Duration delay;
+  };
+  // Place is one connection's shares of the limits.
   class Place;
 
   rt::Task<std::vector<queue::RelayTarget>> FindTargets(RelaySettings settings,
@@ -121,6 +122,14 @@ class RelayDeliverer final : public schedule::Deliverer {
   rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings,
                                                 std::string key, std::string session,
                                                 Failure* failure);
+  static std::vector<Share> SharesOf(const RelaySettings& settings, const std::string& key,
+                                     const queue::RelayTarget& target);
+  // FreeAt tells when a connection with these shares may be opened: Instant::Never() while one of
+  // them is used up.
+  Instant FreeAt(const std::vector<Share>& shares) const;
+  void RememberConnection(const std::vector<Share>& shares);
+  // Pause waits for the session-transaction-delay of a connection that was used before.
+  rt::Task<void> Pause(Connection* connection);
   std::unique_ptr<Connection> TakeIdle(const std::string& key);
   void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
@@ -142,9 +151,10 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::list<Idle> idle_;
   std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope
   std::set<Connection*> active_;
-  std::map<std::string, size_t> in_use_;  // by "host ADDRESS" and by "route KEY"
+  std::map<std::string, size_t> in_use_;            // by Share::key
+  std::map<std::string, Instant> last_connection_;  // by Share::key, of those with a delay
   std::map<PenaltyKey, Penalty> penalties_;
-  rt::Event freed_;  // a place was given back, or Stop
+  rt::Event freed_;                                 // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;
   bool stopping_ = false;

@@ -2,11 +2,13 @@
 // the configuration.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "lib/core/base/status.h"
+#include "lib/core/base/time.h"
 #include "lib/core/queue/envelope.h"
 #include "lib/core/queue/relay_plan.h"
 #include "lib/core/smtp/client_session.h"
@@ -14,9 +16,38 @@
 
 namespace postern::relay {
 
+// RelayLimits are `mta limit` of smtpd.conf, with its names: how much one destination is given at a
+// time, and how often. 0 is no bound. A connector is one of our addresses on one relay; a relay is
+// what mail goes by in one way (the domain or server, its port, TLS); a route is one of our
+// addresses and one of theirs.
+struct RelayLimits {
+  size_t max_conn_per_host = 10;  // to one address
+  size_t max_conn_per_route = 0;
+  size_t max_conn_per_source = 0;  // from one of our addresses
+  size_t max_conn_per_connector = 0;
+  size_t max_conn_per_relay = 0;
+  size_t max_conn_per_domain = 100;  // to one domain, or server that is named
+  // how long after a connection the next one waits
+  Duration conn_delay_host;
+  Duration conn_delay_route;
+  Duration conn_delay_source;
+  Duration conn_delay_connector;
+  Duration conn_delay_relay;
+  Duration conn_delay_domain;
+  size_t session_mail_max = 100;                   // messages on one connection
+  Duration session_keepalive = absl::Seconds(10);  // how long it waits for the next message
+  Duration session_transaction_delay;              // between two messages on it
+  size_t max_failures_per_session = 25;  // refused recipients, after which it is not used again
+  enum class Family : uint8_t { kAny, kV4, kV6 };
+  Family family = Family::kAny;
+};
+
 struct RelaySettings {
   queue::RelayRoute route;
-  std::string helo_name;            // what EHLO says
+  std::string helo_name;  // what EHLO says
+  // helo_by_address gives another name for a connection from `ours`; "" for helo_name. Called on
+  // the pool; may block. Empty: there is none.
+  std::function<std::string(const IpAddress& ours)> helo_by_address;
   std::optional<IpAddress> source;  // bind to it
   // mail_from replaces the sender's address where it is not null ("@domain" keeps the user part);
   // empty: unchanged.
@@ -29,8 +60,12 @@ struct RelaySettings {
   std::string auth_password;
   // tls_config verifies when route.verify is set. Not null unless route.tls is kNever.
   std::shared_ptr<const tls::ClientConfig> tls_config;
+  // shared_as: connections are shared only among settings with the same, where more than the fields
+  // above makes them differ (certificates, ciphers).
+  std::string shared_as;
   // own_names are ours: an MX of one of these names is us (backup MX, loops).
   std::vector<std::string> own_names;
+  RelayLimits limits;
   // session holds the bounds and times of the dialogue; its helo_name and lmtp are not read.
   smtp::ClientOptions session;
 };

@@ -304,6 +304,74 @@ TEST_F(RelayTest, AConnectionThatWentWhileItWaitedIsReplaced) {
   EXPECT_EQ(server_->messages.size(), 2u);
 }
 
+TEST_F(RelayTest, EachLimitOfConnectionsHolds) {
+  record_ = false;  // so that connections stay in use
+  constexpr size_t RelayLimits::*kLimits[] = {
+      &RelayLimits::max_conn_per_host,   &RelayLimits::max_conn_per_route,
+      &RelayLimits::max_conn_per_source, &RelayLimits::max_conn_per_connector,
+      &RelayLimits::max_conn_per_relay,  &RelayLimits::max_conn_per_domain,
+  };
+  size_t most = 0;
+  for (size_t RelayLimits::*const limit : kLimits) {
+    routes_.settings.limits = RelayLimits();
+    routes_.settings.limits.max_conn_per_host = 0;
+    routes_.settings.limits.max_conn_per_domain = 0;
+    ++most;
+    routes_.settings.limits.*limit = most;
+    EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered) << most;
+    const Instant begun = simulation_.now();
+    const DeliveryResult result = Send({"a@one.example"})[0];
+    EXPECT_EQ(result.held_back, "Too many connections to the destination") << most;
+    EXPECT_EQ(result.outcome, Outcome::kTemporary);
+    EXPECT_GE(simulation_.now() - begun, absl::Minutes(5)) << "it waits for a place";
+    EXPECT_EQ(static_cast<size_t>(server_->connections), most);
+  }
+  for (const queue::EnvelopeId id : unrecorded_)
+    us_.main_loop().Post([this, id] { relay_->Recorded(id); });
+  simulation_.RunFor(absl::Minutes(1));
+}
+
+TEST_F(RelayTest, EachDelayBetweenConnectionsHolds) {
+  constexpr Duration RelayLimits::*kDelays[] = {
+      &RelayLimits::conn_delay_host,   &RelayLimits::conn_delay_route,
+      &RelayLimits::conn_delay_source, &RelayLimits::conn_delay_connector,
+      &RelayLimits::conn_delay_relay,  &RelayLimits::conn_delay_domain,
+  };
+  for (Duration RelayLimits::*const delay : kDelays) {
+    routes_.settings.limits = RelayLimits();
+    routes_.settings.limits.session_mail_max = 1;
+    routes_.settings.limits.*delay = absl::Seconds(20);
+    const Instant begun = simulation_.now();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+    EXPECT_GE(simulation_.now() - begun, absl::Seconds(40));
+    EXPECT_LT(simulation_.now() - begun, absl::Seconds(65));
+  }
+  EXPECT_EQ(server_->connections, 18);
+}
+
+TEST_F(RelayTest, AConnectionRestsBetweenMessagesAndEndsAfterFailures) {
+  routes_.settings.limits.session_transaction_delay = absl::Seconds(7);
+  routes_.settings.limits.max_failures_per_session = 3;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  const Instant begun = simulation_.now();
+  server_->replies["RCPT"] = "550 5.1.1 no";
+  EXPECT_EQ(Send({"b@one.example", "c@one.example"})[0].outcome, Outcome::kPermanent);
+  EXPECT_GE(simulation_.now() - begun, absl::Seconds(7));
+  EXPECT_EQ(server_->connections, 1);
+  EXPECT_EQ(relay_->idle_connections(), 1u);
+  EXPECT_EQ(Send({"d@one.example"})[0].outcome, Outcome::kPermanent);
+  EXPECT_EQ(relay_->idle_connections(), 0u) << "the third failure was its last";
+  EXPECT_EQ(server_->connections, 1);
+}
+
+TEST_F(RelayTest, EhloSaysTheNameOfTheAddressThatTheSystemChose) {
+  routes_.settings.helo_by_address = [](const IpAddress& ours) {
+    return ours == *IpAddress::Parse("192.0.2.1") ? "source.example" : "";
+  };
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->commands[0], "EHLO source.example");
+}
+
 // reliability.md row 5.
 TEST_F(RelayTest, RepliesGluedBehindStartTlsAreDropped) {
   server_->ehlo.push_back("STARTTLS");
