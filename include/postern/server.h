@@ -118,11 +118,12 @@ POSTERN_API postern_status postern_server_run(postern_server* server, postern_er
 POSTERN_API void postern_server_stop(postern_server* server, int64_t grace_ms);
 
 /* postern_server_reload reads the configuration anew from the text or file the server was made
- * with. Certificates, tables, rules and actions of the new one are in force from then on; what is
- * begun ends under the old one, no session is dropped. When it is wrong
- * (POSTERN_ERR_INVALID_ARGUMENT, every mistake in the message) or its listeners differ
- * (POSTERN_ERR_BUSY: restart), the old one stays in force. Blocks for as long as the files take to
- * read. Any thread, one at a time. Since 0.1. */
+ * with. Listeners, certificates, tables, rules and actions of the new one are in force from then
+ * on: new addresses are opened before old ones are closed, no session is dropped, and queued mail
+ * keeps its action. When the configuration is wrong (POSTERN_ERR_INVALID_ARGUMENT, every mistake in
+ * the message) or one of its addresses cannot be opened (as from postern_server_start; the message
+ * names the line), the old one stays in force. Blocks for as long as the files take to read. Any
+ * thread, one at a time. Since 0.1. */
 POSTERN_API postern_status postern_server_reload(postern_server* server, postern_error** out_error);
 
 /* postern_server_free frees the server; NULL is allowed. One that runs must have stopped (run
@@ -130,8 +131,8 @@ POSTERN_API postern_status postern_server_reload(postern_server* server, postern
  * progress on the disk. Accepted mail stays in the queue. Since 0.1. */
 POSTERN_API void postern_server_free(postern_server* server);
 
-/* postern_server_endpoint_count returns how many addresses the started server listens on. Since
- * 0.1. */
+/* postern_server_endpoint_count returns how many addresses the server was started with; a reload
+ * does not change it. Since 0.1. */
 POSTERN_API size_t postern_server_endpoint_count(const postern_server* server);
 
 /* postern_server_endpoint lends address `index` as text, such as "127.0.0.1:2525"; NULL when there

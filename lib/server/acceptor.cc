@@ -12,15 +12,31 @@ namespace {
 // costs no spinning.
 constexpr Duration kPauseWithoutResources = absl::Milliseconds(100);
 
+void LogFailure(LogSink& log, const Endpoint& listener, std::string_view error) {
+  log.Write(
+      LogRecord{.level = LogLevel::kError,
+                .subsystem = "server",
+                .session = "",
+                .event = "accept-failed",
+                .fields = {{"listener", listener.ToString()}, {"error", std::string(error)}}});
+}
+
+void TryToLogFailure(LogSink& log, const Endpoint& listener, const char* error) noexcept {
+  try {
+    LogFailure(log, listener, error);
+  } catch (...) {
+    // There is no memory for that either.
+  }
+}
+
 }  // namespace
 
-Acceptor::Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, Handler handler,
-                   LogSink* log)
-    : world_(world),
-      listener_(std::move(listener)),
-      handler_(std::move(handler)),
-      log_(log),
-      stop_(&world->main_loop()) {}
+Acceptor::Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, LogSink* log)
+    : world_(world), listener_(std::move(listener)), log_(log), stop_(&world->main_loop()) {}
+
+void Acceptor::SetHandler(Handler handler) {
+  handler_ = std::make_shared<const Handler>(std::move(handler));
+}
 
 void Acceptor::Start() { tasks_.Spawn(Accept()); }
 
@@ -35,10 +51,10 @@ rt::Task<void> Acceptor::Accept() {
       const Status accepted = co_await AcceptOne(turn % world_->worker_count());
       if (accepted.code() == StatusCode::kCancelled) co_return;
       pause = !accepted.ok();
-      if (pause && !stop_.is_set()) LogFailure(Message(accepted));
+      if (pause && !stop_.is_set()) LogFailure(*log_, local(), Message(accepted));
     } catch (const std::exception& failure) {
       pause = true;
-      TryToLogFailure(failure.what());
+      TryToLogFailure(*log_, local(), failure.what());
     }
   }
 }
@@ -49,35 +65,19 @@ rt::Task<Status> Acceptor::AcceptOne(size_t worker) {
   if (stop_.is_set()) co_return Cancelled("");
   if (!stream.ok()) co_return stream.status();
   if (loop.IsCurrent()) {
-    handler_(worker, std::move(*stream));
+    (*handler_)(worker, std::move(*stream));
     co_return OkStatus();
   }
   // std::function wants something that can be copied.
   auto held = std::make_shared<std::unique_ptr<rt::Stream>>(std::move(*stream));
-  loop.Post([this, worker, held] {
+  loop.Post([handler = handler_, log = log_, at = local(), worker, held] {
     try {
-      handler_(worker, std::move(*held));
+      (*handler)(worker, std::move(*held));
     } catch (const std::exception& failure) {
-      TryToLogFailure(failure.what());
+      TryToLogFailure(*log, at, failure.what());
     }
   });
   co_return OkStatus();
-}
-
-void Acceptor::LogFailure(std::string_view error) const {
-  log_->Write(
-      LogRecord{.level = LogLevel::kError,
-                .subsystem = "server",
-                .session = "",
-                .event = "accept-failed",
-                .fields = {{"listener", local().ToString()}, {"error", std::string(error)}}});
-}
-
-void Acceptor::TryToLogFailure(const char* error) const noexcept {
-  try {
-    LogFailure(error);
-  } catch (...) {
-  }
 }
 
 rt::Task<void> Acceptor::Stop() {

@@ -15,11 +15,15 @@ class Acceptor {
   // Handler is called on the loop of worker `worker`, with a connection that lives there.
   using Handler = std::function<void(size_t worker, std::unique_ptr<rt::Stream> stream)>;
 
-  Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, Handler handler, LogSink* log);
+  Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, LogSink* log);
 
+  // SetHandler says what becomes of the connections from now on. Before Start, and at any time
+  // after.
+  void SetHandler(Handler handler);
   // Start begins to accept.
   void Start();
-  // Stop closes the address and returns when nothing more will be handed over.
+  // Stop closes the address and returns when nothing more will be accepted. What was handed to a
+  // worker before comes there all the same.
   rt::Task<void> Stop();
 
   const Endpoint& local() const { return listener_->local(); }
@@ -28,12 +32,10 @@ class Acceptor {
   rt::Task<void> Accept();
   // AcceptOne waits for a connection and hands it to `worker`; Cancelled: the listener is closed.
   rt::Task<Status> AcceptOne(size_t worker);
-  void LogFailure(std::string_view error) const;
-  void TryToLogFailure(const char* error) const noexcept;
 
   rt::World* world_;
   std::unique_ptr<rt::Listener> listener_;
-  Handler handler_;
+  std::shared_ptr<const Handler> handler_;  // shared with what is on its way to a worker
   LogSink* log_;
   rt::Event stop_;
   rt::TaskGroup tasks_;

@@ -12,11 +12,7 @@ constexpr char kSystemAuthorities[] = "/etc/ssl/certs/ca-certificates.crt";
 
 }  // namespace
 
-StatusOr<std::string> ReadAuthorities(rt::World& world, const policy::Config& config, int ca) {
-  if (ca != policy::kNoIndex) {
-    return store::ReadTextFile(world.files(), config.cas[static_cast<size_t>(ca)].certificate_path,
-                               tls::kMaxPemBytes);
-  }
+StatusOr<std::string> ReadSystemAuthorities(rt::World& world) {
   StatusOr<std::string> text =
       store::ReadTextFile(world.files(), kSystemAuthorities, tls::kMaxPemBytes);
   if (!text.ok()) {

@@ -1,15 +1,14 @@
-// The certificates of authorities that peers are verified against.
+// The certificates of the authorities of the world.
 #pragma once
 
 #include <string>
 
-#include "lib/core/policy/model.h"
 #include "lib/rt/world.h"
 
 namespace postern::server {
 
-// ReadAuthorities reads the certificates of `ca`, an index into Config::cas, or of the system when
-// it is kNoIndex, as PEM text. The error says which file, and why. Blocks.
-StatusOr<std::string> ReadAuthorities(rt::World& world, const policy::Config& config, int ca);
+// ReadSystemAuthorities reads the certificates that this machine trusts, as PEM text; a `ca` of the
+// configuration takes their place. The error says which file, and why. Blocks.
+StatusOr<std::string> ReadSystemAuthorities(rt::World& world);
 
 }  // namespace postern::server

@@ -14,11 +14,10 @@ constexpr Duration kDataEndTimeout = absl::Minutes(5);
 }  // namespace
 
 StatusOr<relay::RelaySettings> LmtpRoutes::RouteFor(const queue::Envelope& envelope) {
-  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  const int index = runtime->config().FindAction(envelope.action);
-  if (index == policy::kNoIndex)
+  const auto [runtime, found] = runtimes_->FindAction(envelope.action, /*is_local=*/true);
+  if (found == nullptr)
     return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
-  const policy::Action& action = runtime->config().actions[static_cast<size_t>(index)];
+  const policy::Action& action = *found;
   if (action.kind != policy::ActionKind::kLmtp)
     return Unavailable(StrCat("action \"", envelope.action, "\" does not speak LMTP any more"));
   const StatusOr<policy::LmtpDestination> destination =
@@ -38,6 +37,9 @@ StatusOr<relay::RelaySettings> LmtpRoutes::RouteFor(const queue::Envelope& envel
   if (destination->host_is_address) settings.route.address = IpAddress::Parse(destination->host);
   // RFC 6761 §6.3: the name is answered without asking anybody.
   if (destination->host == "localhost") settings.route.address = IpAddress::Parse("127.0.0.1");
+  const size_t most = static_cast<size_t>(runtime->config().mda_limits.max_session);
+  settings.limits.max_conn_per_domain = most;
+  settings.limits.max_conn_per_host = most;
   smtp::ClientOptions& session = settings.session;
   session.greeting_timeout = kDialogTimeout;
   session.hello_timeout = kDialogTimeout;
@@ -54,8 +56,6 @@ relay::RelayOptions LmtpOptions(const Runtime& runtime) {
   relay::RelayOptions options;
   options.by_action = true;
   options.max_batches = static_cast<size_t>(limits.max_session);
-  options.max_conn_per_domain = static_cast<size_t>(limits.max_session);
-  options.max_conn_per_host = static_cast<size_t>(limits.max_session);
   options.connect_timeout = absl::Seconds(10);
   options.conn_wait = absl::Minutes(1);
   options.route_penalty = absl::Seconds(5);

@@ -144,6 +144,7 @@ rt::Task<StatusOr<std::vector<queue::Envelope>>> NoticeRoutes::Route(mail::Addre
   context.authenticated = true;
   context.helo = "localhost";
   context.recipient = recipient;
+  context.day = DayOf(world_->clock().WallNow());
   auto expand = world_->main_loop().RunBlocking(
       [&] { return policy::Expand(runtime->ruleset(), accounts_, context); });
   const policy::Expansion expansion = co_await expand;

@@ -72,10 +72,10 @@ queue::Envelope::Kind LocalTargets::KindOf(const queue::Envelope& envelope) cons
   using Kind = queue::Envelope::Kind;
   if (envelope.local_kind == queue::Envelope::LocalKind::kCommand) return Kind::kProgram;
   if (envelope.local_kind == queue::Envelope::LocalKind::kFile) return Kind::kLocal;
-  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  const int index = runtime->config().FindAction(envelope.action);
-  if (index == policy::kNoIndex) return Kind::kLocal;
-  switch (runtime->config().actions[static_cast<size_t>(index)].kind) {
+  const RuntimeHolder::FoundAction found =
+      runtimes_->FindAction(envelope.action, /*is_local=*/true);
+  if (found.action == nullptr) return Kind::kLocal;
+  switch (found.action->kind) {
     case policy::ActionKind::kLmtp: return Kind::kLmtp;
     case policy::ActionKind::kMda: return Kind::kProgram;
     default: return Kind::kLocal;
@@ -103,14 +103,13 @@ StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runt
 }
 
 StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope& envelope) {
-  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  const int index = runtime->config().FindAction(envelope.action);
-  if (index == policy::kNoIndex) {
-    // The operator took the action away while mail waited for it: it waits until there is one of
-    // that name again, or expires.
+  const auto [runtime, found] = runtimes_->FindAction(envelope.action, /*is_local=*/true);
+  if (found == nullptr) {
+    // The operator took the action away and started anew while mail waited for it: it waits until
+    // there is one of that name again, or expires.
     return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
   }
-  const policy::Action& action = runtime->config().actions[static_cast<size_t>(index)];
+  const policy::Action& action = *found;
   const StatusOr<policy::LocalAccount> recipient =
       FindRecipientAccount(*world_, *runtime, action, envelope.user);
   if (!recipient.ok() && action.user.empty()) return recipient.status();

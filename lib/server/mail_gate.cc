@@ -136,7 +136,8 @@ policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Add
 MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
                    resolve::Resolver* resolver, const Hooks* hooks, LogSink* log,
                    MailGateLimits limits)
-    : runtimes_(runtimes),
+    : clock_(&world->clock()),
+      runtimes_(runtimes),
       queue_(queue),
       resolver_(resolver),
       hooks_(hooks),
@@ -245,7 +246,8 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   mail::Address address = recipient.address;
   // RFC 5321 §4.1.1.3: "postmaster" may come without a domain; it is ours.
   if (address.domain.empty()) address.domain = ticket->runtime->server_name();
-  const policy::EnvelopeContext context = ContextOf(facts, sender.address, address);
+  policy::EnvelopeContext context = ContextOf(facts, sender.address, address);
+  context.day = DayOf(clock_->WallNow());
   const policy::Ruleset& ruleset = ticket->runtime->ruleset();
   // Most recipients need nothing but memory: the trip to the pool would cost more than the answer.
   bool answered = false;

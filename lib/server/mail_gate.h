@@ -54,6 +54,7 @@ class MailGate final : public service::SmtpBackend {
       const mail::ReversePath& sender) override;
 
  private:
+  rt::Clock* clock_;
   RuntimeHolder* runtimes_;
   store::Queue* queue_;
   resolve::Resolver* resolver_;

@@ -2,17 +2,14 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
-#include "lib/core/tls/certificate.h"
+#include "lib/core/policy/srs.h"
+#include "lib/server/authorities.h"
 
 namespace postern::server {
 namespace {
 
 using policy::RelayScheme;
 using policy::RelayUrl;
-
-// Where Debian's ca-certificates puts the authorities of the world.
-constexpr char kSystemAuthorities[] = "/etc/ssl/certs/ca-certificates.crt";
-constexpr uint64_t kMaxAuthoritiesBytes = tls::kMaxPemBytes;
 
 struct SchemeMeaning {
   queue::RelayTls tls;
@@ -72,6 +69,35 @@ Status LookUpCredentials(const Runtime& runtime, const policy::Action& action, c
   return OkStatus();
 }
 
+// HasOwnTls tells whether the action's connections differ from those of others in TLS.
+bool HasOwnTls(const policy::RelayOptions& asked) {
+  return asked.pki != policy::kNoIndex || asked.ca != policy::kNoIndex ||
+         !asked.protocols.empty() || !asked.ciphers.empty();
+}
+
+// HeloFor looks up what EHLO says from the address `ours`; "" where the table has no name for it,
+// or none that EHLO may say. Blocks as much as the table does.
+std::string HeloFor(const Runtime& runtime, policy::TableId table, const IpAddress& ours) {
+  const StatusOr<std::optional<std::string>> name =
+      runtime.tables().Get(table)->Lookup(policy::Service::kAddrname, ours.ToString());
+  if (!name.ok() || !name->has_value() || !mail::IsValidDomainName(**name)) return "";
+  return **name;
+}
+
+// SmarthostFor gives the relay URL that the action's `host` or `domain` has for a recipient's
+// domain.
+StatusOr<std::string> SmarthostFor(const Runtime& runtime, const policy::RelayOptions& asked,
+                                   const std::string& domain) {
+  constexpr char kMissing[] = "Cannot retrieve smarthost";
+  if (asked.host != policy::kNoIndex)
+    return FetchOne(runtime, asked.host, policy::Service::kRelayhost, kMissing);
+  const StatusOr<std::optional<std::string>> url =
+      runtime.tables().Get(asked.domain)->Lookup(policy::Service::kRelayhost, AsciiLower(domain));
+  if (!url.ok()) return Unavailable(std::string(Message(url.status())));
+  if (!url->has_value()) return Unavailable(StrCat(kMissing, " for ", domain));
+  return **url;
+}
+
 // SessionOptionsOf puts what `mta timeout` and `mta limit` say in place of the session's defaults.
 smtp::ClientOptions SessionOptionsOf(const policy::Config& config) {
   const policy::MtaTimeouts& asked = config.mta_timeouts;
@@ -93,23 +119,60 @@ smtp::ClientOptions SessionOptionsOf(const policy::Config& config) {
   return options;
 }
 
+// LimitsOf gives `mta limit` as the relay wants it: that of `domain` where there is one.
+relay::RelayLimits LimitsOf(const policy::Config& config, const std::string& domain) {
+  const policy::MtaLimits* asked = &config.mta_limits;
+  for (const policy::DomainMtaLimits& row : config.mta_domain_limits) {
+    if (EqualsIgnoreCase(row.domain, domain)) asked = &row.limits;
+  }
+  const auto number = [](int64_t value) { return static_cast<size_t>(value); };
+  relay::RelayLimits limits;
+  limits.max_conn_per_host = number(asked->max_conn_per_host);
+  limits.max_conn_per_route = number(asked->max_conn_per_route);
+  limits.max_conn_per_source = number(asked->max_conn_per_source);
+  limits.max_conn_per_connector = number(asked->max_conn_per_connector);
+  limits.max_conn_per_relay = number(asked->max_conn_per_relay);
+  limits.max_conn_per_domain = number(asked->max_conn_per_domain);
+  limits.conn_delay_host = absl::Seconds(asked->conn_delay_host);
+  limits.conn_delay_route = absl::Seconds(asked->conn_delay_route);
+  limits.conn_delay_source = absl::Seconds(asked->conn_delay_source);
+  limits.conn_delay_connector = absl::Seconds(asked->conn_delay_connector);
+  limits.conn_delay_relay = absl::Seconds(asked->conn_delay_relay);
+  limits.conn_delay_domain = absl::Seconds(asked->conn_delay_domain);
+  limits.session_mail_max = number(asked->session_mail_max);
+  limits.session_keepalive = absl::Seconds(asked->session_keepalive);
+  limits.session_transaction_delay = absl::Seconds(asked->session_transaction_delay);
+  limits.max_failures_per_session = number(asked->max_failures_per_session);
+  if (asked->family == policy::AddressFamily::kInet4)
+    limits.family = relay::RelayLimits::Family::kV4;
+  if (asked->family == policy::AddressFamily::kInet6)
+    limits.family = relay::RelayLimits::Family::kV6;
+  return limits;
+}
+
 }  // namespace
 
-StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(bool verify) {
+StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(
+    const std::shared_ptr<const Runtime>& runtime, const policy::Action& action, bool verify) {
+  const policy::RelayOptions& asked = action.relay;
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::shared_ptr<const tls::ClientConfig>& known = client_tls_[verify];
+  if (client_tls_of_ != runtime) client_tls_.clear();
+  client_tls_of_ = runtime;
+  std::shared_ptr<const tls::ClientConfig>& known =
+      client_tls_[{HasOwnTls(asked) ? action.name : "", verify}];
   if (known != nullptr) return known;
   tls::ClientOptions options;
   options.verify = verify;
   options.alpn = {};
-  if (verify) {
-    const StatusOr<std::string> authorities =
-        store::ReadTextFile(world_->files(), kSystemAuthorities, kMaxAuthoritiesBytes);
-    if (!authorities.ok()) {
-      return Unavailable(
-          StrCat("no certificate authorities to verify with: ", Message(authorities.status())));
-    }
-    options.ca_pem = *authorities;
+  options.ciphers = asked.ciphers;
+  SetVersions(asked.protocols, &options.min_version, &options.max_version);
+  if (asked.pki != policy::kNoIndex) options.key_pair = runtime->KeyPairOf(asked.pki);
+  if (verify && asked.ca != policy::kNoIndex) {
+    options.ca_pem = runtime->AuthoritiesOf(asked.ca);
+  } else if (verify) {
+    StatusOr<std::string> authorities = ReadSystemAuthorities(*world_);
+    if (!authorities.ok()) return Unavailable(std::string(Message(authorities.status())));
+    options.ca_pem = *std::move(authorities);
   }
   StatusOr<std::shared_ptr<const tls::ClientConfig>> made = tls::ClientConfig::Make(options);
   if (!made.ok()) return Unavailable(std::string(Message(made.status())));
@@ -118,14 +181,12 @@ StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(bool v
 }
 
 StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& envelope) {
-  const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  const int index = runtime->config().FindAction(envelope.action);
-  if (index == policy::kNoIndex)
-    return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
-  const policy::Action& action = runtime->config().actions[static_cast<size_t>(index)];
-  if (action.kind != policy::ActionKind::kRelay) {
-    return Unavailable(StrCat("action \"", envelope.action, "\" does not relay any more"));
-  }
+  const RuntimeHolder::FoundAction found =
+      runtimes_->FindAction(envelope.action, /*is_local=*/false);
+  if (found.action == nullptr)
+    return Unavailable(StrCat("no relay action is called \"", envelope.action, "\" any more"));
+  const std::shared_ptr<const Runtime>& runtime = found.runtime;
+  const policy::Action& action = *found.action;
   const policy::RelayOptions& asked = action.relay;
 
   relay::RelaySettings settings;
@@ -133,9 +194,17 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
   settings.mail_from = asked.mail_from;
   settings.own_names = {runtime->server_name()};
   settings.session = SessionOptionsOf(runtime->config());
-  if (asked.host != policy::kNoIndex) {
-    const StatusOr<std::string> host =
-        FetchOne(*runtime, asked.host, policy::Service::kRelayhost, "Cannot retrieve smarthost");
+  settings.limits = LimitsOf(runtime->config(), envelope.destination.domain);
+  // What we forward has a sender of ours, so that the next server's SPF check passes.
+  if (asked.srs && settings.mail_from.empty() && envelope.recipient != envelope.destination &&
+      !envelope.sender.address.empty()) {
+    settings.mail_from =
+        policy::EncodeSrs(runtime->config().srs, envelope.sender.address, envelope.recipient.domain,
+                          DayOf(world_->clock().WallNow()))
+            .ToString();
+  }
+  if (asked.host != policy::kNoIndex || asked.domain != policy::kNoIndex) {
+    const StatusOr<std::string> host = SmarthostFor(*runtime, asked, envelope.destination.domain);
     if (!host.ok()) return host.status();
     RelayUrl url;
     StatusOr<queue::RelayRoute> route = RouteOfUrl(*host, &url);
@@ -166,8 +235,20 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
     if (!settings.source.has_value())
       return Unavailable(StrCat("source ", *source, " is no address"));
   }
+  if (asked.helo_source != policy::kNoIndex) {
+    if (settings.source.has_value()) {
+      const std::string name = HeloFor(*runtime, asked.helo_source, *settings.source);
+      if (!name.empty()) settings.helo_name = name;
+    } else {
+      settings.helo_by_address = [runtime, table = asked.helo_source](const IpAddress& ours) {
+        return HeloFor(*runtime, table, ours);
+      };
+    }
+  }
+  if (HasOwnTls(asked) || settings.helo_by_address) settings.shared_as = action.name;
   if (settings.route.tls != queue::RelayTls::kNever) {
-    StatusOr<std::shared_ptr<const tls::ClientConfig>> config = ClientTls(settings.route.verify);
+    StatusOr<std::shared_ptr<const tls::ClientConfig>> config =
+        ClientTls(runtime, action, settings.route.verify);
     if (!config.ok()) return config.status();
     settings.tls_config = std::move(*config);
   }
@@ -175,17 +256,8 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
 }
 
 relay::RelayOptions RelayOptionsOf(const Runtime& runtime) {
-  const policy::MtaLimits& limits = runtime.config().mta_limits;
   relay::RelayOptions options;
-  options.max_conn_per_host = static_cast<size_t>(limits.max_conn_per_host);
-  options.max_conn_per_domain = static_cast<size_t>(limits.max_conn_per_domain);
-  options.session_mail_max = static_cast<size_t>(limits.session_mail_max);
-  options.session_keepalive = absl::Seconds(limits.session_keepalive);
   options.connect_timeout = runtime.config().mta_timeouts.connect.value_or(options.connect_timeout);
-  if (limits.family == policy::AddressFamily::kInet4)
-    options.family = relay::RelayOptions::Family::kV4;
-  if (limits.family == policy::AddressFamily::kInet6)
-    options.family = relay::RelayOptions::Family::kV6;
   return options;
 }
 

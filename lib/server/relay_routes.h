@@ -17,16 +17,21 @@ class RelayRoutes final : public relay::RouteSource {
   StatusOr<relay::RelaySettings> RouteFor(const queue::Envelope& envelope) override;
 
  private:
-  // ClientTls gives the shared configuration of connections that verify, or of those that do not.
-  StatusOr<std::shared_ptr<const tls::ClientConfig>> ClientTls(bool verify);
+  // ClientTls gives the shared configuration of an action's connections that verify, or of those
+  // that do not.
+  StatusOr<std::shared_ptr<const tls::ClientConfig>> ClientTls(
+      const std::shared_ptr<const Runtime>& runtime, const policy::Action& action, bool verify);
 
   rt::World* world_;
   RuntimeHolder* runtimes_;
   std::mutex mutex_;
-  std::map<bool, std::shared_ptr<const tls::ClientConfig>> client_tls_;  // by whether it verifies
+  // of one Runtime: by the action's name, or "" for those that ask for nothing of their own, and
+  // whether it verifies
+  std::shared_ptr<const Runtime> client_tls_of_;
+  std::map<std::pair<std::string, bool>, std::shared_ptr<const tls::ClientConfig>> client_tls_;
 };
 
-// RelayOptionsOf gives `mta limit` as the relay wants it.
+// RelayOptionsOf gives what the configuration says of the relay as a whole.
 relay::RelayOptions RelayOptionsOf(const Runtime& runtime);
 
 }  // namespace postern::server

@@ -52,17 +52,19 @@ void WarnOfOpenKey(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
                                pki.key_path, ": chmod 0600 keeps it secret")));
 }
 
-// CheckAuthority reads the certificates of a ca, used or not: a wrong path is a mistake.
-void CheckAuthority(rt::World& world, const policy::CertificateAuthority& ca,
-                    Diagnostics* diagnostics) {
+// LoadAuthority reads the certificates of a ca, used or not: a wrong path is a mistake. Empty after
+// one.
+std::string LoadAuthority(rt::World& world, const policy::CertificateAuthority& ca,
+                          Diagnostics* diagnostics) {
   const std::string pem =
       ReadPem(world, ca.certificate_path, StrCat("certificate of ca \"", ca.name, "\""),
               ca.certificate_location, diagnostics);
-  if (pem.empty()) return;
+  if (pem.empty()) return pem;
   const StatusOr<std::vector<tls::CertificateInfo>> read = tls::ReadCertificates(pem);
-  if (read.ok()) return;
+  if (read.ok()) return pem;
   diagnostics->push_back(policy::MakeError(
       ca.certificate_location, StrCat(ca.certificate_path, ": ", Message(read.status()))));
+  return "";
 }
 
 // CheckUsers looks for the accounts that actions deliver as. A directory that does not answer now
@@ -145,17 +147,20 @@ bool CheckCiphers(const char* whose, const std::string& ciphers, const policy::S
 // UseClientCertificates asks clients for certificates where the listener wants them: `verify`
 // demands one, `ca` alone takes a good one or none. What is wrong with the file of a ca was told
 // where it is declared.
-bool UseClientCertificates(rt::World& world, const Config& config, const Listener& listener,
-                           tls::ServerOptions* options, Diagnostics* diagnostics) {
+bool UseClientCertificates(rt::World& world, const std::vector<std::string>& authorities,
+                           const Listener& listener, tls::ServerOptions* options,
+                           Diagnostics* diagnostics) {
   if (!listener.verify_client && listener.ca == policy::kNoIndex) return true;
   options->client_certificates = listener.verify_client ? tls::ClientCertificates::kRequire
                                                         : tls::ClientCertificates::kRequest;
-  StatusOr<std::string> pem = ReadAuthorities(world, config, listener.ca);
+  if (listener.ca != policy::kNoIndex) {
+    options->ca_pem = authorities[static_cast<size_t>(listener.ca)];
+    return !options->ca_pem.empty();
+  }
+  StatusOr<std::string> pem = ReadSystemAuthorities(world);
   if (!pem.ok()) {
-    if (listener.ca == policy::kNoIndex) {
-      diagnostics->push_back(policy::MakeError(listener.options.Find("verify", listener.location),
-                                               StrCat("verify: ", Message(pem.status()))));
-    }
+    diagnostics->push_back(policy::MakeError(listener.options.Find("verify", listener.location),
+                                             StrCat("verify: ", Message(pem.status()))));
     return false;
   }
   options->ca_pem = *std::move(pem);
@@ -185,10 +190,18 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
 
   const bool smtp_ciphers =
       CheckCiphers("smtp ", parsed.smtp.ciphers, parsed.smtp.ciphers_location, diagnostics);
-  for (const policy::CertificateAuthority& ca : parsed.cas) CheckAuthority(world, ca, diagnostics);
+  for (const policy::CertificateAuthority& ca : parsed.cas)
+    runtime->authorities_.push_back(LoadAuthority(world, ca, diagnostics));
   CheckUsers(world, parsed, diagnostics);
   std::vector<LoadedPki> pkis;
-  for (const Pki& pki : parsed.pkis) pkis.push_back(LoadPki(world, pki, diagnostics));
+  for (const Pki& pki : parsed.pkis) {
+    pkis.push_back(LoadPki(world, pki, diagnostics));
+    runtime->key_pairs_.push_back(pkis.back().pair);
+  }
+  for (const policy::Action& action : parsed.actions) {
+    CheckCiphers("", action.relay.ciphers, action.options.Find("ciphers", action.location),
+                 diagnostics);
+  }
   for (const Listener& listener : parsed.listeners) {
     runtime->listener_tls_.push_back(nullptr);
     if (listener.tls == ListenerTls::kNone) continue;
@@ -204,7 +217,8 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
                   ? smtp_ciphers
                   : CheckCiphers("", listener.ciphers,
                                  listener.options.Find("ciphers", listener.location), diagnostics));
-    usable = UseClientCertificates(world, parsed, listener, &options, diagnostics) && usable;
+    usable = UseClientCertificates(world, runtime->authorities_, listener, &options, diagnostics) &&
+             usable;
     // What is wrong with the files was told above, at their lines.
     if (!usable || options.key_pairs.empty()) continue;
     options.ciphers = listener.ciphers.empty() ? parsed.smtp.ciphers : listener.ciphers;
@@ -244,6 +258,34 @@ bool Runtime::IsOwnAddress(const IpAddress& address) const {
   return address.IsLoopback() || std::find(local_.addresses.begin(), local_.addresses.end(),
                                            address) != local_.addresses.end();
 }
+
+void RuntimeHolder::Set(std::shared_ptr<const Runtime> runtime) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (runtime_ != nullptr) {
+    for (const policy::Action& action : runtime_->config().actions) {
+      if (kept_.size() < kMaxKeptActions) kept_[{action.name, action.IsLocal()}] = runtime_;
+    }
+  }
+  for (const policy::Action& action : runtime->config().actions)
+    kept_.erase({action.name, action.IsLocal()});
+  runtime_ = std::move(runtime);
+}
+
+RuntimeHolder::FoundAction RuntimeHolder::FindAction(const std::string& name, bool is_local) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto in = [&](const std::shared_ptr<const Runtime>& runtime) -> const policy::Action* {
+    const int index = runtime->config().FindAction(name);
+    if (index == policy::kNoIndex) return nullptr;
+    const policy::Action& action = runtime->config().actions[static_cast<size_t>(index)];
+    return action.IsLocal() == is_local ? &action : nullptr;
+  };
+  if (const policy::Action* action = in(runtime_)) return {runtime_, action};
+  const auto kept = kept_.find({name, is_local});
+  if (kept == kept_.end()) return {};
+  return {kept->second, in(kept->second)};
+}
+
+int64_t DayOf(WallTime now) { return absl::ToUnixSeconds(now) / (24 * 60 * 60); }
 
 std::string ServerName(rt::World& world, const Config* config) {
   if (config != nullptr && !config->mailname.empty()) return config->mailname;

@@ -2,9 +2,11 @@
 // never changes; a reload makes a new one, and what was begun under the old one ends under it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/core/policy/model.h"
@@ -35,6 +37,12 @@ class Runtime {
 
   // ListenerTls gives the certificates of listener `index`; null without TLS.
   std::shared_ptr<const tls::ServerConfig> ListenerTls(int index) const;
+  // KeyPairOf gives a certificate and key by index into Config::pkis, AuthoritiesOf the
+  // certificates of a ca by index into Config::cas.
+  const tls::KeyPair& KeyPairOf(int pki) const { return key_pairs_.at(static_cast<size_t>(pki)); }
+  const std::string& AuthoritiesOf(int ca) const {
+    return authorities_.at(static_cast<size_t>(ca));
+  }
   // AuthTable gives the table that listener `index` checks logins in; kNoIndex: the system's
   // accounts.
   policy::TableId AuthTable(int index) const;
@@ -55,6 +63,8 @@ class Runtime {
   policy::LocalNames local_;
   std::unique_ptr<const policy::Ruleset> ruleset_;
   std::string server_name_;
+  std::vector<tls::KeyPair> key_pairs_;
+  std::vector<std::string> authorities_;
   std::vector<std::shared_ptr<const tls::ServerConfig>> listener_tls_;
 };
 
@@ -66,19 +76,34 @@ class RuntimeHolder {
     const std::lock_guard<std::mutex> lock(mutex_);
     return runtime_;
   }
-  void Set(std::shared_ptr<const Runtime> runtime) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    runtime_ = std::move(runtime);
-  }
+  // Set puts `runtime` into force. The actions of the old one that it does not have are kept for
+  // the mail that waits for them, until there is one of that name again; kMaxKeptActions of them.
+  void Set(std::shared_ptr<const Runtime> runtime);
+
+  // FindAction gives the action called `name`, a local one or a relay, and the configuration that
+  // it stands in: the one in force, or the last one that had it. Null where there was none since
+  // the start.
+  struct FoundAction {
+    std::shared_ptr<const Runtime> runtime;
+    const policy::Action* action = nullptr;
+  };
+  FoundAction FindAction(const std::string& name, bool is_local) const;
+
+  static constexpr size_t kMaxKeptActions = 1000;
 
  private:
   mutable std::mutex mutex_;
   std::shared_ptr<const Runtime> runtime_;
+  // by name and whether it is local: what a reload took away
+  std::map<std::pair<std::string, bool>, std::shared_ptr<const Runtime>> kept_;
 };
 
 // SetVersions puts what `protocols` of the language means into the bounds of a TLS configuration;
 // empty: they stay.
 void SetVersions(const std::string& protocols, tls::Version* least, tls::Version* most);
+
+// DayOf counts the days since 1970-01-01, for SRS addresses.
+int64_t DayOf(WallTime now);
 
 // ServerName decides what the server is called: the configuration's `mailname`, the first line of
 // /etc/mail/mailname, the host's full name. Blocks.

@@ -1,15 +1,17 @@
 #include "lib/server/server.h"
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
 
 #include "lib/core/base/strings.h"
-#include "lib/server/acceptor.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
 #include "lib/server/lmtp_routes.h"
 #include "lib/server/local_session.h"
 #include "lib/server/mail_gate.h"
+#include "lib/server/ports.h"
 #include "lib/server/postmaster_check.h"
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
@@ -29,8 +31,6 @@ using policy::Config;
 using policy::Listener;
 
 constexpr char kDefaultSpool[] = "/var/spool/postern";
-// The local submission socket, in the spool.
-constexpr char kSocketName[] = "submit.sock";
 // Worker is what serves the connections of one loop.
 struct Worker {
   std::unique_ptr<ImapGate> imap_gate;
@@ -78,54 +78,6 @@ Status SpoolError(const Status& status, const std::string& spool, const ServerOp
                                      : " (named by the option -s)"));
 }
 
-bool ListenAlike(const Listener& x, const Listener& y) {
-  return x.target == y.target && x.port == y.port && x.family == y.family &&
-         x.protocol == y.protocol && x.tls == y.tls && x.auth == y.auth && x.tag == y.tag &&
-         x.hostname == y.hostname && x.is_socket == y.is_socket && x.mask_src == y.mask_src &&
-         x.proxy_v2 == y.proxy_v2 && x.no_dsn == y.no_dsn && x.received_auth == y.received_auth &&
-         x.senders_masquerade == y.senders_masquerade &&
-         (x.hostnames == policy::kNoIndex) == (y.hostnames == policy::kNoIndex);
-}
-
-// ListenerName says which listener it is: "127.0.0.1 port 25".
-std::string ListenerName(const Listener& listener) {
-  return listener.is_socket ? "socket"
-                            : StrCat(Escape(listener.target, 80), " port ", listener.port);
-}
-
-// CheckSameListeners tells whether `wanted` listens as `running` does, so that it can take its
-// place without closing a port; else the error names each line that differs.
-Status CheckSameListeners(const Config& wanted, const Config& running) {
-  const auto has = [](const Config& config, const Listener& listener) {
-    return std::any_of(config.listeners.begin(), config.listeners.end(),
-                       [&](const Listener& other) { return ListenAlike(listener, other); });
-  };
-  policy::Diagnostics changes;
-  for (const Listener& listener : wanted.listeners) {
-    if (has(running, listener)) continue;
-    changes.push_back(policy::MakeError(
-        listener.location, StrCat("listen on ", ListenerName(listener),
-                                  ": the running server has no such listener, or another way")));
-  }
-  for (const Listener& listener : running.listeners) {
-    if (has(wanted, listener)) continue;
-    changes.push_back(policy::MakeError(
-        listener.location, StrCat("listen on ", ListenerName(listener),
-                                  " stood here when the server started and is gone or changed")));
-  }
-  bool in_order = wanted.listeners.size() == running.listeners.size();
-  for (size_t i = 0; in_order && i < wanted.listeners.size(); ++i)
-    in_order = ListenAlike(wanted.listeners[i], running.listeners[i]);
-  if (in_order) return OkStatus();
-  std::string text;
-  for (const policy::Diagnostic& each : changes) StrAppend(text, each.ToString(), "\n");
-  if (changes.empty()) {
-    StrAppend(text, wanted.file_name, ": error: the listen lines are not in the same order\n");
-  }
-  return FailedPrecondition(StrCat(
-      text, "the listeners changed, which takes a restart; the old configuration stays in force"));
-}
-
 // MakeSpool makes the folder of the queue when it is missing, and nothing above it: a path that
 // begins with a slip of the fingers must not become a tree.
 Status MakeSpool(rt::Files& files, std::string path) {
@@ -164,10 +116,12 @@ struct Server::Parts {
   std::unique_ptr<schedule::QueueAudit> audit;
   std::unique_ptr<MailGate> mail_gate;
   std::vector<Worker> workers;
-  std::vector<std::shared_ptr<ListenerSlot>> slots;
-  std::vector<std::unique_ptr<Acceptor>> acceptors;
+  std::unique_ptr<Ports> ports;
   std::vector<Endpoint> endpoints;
-  rt::TaskGroup tasks;  // the scheduler and the audit
+  std::string spool;
+  std::mutex reload_mutex;
+  std::atomic<bool> started = false;  // from the end of Start to the beginning of Stop
+  rt::TaskGroup tasks;                // the scheduler and the audit
 };
 
 LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
@@ -242,70 +196,6 @@ store::Queue* Server::queue() { return parts_->queue.get(); }
 
 namespace {
 
-struct BoundListener {
-  std::unique_ptr<rt::Listener> listener;
-  int index = policy::kNoIndex;  // into Config::listeners; kNoIndex: the socket without a line
-};
-
-// BindAll binds every listener of the configuration, or none.
-StatusOr<std::vector<BoundListener>> BindAll(rt::World& world, const Config& config) {
-  std::vector<BoundListener> bound;
-  const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
-  for (size_t i = 0; i < config.listeners.size(); ++i) {
-    const Listener& listener = config.listeners[i];
-    if (listener.is_socket) continue;  // BindSocket's
-    const auto at = [&listener](const Status& status) {
-      return Error(status.code(),
-                   policy::MakeError(listener.location, std::string(Message(status))).ToString());
-    };
-    const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
-    if (!endpoints.ok()) return at(endpoints.status());
-    for (const Endpoint& endpoint : *endpoints) {
-      StatusOr<std::unique_ptr<rt::Listener>> made =
-          world.network().Listen(world.main_loop(), endpoint, rt::ListenOptions());
-      if (!made.ok()) return at(made.status());
-      bound.push_back(BoundListener{std::move(*made), static_cast<int>(i)});
-    }
-  }
-  return bound;
-}
-
-// BindSocket binds the local submission socket in the spool, which always exists: a line gives it
-// options. Everybody on this machine may hand in mail there: who it was, the system says. Where no
-// line asks for it, a server that cannot have it (no spool, a path that is too long for a socket)
-// does without, and says so.
-Status BindSocket(rt::World& world, const Config& config, const std::string& spool, LogSink* log,
-                  std::vector<BoundListener>* bound) {
-  const auto line = std::find_if(config.listeners.begin(), config.listeners.end(),
-                                 [](const Listener& each) { return each.is_socket; });
-  const bool written = line != config.listeners.end();
-  if (spool.empty() && !written) return OkStatus();
-  StatusOr<std::unique_ptr<rt::Listener>> made =
-      FailedPrecondition("a server without a spool has no place for the local socket");
-  if (!spool.empty()) {
-    Endpoint endpoint;
-    endpoint.unix_path = StrCat(spool, "/", kSocketName);
-    rt::ListenOptions options;
-    options.unix_mode = 0666;
-    made = world.network().Listen(world.main_loop(), endpoint, options);
-  }
-  if (!made.ok() && written) {
-    return Error(made.status().code(),
-                 policy::MakeError(line->location, std::string(Message(made.status()))).ToString());
-  }
-  if (!made.ok()) {
-    log->Write(LogRecord{.level = LogLevel::kWarning,
-                         .subsystem = "server",
-                         .session = "",
-                         .event = "no-local-socket",
-                         .fields = {{"reason", std::string(Message(made.status()))}}});
-    return OkStatus();
-  }
-  const int index = written ? static_cast<int>(line - config.listeners.begin()) : policy::kNoIndex;
-  bound->push_back(BoundListener{std::move(*made), index});
-  return OkStatus();
-}
-
 // ReadZone makes the resolver that `resolver zone` asks for. Blocks.
 StatusOr<std::unique_ptr<resolve::Resolver>> ReadZone(rt::World& world, const Config& config) {
   const StatusOr<std::string> text =
@@ -329,6 +219,11 @@ schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
   options.retry.relay_base = runtime.config().queue.retry_delay;
   options.retry.least_delay = std::min(options.retry.least_delay, options.retry.relay_base);
   options.max_deferred = static_cast<size_t>(runtime.config().mta_max_deferred);
+  const policy::SchedulerLimits& limits = runtime.config().scheduler_limits;
+  if (limits.max_inflight > 0)
+    options.ready.max_in_flight = static_cast<size_t>(limits.max_inflight);
+  if (limits.max_evp_batch_size > 0)
+    options.load_limit = static_cast<size_t>(limits.max_evp_batch_size);
   return options;
 }
 
@@ -342,6 +237,22 @@ deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
 
 }  // namespace
 
+// HandlerFor gives what serves the connections of a listener.
+Acceptor::Handler Server::HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot> slot,
+                                     const Endpoint& local) {
+  const Listener* line = slot->Get().listener();
+  if (line != nullptr && line->protocol == policy::ListenerProtocol::kImap) {
+    return [parts, settings = ImapListenerOf(parts->world, std::move(slot), local)](
+               size_t worker, std::unique_ptr<rt::Stream> stream) {
+      parts->workers[worker].imap->Serve(std::move(stream), settings);
+    };
+  }
+  return [parts, settings = SmtpListenerOf(parts->world, std::move(slot), local)](
+             size_t worker, std::unique_ptr<rt::Stream> stream) {
+    parts->workers[worker].smtp->Serve(std::move(stream), settings);
+  };
+}
+
 rt::Task<Status> Server::Start() {
   Parts& parts = *parts_;
   rt::World& world = *parts.world;
@@ -349,10 +260,14 @@ rt::Task<Status> Server::Start() {
   const Config& config = runtime->config();
 
   // Ports first: nothing touches the disk when one is taken.
-  StatusOr<std::vector<BoundListener>> bound = BindAll(world, config);
-  if (!bound.ok()) co_return bound.status();
+  parts.ports = std::make_unique<Ports>(
+      &world, parts.log, [&parts](std::shared_ptr<ListenerSlot> slot, const Endpoint& local) {
+        return HandlerFor(&parts, std::move(slot), local);
+      });
+  StatusOr<Ports::Plan> plan = parts.ports->Open(runtime);
+  if (!plan.ok()) co_return plan.status();
 
-  std::string spool;
+  std::string& spool = parts.spool;
   if (parts.options.in_memory) {
     parts.queue = store::NewMemoryQueue(world);
   } else {
@@ -370,7 +285,7 @@ rt::Task<Status> Server::Start() {
     parts.queue = std::move(*queue);
   }
   // The queue holds the spool's lock: no other server uses the socket in it.
-  if (const Status socket = BindSocket(world, config, spool, parts.log, &*bound); !socket.ok()) {
+  if (const Status socket = parts.ports->OpenSocket(spool, &*plan); !socket.ok()) {
     (void)co_await parts.queue->Close(world.main_loop());
     parts.queue.reset();
     co_return socket;
@@ -441,28 +356,9 @@ rt::Task<Status> Server::Start() {
   parts.tasks.Spawn(parts.scheduler->Run());
   parts.tasks.Spawn(parts.audit->Run());
 
-  for (BoundListener& each : *bound) {
-    const Endpoint endpoint = each.listener->local();
-    auto slot = std::make_shared<ListenerSlot>(ListenerSlot::View{runtime, each.index});
-    const Listener* line = slot->Get().listener();
-    Acceptor::Handler handler;
-    if (line != nullptr && line->protocol == policy::ListenerProtocol::kImap) {
-      handler = [&parts, settings = ImapListenerOf(&world, slot, endpoint)](
-                    size_t worker, std::unique_ptr<rt::Stream> stream) {
-        parts.workers[worker].imap->Serve(std::move(stream), settings);
-      };
-    } else {
-      handler = [&parts, settings = SmtpListenerOf(&world, slot, endpoint)](
-                    size_t worker, std::unique_ptr<rt::Stream> stream) {
-        parts.workers[worker].smtp->Serve(std::move(stream), settings);
-      };
-    }
-    if (line != nullptr) parts.endpoints.push_back(endpoint);
-    parts.slots.push_back(std::move(slot));
-    parts.acceptors.push_back(std::make_unique<Acceptor>(&world, std::move(each.listener),
-                                                         std::move(handler), parts.log));
-  }
-  for (const std::unique_ptr<Acceptor>& acceptor : parts.acceptors) acceptor->Start();
+  parts.ports->Adopt(std::move(*plan));
+  parts.endpoints = parts.ports->endpoints();
+  parts.started = true;
   parts.log->Write(LogRecord{
       .level = LogLevel::kInfo,
       .subsystem = "server",
@@ -485,7 +381,8 @@ rt::Task<void> RunAndReport(rt::Task<void> task, rt::Completion<bool>* done) {
 rt::Task<void> Server::Stop(Duration grace) {
   Parts& parts = *parts_;
   rt::Executor& main = parts.world->main_loop();
-  for (const std::unique_ptr<Acceptor>& acceptor : parts.acceptors) co_await acceptor->Stop();
+  parts.started = false;
+  co_await parts.ports->Stop();
   // Each worker's services are stopped on their own loop, all at the same time.
   std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
   for (size_t i = 0; i < parts.workers.size(); ++i) {
@@ -520,15 +417,25 @@ rt::Task<void> Server::Stop(Duration grace) {
 }
 
 Status Server::Reload(policy::Diagnostics* diagnostics) {
-  LoadedConfig config = LoadConfig(*parts_->world, parts_->options);
+  Parts& parts = *parts_;
+  const std::lock_guard<std::mutex> lock(parts.reload_mutex);
+  LoadedConfig config = LoadConfig(*parts.world, parts.options);
   *diagnostics = std::move(config.diagnostics);
   if (config.runtime == nullptr)
     return InvalidArgument("the configuration is wrong; the old one stays in force");
-  POSTERN_RETURN_IF_ERROR(
-      CheckSameListeners(config.runtime->config(), parts_->runtimes->Get()->config()));
-  for (const std::shared_ptr<ListenerSlot>& slot : parts_->slots)
-    slot->Set({config.runtime, slot->Get().index});
-  parts_->runtimes->Set(std::move(config.runtime));
+  if (!parts.started) {
+    parts.runtimes->Set(std::move(config.runtime));
+    return OkStatus();
+  }
+  const auto kept = [](const Status& status) {
+    return Error(status.code(), StrCat(Message(status), "\nthe old configuration stays in force"));
+  };
+  StatusOr<Ports::Plan> plan = parts.ports->Open(config.runtime);
+  if (!plan.ok()) return kept(plan.status());
+  const Status socket = parts.ports->OpenSocket(parts.spool, &*plan);
+  if (!socket.ok()) return kept(socket);
+  parts.runtimes->Set(config.runtime);
+  parts.ports->Adopt(std::move(*plan));
   return OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include "lib/core/policy/diagnostic.h"
 #include "lib/core/policy/parse.h"
 #include "lib/rt/world.h"
+#include "lib/server/acceptor.h"
 #include "lib/server/hooks.h"
 #include "lib/service/resolve/resolver.h"
 #include "lib/service/schedule/queue_audit.h"
@@ -50,6 +51,7 @@ struct SubmissionResult {
   std::string message_id;
 };
 
+class ListenerSlot;
 class Runtime;
 
 // LoadedConfig is a configuration that was read and found good, and everything it points to.
@@ -83,10 +85,13 @@ class Server {
   // other loops must have ended (or be this thread's) before it does.
   rt::Task<void> Stop(Duration grace);
 
-  // Reload reads the configuration anew from where it came and takes it for certificates, tables,
-  // rules and actions; what is begun ends under the old one. `*diagnostics` says what is wrong with
-  // it. kInvalidArgument, and kFailedPrecondition when the listeners are not the same (they need a
-  // restart; the message names their lines), leave the old one in force. Any thread; blocks.
+  // Reload reads the configuration anew from where it came and takes it for listeners,
+  // certificates, tables, rules and actions. New addresses are opened before old ones are closed;
+  // sessions go on to their ends, those of a line that is gone under the old configuration; queued
+  // mail whose action is gone keeps it. `*diagnostics` says what is wrong with the file.
+  // kInvalidArgument, and the reason why an address cannot be opened (the message names the line),
+  // leave the old one in force. What sizes the server (mta, mda and scheduler limits, the spool) is
+  // as it was at the start. Any thread; blocks.
   Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.
@@ -99,6 +104,8 @@ class Server {
 
  private:
   struct Parts;
+  static Acceptor::Handler HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot> slot,
+                                      const Endpoint& local);
   explicit Server(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };

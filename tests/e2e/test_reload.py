@@ -116,13 +116,104 @@ class Reload(unittest.TestCase):
                 subjects += [line[9:].strip() for line in file if line.startswith("Subject: ")]
         self.assertEqual(sorted(subjects), sorted(accepted))
 
-    def test_other_listeners_want_a_restart(self):
-        with open(self.server.config_path, "a", encoding="utf-8") as file:
-            port = harness.free_ports(1)[0]
-            file.write(f"listen on 127.0.0.1 port {port}\n")
-        self.hang_up("configuration not reloaded")
-        self.assertIn("restart", self.server.log())
-        self.assertRegex(self.server.log(), f"{self.server.config_path}:[0-9]+:1: error: listen on 127.0.0.1 port {port}: ")
+    def rewrite(self, old, new):
+        with open(self.server.config_path, encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn(old, text)
+        harness.write(self.server.config_path, text.replace(old, new))
+
+    @staticmethod
+    def greeting(port):
+        try:
+            with harness.Session(port) as session:
+                return session.reply()
+        except OSError:
+            return ""
+
+    def test_listeners_come_and_go_and_sessions_stay(self):
+        added, first = harness.free_ports(1)[0], self.server.ports["smtp"]
+        with harness.Session(first) as session:
+            session.reply()
+            self.rewrite(f"listen on 127.0.0.1 port {first} tls", f"listen on 127.0.0.1 port {added} hostname new.example.test tls")
+            self.hang_up("configuration reloaded")
+            self.assertTrue(self.greeting(added).startswith("220 new.example.test "))
+            self.assertEqual(self.greeting(first), "")
+            session.command("EHLO client.test")
+            session.command("MAIL FROM:<a@client.test>")
+            self.assertTrue(session.command(f"RCPT TO:<alice@{DOMAIN}>").startswith("250"))
+            session.command("DATA")
+            self.assertTrue(session.command("Subject: x\r\n\r\nhi\r\n.").startswith("250"))
+        self.server.wait_for_messages("alice", 1)
+        self.rewrite(f"listen on 127.0.0.1 port {added} hostname new.example.test tls", f"listen on 127.0.0.1 port {first} tls")
+        self.hang_up("configuration reloaded")
+        self.assertTrue(self.greeting(first).startswith("220 "))
+        self.assertEqual(self.greeting(added), "")
+
+    def test_a_port_that_is_taken_leaves_the_old_ones_in_force(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            with open(self.server.config_path, "a", encoding="utf-8") as file:
+                file.write(f"listen on 127.0.0.1 port {port}\n")
+            self.hang_up("configuration not reloaded")
+            self.assertRegex(self.server.log(), f"{self.server.config_path}:[0-9]+:1: error: .*in use")
+            self.assertTrue(self.greeting(self.server.ports["smtp"]).startswith("220 "))
+        self.hang_up("configuration reloaded")
+        self.assertTrue(self.greeting(port).startswith("220 "))
+
+    def test_listeners_that_change_all_the_time_lose_nobody(self):
+        """A listener comes and goes 30 times while clients of another one send without a pause."""
+        port = harness.free_ports(1)[0]
+        stop, accepted, failures = threading.Event(), [], []
+
+        def send():
+            while not stop.is_set():
+                try:
+                    with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"], timeout=20) as smtp:
+                        smtp.sendmail("a@client.test", [f"bob@{DOMAIN}"], "Subject: x\r\n\r\nhi\r\n")
+                    accepted.append(1)
+                except (OSError, smtplib.SMTPException) as error:
+                    failures.append(repr(error))
+                    return
+
+        threads = [threading.Thread(target=send) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        with open(self.server.config_path, encoding="utf-8") as file:
+            text = file.read()
+        try:
+            for _ in range(30):
+                harness.write(self.server.config_path, text + f"listen on 127.0.0.1 port {port}\n")
+                self.hang_up("configuration reloaded")
+                self.assertTrue(self.greeting(port).startswith("220 "))
+                harness.write(self.server.config_path, text)
+                self.hang_up("configuration reloaded")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+        self.assertEqual(failures, [])
+        self.server.wait_for_messages("bob", len(accepted), seconds=60)
+
+    def test_queued_mail_keeps_its_action(self):
+        next_hop = harness.Server(domain="next.test")
+        self.addCleanup(next_hop.close)
+        port = next_hop.ports["smtp"]
+        next_hop.stop()
+        rule = (f'queue retry-delay 1s\naction "onward" relay host "smtp+notls://127.0.0.1:{port}"\n'
+                'match from any for domain "next.test" action "onward"\n')
+        with open(self.server.config_path, encoding="utf-8") as file:
+            text = file.read()
+        harness.write(self.server.config_path, text + rule)
+        self.server.stop()
+        self.server.start()
+        with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"], timeout=20) as smtp:
+            smtp.sendmail("a@client.test", ["bob@next.test"], "Subject: kept\r\n\r\nhi\r\n")
+        harness.write(self.server.config_path, text + "queue retry-delay 1s\n")
+        self.hang_up("configuration reloaded")
+        next_hop.start()
+        next_hop.wait_for_messages("bob", 1, seconds=60)
 
 
 if __name__ == "__main__":

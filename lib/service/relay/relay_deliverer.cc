@@ -312,9 +312,11 @@ std::vector<RelayDeliverer::Share> RelayDeliverer::SharesOf(const RelaySettings&
       {StrCat("route ", source, " ", host), limits.max_conn_per_route, limits.conn_delay_route},
       {StrCat("source ", source), limits.max_conn_per_source, limits.conn_delay_source},
       {StrCat("connector ", key), limits.max_conn_per_connector, limits.conn_delay_connector},
-      {StrCat("relay ", route.host, route.socket_path, " ", route.port, " ", static_cast<int>(route.tls)),
+      {StrCat("relay ", route.host, route.socket_path, " ", route.port, " ",
+              static_cast<int>(route.tls)),
        limits.max_conn_per_relay, limits.conn_delay_relay},
-      {StrCat("domain ", route.host, route.socket_path), limits.max_conn_per_domain, limits.conn_delay_domain},
+      {StrCat("domain ", route.host, route.socket_path), limits.max_conn_per_domain,
+       limits.conn_delay_domain},
   };
   std::erase_if(all, [](const Share& share) {
     return share.most == 0 && share.delay <= absl::ZeroDuration();

@@ -32,12 +32,11 @@ TEST(AcceptorTest, WhatFailsForOneConnectionDoesNotEndTheListener) {
   const Endpoint endpoint{IpAddress::V4(192, 0, 2, 1), 25, ""};
   Lines log;
   int handled = 0;
-  Acceptor acceptor(
-      &host.world(), *host.world().network().Listen(host.main_loop(), endpoint, {}),
-      [&handled](size_t, std::unique_ptr<rt::Stream>) {
-        if (++handled == 1) throw std::bad_alloc();
-      },
-      &log);
+  Acceptor acceptor(&host.world(), *host.world().network().Listen(host.main_loop(), endpoint, {}),
+                    &log);
+  acceptor.SetHandler([&handled](size_t, std::unique_ptr<rt::Stream>) {
+    if (++handled == 1) throw std::bad_alloc();
+  });
   host.main_loop().Post([&acceptor] { acceptor.Start(); });
   rt::TaskGroup tasks;
   std::unique_ptr<rt::Stream> streams[2];

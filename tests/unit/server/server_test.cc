@@ -214,35 +214,6 @@ TEST_F(ServerTest, ASpoolWithoutParentIsTold) {
   EXPECT_TRUE(start("/exists/sp/").ok());
 }
 
-TEST_F(ServerTest, AReloadNamesTheListenersThatChanged) {
-  ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), "/conf", kConfig, 0644).ok());
-  ServerOptions options;
-  options.config_path = "/conf";
-  LoadedConfig loaded = LoadConfig(host_.world(), options);
-  ASSERT_NE(loaded.runtime, nullptr);
-  server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
-  ASSERT_TRUE(simulation_.Await(host_.main_loop(), server_->Start()).ok());
-  const auto reload = [this](const std::string& text) {
-    EXPECT_TRUE(rt::WriteFileDurably(host_.world().files(), "/conf", text, 0644).ok());
-    policy::Diagnostics diagnostics;
-    return server_->Reload(&diagnostics);
-  };
-  EXPECT_TRUE(reload(StrCat(kConfig, "queue ttl 1d\n")).ok());
-  const Status more = reload(StrCat(kConfig, "listen on 192.0.2.1 port 26\n"));
-  EXPECT_EQ(more.code(), StatusCode::kFailedPrecondition);
-  EXPECT_EQ(std::string(Message(more)).find("/conf:12:1: error: listen on 192.0.2.1 port 26: "), 0u)
-      << Message(more);
-  std::string other = kConfig;
-  other.replace(other.find("port 25"), 7, "port 27");
-  const Status changed = reload(other);
-  const std::string text(Message(changed));
-  EXPECT_EQ(text.find("/conf:7:1: error: listen on 192.0.2.1 port 27: "), 0u) << text;
-  EXPECT_NE(text.find("/conf:7:1: error: listen on 192.0.2.1 port 25 stood here"),
-            std::string::npos)
-      << text;
-  EXPECT_NE(text.find("takes a restart"), std::string::npos);
-}
-
 // Listen connects from `source` and keeps the connection; what the server says first goes to
 // `heard`.
 rt::Task<void> Listen(rt::World* world, Endpoint server, IpAddress source,
@@ -281,6 +252,142 @@ rt::Task<void> HearAll(rt::World* world, Endpoint server, std::string say, std::
     if (!got.ok() || *got == 0) co_return;
     heard->append(buffer, *got);
   }
+}
+
+// Reloads of a server whose configuration is the file /conf.
+class ReloadTest : public ServerTest {
+ protected:
+  void StartFile() {
+    Put(kConfig);
+    ServerOptions options;
+    options.config_path = "/conf";
+    LoadedConfig loaded = LoadConfig(host_.world(), options);
+    ASSERT_NE(loaded.runtime, nullptr);
+    server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
+    ASSERT_TRUE(simulation_.Await(host_.main_loop(), server_->Start()).ok());
+  }
+  void Put(const std::string& text) {
+    ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), "/conf", text, 0644).ok());
+  }
+  Status Reload(const std::string& text) {
+    Put(text);
+    policy::Diagnostics diagnostics;
+    const Status reloaded = server_->Reload(&diagnostics);
+    simulation_.RunFor(absl::Seconds(1));
+    return reloaded;
+  }
+  // Greeting gives what a client hears first on `port`; "" when nobody listens.
+  std::string Greeting(uint16_t port, std::unique_ptr<rt::Stream>* stream = nullptr) {
+    std::unique_ptr<rt::Stream> own;
+    std::string heard;
+    rt::TaskGroup tasks;
+    tasks.Spawn(Listen(&client_.world(), Endpoint{IpAddress::V4(192, 0, 2, 1), port, ""},
+                       IpAddress::V4(192, 0, 2, 8), stream == nullptr ? &own : stream, &heard));
+    simulation_.RunFor(absl::Seconds(2));
+    if (own != nullptr) own->Close();
+    simulation_.RunFor(absl::Seconds(1));
+    return heard.substr(0, heard.find('\r'));
+  }
+  static std::string With(const char* from, const std::string& to) {
+    std::string text = kConfig;
+    text.replace(text.find(from), std::string_view(from).size(), to);
+    return text;
+  }
+
+  rt::sim::Host& client_ =
+      simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 8)}});
+};
+
+TEST_F(ReloadTest, ListenersComeAndGoAndSessionsStay) {
+  StartFile();
+  std::unique_ptr<rt::Stream> session;
+  EXPECT_EQ(Greeting(25, &session).substr(0, 4), "220 ");
+  ASSERT_TRUE(
+      Reload(StrCat(kConfig, "listen on 192.0.2.1 port 26 hostname two.example.org\n")).ok());
+  EXPECT_EQ(Greeting(25).substr(0, 19), "220 mx.example.org ");
+  EXPECT_EQ(Greeting(26).substr(0, 20), "220 two.example.org ");
+  // The old port goes, its session does not.
+  ASSERT_TRUE(Reload(With("port 25", "port 26")).ok());
+  EXPECT_EQ(Greeting(25), "");
+  EXPECT_EQ(Greeting(26).substr(0, 19), "220 mx.example.org ") << "the line's new options hold";
+  ASSERT_NE(session, nullptr);
+  const Status said = simulation_.Await(
+      client_.main_loop(), session->Write("EHLO c.example\r\nMAIL FROM:<a@b.example>\r\n"
+                                          "RCPT TO:<alice@example.org>\r\n",
+                                          Instant::Never()));
+  EXPECT_TRUE(said.ok());
+  simulation_.RunFor(absl::Seconds(2));
+  char buffer[4096];
+  const StatusOr<size_t> got = session->TryRead(buffer);
+  ASSERT_TRUE(got.ok());
+  EXPECT_NE(std::string_view(buffer, *got).find("250 2.1.5"), std::string_view::npos)
+      << std::string_view(buffer, *got);
+  session->Close();
+  // And back.
+  ASSERT_TRUE(Reload(kConfig).ok());
+  EXPECT_EQ(Greeting(25).substr(0, 4), "220 ");
+  EXPECT_EQ(Greeting(26), "");
+}
+
+TEST_F(ReloadTest, AnAddressThatCannotBeOpenedLeavesTheOldConfigurationInForce) {
+  StartFile();
+  auto taken = host_.world().network().Listen(host_.main_loop(),
+                                              Endpoint{IpAddress::V4(192, 0, 2, 1), 27, ""}, {});
+  ASSERT_TRUE(taken.ok());
+  const Status refused =
+      Reload(StrCat(With("port 25", "port 26"), "listen on 192.0.2.1 port 27\n"));
+  EXPECT_EQ(refused.code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(std::string(Message(refused)).find("/conf:12:1: error: "), 0u) << Message(refused);
+  EXPECT_NE(std::string(Message(refused)).find("stays in force"), std::string::npos);
+  EXPECT_EQ(Greeting(25).substr(0, 4), "220 ");
+  EXPECT_EQ(Greeting(26), "") << "what was opened for it is closed again";
+  EXPECT_EQ(Reload("nonsense\n").code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(Greeting(25).substr(0, 4), "220 ");
+  // A wildcard of ours stands in the way of an address, and says so.
+  ASSERT_TRUE(Reload(With("192.0.2.1 port 25", "0.0.0.0 port 2525")).ok());
+  const Status ours = Reload(With("port 25", "port 2525"));
+  EXPECT_NE(std::string(Message(ours)).find("this server listens on 0.0.0.0:2525"),
+            std::string::npos)
+      << Message(ours);
+  EXPECT_EQ(Greeting(2525).substr(0, 4), "220 ");
+}
+
+TEST_F(ReloadTest, KeptPortsServeUnderTheNewOptions) {
+  StartFile();
+  ASSERT_TRUE(Reload(StrCat("smtp timeout command 7s\n",
+                            With("port 25\n", "port 25 hostname new.example.org\n")))
+                  .ok());
+  std::unique_ptr<rt::Stream> idle;
+  EXPECT_EQ(Greeting(25, &idle).substr(0, 20), "220 new.example.org ");
+  simulation_.RunFor(absl::Seconds(8));
+  char buffer[4096];
+  const StatusOr<size_t> got = idle->TryRead(buffer);
+  ASSERT_TRUE(got.ok());
+  EXPECT_EQ(std::string_view(buffer, 3), "421");
+  idle->Close();
+}
+
+// Mail waits for a server that is down; its action goes with a reload; it arrives all the same.
+TEST_F(ReloadTest, QueuedMailKeepsItsAction) {
+  StartFile();
+  const std::string away = With("action \"away\" relay\n",
+                                "action \"away\" relay host \"smtp+notls://192.0.2.8:2525\"\n");
+  ASSERT_TRUE(Reload(StrCat("queue retry-delay 10s\n", away)).ok());
+  EXPECT_EQ(Submit({"bob@elsewhere.example"}).reply.code, 250);
+  simulation_.RunFor(absl::Seconds(30));
+  std::string without = kConfig;
+  without = without.substr(0, without.find("action \"away\""));
+  ASSERT_TRUE(
+      Reload(StrCat(without, "match from any for domain \"example.org\" action \"here\"\n")).ok());
+  auto listener = *client_.world().network().Listen(
+      client_.main_loop(), Endpoint{IpAddress::V4(192, 0, 2, 8), 2525, ""}, {});
+  auto accepted = listener->Accept(client_.main_loop());
+  const StatusOr<std::unique_ptr<rt::Stream>> stream =
+      simulation_.Await(client_.main_loop(), std::move(accepted));
+  EXPECT_TRUE(stream.ok()) << "the server came to deliver it";
+  if (stream.ok()) (*stream)->Close();
+  listener->Close();
+  simulation_.RunFor(absl::Seconds(2));
 }
 
 TEST_F(ServerTest, LimitsAndTimeoutsOfTheFileAreObeyed) {

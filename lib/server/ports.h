@@ -1,0 +1,93 @@
+// Ports: the addresses that the server listens on. A configuration's are opened before those that
+// it has no more are closed, or none; what is served on the others does not notice.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "lib/core/base/log.h"
+#include "lib/rt/world.h"
+#include "lib/server/acceptor.h"
+#include "lib/server/listener_slot.h"
+
+namespace postern::server {
+
+// Ports is made, started and stopped on the main loop; Open, OpenSocket, Adopt and endpoints may be
+// called on any thread, one of the first three at a time.
+class Ports {
+ public:
+  // HandlerFor gives what becomes of the connections of a listener bound to `local`.
+  using HandlerFor =
+      std::function<Acceptor::Handler(std::shared_ptr<ListenerSlot> slot, const Endpoint& local)>;
+
+  // Plan is the listeners of a configuration, each of them open, not yet served under it. Dropped,
+  // it closes what was opened for it.
+  class Plan {
+   private:
+    friend class Ports;
+    struct Item {
+      Endpoint asked;
+      int index = policy::kNoIndex;  // into Config::listeners; kNoIndex: the socket without a line
+      std::shared_ptr<Acceptor> kept;  // open already; or
+      std::shared_ptr<ListenerSlot> kept_slot;
+      std::unique_ptr<rt::Listener> opened;  // opened for this
+    };
+    std::shared_ptr<const Runtime> runtime_;
+    std::vector<Item> items_;
+  };
+
+  // `world` and `log` outlive the ports.
+  Ports(rt::World* world, LogSink* log, HandlerFor handler_for);
+
+  // Open opens the addresses of `runtime` that are not open. An error names the line that could not
+  // be, and then nothing has changed.
+  StatusOr<Plan> Open(std::shared_ptr<const Runtime> runtime);
+  // OpenSocket adds the local submission socket in the folder `spool`, which always exists: a line
+  // gives it options. Everybody on this machine may hand in mail there: who it was, the system
+  // says. Where no line asks for it, a server that cannot have it (no spool, a path that is too
+  // long for a socket) does without, and says so in the log.
+  Status OpenSocket(const std::string& spool, Plan* plan);
+
+  // Adopt serves by `plan` and closes what is not in it; sessions go on to their ends. It takes
+  // effect at once on the main loop, soon on another thread.
+  void Adopt(Plan plan);
+
+  // Stop closes all and returns when nothing more is accepted.
+  rt::Task<void> Stop();
+
+  // endpoints are the addresses of the listen lines, in the order of the configuration.
+  std::vector<Endpoint> endpoints() const;
+
+ private:
+  struct Port {
+    Endpoint asked;
+    std::shared_ptr<Acceptor> acceptor;
+    std::shared_ptr<ListenerSlot> slot;
+  };
+  // Change is what the main loop does of an Adopt.
+  struct Change {
+    std::shared_ptr<Acceptor> acceptor;
+    Acceptor::Handler handler;  // empty: close it
+    bool is_new = false;
+  };
+
+  // Keep moves an open port for `asked` into `item`; false when there is none.
+  bool Keep(const Endpoint& asked, std::vector<Port>* open, Plan::Item* item) const;
+  std::string OwnListenerInTheWay(const Endpoint& asked) const;
+  void Apply(const std::vector<Change>& changes);
+  static rt::Task<void> StopOne(std::shared_ptr<Acceptor> acceptor);
+  void Log(LogLevel level, std::string event, std::string_view field, std::string value);
+
+  rt::World* world_;
+  LogSink* log_;
+  HandlerFor handler_for_;
+  mutable std::mutex mutex_;  // guards ports_
+  std::vector<Port> ports_;
+  bool stopped_ = false;  // on the main loop
+  rt::TaskGroup closing_;
+};
+
+}  // namespace postern::server
