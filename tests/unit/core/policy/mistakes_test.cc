@@ -410,9 +410,9 @@ TEST(Mistakes, OfSettings) {
 TEST(Mistakes, SettingsWithoutEffect) {
   MemoryLoader loader(
       "smtpd.conf",
-      StrCat("mta limit max-conn-per-host 3 conn-delay-host 2 inet4 session-keepalive 5\n"
-             "mta limit for domain example.org max-conn-per-host 3\n"
-             "mda limit max-session 2 task-hiwat 3\nscheduler limit max-inflight 7\n"
+      StrCat("mta limit max-conn-per-host 3 reconn-delay-route 2 inet4 session-keepalive 5\n"
+             "mta limit for domain example.org max-conn-per-host 3 task-lowat 1\n"
+             "mda limit max-session 2 task-hiwat 3\nscheduler limit max-schedule 7\n"
              "admd example.org\nmda wrapper w \"x %{mda}\"\nmta max-deferred 4\n",
              kTail));
   const ParseResult result = Parse("smtpd.conf", loader);
@@ -425,9 +425,9 @@ TEST(Mistakes, SettingsWithoutEffect) {
               d.message.substr(0, d.message.find(" has")), "\n");
   }
   EXPECT_EQ(told,
-            "1:31 mta limit conn-delay-host\n2:11 mta limit for domain\n"
+            "1:31 mta limit reconn-delay-route\n2:52 mta limit task-lowat\n"
             "3:25 mda limit task-hiwat\n"
-            "4:17 scheduler limit max-inflight\n5:1 admd\n");
+            "4:17 scheduler limit max-schedule\n5:1 admd\n");
 }
 
 // A word that is far from all others is nobody's slip.

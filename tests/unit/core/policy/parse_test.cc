@@ -264,7 +264,7 @@ TEST(Parse, LimitsWithoutEffectAreToldAndOthersAreNot) {
       StrCat("mta limit max-conn-per-route 3 conn-delay-relay 1 task-hiwat 9\n"
              "mta limit for domain \"x.example\" max-conn-per-host 1 reconn-delay-route 2\n"
              "scheduler limit max-inflight 7 max-evp-batch-size 3 max-schedule 2\nmda limit "
-             "max-session 2\n",
+             "task-hiwat 2\n",
              kTail));
   ASSERT_TRUE(result.config) << Listing(result);
   EXPECT_EQ(result.config->mta_limits.max_conn_per_route, 3);
