@@ -157,7 +157,9 @@ struct Listener {
   // Certificates by index into Config::pkis, the first is the default. Empty with TLS: chosen among
   // all by SNI, then by the server's name, then "*".
   std::vector<int> pkis;
-  int ca = kNoIndex;  // index into Config::cas
+  // ca: index into Config::cas, whose certificates those of clients are verified against; without
+  // it, the system's. Without verify_client a client may have none, but no bad one.
+  int ca = kNoIndex;
   ListenerAuth auth = ListenerAuth::kNone;
   TableId auth_table = kNoIndex;  // kNoIndex with auth: the system's accounts
   int filter = kNoIndex;
@@ -169,6 +171,9 @@ struct Listener {
   bool senders_masquerade = false;
   bool received_auth = false;
   bool no_dsn = false;
+  // proxy_v2: connections begin with the header of a proxy, which says who the client is; nobody
+  // else is served. Whoever reaches such a listener may claim any address but this machine's own,
+  // so that only the proxy should reach it.
   bool proxy_v2 = false;
   std::string protocols;  // TLS versions, OpenSSL's words; empty: default
   std::string ciphers;
