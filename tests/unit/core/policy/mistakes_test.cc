@@ -425,7 +425,7 @@ TEST(Mistakes, SettingsWithoutEffect) {
               d.message.substr(0, d.message.find(" has")), "\n");
   }
   EXPECT_EQ(told,
-            "1:31 mta limit reconn-delay-route\n2:52 mta limit task-lowat\n"
+            "1:31 mta limit reconn-delay-route\n2:54 mta limit task-lowat\n"
             "3:25 mda limit task-hiwat\n"
             "4:17 scheduler limit max-schedule\n5:1 admd\n");
 }
