@@ -49,6 +49,12 @@ class Executor {
   // `work` runs on the loop itself, in a later turn.
   virtual void PostBlocking(std::function<void()> work, std::function<void()> done) = 0;
 
+  // PostOutside is PostBlocking for work that may wait for somebody else: a program, another
+  // server. However long they all wait, part of the pool stays free for the disk.
+  virtual void PostOutside(std::function<void()> work, std::function<void()> done) {
+    PostBlocking(std::move(work), std::move(done));
+  }
+
   // WatchFd calls `on_ready` on the loop each time `fd` is ready for what `interest` asks, until
   // the result is destroyed (which `on_ready` may do). It is for libraries that own sockets of
   // their own, such as a DNS resolver. Null where there are no descriptors (the simulation). Loop
@@ -68,6 +74,10 @@ class Executor {
   template <typename Fn>
   auto RunBlocking(Fn work);
 
+  // RunOutside is RunBlocking by PostOutside.
+  template <typename Fn>
+  auto RunOutside(Fn work);
+
   // Yield lets other callbacks of the loop run: `co_await executor.Yield()`.
   auto Yield();
 };
@@ -84,23 +94,28 @@ struct BlockingAwaiter {
   Fn work;
   std::optional<Slot<Result>> result = std::nullopt;
   std::exception_ptr failure = nullptr;
+  bool outside = false;
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiter) {
-    executor->PostBlocking(
-        [this] {
-          try {
-            if constexpr (std::is_void_v<Result>) {
-              work();
-              result.emplace(true);
-            } else {
-              result.emplace(work());
-            }
-          } catch (...) {
-            failure = std::current_exception();
-          }
-        },
-        [waiter] { waiter.resume(); });
+    auto run = [this] {
+      try {
+        if constexpr (std::is_void_v<Result>) {
+          work();
+          result.emplace(true);
+        } else {
+          result.emplace(work());
+        }
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    };
+    auto resume = [waiter] { waiter.resume(); };
+    if (outside) {
+      executor->PostOutside(std::move(run), std::move(resume));
+    } else {
+      executor->PostBlocking(std::move(run), std::move(resume));
+    }
   }
   Result await_resume() {
     if (failure) std::rethrow_exception(failure);
@@ -122,6 +137,11 @@ struct YieldAwaiter {
 template <typename Fn>
 auto Executor::RunBlocking(Fn work) {
   return executor_internal::BlockingAwaiter<Fn>{this, std::move(work)};
+}
+template <typename Fn>
+auto Executor::RunOutside(Fn work) {
+  return executor_internal::BlockingAwaiter<Fn>{
+      .executor = this, .work = std::move(work), .outside = true};
 }
 inline auto Executor::Yield() { return executor_internal::YieldAwaiter{this}; }
 

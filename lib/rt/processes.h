@@ -1,8 +1,11 @@
 // Processes: programs that we start (delivery agents, filters) and the accounts they run as.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/core/base/status.h"
@@ -44,9 +47,40 @@ struct ProcessResult {
   std::string output;  // its end, up to the limit
 };
 
+// Conversation is a running program that one talks with: what is written goes to its standard
+// input, what is read is its standard output. Its calls block: on the pool only. At most one thread
+// reads and one writes at a time; End may be called beside them. It is for programs that answer
+// questions; a stream of the loop would hold nobody up, but then nobody could ask from within work
+// that blocks anyway (a look-up in the middle of an expansion).
+class Conversation {
+ public:
+  // The destructor ends the program and waits for it.
+  virtual ~Conversation() = default;
+
+  // Write hands over all of `data`; kDeadlineExceeded when the program does not take it within
+  // `patience`, kUnavailable when it reads no more.
+  virtual Status Write(std::string_view data, Duration patience) = 0;
+  // Read waits for octets and returns how many there are: 0 when the program has closed its side.
+  // kDeadlineExceeded when nothing came within `patience`.
+  virtual StatusOr<size_t> Read(std::span<char> into, Duration patience) = 0;
+  // LastError is the last line that the program wrote to standard error, or "".
+  virtual std::string LastError() = 0;
+  // End kills the program and all it started; whoever waits in Read or Write comes back. Any
+  // thread, idempotent.
+  virtual void End() = 0;
+};
+
 class Processes {
  public:
   virtual ~Processes() = default;
+  // Converse starts the program of `spec` (whose input, time_limit and output_limit_bytes mean
+  // nothing here) with pipes both ways. A program that is missing is told by the first Read: it
+  // ends at once. Blocks for as long as the start takes: on the pool only.
+  virtual StatusOr<std::unique_ptr<Conversation>> Converse(ProcessSpec spec) {
+    (void)spec;
+    return Unimplemented("no programs to talk with here");
+  }
+
   // Run starts the program and waits for its end: that of the program, not of what it started. The
   // loop is not held up.
   virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;

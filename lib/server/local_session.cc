@@ -145,7 +145,7 @@ rt::Task<StatusOr<std::vector<queue::Envelope>>> NoticeRoutes::Route(mail::Addre
   context.helo = "localhost";
   context.recipient = recipient;
   context.day = DayOf(world_->clock().WallNow());
-  auto expand = world_->main_loop().RunBlocking(
+  auto expand = world_->main_loop().RunOutside(
       [&] { return policy::Expand(runtime->ruleset(), accounts_, context); });
   const policy::Expansion expansion = co_await expand;
   if (expansion.refusal.has_value()) {

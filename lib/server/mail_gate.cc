@@ -184,8 +184,17 @@ rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Execut
   const std::shared_ptr<const Runtime> runtime =
       view.runtime == nullptr ? runtimes_->Get() : view.runtime;
   const policy::TableId table = runtime->AuthTable(view.index);
-  auto check = loop.RunBlocking([&] { return CheckLogin(*runtime, table, user, password); });
-  StatusOr<bool> right = co_await check;
+  // A table that asks a program may have to wait for it; the hashing of passwords is our own work.
+  const policy::Table* logins = runtime->tables().Get(table);
+  const auto work = [&] { return CheckLogin(*runtime, table, user, password); };
+  StatusOr<bool> right = Unavailable("not checked");
+  if (logins != nullptr && logins->Blocks()) {
+    auto check = loop.RunOutside(work);
+    right = co_await check;
+  } else {
+    auto check = loop.RunBlocking(work);
+    right = co_await check;
+  }
   if (!right.ok()) co_return right.status();
   if (!*right) co_return std::optional<std::string>();
   co_return std::optional<std::string>(std::move(user));
@@ -248,17 +257,21 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   if (address.domain.empty()) address.domain = ticket->runtime->server_name();
   policy::EnvelopeContext context = ContextOf(facts, sender.address, address);
   context.day = DayOf(clock_->WallNow());
-  const policy::Ruleset& ruleset = ticket->runtime->ruleset();
+  const Runtime& runtime = *ticket->runtime;
   // Most recipients need nothing but memory: the trip to the pool would cost more than the answer.
-  bool answered = false;
-  if (!ruleset.tables().Blocks()) {
-    store::RecentAccounts::FromMemory memory(&recent_accounts_);
-    ticket->expansion = policy::Expand(ruleset, memory, context);
-    answered = !memory.missed();
+  // Some need an account or a .forward from the disk. Only who needs a table that asks somebody else
+  // waits among those that wait for him.
+  store::RecentAccounts::FromMemory memory(&recent_accounts_);
+  const uint64_t misses = runtime.table_misses();
+  ticket->expansion = policy::Expand(runtime.memory_ruleset(), memory, context);
+  if (memory.missed() && runtime.table_misses() == misses) {
+    auto expand = loop.RunBlocking(
+        [&] { return policy::Expand(runtime.memory_ruleset(), recent_accounts_, context); });
+    ticket->expansion = co_await expand;
   }
-  if (!answered) {
-    auto expand =
-        loop.RunBlocking([&] { return policy::Expand(ruleset, recent_accounts_, context); });
+  if (runtime.table_misses() != misses) {
+    auto expand = loop.RunOutside(
+        [&] { return policy::Expand(runtime.ruleset(), recent_accounts_, context); });
     ticket->expansion = co_await expand;
   }
 

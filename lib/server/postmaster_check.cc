@@ -97,6 +97,8 @@ std::string Edit(const Runtime& runtime, const RuleMatch& match, const std::stri
 void CheckPostmaster(const Runtime& runtime, policy::AccountSource& accounts,
                      policy::Diagnostics* diagnostics, const PostmasterCheckLimits& limits) {
   const Config& config = runtime.config();
+  // A check starts no program and waits for none.
+  if (runtime.tables().Blocks()) return;
   if (std::none_of(config.listeners.begin(), config.listeners.end(), [](const auto& listener) {
         return listener.protocol == policy::ListenerProtocol::kSmtp && !listener.is_socket;
       }))

@@ -115,6 +115,24 @@ LoadedPki LoadPki(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
   return loaded;
 }
 
+// NotFromMemory stands for a table that would have to wait.
+class NotFromMemory final : public policy::Table {
+ public:
+  explicit NotFromMemory(std::atomic<uint64_t>* misses) : misses_(misses) {}
+  StatusOr<std::optional<std::string>> Lookup(policy::Service, std::string_view) override {
+    return Miss();
+  }
+  StatusOr<std::optional<std::string>> Fetch(policy::Service) override { return Miss(); }
+  bool Blocks() const override { return false; }
+
+ private:
+  Status Miss() {
+    misses_->fetch_add(1, std::memory_order_relaxed);
+    return Unavailable("not known from memory");
+  }
+  std::atomic<uint64_t>* misses_;
+};
+
 // PkisOf lists the certificates of a listener, the default first: those it names; else all that
 // there are, beginning with the one named like the server, else with "*".
 std::vector<int> PkisOf(const Config& config, const Listener& listener,
@@ -184,8 +202,10 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
   runtime->server_name_ = std::move(server_name);
   const Config& parsed = *runtime->config_;
 
-  runtime->tables_ = store::ConfigTables::Load(runtime->config_, &world.files(),
-                                               store::TableLoadOptions(), diagnostics);
+  runtime->tables_ = store::ConfigTables::Load(
+      runtime->config_,
+      store::TableSources(&world.files(), &world.processes(), &world.clock()),
+      store::TableLoadOptions(), diagnostics);
   runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
 
   const bool smtp_ciphers =
@@ -241,6 +261,15 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
   if (runtime->tables_ == nullptr || policy::HasErrors(*diagnostics)) return nullptr;
   runtime->ruleset_ = std::make_unique<const policy::Ruleset>(
       runtime->config_.get(), &runtime->tables_->set(), runtime->local_);
+  if (runtime->tables_->set().Blocks()) {
+    runtime->memory_tables_ = runtime->tables_->set();
+    for (std::shared_ptr<policy::Table>& table : runtime->memory_tables_.tables) {
+      if (table != nullptr && table->Blocks())
+        table = std::make_shared<NotFromMemory>(&runtime->table_misses_);
+    }
+    runtime->memory_ruleset_ = std::make_unique<const policy::Ruleset>(
+        runtime->config_.get(), &runtime->memory_tables_, runtime->local_);
+  }
   return runtime;
 }
 

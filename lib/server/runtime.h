@@ -2,6 +2,7 @@
 // never changes; a reload makes a new one, and what was begun under the old one ends under it.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,14 @@ class Runtime {
   const policy::Config& config() const { return *config_; }
   const policy::TableSet& tables() const { return tables_->set(); }
   const policy::Ruleset& ruleset() const { return *ruleset_; }
+  // memory_ruleset is the ruleset with tables that answer at once or not at all: a question to one
+  // that would block is a temporary failure, and counted in table_misses. What it decides without a
+  // new miss is what ruleset() decides. (Another thread's miss in between is taken for one's own:
+  // then the question is asked once more, where it may block.)
+  const policy::Ruleset& memory_ruleset() const {
+    return memory_ruleset_ ? *memory_ruleset_ : *ruleset_;
+  }
+  uint64_t table_misses() const { return table_misses_.load(std::memory_order_relaxed); }
   const std::string& server_name() const { return server_name_; }
 
   // system_logins is the table of the system's password hashes.
@@ -62,6 +71,9 @@ class Runtime {
   std::unique_ptr<policy::Table> system_logins_;
   policy::LocalNames local_;
   std::unique_ptr<const policy::Ruleset> ruleset_;
+  policy::TableSet memory_tables_;
+  std::unique_ptr<const policy::Ruleset> memory_ruleset_;  // null when no table blocks
+  std::atomic<uint64_t> table_misses_{0};
   std::string server_name_;
   std::vector<tls::KeyPair> key_pairs_;
   std::vector<std::string> authorities_;

@@ -22,6 +22,7 @@
 #include "lib/service/schedule/queue_audit.h"
 #include "lib/service/schedule/scheduler.h"
 #include "lib/service/smtp/service.h"
+#include "lib/store/table/proc_table.h"
 #include "lib/store/table/source_loader.h"
 
 namespace postern::server {
@@ -129,6 +130,7 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   policy::ParseOptions parse_options;
   parse_options.macros = options.macros;
   parse_options.server_name = ServerName(world, nullptr);
+  parse_options.table_backends = store::ListTablePrograms(world.files());
   policy::ParseResult parsed;
   if (options.config_text.has_value()) {
     policy::MemoryLoader loader(options.config_name, *options.config_text);

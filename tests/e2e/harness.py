@@ -84,10 +84,11 @@ def password_hash():
 class Server:
     """A running `postern serve`. `names` are the accounts; the login is the whole address. Spool and mail are in `data` (another
     file system, say), everything else in a home of its own. `limits` are its (resource, value) limits, `files` more files of
-    the home: {name: text}, `options` more of the command line."""
+    the home: {name: text}, `options` more of the command line. `prepare(server)` is called before the start, to put into the home
+    what is no text."""
 
     def __init__(self, names=("alice", "bob"), extra="", rules="", config=None, environment=None, data=None, limits=(),
-                 domain=DOMAIN, files=None, options=()):
+                 domain=DOMAIN, files=None, options=(), prepare=None):
         self.home = tempfile.mkdtemp(prefix="postern-e2e-")
         self.ports = dict(zip(("smtp", "submission", "imap", "imaps"), free_ports(4)))
         self.log_path = f"{self.home}/log"
@@ -111,6 +112,8 @@ class Server:
         for file, content in (files or {}).items():
             write(f"{self.home}/{file}", content)
         write(self.config_path, text)
+        if prepare is not None:
+            prepare(self)
         self.process = None
         self.start()
 

@@ -7,6 +7,8 @@
 //   is 143, with smtps 993, and
 //                                   `auth [<t>]` names where logins are checked
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
+//   libexec "/usr/libexec/smtpd"    a folder where the programs of tables (table-TYPE) are looked for
+//                                   first; below it, a TYPE may be any word
 //   mailname "mail.example.org"     the server's name, in place of the first line of
 //   /etc/mail/mailname resolver zone "/path"           answers DNS questions from a zone file, for
 //   tests and machines without a network queue retry-delay 400s          the wait after the first
@@ -479,6 +481,7 @@ struct Config {
   std::string mailname;  // empty: /etc/mail/mailname, then the host's name
   std::string spool;     // empty: the daemon's default
   SourceLocation spool_location;
+  std::string libexec;        // empty: the usual places alone
   std::string resolver_zone;  // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;
 

@@ -394,6 +394,14 @@ bool Parser::ParseSpool(const Token&) {
   return false;
 }
 
+bool Parser::ParseLibexec(const Token&) {
+  SourceLocation at;
+  if (!ExpectString("a directory", &config_.libexec, &at)) return false;
+  if (!config_.libexec.empty() && config_.libexec[0] == '/') return true;
+  Error(at, StrCat("libexec: the path must be absolute, found \"", Escape(config_.libexec), "\""));
+  return false;
+}
+
 bool Parser::ParseMailname(const Token&) {
   SourceLocation at;
   if (!ExpectString("the server's name", &config_.mailname, &at)) return false;

@@ -1,5 +1,7 @@
 // `table`, and the places where a table is an argument.
 
+#include <algorithm>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parser.h"
 #include "lib/core/policy/table.h"
@@ -19,6 +21,13 @@ constexpr Backend kBackends[] = {
     {"mysql", TableKind::kProc},     {"postgres", TableKind::kProc}, {"redis", TableKind::kProc},
     {"socketmap", TableKind::kProc},
 };
+
+// IsProgramWord tells whether table-`word` can be a program's name: no way out of its folder.
+bool IsProgramWord(std::string_view word) {
+  return !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+    return IsAsciiAlnum(c) || c == '-' || c == '_';
+  });
+}
 
 }  // namespace
 
@@ -70,6 +79,11 @@ bool Parser::ParseTable(const Token&) {
     }
     for (const std::string& word : options_->table_backends) {
       if (known || table.backend != word) continue;
+      table.kind = TableKind::kProc;
+      known = true;
+    }
+    // Where the operator keeps programs of his own, the loader says which there are.
+    if (!known && !config_.libexec.empty() && IsProgramWord(table.backend)) {
       table.kind = TableKind::kProc;
       known = true;
     }

@@ -65,6 +65,9 @@ bool IsPasswordHash(std::string_view text) {
 StatusOr<bool> CheckLogin(Table& table, std::string_view user, std::string_view password) {
   if (user.find('\0') != std::string_view::npos || user.empty())
     return VerifyNoPassword("", password);
+  const StatusOr<std::optional<bool>> checked = table.CheckPassword(user, password);
+  if (!checked.ok()) return checked.status();
+  if (checked->has_value()) return **checked;
   StatusOr<std::optional<std::string>> found = table.Lookup(Service::kCredentials, user);
   if (!found.ok()) return found.status();
   if (!found->has_value()) {

@@ -25,7 +25,8 @@ bool VerifyNoPassword(std::string_view sample_hash, std::string_view password);
 // machine's crypt(3) knows, and whole. A plain password is none.
 bool IsPasswordHash(std::string_view text);
 
-// CheckLogin looks `user` up in `table` (service credentials) and checks `password`. An unknown
+// CheckLogin looks `user` up in `table` (service credentials) and checks `password`, unless the
+// table does both itself (Table::CheckPassword). An unknown
 // login takes as long as a known one. An error is the table's: a temporary failure, not a refusal.
 // Blocks.
 StatusOr<bool> CheckLogin(Table& table, std::string_view user, std::string_view password);

@@ -24,6 +24,11 @@ std::string PlainText(const mail::Address& address) {
                                 : StrCat(address.local_part, "@", address.domain);
 }
 
+// SourceKey is what `from src` asks for.
+std::string SourceKey(const EnvelopeContext& c) {
+  return c.is_internal || c.is_local_socket ? std::string(kLocalKey) : c.remote.ToString();
+}
+
 StatusOr<bool> Ask(const TableSet& tables, const Criterion& criterion, Service service,
                    std::string_view key) {
   Table* table = tables.Get(criterion.table);
@@ -36,7 +41,7 @@ StatusOr<bool> Ask(const TableSet& tables, const Criterion& criterion, Service s
 }  // namespace
 
 Ruleset::Ruleset(const Config* config, const TableSet* tables, LocalNames local)
-    : config_(config), tables_(tables), local_(std::move(local)) {}
+    : config_(config), tables_(tables), local_(std::move(local)), index_(*config, *tables) {}
 
 bool Ruleset::IsLocalClient(const EnvelopeContext& context) const {
   if (context.is_internal || context.is_local_socket || context.remote.IsLoopback()) return true;
@@ -65,9 +70,7 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
       holds = !c.is_internal && c.is_local_socket != rule.from.negated;
       break;
     case FromKind::kSource:
-      asked =
-          Ask(*tables_, rule.from, Service::kNetaddr,
-              c.is_internal || c.is_local_socket ? std::string(kLocalKey) : c.remote.ToString());
+      asked = Ask(*tables_, rule.from, Service::kNetaddr, SourceKey(c));
       if (!asked.ok()) return asked.status();
       holds = *asked;
       break;
@@ -131,21 +134,45 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
                rule.rcpt_to.present ? PlainText(c.recipient) : "");
 }
 
+bool Ruleset::Test(size_t index, const EnvelopeContext& context, RuleMatch* match) const {
+  const Rule& rule = config_->rules[index];
+  const StatusOr<std::string_view> failure = FirstFailure(rule, context);
+  if (failure.ok() && !failure->empty()) return false;
+  match->rule = &rule;
+  match->rule_index = static_cast<int>(index);
+  if (!failure.ok()) {
+    match->outcome = RuleMatch::Outcome::kTemporary;
+    match->error = StrCat(rule.location.ToString(), ": ", Escape(Message(failure.status())));
+  } else {
+    match->outcome = rule.IsReject() ? RuleMatch::Outcome::kReject : RuleMatch::Outcome::kAccept;
+  }
+  return true;
+}
+
 RuleMatch Ruleset::Match(const EnvelopeContext& context) const {
+  if (!index_.worthwhile()) return MatchByWalk(context);
+  RuleFacts facts;
+  const auto fact = [&facts](RuleAspect aspect) -> std::string& {
+    return facts[static_cast<size_t>(aspect)];
+  };
+  fact(RuleAspect::kFor) = AsciiLower(context.recipient.domain);
+  fact(RuleAspect::kFrom) = AsciiLower(SourceKey(context));
+  fact(RuleAspect::kTag) = AsciiLower(context.tag);
+  fact(RuleAspect::kHelo) = AsciiLower(context.helo);
+  fact(RuleAspect::kMailFrom) = AsciiLower(PlainText(context.sender));
+  fact(RuleAspect::kRcptTo) = AsciiLower(PlainText(context.recipient));
+  RuleIndex::Candidates candidates(&index_, &facts);
+  RuleMatch match;
+  for (int rule = candidates.Next(); rule != kNoIndex; rule = candidates.Next()) {
+    if (Test(static_cast<size_t>(rule), context, &match)) break;
+  }
+  return match;
+}
+
+RuleMatch Ruleset::MatchByWalk(const EnvelopeContext& context) const {
   RuleMatch match;
   for (size_t i = 0; i < config_->rules.size(); ++i) {
-    const Rule& rule = config_->rules[i];
-    const StatusOr<std::string_view> failure = FirstFailure(rule, context);
-    if (failure.ok() && !failure->empty()) continue;
-    match.rule = &rule;
-    match.rule_index = static_cast<int>(i);
-    if (!failure.ok()) {
-      match.outcome = RuleMatch::Outcome::kTemporary;
-      match.error = StrCat(rule.location.ToString(), ": ", Escape(Message(failure.status())));
-    } else {
-      match.outcome = rule.IsReject() ? RuleMatch::Outcome::kReject : RuleMatch::Outcome::kAccept;
-    }
-    return match;
+    if (Test(i, context, &match)) break;
   }
   return match;
 }

@@ -8,6 +8,7 @@
 #include "lib/core/base/ip_address.h"
 #include "lib/core/mail/address.h"
 #include "lib/core/policy/model.h"
+#include "lib/core/policy/rule_index.h"
 #include "lib/core/policy/table.h"
 
 namespace postern::policy {
@@ -54,8 +55,11 @@ class Ruleset {
  public:
   Ruleset(const Config* config, const TableSet* tables, LocalNames local);
 
-  // Match returns the first rule all of whose criteria hold.
+  // Match returns the first rule all of whose criteria hold. Of a long list only those are tested
+  // that can hold (rule_index.h).
   RuleMatch Match(const EnvelopeContext& context) const;
+  // MatchByWalk is Match without the index: what that must agree with.
+  RuleMatch MatchByWalk(const EnvelopeContext& context) const;
 
   // FirstFailure says why `rule` does not take `context`: "from", "for", "auth", "helo",
   // "mail-from", "rcpt-to", "tag" or "tls";
@@ -74,7 +78,11 @@ class Ruleset {
  private:
   const Config* config_;
   const TableSet* tables_;
+  // Test tests one rule and, unless it does not match, fills `*match`.
+  bool Test(size_t index, const EnvelopeContext& context, RuleMatch* match) const;
+
   LocalNames local_;
+  RuleIndex index_;
 };
 
 }  // namespace postern::policy

@@ -35,12 +35,21 @@ class Table {
   // Fetch returns the entries of a list in turn, in sorted order (sources, relay hosts); nullopt
   // when there is none.
   virtual StatusOr<std::optional<std::string>> Fetch(Service service) = 0;
+  // CheckPassword asks a table that checks logins itself, instead of giving a hash to compare with
+  // (the `auth` service of a program); nullopt when it does not.
+  virtual StatusOr<std::optional<bool>> CheckPassword(std::string_view user,
+                                                      std::string_view password) {
+    (void)user, (void)password;
+    return std::optional<bool>();
+  }
   // SampleValue returns the value of some entry, or "". The password check of an unknown login
   // takes it as long as a known one.
   virtual std::string SampleValue() { return {}; }
   // Blocks tells whether a call may have to wait (for a file, a program). One that says no may be
   // asked on a loop.
   virtual bool Blocks() const { return true; }
+  // CanFail tells whether a call may end in an error. What cannot may be asked before its turn.
+  virtual bool CanFail() const { return true; }
 };
 
 struct TableBuildOptions {
@@ -88,6 +97,7 @@ class StaticTable final : public Table {
   StatusOr<std::optional<std::string>> Fetch(Service service) override;
   std::string SampleValue() override { return contents_->SampleValue(); }
   bool Blocks() const override { return false; }
+  bool CanFail() const override { return false; }
 
  private:
   std::shared_ptr<const TableContents> contents_;

@@ -16,13 +16,6 @@ struct Row {
   bool (*asked)(const Item& item);
 };
 
-constexpr Row<TableDeclaration> kTables[] = {
-    {"db: tables", "", [](const TableDeclaration& t) { return t.kind == TableKind::kDb; }},
-    {"sqlite: tables", "", [](const TableDeclaration& t) { return t.kind == TableKind::kSqlite; }},
-    {"tables served by a program", "",
-     [](const TableDeclaration& t) { return t.kind == TableKind::kProc; }},
-};
-
 constexpr Row<Listener> kListeners[] = {
     {"filter on a listener", "filter", [](const Listener& l) { return l.filter != kNoIndex; }},
 };
@@ -51,7 +44,6 @@ constexpr WholeRow kWhole[] = {
      [](const Config& c) -> const SourceLocation& { return c.queue.encryption_location; }},
 };
 
-const SourceLocation& PlaceOf(const TableDeclaration& table, const char*) { return table.location; }
 template <typename Item>
 const SourceLocation& PlaceOf(const Item& item, const char* word) {
   return item.options.Find(word, item.location);
@@ -84,7 +76,6 @@ Diagnostics UnsupportedFeatures(const Config& config) {
     out.push_back(MakeError(proc.location, StrCat("proc ", Escape(proc.name, 80),
                                                   ": this version cannot run filters yet")));
   }
-  Check(config.tables, kTables, &out);
   Check(config.listeners, kListeners, &out);
   Check(config.actions, kActions, &out);
   for (const WholeRow& row : kWhole) {

@@ -81,6 +81,14 @@ void AsioExecutor::PostBlocking(std::function<void()> work, std::function<void()
   if (pool_ == nullptr || !pool_->Post(both)) Post(std::move(both));
 }
 
+void AsioExecutor::PostOutside(std::function<void()> work, std::function<void()> done) {
+  auto both = [this, work = std::move(work), done = std::move(done)]() mutable {
+    work();
+    Post(std::move(done));
+  };
+  if (pool_ == nullptr || !pool_->PostOutside(both)) Post(std::move(both));
+}
+
 std::unique_ptr<FdWatch> AsioExecutor::WatchFd(int fd, FdInterest interest,
                                                std::function<void(FdInterest)> on_ready) {
   return std::make_unique<PosixFdWatch>(io_, fd, interest, std::move(on_ready));

@@ -25,6 +25,7 @@ class AsioExecutor final : public Executor {
   TimerId CallAt(Instant at, std::function<void()> fn) override;
   void CancelTimer(TimerId id) override;
   void PostBlocking(std::function<void()> work, std::function<void()> done) override;
+  void PostOutside(std::function<void()> work, std::function<void()> done) override;
   std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest,
                                    std::function<void(FdInterest)> on_ready) override;
   bool IsCurrent() const override {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/posix_conversation.h"
 #include "lib/rt/asio/program_run.h"
 
 namespace postern::rt {
@@ -44,6 +45,10 @@ Instant MonotonicNow() {
 
 Task<StatusOr<ProcessResult>> PosixProcesses::Run(Executor& loop, ProcessSpec spec) {
   return RunProgram(loop, std::move(spec));
+}
+
+StatusOr<std::unique_ptr<Conversation>> PosixProcesses::Converse(ProcessSpec spec) {
+  return StartConversation(spec);
 }
 
 StatusOr<Account> PosixProcesses::FindAccount(const std::string& name) {

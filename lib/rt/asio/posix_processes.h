@@ -11,6 +11,7 @@ namespace postern::rt {
 class PosixProcesses final : public Processes {
  public:
   Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) override;
+  StatusOr<std::unique_ptr<Conversation>> Converse(ProcessSpec spec) override;
   StatusOr<Account> FindAccount(const std::string& name) override;
   StatusOr<std::string> FindPasswordHash(const std::string& name) override;
   Account Self() override;

@@ -15,9 +15,40 @@
 #include "lib/core/base/strings.h"
 
 namespace postern::rt {
-namespace {
 
+namespace {
 constexpr size_t kMaxGroups = 256;
+}  // namespace
+
+// Only calls that are safe after fork in a process with threads.
+[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
+                                int in, int out, int error) {
+  ::dup2(in, 0);
+  ::dup2(out, 1);
+  ::dup2(error, 2);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // What the host ignores its programs need not: a shell counts on SIGPIPE.
+  ::signal(SIGPIPE, SIG_DFL);
+  ::setsid();
+  if (spec.run_as.has_value() && ::geteuid() == 0) {
+    std::array<gid_t, kMaxGroups> groups{};
+    const size_t count = std::min<size_t>(spec.run_as->groups.size(), groups.size());
+    for (size_t i = 0; i < count; ++i) groups[i] = spec.run_as->groups[i];
+    if (::setgroups(count, groups.data()) != 0 ||
+        ::setresgid(spec.run_as->gid, spec.run_as->gid, spec.run_as->gid) != 0 ||
+        ::setresuid(spec.run_as->uid, spec.run_as->uid, spec.run_as->uid) != 0) {
+      ::_exit(75);  // EX_TEMPFAIL of sysexits: it may work when tried again
+    }
+  }
+  if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0 && ::chdir("/") != 0)
+    ::_exit(75);
+  ::execve(argv[0], argv, envp);
+  ::_exit(errno == ENOENT ? 69 : 71);  // EX_UNAVAILABLE, EX_OSERR
+}
+
+namespace {
 
 class Descriptor {
  public:
@@ -51,34 +82,6 @@ struct Pipe {
   }
 };
 
-// BecomeProgram is the child's side: only calls that are safe after fork in a process with threads.
-[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out) {
-  ::dup2(in, 0);
-  ::dup2(out, 1);
-  ::dup2(out, 2);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // What the host ignores its programs need not: a shell counts on SIGPIPE.
-  ::signal(SIGPIPE, SIG_DFL);
-  ::setsid();
-  if (spec.run_as.has_value() && ::geteuid() == 0) {
-    std::array<gid_t, kMaxGroups> groups{};
-    const size_t count = std::min<size_t>(spec.run_as->groups.size(), groups.size());
-    for (size_t i = 0; i < count; ++i) groups[i] = spec.run_as->groups[i];
-    if (::setgroups(count, groups.data()) != 0 ||
-        ::setresgid(spec.run_as->gid, spec.run_as->gid, spec.run_as->gid) != 0 ||
-        ::setresuid(spec.run_as->uid, spec.run_as->uid, spec.run_as->uid) != 0) {
-      ::_exit(75);  // EX_TEMPFAIL of sysexits: it may work when tried again
-    }
-  }
-  if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0 && ::chdir("/") != 0)
-    ::_exit(75);
-  ::execve(argv[0], argv, envp);
-  ::_exit(errno == ENOENT ? 69 : 71);  // EX_UNAVAILABLE, EX_OSERR
-}
-
 // Child is a program that was started, and our ends of its pipes.
 struct Child {
   pid_t pid = -1;
@@ -100,7 +103,8 @@ Status Start(const ProcessSpec& spec, Child* child) {
   if (!child->in.Open() || !child->out.Open()) return ErrnoError(errno, "pipe");
   child->pid = ::fork();
   if (child->pid == 0) {
-    BecomeProgram(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get());
+    BecomeProgram(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get(),
+                  child->out.write.get());
   }
   if (child->pid < 0) return ErrnoError(errno, "fork");
   child->end.Take(static_cast<int>(::syscall(SYS_pidfd_open, child->pid, 0)));

@@ -13,4 +13,10 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec);
 // is not read.
 StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec);
 
+// BecomeProgram is the child's side of a fork: it takes `in`, `out` and `error` for its standard
+// descriptors, a session of its own, the identity and folder of `spec`, and runs `argv`. It ends
+// with 75, 71 or 69 (sysexits: EX_TEMPFAIL, EX_OSERR, EX_UNAVAILABLE) when it cannot.
+[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
+                                int in, int out, int error);
+
 }  // namespace postern::rt

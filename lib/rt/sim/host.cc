@@ -67,6 +67,14 @@ class HostProcesses : public Processes {
     co_return std::move(end.result);
   }
 
+  StatusOr<std::unique_ptr<Conversation>> Converse(ProcessSpec spec) override {
+    if (!life_->alive()) return HostIsDown();
+    if (!host_->partner_)
+      return NotFound(
+          StrCat(spec.argv.empty() ? std::string() : spec.argv[0], ": no such program"));
+    return host_->partner_(spec);
+  }
+
   StatusOr<Account> FindAccount(const std::string& name) override {
     if (!life_->alive()) return HostIsDown();
     const Host::KnownAccount* known = Find(name);

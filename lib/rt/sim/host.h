@@ -107,6 +107,12 @@ class Host {
   using Program = std::function<ProgramEnd(const ProcessSpec& spec)>;
   void SetProgram(Program program) { program_ = std::move(program); }
 
+  // SetConversation answers Processes::Converse: `partner` is called when the program starts and
+  // gives its side of the conversation, whose calls are events of the simulation and so must answer
+  // at once. Without one every program is missing.
+  using Partner = std::function<StatusOr<std::unique_ptr<Conversation>>(const ProcessSpec& spec)>;
+  void SetConversation(Partner partner) { partner_ = std::move(partner); }
+
   // OwnsAddress tells whether `address` is one of this machine's (loopback included).
   bool OwnsAddress(const IpAddress& address) const;
 
@@ -126,6 +132,7 @@ class Host {
   Duration wall_jump_;
   std::function<void()> crash_handler_;
   Program program_;
+  Partner partner_;
   std::vector<KnownAccount> accounts_;
   // All lives, the last one current: coroutines of a dead one may still hold its World while they
   // unwind.

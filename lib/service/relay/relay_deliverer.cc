@@ -108,7 +108,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
   std::vector<DeliveryResult> results;
   if (batch.empty()) co_return results;
   StatusOr<RelaySettings> settings =
-      co_await loop_.RunBlocking([this, &batch] { return routes_.RouteFor(batch.front()); });
+      co_await loop_.RunOutside([this, &batch] { return routes_.RouteFor(batch.front()); });
   if (!settings.ok()) {
     const StatusCode code = settings.status().code();
     const bool permanent = code == StatusCode::kNotFound || code == StatusCode::kInvalidArgument ||

@@ -27,6 +27,8 @@ Status StatusOfCode(sqlite3* handle, int code, std::string_view what) {
     case SQLITE_NOMEM: return Unavailable(std::move(text));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return DataLoss(StrCat(kCorruptMark, ": ", text));
+    case SQLITE_INTERRUPT:
+      return DeadlineExceeded(StrCat(what, ": the query asks for too much work"));
     case SQLITE_CONSTRAINT: return AlreadyExists(std::move(text));
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -117,6 +119,10 @@ void Statement::Reset() {
   sqlite3_reset(statement_);
   sqlite3_clear_bindings(statement_);
 }
+
+int Statement::columns() const { return sqlite3_column_count(statement_); }
+int Statement::parameters() const { return sqlite3_bind_parameter_count(statement_); }
+bool Statement::is_read_only() const { return sqlite3_stmt_readonly(statement_) != 0; }
 
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
 
@@ -248,6 +254,42 @@ StatusOr<std::unique_ptr<Database>> Database::OpenCopy(rt::Files& files, const s
       return database;
   }
   return DataLoss(StrCat("copy database ", path, ": it cannot be read"));
+}
+
+namespace {
+constexpr int kStepsPerProgress = 10'000;
+}  // namespace
+
+int Database::OnProgress(void* database) {
+  int64_t& left = static_cast<Database*>(database)->steps_left_;
+  left -= kStepsPerProgress;
+  return left < 0 ? 1 : 0;
+}
+
+StatusOr<std::unique_ptr<Database>> Database::OpenForQueries(rt::Files& files,
+                                                             const std::string& path,
+                                                             const QueryOptions& options) {
+  const StatusOr<rt::FileInfo> there = files.Stat(path);
+  if (!there.ok()) return Annotate(there.status(), "database");
+  sqlite3* handle = nullptr;
+  const int code = sqlite3_open_v2(
+      path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+      files.SqliteVfs());
+  std::unique_ptr<Database> database(new Database(path, handle));
+  if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("open database ", path));
+  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_limit(handle, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, options.max_value_bytes);
+  database->max_steps_ = database->steps_left_ = options.max_steps;
+  sqlite3_progress_handler(handle, kStepsPerProgress, &Database::OnProgress, database.get());
+  // The schema is read now, so that a file that is no database is told here.
+  const Status status = database->Execute(
+      StrCat("PRAGMA query_only=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-",
+             options.cache_kib, "; SELECT count(*) FROM sqlite_schema;"));
+  if (!status.ok()) return Annotate(status, StrCat("open database ", path));
+  return database;
 }
 
 Database::~Database() { sqlite3_close_v2(handle_); }

@@ -37,6 +37,16 @@ struct DatabaseOptions {
   uint32_t mode = 0600;
 };
 
+// QueryOptions are for a database that is an operator's, not ours.
+struct QueryOptions {
+  int busy_timeout_ms = 1000;  // as in DatabaseOptions
+  int cache_kib = 1024;
+  // max_steps bounds the work of one query, in steps of SQLite's machine: some seconds. A join that
+  // somebody forgot an index for must end.
+  int64_t max_steps = 50'000'000;
+  int max_value_bytes = 1 << 20;  // of a text or a row
+};
+
 class Database;
 
 // Statement is one prepared statement, used over and over: bind, step through the rows, reset. It
@@ -59,6 +69,12 @@ class Statement {
   StatusOr<bool> Step();
   // Run steps to the end, ignoring rows, and resets.
   Status Run();
+  // columns is how many a row has, parameters how many there are to bind; is_read_only tells that
+  // the statement changes nothing.
+  int columns() const;
+  int parameters() const;
+  bool is_read_only() const;
+
   // Reset makes the statement fit for the next use and forgets what was bound.
   void Reset();
 
@@ -88,6 +104,12 @@ class Database {
   // moment ago may be missing.
   static StatusOr<std::unique_ptr<Database>> OpenCopy(rt::Files& files, const std::string& path,
                                                       const DatabaseOptions& options = {});
+  // OpenForQueries opens a database that somebody else keeps, to read it: nothing is ever written,
+  // its journal mode is left alone, and its own views and triggers may call no function with side
+  // effects. A missing file is kNotFound.
+  static StatusOr<std::unique_ptr<Database>> OpenForQueries(rt::Files& files,
+                                                            const std::string& path,
+                                                            const QueryOptions& options = {});
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -102,6 +124,9 @@ class Database {
   Status Execute(const std::string& sql);
   // Prepare compiles one statement.
   StatusOr<Statement> Prepare(std::string_view sql);
+
+  // BeginQuery gives the next query its max_steps; a query that takes more is kDeadlineExceeded.
+  void BeginQuery() { steps_left_ = max_steps_; }
 
   // Begin starts a write transaction (waiting for another writer at most busy_timeout_ms). Commit
   // returns once it is synced.
@@ -131,8 +156,12 @@ class Database {
 
  private:
   Database(std::string path, sqlite3* handle) : path_(std::move(path)), handle_(handle) {}
+  static int OnProgress(void* database);
+
   std::string path_;
   sqlite3* handle_;
+  int64_t max_steps_ = 0;
+  int64_t steps_left_ = 0;
 };
 
 // Transaction is a write transaction that is rolled back unless Commit is called and succeeds.

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/berkeley_db.h"
+#include "lib/store/table/proc_table.h"
+#include "lib/store/table/sqlite_table.h"
 
 namespace postern::store {
 namespace {
@@ -90,6 +93,14 @@ bool FileTable::Reload(Diagnostics* diagnostics) {
           ParsePasswdText(*text, path, policy::PasswdUse::kUserinfo, options_.text, &found),
           {Service::kUserinfo}, &users, &found);
     }
+  } else if (declaration_->kind == TableKind::kDb) {
+    StatusOr<policy::TableText> parsed = policy::ReadBerkeleyDb(*text, options_.text);
+    if (parsed.ok()) {
+      ok = BuildPart(*std::move(parsed), services, &entries, &found);
+    } else {
+      ok = false;
+      found.push_back(MakeError({path, 0, 0}, std::string(Message(parsed.status()))));
+    }
   } else {
     policy::TableText parsed = ParseTableText(*text, path, options_.text, &found);
     ok = !policy::HasErrors(found);
@@ -144,29 +155,118 @@ size_t FileTable::size() {
   return contents ? contents->size() : 0;
 }
 
+std::optional<DbTable::Stamp> DbTable::StampNow() {
+  rt::OpenOptions options;
+  options.follow_symlink = true;
+  const StatusOr<std::unique_ptr<rt::File>> file = files_->Open(path_, options);
+  if (!file.ok()) return std::nullopt;
+  const StatusOr<rt::FileInfo> info = (*file)->Stat();
+  if (!info.ok()) return std::nullopt;
+  return Stamp{info->modified, info->inode, info->size_bytes};
+}
+
+bool DbTable::Reload(Diagnostics* diagnostics) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // Taken before the reading: what is written meanwhile has another one.
+  const std::optional<Stamp> stamp = StampNow();
+  if (!table_.Reload(diagnostics)) return false;
+  stamp_ = stamp;
+  return true;
+}
+
+void DbTable::LookAgain() {
+  constexpr Duration kBetweenLooks = absl::Seconds(1);
+  // While one looks, the others go on with what there is.
+  const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock() || clock_ == nullptr) return;
+  const Instant now = clock_->Now();
+  if (now < next_look_) return;
+  next_look_ = now + kBetweenLooks;
+  const std::optional<Stamp> stamp = StampNow();
+  if (!stamp.has_value() || stamp == stamp_) return;
+  Diagnostics dropped;
+  if (table_.Reload(&dropped)) stamp_ = stamp;
+}
+
+StatusOr<std::optional<std::string>> DbTable::Lookup(Service service, std::string_view key) {
+  LookAgain();
+  return table_.Lookup(service, key);
+}
+
+StatusOr<std::optional<std::string>> DbTable::Fetch(Service service) {
+  LookAgain();
+  return table_.Fetch(service);
+}
+
 std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::Config> config,
-                                                 rt::Files* files, const TableLoadOptions& options,
+                                                 const TableSources& sources,
+                                                 const TableLoadOptions& options,
                                                  Diagnostics* diagnostics) {
   auto tables = std::make_shared<ConfigTables>();
   bool ok = true;
-  for (const policy::TableDeclaration& declaration : config->tables) {
-    std::shared_ptr<policy::Table> table;
-    FileTable* file_table = nullptr;
-    if (declaration.kind == TableKind::kStatic) {
-      Diagnostics told_by_the_parser;
-      policy::TableBuildOptions build = policy::BuildOptionsFor(declaration, *config);
-      std::shared_ptr<const policy::TableContents> contents =
-          policy::TableContents::Build(declaration.entries, build, &told_by_the_parser);
-      ok = ok && contents != nullptr;
-      if (contents) table = std::make_shared<policy::StaticTable>(std::move(contents));
-    } else if (declaration.kind == TableKind::kFile || declaration.kind == TableKind::kPasswd) {
-      auto made = std::make_shared<FileTable>(&declaration, config.get(), files, options);
-      file_table = made.get();
-      ok = made->Reload(diagnostics) && ok;
-      table = std::move(made);
-    }
+  // Adds a table that Reload fills.
+  const auto add = [&](auto table) {
+    ok = table->Reload(diagnostics) && ok;
+    tables->reloads_.emplace_back(
+        [made = table.get()](Diagnostics* found) { return made->Reload(found); });
     tables->set_.tables.push_back(std::move(table));
-    tables->file_tables_.push_back(file_table);
+  };
+  const auto fail = [&](const policy::SourceLocation& at, std::string message) {
+    ok = false;
+    diagnostics->push_back(MakeError(at, std::move(message)));
+    tables->reloads_.emplace_back();
+    tables->set_.tables.push_back(nullptr);
+  };
+  for (const policy::TableDeclaration& declaration : config->tables) {
+    const bool has_machine = sources.processes != nullptr && sources.clock != nullptr;
+    switch (declaration.kind) {
+      case TableKind::kStatic: {
+        Diagnostics told_by_the_parser;
+        policy::TableBuildOptions build = policy::BuildOptionsFor(declaration, *config);
+        std::shared_ptr<const policy::TableContents> contents =
+            policy::TableContents::Build(declaration.entries, build, &told_by_the_parser);
+        ok = ok && contents != nullptr;
+        tables->reloads_.emplace_back();
+        tables->set_.tables.push_back(
+            contents ? std::make_shared<policy::StaticTable>(std::move(contents)) : nullptr);
+        break;
+      }
+      case TableKind::kFile:
+      case TableKind::kPasswd:
+        add(std::make_shared<FileTable>(&declaration, config.get(), sources.files, options));
+        break;
+      case TableKind::kDb:
+        add(std::make_shared<DbTable>(&declaration, config.get(), sources, options));
+        break;
+      case TableKind::kSqlite:
+        if (!has_machine) {
+          fail(declaration.location, "a sqlite: table cannot be served here");
+          break;
+        }
+        add(std::make_shared<SqliteTable>(&declaration, sources.files, sources.clock));
+        break;
+      case TableKind::kProc: {
+        const StatusOr<std::string> program =
+            FindTableProgram(*sources.files, *config, declaration.backend);
+        if (!program.ok() || !has_machine) {
+          fail(declaration.location,
+               StrCat("table ", Escape(declaration.name, 80), ": ",
+                      program.ok() ? std::string("programs cannot be run here")
+                                   : std::string(Message(program.status()))));
+          break;
+        }
+        auto table = std::make_shared<ProcTable>(&declaration, *program, sources.processes,
+                                                 sources.clock);
+        tables->reloads_.emplace_back([made = table.get(), &declaration](Diagnostics* found) {
+          const Status updated = made->Update();
+          if (!updated.ok())
+            found->push_back(MakeError(declaration.location, std::string(Message(updated))));
+          return updated.ok();
+        });
+        tables->set_.tables.push_back(std::move(table));
+        break;
+      }
+    }
   }
   tables->config_ = std::move(config);
   return ok ? tables : nullptr;
@@ -178,14 +278,14 @@ bool ConfigTables::Update(std::string_view name, Diagnostics* diagnostics) {
     diagnostics->push_back(MakeError({}, StrCat("no such table: ", Escape(name, 80))));
     return false;
   }
-  FileTable* table = file_tables_[static_cast<size_t>(id)];
-  if (table == nullptr) {
+  const auto& reload = reloads_[static_cast<size_t>(id)];
+  if (!reload) {
     diagnostics->push_back(
         MakeError(config_->tables[static_cast<size_t>(id)].location,
                   StrCat("table ", Escape(name, 80), " has no file to read anew")));
     return false;
   }
-  return table->Reload(diagnostics);
+  return reload(diagnostics);
 }
 
 void CheckCertificateFiles(const policy::Config& config, rt::Files& files,

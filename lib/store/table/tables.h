@@ -1,9 +1,12 @@
-// The tables of a configuration, loaded: static ones from the Config, file: and passwd: ones from
-// their files.
+// The tables of a configuration, loaded: static ones from the Config, file:, passwd: and db: ones
+// from their files, sqlite: ones with their database (sqlite_table.h), and those that a program
+// serves (proc_table.h).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +15,8 @@
 #include "lib/core/policy/table.h"
 #include "lib/core/policy/table_text.h"
 #include "lib/rt/files.h"
+#include "lib/rt/processes.h"
+#include "lib/rt/world.h"
 
 namespace postern::store {
 
@@ -20,7 +25,18 @@ struct TableLoadOptions {
   policy::TableTextOptions text;
 };
 
-// FileTable serves a file: or passwd: table from memory. Look-ups from any thread, while Reload
+// TableSources are what tables are made from. All outlive the tables. Without `processes` and
+// `clock` a table that a program serves, or a database, is refused.
+struct TableSources {
+  TableSources(rt::Files* table_files, rt::Processes* table_processes = nullptr,
+               rt::Clock* table_clock = nullptr)
+      : files(table_files), processes(table_processes), clock(table_clock) {}
+  rt::Files* files;
+  rt::Processes* processes;
+  rt::Clock* clock;
+};
+
+// FileTable serves a file:, passwd: or db: table from memory. Look-ups from any thread, while Reload
 // swaps the contents.
 class FileTable final : public policy::Table {
  public:
@@ -39,8 +55,9 @@ class FileTable final : public policy::Table {
                                               std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(policy::Service service) override;
   std::string SampleValue() override;
-  // The contents are in memory; only Reload reads the file.
+  // The contents are in memory; only Reload reads the file. Once loaded, there is no error.
   bool Blocks() const override { return false; }
+  bool CanFail() const override { return false; }
   // size is the number of entries.
   size_t size();
 
@@ -60,28 +77,70 @@ class FileTable final : public policy::Table {
   std::atomic<uint64_t> turn_{0};
 };
 
+// DbTable is a FileTable that reads its file anew by itself when that has changed, as OpenSMTPD does
+// with what makemap writes: the first question a second or more after the last look looks again.
+// While the new file is wrong (still being written, say) the old contents stay. Calls block: on the
+// pool only.
+class DbTable final : public policy::Table {
+ public:
+  DbTable(const policy::TableDeclaration* declaration, const policy::Config* config,
+          const TableSources& sources, TableLoadOptions options)
+      : path_(declaration->path),
+        files_(sources.files),
+        clock_(sources.clock),
+        table_(declaration, config, sources.files, options) {}
+
+  // Reload reads the file now; see FileTable.
+  bool Reload(policy::Diagnostics* diagnostics);
+
+  StatusOr<std::optional<std::string>> Lookup(policy::Service service,
+                                              std::string_view key) override;
+  StatusOr<std::optional<std::string>> Fetch(policy::Service service) override;
+  std::string SampleValue() override { return table_.SampleValue(); }
+  size_t size() { return table_.size(); }
+
+ private:
+  struct Stamp {
+    WallTime modified;
+    uint64_t inode = 0;
+    uint64_t size_bytes = 0;
+    friend bool operator==(const Stamp&, const Stamp&) = default;
+  };
+  std::optional<Stamp> StampNow();
+  void LookAgain();
+
+  const std::string path_;
+  rt::Files* files_;
+  rt::Clock* clock_;
+  FileTable table_;
+  std::mutex mutex_;  // guards the two below; who holds it may read the file
+  std::optional<Stamp> stamp_;  // of the file that is in memory
+  Instant next_look_;
+};
+
 // ConfigTables holds all tables of one Config.
 class ConfigTables {
  public:
-  // Load builds and reads the tables. Null when there was an error. Tables of a kind that this
-  // version cannot serve are left out (policy::UnsupportedFeatures names them). Blocks: on the pool
-  // only. `files` outlives the result.
+  // Load builds and reads the tables, and finds the programs of those that have one (a program is
+  // started by the first question). Null when there was an error. Blocks: on the pool only.
   static std::shared_ptr<ConfigTables> Load(std::shared_ptr<const policy::Config> config,
-                                            rt::Files* files, const TableLoadOptions& options,
+                                            const TableSources& sources,
+                                            const TableLoadOptions& options,
                                             policy::Diagnostics* diagnostics);
 
   const policy::TableSet& set() const { return set_; }
   const policy::Config& config() const { return *config_; }
 
-  // Update reloads one table by name, as `smtpctl update table` asks. An error, also for a name
-  // that there is not, leaves the old contents in force. Blocks: on the pool only; one caller at a
+  // Update reloads one table by name, as `smtpctl update table` asks; a program is told to. An
+  // error, also for a name that there is not, leaves the old contents in force. Blocks: on the pool only; one caller at a
   // time.
   bool Update(std::string_view name, policy::Diagnostics* diagnostics);
 
  private:
   std::shared_ptr<const policy::Config> config_;
   policy::TableSet set_;
-  std::vector<FileTable*> file_tables_;  // by TableId; null for others
+  // By TableId; empty for a table that is written in the configuration.
+  std::vector<std::function<bool(policy::Diagnostics*)>> reloads_;
 };
 
 // CheckCertificateFiles tells, at its line, about each certificate, key and ca of `config` that

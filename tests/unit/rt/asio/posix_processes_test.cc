@@ -1,8 +1,14 @@
 #include "lib/rt/asio/posix_processes.h"
 
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "lib/rt/asio/asio_world.h"
+#include "lib/rt/asio/thread_pool.h"
 
 namespace postern::rt {
 namespace {
@@ -124,6 +130,113 @@ TEST(PosixProcesses, FindsAccounts) {
   EXPECT_EQ(root->uid, 0u);
   EXPECT_EQ(root->home, "/root");
   EXPECT_EQ(processes.FindAccount("no-such-account").status().code(), StatusCode::kNotFound);
+}
+
+ProcessSpec SpecOf(std::vector<std::string> argv) {
+  ProcessSpec spec;
+  spec.argv = std::move(argv);
+  spec.environment = {"LC_ALL=C"};
+  return spec;
+}
+
+std::string ReadSoMuch(Conversation& talk, size_t count) {
+  std::string text;
+  std::array<char, 4096> buffer;
+  while (text.size() < count) {
+    const StatusOr<size_t> got = talk.Read(buffer, absl::Seconds(5));
+    if (!got.ok() || *got == 0) break;
+    text.append(buffer.data(), *got);
+  }
+  return text;
+}
+
+TEST(PosixConversation, GoesBothWaysUntilOneSideEnds) {
+  PosixProcesses processes;
+  StatusOr<std::unique_ptr<Conversation>> talk = processes.Converse(SpecOf({"/bin/cat"}));
+  ASSERT_TRUE(talk.ok());
+  for (const std::string line : {"one\n", "two\n"}) {
+    EXPECT_TRUE((*talk)->Write(line, absl::Seconds(5)).ok());
+    EXPECT_EQ(ReadSoMuch(**talk, line.size()), line);
+  }
+  std::array<char, 16> buffer;
+  EXPECT_EQ((*talk)->Read(buffer, absl::Milliseconds(20)).status().code(),
+            StatusCode::kDeadlineExceeded);
+  // It echoes until the socket is full, and then takes no more.
+  EXPECT_EQ((*talk)->Write(std::string(8 << 20, 'm'), absl::Milliseconds(50)).code(),
+            StatusCode::kDeadlineExceeded);
+  (*talk)->End();
+  while ((*talk)->Read(buffer, absl::Seconds(5)).value_or(0) > 0) {
+  }
+  EXPECT_FALSE((*talk)->Write("x", absl::Seconds(5)).ok());
+}
+
+TEST(PosixConversation, TellsTheEndAndTheLastComplaint) {
+  PosixProcesses processes;
+  StatusOr<std::unique_ptr<Conversation>> talk =
+      processes.Converse(SpecOf({"/bin/ls", "--no-such-option"}));
+  ASSERT_TRUE(talk.ok());
+  std::array<char, 16> buffer;
+  EXPECT_EQ(*(*talk)->Read(buffer, absl::Seconds(5)), 0u);
+  EXPECT_EQ((*talk)->LastError(), "Try '/bin/ls --help' for more information.");
+  talk = processes.Converse(SpecOf({"/no/such/program"}));
+  ASSERT_TRUE(talk.ok());
+  EXPECT_EQ(*(*talk)->Read(buffer, absl::Seconds(5)), 0u);
+  EXPECT_FALSE(processes.Converse(SpecOf({"cat"})).ok());
+}
+
+TEST(PosixConversation, EndFreesWhoWaits) {
+  PosixProcesses processes;
+  StatusOr<std::unique_ptr<Conversation>> talk =
+      processes.Converse(SpecOf({"/bin/sleep", "60"}));
+  ASSERT_TRUE(talk.ok());
+  std::thread ender([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    (*talk)->End();
+  });
+  std::array<char, 16> buffer;
+  EXPECT_EQ(*(*talk)->Read(buffer, absl::Seconds(30)), 0u);
+  ender.join();
+}
+
+// Work that waits for somebody else holds half of the pool at most: the disk's work goes on.
+TEST(ThreadPool, WhatWaitsOutsideLeavesRoom) {
+  ThreadPool pool(4);
+  std::atomic<int> outside = 0;
+  std::atomic<int> most = 0;
+  std::atomic<int> own = 0;
+  std::atomic<bool> answer = false;
+  for (int i = 0; i < 10; ++i) {
+    pool.PostOutside([&] {
+      most = std::max(most.load(), ++outside);
+      while (!answer) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      --outside;
+    });
+  }
+  for (int i = 0; i < 10; ++i) pool.Post([&] { ++own; });
+  for (int turn = 0; turn < 5000 && own < 10; ++turn)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(own, 10);
+  EXPECT_EQ(outside, 2);
+  answer = true;
+  pool.Stop();
+  EXPECT_EQ(most, 2);
+  EXPECT_EQ(outside, 0);
+  EXPECT_FALSE(pool.PostOutside([] {}));
+}
+
+TEST(ThreadPool, OneThreadDoesBothKinds) {
+  ThreadPool pool(1);
+  std::vector<int> order;
+  for (int i = 0; i < 6; ++i) {
+    auto work = [&order, i] { order.push_back(i); };
+    if (i % 2 == 0) {
+      pool.PostOutside(work);
+    } else {
+      pool.Post(work);
+    }
+  }
+  pool.Stop();
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5}));
 }
 
 }  // namespace

@@ -51,6 +51,42 @@ TEST(Host, RunsTheProgramsThatTheTestProvides) {
   EXPECT_TRUE(ran->timed_out);
 }
 
+class Echo final : public Conversation {
+ public:
+  Status Write(std::string_view data, Duration) override {
+    said_.append(data);
+    return OkStatus();
+  }
+  StatusOr<size_t> Read(std::span<char> into, Duration) override {
+    const size_t count = std::min(into.size(), said_.size());
+    std::copy_n(said_.begin(), count, into.begin());
+    said_.erase(0, count);
+    return count;
+  }
+  std::string LastError() override { return ""; }
+  void End() override {}
+
+ private:
+  std::string said_;
+};
+
+TEST(Host, TalksWithTheProgramsThatTheTestProvides) {
+  Simulation simulation(1);
+  Host& host = simulation.AddHost({});
+  Processes& processes = host.world().processes();
+  EXPECT_EQ(processes.Converse(Spec("/bin/x")).status().code(), StatusCode::kNotFound);
+  host.SetConversation([](const ProcessSpec&) -> StatusOr<std::unique_ptr<Conversation>> {
+    return std::make_unique<Echo>();
+  });
+  StatusOr<std::unique_ptr<Conversation>> talk = processes.Converse(Spec("/bin/x"));
+  ASSERT_TRUE(talk.ok());
+  EXPECT_TRUE((*talk)->Write("hello", absl::Seconds(1)).ok());
+  std::array<char, 8> buffer;
+  EXPECT_EQ(*(*talk)->Read(buffer, absl::Seconds(1)), 5u);
+  host.Crash(CrashKind::kKill);
+  EXPECT_EQ(processes.Converse(Spec("/bin/x")).status().code(), StatusCode::kCancelled);
+}
+
 TEST(Host, ACrashEndsAWaitForAProcess) {
   Simulation simulation(1);
   Host& host = simulation.AddHost({});

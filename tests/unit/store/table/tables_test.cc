@@ -128,6 +128,80 @@ TEST_F(TablesTest, UpdateKeepsTheOldContentsOnError) {
   EXPECT_FALSE(tables->Update("none", &diagnostics_));
 }
 
+class SteppedClock final : public rt::Clock {
+ public:
+  Instant Now() override { return now; }
+  WallTime WallNow() override { return absl::FromUnixSeconds(1'700'000'000); }
+  Instant now{1};
+};
+
+TEST_F(TablesTest, ADatabaseOfMakemapIsReadAnewWhenItChanges) {
+  const auto put = [&](const std::string& sample) {
+    fs::copy_file(fs::path(POSTERN_DB_DIR) / sample, Path("new"),
+                  fs::copy_options::overwrite_existing);
+    fs::rename(Path("new"), Path("aliases.db"));
+  };
+  SteppedClock clock;
+  const auto load = [&](const std::string& text) {
+    policy::MemoryLoader loader("smtpd.conf", text);
+    policy::ParseResult result = policy::Parse("smtpd.conf", loader);
+    diagnostics_.clear();
+    return ConfigTables::Load(result.config, {&files_, nullptr, &clock}, {}, &diagnostics_);
+  };
+  const std::string conf = StrCat("table a db:", Path("aliases.db"),
+                                  "\naction m mbox alias <a>\nmatch for any action m\n");
+  EXPECT_EQ(load(conf), nullptr);
+  EXPECT_THAT(Told(), HasSubstr("smtpd.conf:1:7: error: cannot read "));
+  Write("aliases.db", "root: alice\n" + std::string(100, '#'));
+  EXPECT_EQ(load(conf), nullptr);
+  EXPECT_THAT(Told(), HasSubstr("aliases.db: error: it is no Berkeley DB file [table a, declared"));
+  put("aliases_hash");
+  const auto tables = load(conf);
+  ASSERT_TRUE(tables) << Told();
+  policy::Table* table = tables->set().Get(0);
+  EXPECT_TRUE(table->Blocks());
+  EXPECT_EQ(**table->Lookup(Service::kAlias, "Carol"), "dave, erin");
+  EXPECT_FALSE(table->Lookup(Service::kAlias, "long")->has_value());
+  put("long_btree");
+  clock.now = clock.now + absl::Milliseconds(1500);
+  EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
+  EXPECT_FALSE(table->Lookup(Service::kAlias, "carol")->has_value());
+  // Half a file, and none, leave what there was; the next look finds the whole one.
+  Write("aliases.db", "half");
+  clock.now = clock.now + absl::Milliseconds(1500);
+  EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
+  EXPECT_FALSE(tables->Update("a", &diagnostics_));
+  EXPECT_THAT(Told(), HasSubstr("aliases.db: error: "));
+  fs::remove(Path("aliases.db"));
+  clock.now = clock.now + absl::Milliseconds(1500);
+  EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
+  put("aliases_hash");
+  EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());  // looked a moment ago
+  clock.now = clock.now + absl::Milliseconds(1500);
+  EXPECT_TRUE(table->Lookup(Service::kAlias, "carol")->has_value());
+}
+
+TEST_F(TablesTest, EachServiceOfEachKindOfFile) {
+  // The same entries from a list in the configuration, a file and a database answer the same.
+  fs::copy_file(fs::path(POSTERN_DB_DIR) / "set_hash", Path("set.db"));
+  Write("set", "example.org\n*.x.org\n");
+  Write("nets", "10.0.0.0/8\n[2001:db8::]\n");
+  const auto tables = Load(StrCat(
+      "table s { \"example.org\", \"*.x.org\" }\ntable f file:", Path("set"), "\ntable n file:",
+      Path("nets"), "\naction m mbox\nmatch from src <n> for domain <s> action m\n",
+      "match for domain <f> mail-from <f> action m\nmatch from auth <s> for any "
+      "action m\n"));
+  ASSERT_TRUE(tables) << Told();
+  for (const int id : {0, 1}) {
+    policy::Table* table = tables->set().Get(id);
+    EXPECT_TRUE(*table->Match(Service::kDomain, "A.x.ORG"));
+    EXPECT_FALSE(*table->Match(Service::kDomain, "a.b.x.org"));
+  }
+  EXPECT_TRUE(*tables->set().Get(1)->Match(Service::kMailaddr, "example.org@any"));
+  EXPECT_TRUE(*tables->set().Get(2)->Match(Service::kNetaddr, "10.9.8.7"));
+  EXPECT_TRUE(*tables->set().Get(2)->Match(Service::kNetaddr, "2001:db8::"));
+}
+
 TEST_F(TablesTest, ForwardIsReadOnlyWhenSafe) {
   using State = policy::ForwardFile::State;
   rt::PosixProcesses processes;
