@@ -104,12 +104,12 @@ enum class Shape : int { kDomains, kSenders, kNetworks, kShared };
 
 // Rules writes a list in which every rule may be the one, with a table of a million senders in each.
 std::string Rules(Shape shape, int64_t count) {
-  std::string text = StrCat("table senders file:", TheScratch().File(Kind::kMailaddr, kMillion),
+  std::string text = StrCat("table friends file:", TheScratch().File(Kind::kMailaddr, kMillion),
                             "\naction a relay\n");
   for (int64_t i = 0; i < count; ++i) {
     switch (shape) {
       case Shape::kDomains:
-        StrAppend(text, "match from any for domain \"d", i, ".example.org\" mail-from <senders>");
+        StrAppend(text, "match from any for domain \"d", i, ".example.org\" mail-from <friends>");
         break;
       case Shape::kSenders:
         StrAppend(text, "match from any for any mail-from \"user", i, "@d", i, ".example.org\"");
@@ -118,7 +118,7 @@ std::string Rules(Shape shape, int64_t count) {
         StrAppend(text, "match from src \"10.", i >> 8, ".", i & 255, ".0/24\" for any");
         break;
       case Shape::kShared:
-        StrAppend(text, "match from any for any mail-from <senders> tag \"t", i, "\"");
+        StrAppend(text, "match from any for any mail-from <friends> tag \"t", i, "\"");
         break;
     }
     StrAppend(text, " action a\n");

@@ -48,7 +48,7 @@ struct ParseOptions {
   size_t max_file_bytes = 16 << 20;   // of one file
   size_t max_total_bytes = 64 << 20;  // of all files together, macros' text counted at each use
   int max_include_depth = 16;
-  size_t max_errors = 100;             // after which reading stops
+  size_t max_errors = 100;             // after which reading stops; of warnings so many are told
   size_t max_table_entries = 1 << 20;  // of one table written in the file
   size_t max_string_bytes = 64 << 10;  // of one word or quoted string
 };

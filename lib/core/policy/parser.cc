@@ -40,9 +40,14 @@ ParseResult Parser::Run(const std::string& file_name) {
     Error({file_name, 0, 0},
           StrCat("the configuration is larger than ", options_->max_file_bytes, " octets"));
   } else {
-    while (Peek().kind != TokenKind::kEnd && diagnostics_.size() < options_->max_errors)
+    while (Peek().kind != TokenKind::kEnd && ErrorsSoFar() < options_->max_errors)
       ParseStatement();
     CheckWhole();
+    if (warnings_ > options_->max_errors) {
+      diagnostics_.push_back(
+          MakeWarning({file_name, 0, 0}, StrCat(warnings_ - options_->max_errors,
+                                                " more warnings are not shown")));
+    }
     read = true;
   }
   SortByPlace(&diagnostics_);
@@ -90,7 +95,15 @@ void Parser::Error(const SourceLocation& at, std::string message) {
   diagnostics_.push_back(MakeError(at, std::move(message)));
 }
 
+size_t Parser::ErrorsSoFar() {
+  for (; counted_ < diagnostics_.size(); ++counted_)
+    errors_ += diagnostics_[counted_].severity == Severity::kError ? 1 : 0;
+  return errors_;
+}
+
+// A file with many warnings is still read to its end: what they are about works.
 void Parser::Warn(const SourceLocation& at, std::string message) {
+  if (++warnings_ > options_->max_errors) return;
   diagnostics_.push_back(MakeWarning(at, std::move(message)));
 }
 

@@ -38,6 +38,8 @@ class Parser {
 
   void Error(const SourceLocation& at, std::string message);
   void Warn(const SourceLocation& at, std::string message);
+  // ErrorsSoFar counts the errors, not the warnings, in diagnostics_.
+  size_t ErrorsSoFar();
   // Unexpected reports the next token as a syntax error; `known` are the words it may have been
   // meant for.
   bool Unexpected(std::string_view wanted, const std::vector<std::string>& known = {});
@@ -188,6 +190,9 @@ class Parser {
   SourceLoader* loader_;
   const ParseOptions* options_;
   Diagnostics diagnostics_;
+  size_t counted_ = 0;   // of diagnostics_, by ErrorsSoFar
+  size_t errors_ = 0;    // among those
+  size_t warnings_ = 0;  // told or not
   Lexer lexer_;
   std::optional<Token> next_;
   Config config_;

@@ -153,6 +153,22 @@ TEST(RuleIndex, AgreesWithTheWalk) {
   EXPECT_GT(failed, 100);
 }
 
+// A long file is read to its end, however many warnings its lines give.
+TEST(RuleIndex, AListWithAWarningForEachRuleIsWhole) {
+  std::string text = "action \"a\" relay\n";
+  for (int i = 0; i < 500; ++i)
+    StrAppend(text, "match from any for any mail-from \"u", i, "@x.org\" action \"a\"\n");
+  MemoryLoader loader("smtpd.conf", text);
+  const ParseResult result = Parse("smtpd.conf", loader);
+  ASSERT_NE(result.config, nullptr);
+  EXPECT_EQ(result.config->rules.size(), 500u);
+  EXPECT_EQ(result.diagnostics.size(), 101u);
+  Policy policy(text);
+  EnvelopeContext envelope = Remote("ann@d.org");
+  envelope.sender = {"u499", "x.org"};
+  EXPECT_EQ(policy.ruleset->Match(envelope).rule_index, 499);
+}
+
 TEST(RuleIndex, AsksNothingOfOtherRules) {
   std::string text = "table flaky { \"x\" }\naction \"a\" relay\n";
   for (int i = 0; i < 200; ++i)
