@@ -100,7 +100,7 @@ rt::Task<StatusOr<std::optional<std::string>>> LookUp(rt::Executor* loop, policy
                                                       policy::Service service, std::string key) {
   if (table == nullptr) co_return Unavailable("the table is not loaded");
   if (!table->Blocks()) co_return table->Lookup(service, key);
-  auto ask = loop->RunBlocking([&] { return table->Lookup(service, key); });
+  auto ask = loop->RunOutside([&] { return table->Lookup(service, key); });
   StatusOr<std::optional<std::string>> found = co_await ask;
   co_return found;
 }
