@@ -2,14 +2,13 @@
 // kind, and how long such a table takes to be read anew.
 //
 // "rules_*" is one Ruleset::Match; the argument is the number of rules. "walk_*" is the same list
-// without its index. "lookup_*" is one look-up; the argument is the number of entries. "reload" reads
-// a file, builds the table and puts it in place of the old one; it reports the octets of memory that
-// an entry takes beside its text.
-#include <malloc.h>
-
+// without its index. "lookup_*" is one look-up; the argument is the number of entries. "reload"
+// reads a file, builds the table and puts it in place of the old one; it reports the octets of
+// memory that an entry takes beside its text.
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <malloc.h>
 #include <random>
 #include <unistd.h>
 
@@ -102,7 +101,8 @@ constexpr uint32_t kMillion = 1'000'000;
 
 enum class Shape : int { kDomains, kSenders, kNetworks, kShared };
 
-// Rules writes a list in which every rule may be the one, with a table of a million senders in each.
+// Rules writes a list in which every rule may be the one, with a table of a million senders in
+// each.
 std::string Rules(Shape shape, int64_t count) {
   std::string text = StrCat("table friends file:", TheScratch().File(Kind::kMailaddr, kMillion),
                             "\naction a relay\n");
@@ -151,8 +151,8 @@ void Decide(benchmark::State& state, Shape shape, bool by_index) {
   for (auto _ : state) {
     const EnvelopeContext& envelope = envelopes[at++ % envelopes.size()];
     const auto begun = std::chrono::steady_clock::now();
-    const RuleMatch match = by_index ? loaded.ruleset->Match(envelope)
-                                     : loaded.ruleset->MatchByWalk(envelope);
+    const RuleMatch match =
+        by_index ? loaded.ruleset->Match(envelope) : loaded.ruleset->MatchByWalk(envelope);
     each.push_back(
         std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun)
             .count());
@@ -169,8 +169,8 @@ void LookUp(benchmark::State& state, Kind kind, bool hits) {
                           : kind == Kind::kDomain  ? "match for domain <t> action a\n"
                           : kind == Kind::kNetaddr ? "match from src <t> for any action a\n"
                                                    : "match mail-from <t> for any action a\n";
-  const Loaded loaded(StrCat("table t file:", TheScratch().File(kind, count),
-                             "\naction a relay\n", use, "match for any action a\n"));
+  const Loaded loaded(StrCat("table t file:", TheScratch().File(kind, count), "\naction a relay\n",
+                             use, "match for any action a\n"));
   Table* table = loaded.tables->set().Get(0);
   std::mt19937 random(7);
   std::vector<std::string> keys;
@@ -208,9 +208,9 @@ RULES(by_domain, Shape::kDomains);
 RULES(by_sender, Shape::kSenders);
 RULES(by_network, Shape::kNetworks);
 RULES(of_one_table, Shape::kShared);
-#define LOOKUPS(name, kind)                                                        \
-  BENCHMARK_CAPTURE(LookUp, name##_hit, kind, true)->Arg(1000)->Arg(kMillion);     \
-  BENCHMARK_CAPTURE(LookUp, name##_miss, kind, false)->Arg(1000)->Arg(kMillion);   \
+#define LOOKUPS(name, kind)                                                      \
+  BENCHMARK_CAPTURE(LookUp, name##_hit, kind, true)->Arg(1000)->Arg(kMillion);   \
+  BENCHMARK_CAPTURE(LookUp, name##_miss, kind, false)->Arg(1000)->Arg(kMillion); \
   BENCHMARK_CAPTURE(Reload, name, kind)->Unit(benchmark::kMillisecond)
 LOOKUPS(alias, Kind::kAlias);
 LOOKUPS(domain, Kind::kDomain);
