@@ -20,6 +20,21 @@ Duration Left(Instant deadline, Instant now) {
   return now < deadline ? deadline - now : absl::ZeroDuration();
 }
 
+// IsProgram tells whether `path` can be run; it need not be readable.
+bool IsProgram(rt::Files& files, const std::string& path) {
+  constexpr uint32_t kAnyExecute = 0111;
+  StatusOr<rt::FileInfo> info = files.Stat(path);
+  if (info.ok() && info->kind == rt::FileInfo::Kind::kSymlink) {
+    rt::OpenOptions options;
+    options.follow_symlink = true;
+    const StatusOr<std::unique_ptr<rt::File>> file = files.Open(path, options);
+    if (!file.ok()) return file.status().code() == StatusCode::kPermissionDenied;
+    info = (*file)->Stat();
+  }
+  return info.ok() && info->kind == rt::FileInfo::Kind::kRegular &&
+         (info->mode & kAnyExecute) != 0;
+}
+
 }  // namespace
 
 // The socket is written by one thread at a time (`write_mutex`) and read by one (`has_reader`): who
@@ -37,19 +52,12 @@ struct ProcTable::Run {
 
 StatusOr<std::string> FindTableProgram(rt::Files& files, const policy::Config& config,
                                        std::string_view backend) {
-  constexpr uint32_t kAnyExecute = 0111;
   std::vector<std::string> folders;
   if (!config.libexec.empty()) folders.push_back(config.libexec);
   folders.insert(folders.end(), std::begin(kTableProgramFolders), std::end(kTableProgramFolders));
   for (const std::string& folder : folders) {
     const std::string path = StrCat(folder, "/table-", backend);
-    rt::OpenOptions options;
-    options.follow_symlink = true;
-    const StatusOr<std::unique_ptr<rt::File>> file = files.Open(path, options);
-    if (!file.ok()) continue;
-    const StatusOr<rt::FileInfo> info = (*file)->Stat();
-    if (info.ok() && info->kind == rt::FileInfo::Kind::kRegular && (info->mode & kAnyExecute) != 0)
-      return path;
+    if (IsProgram(files, path)) return path;
   }
   std::string looked;
   for (const std::string& folder : folders) StrAppend(looked, looked.empty() ? "" : ", ", folder);
