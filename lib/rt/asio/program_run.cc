@@ -186,10 +186,10 @@ int64_t MonotonicMs() {
   return ts.tv_sec * int64_t{1000} + ts.tv_nsec / 1'000'000;
 }
 
-// Conversation feeds a program and listens to it, on a loop.
-class Conversation {
+// ProgramIo feeds a program and listens to it, on a loop.
+class ProgramIo {
  public:
-  Conversation(Executor* loop, const ProcessSpec* spec, Child* child)
+  ProgramIo(Executor* loop, const ProcessSpec* spec, Child* child)
       : loop_(loop), spec_(spec), child_(child), left_(spec->input), ended_(loop) {
     if (left_.empty()) child_->in.write.Close();
     if (child_->in.write.open()) {
@@ -260,8 +260,8 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec) {
   auto start = loop.RunBlocking([&] { started = Start(spec, &child); });
   co_await start;
   if (!started.ok()) co_return started;
-  Conversation conversation(&loop, &spec, &child);
-  ProcessResult result = co_await conversation.Finish();
+  ProgramIo io(&loop, &spec, &child);
+  ProcessResult result = co_await io.Finish();
   co_return result;
 }
 
