@@ -21,10 +21,6 @@ constexpr Row<Listener> kListeners[] = {
 };
 
 constexpr Row<Action> kActions[] = {
-    {"forward-only", "forward-only",
-     [](const Action& a) { return a.kind == ActionKind::kForwardOnly; }},
-    {"expand-only", "expand-only",
-     [](const Action& a) { return a.kind == ActionKind::kExpandOnly; }},
     {"a wrapper of something else than mda", "wrapper",
      [](const Action& a) { return a.wrapper != kNoIndex && a.kind != ActionKind::kMda; }},
     {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},

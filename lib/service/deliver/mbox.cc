@@ -158,12 +158,13 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
   }
   if (!opened.ok()) return opened.status();
   rt::File& file = **opened;
+  POSTERN_RETURN_IF_ERROR(file.TryLock());
+  // Before the lock is ours its size is somebody else's to change.
   const StatusOr<rt::FileInfo> info = file.Stat();
   if (!info.ok()) return info.status();
   // A second name means that somebody wants this file to be another one as well (CVE-2020-8793 was
   // of this kind).
   if (info->links > 1) return FailedPrecondition(StrCat(path, " has more than one name"));
-  POSTERN_RETURN_IF_ERROR(file.TryLock());
 
   uint64_t end = info->size_bytes;
   // An empty one may be new.

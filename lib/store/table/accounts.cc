@@ -25,9 +25,16 @@ StatusOr<std::optional<LocalAccount>> SystemAccounts::FindAccount(const std::str
 }
 
 StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
+  if (account.home.empty()) return ForwardFile();
+  if (processes_->Self().uid != 0) return ReadForwardFile(*files_, account);
+  const std::unique_ptr<rt::Files> as_user =
+      files_->As(rt::Credentials{account.uid, account.gid, {}});
+  return ReadForwardFile(*as_user, account);
+}
+
+StatusOr<ForwardFile> ReadForwardFile(rt::Files& files, const LocalAccount& account) {
   ForwardFile forward;
-  if (account.home.empty()) return forward;
-  const StatusOr<rt::FileInfo> home = files_->Stat(account.home);
+  const StatusOr<rt::FileInfo> home = files.Stat(account.home);
   if (!home.ok()) {
     if (home.status().code() == StatusCode::kNotFound)
       return forward;  // delivery makes the home, or fails with its reason
@@ -37,29 +44,31 @@ StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
     forward.state = ForwardFile::State::kTemporary;
     return forward;
   }
+  // What is checked is the file that was opened, whatever its name leads to by then.
   const std::string path = StrCat(account.home, "/.forward");
-  const StatusOr<rt::FileInfo> info = files_->Stat(path);
-  if (!info.ok()) {
-    if (info.status().code() == StatusCode::kNotFound) return forward;
-    return info.status();
+  const StatusOr<std::unique_ptr<rt::File>> file = files.Open(path, rt::OpenOptions());
+  if (file.status().code() == StatusCode::kNotFound) return forward;
+  if (!file.ok() && file.status().code() != StatusCode::kFailedPrecondition) {
+    // Another user's that cannot be read is unsafe, not late.
+    const StatusOr<rt::FileInfo> named = files.Stat(path);
+    if (!named.ok() || named->uid == account.uid) return file.status();
   }
-  const bool file_safe = info->kind == rt::FileInfo::Kind::kRegular && info->uid == account.uid &&
-                         (info->mode & kWritableByOthers) == 0 && info->links == 1;
   const bool home_safe =
       (home->uid == account.uid || home->uid == 0) && (home->mode & kWritableByOthers) == 0;
-  if (!file_safe || !home_safe) {
-    forward.state = ForwardFile::State::kUnsafe;
+  forward.state = ForwardFile::State::kUnsafe;
+  if (!file.ok() || !home_safe) return forward;
+  const StatusOr<rt::FileInfo> info = (*file)->Stat();
+  if (!info.ok()) return info.status();
+  if (info->uid != account.uid || (info->mode & kWritableByOthers) != 0 || info->links != 1)
     return forward;
-  }
-  std::unique_ptr<rt::Files> as_user;
-  if (processes_->Self().uid == 0)
-    as_user = files_->As(rt::Credentials{account.uid, account.gid, {}});
-  rt::Files& files = as_user ? *as_user : *files_;
-  StatusOr<std::string> text = rt::ReadFile(files, path, kMaxForwardBytes);
-  if (!text.ok()) return text.status();
-  if (Trim(*text).empty()) return forward;
-  forward.state = ForwardFile::State::kPresent;
-  forward.text = *std::move(text);
+  // Expansion has the narrower bound, and says so.
+  std::string text(kMaxForwardBytes, '\0');
+  const StatusOr<size_t> got = (*file)->ReadAt(0, text);
+  if (!got.ok()) return got.status();
+  text.resize(*got);
+  const bool empty = Trim(text).empty();
+  forward.state = empty ? ForwardFile::State::kMissing : ForwardFile::State::kPresent;
+  if (!empty) forward.text = std::move(text);
   return forward;
 }
 

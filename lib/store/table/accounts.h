@@ -31,6 +31,11 @@ class SystemAccounts final : public policy::AccountSource {
   rt::Files* files_;
 };
 
+// ReadForwardFile reads ~/.forward of `account` through `files`, which have the account's rights,
+// with the checks that SystemAccounts tells of. Those of the file are made on the open file, so that
+// nobody can put another one in its place between the look and the reading. Blocks.
+StatusOr<policy::ForwardFile> ReadForwardFile(rt::Files& files, const policy::LocalAccount& account);
+
 struct RecentAccountsOptions {
   // lifetime is how long an answer is taken for true: an account or a .forward that changes is seen
   // so much later.

@@ -327,8 +327,7 @@ TEST(Parse, Actions) {
   std::vector<std::string> unsupported;
   for (const Diagnostic& d : UnsupportedFeatures(*result.config))
     unsupported.push_back(d.ToString());
-  EXPECT_EQ(unsupported.size(), 2u);  // forward-only, expand-only
-  EXPECT_THAT(unsupported[0], HasSubstr("smtpd.conf:10:10: error: forward-only"));
+  EXPECT_THAT(unsupported, ::testing::IsEmpty());
 }
 
 TEST(Parse, Matches) {

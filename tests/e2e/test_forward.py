@@ -1,0 +1,267 @@
+"""Accounts of their own, as root in a world of its own: .forward files and aliases with everything they may say, who may write
+them, and as whom they are obeyed."""
+
+import os
+import pwd
+import subprocess
+import time
+import unittest
+
+import world
+from harness import POSTERN
+from test_configs import RECORDS, Client
+
+MACHINE = None
+
+CONFIG = """\
+mailname "athome.tld"
+table aliases file:/etc/mail/aliases
+listen on 127.0.0.1 port 25
+action "maildir" maildir alias <aliases>
+action "mbox" mbox
+action "forward" forward-only
+action "expand" expand-only alias <aliases>
+action "out" relay
+match for domain "athome.tld" action "maildir"
+match for domain "mbox.tld" action "mbox"
+match for domain "forward.tld" action "forward"
+match for domain "expand.tld" action "expand"
+match for any action "out"
+"""
+ALIASES = """\
+all: gilles, jdoe
+listed: :include:/etc/mail/list
+gone: error:550 5.1.6 Moved to the moon
+busy: error:450 4.2.0 Come back tomorrow
+program: "|/bin/sh -c 'id -u > /var/tmp/alias/uid; cat > /var/tmp/alias/text'"
+file: /var/tmp/alias/archive
+void: /dev/null
+nest: inner
+inner: nest
+outside: someone@elsewhere.test
+"""
+
+
+@unittest.skipIf(world.inside(), "already inside")
+class Forward(unittest.TestCase):
+    def test_in_a_world_of_their_own(self):
+        reason = world.available()
+        if reason:
+            print(f"SKIP .forward e2e: {reason}")
+            self.skipTest(reason)
+        done = world.run_inside("test_forward")
+        print(done.stdout)
+        self.assertEqual(done.returncode, 0, "what failed inside stands above")
+
+
+def setUpModule():
+    global MACHINE  # pylint: disable=global-statement
+    if world.inside():
+        MACHINE = world.World(RECORDS)
+
+
+def wait_for(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}\n{InWorld.log()}")
+        time.sleep(0.05)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+@unittest.skipUnless(world.inside(), "inside only")
+class InWorld(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        MACHINE.clean()
+        os.makedirs("/etc/mail", exist_ok=True)
+        os.makedirs("/var/tmp/alias")
+        nobody = pwd.getpwnam("nobody")
+        os.chown("/var/tmp/alias", nobody.pw_uid, nobody.pw_gid)
+        MACHINE.write("/etc/mail/smtpd.conf", CONFIG)
+        MACHINE.write("/etc/mail/aliases", ALIASES)
+        MACHINE.write("/etc/mail/list", "# members\ngilles, bruce\noutsider@elsewhere.test\n")
+        with open("/var/tmp/log", "w", encoding="utf-8") as log:
+            cls.process = subprocess.Popen([POSTERN, "serve", "-s", "/var/spool/postern"], stdout=log, stderr=log)
+        wait_for(lambda: "started" in cls.log() or cls.process.poll() is not None, "no start")
+        assert cls.process.poll() is None, cls.log()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.terminate()
+        assert cls.process.wait(30) == 0, cls.log()
+
+    @staticmethod
+    def log():
+        return read("/var/tmp/log")
+
+    @staticmethod
+    def home(name):
+        return pwd.getpwnam(name).pw_dir
+
+    def forward(self, name, text, mode=0o644):
+        path = f"{self.home(name)}/.forward"
+        if os.path.lexists(path):
+            os.unlink(path)
+        MACHINE.write(path, text)
+        os.chmod(path, mode)
+        account = pwd.getpwnam(name)
+        os.chown(path, account.pw_uid, account.pw_gid)
+        self.addCleanup(lambda: os.path.lexists(path) and os.unlink(path))
+        time.sleep(2.1)  # what the server saw two seconds ago it takes for true
+        return path
+
+    @staticmethod
+    def send(*recipients):
+        with Client("127.0.0.1") as smtp:
+            smtp.ehlo()
+            smtp.mail_to(list(recipients))
+
+    @staticmethod
+    def answer(recipient):
+        with Client("127.0.0.1") as smtp:
+            smtp.ehlo()
+            return smtp.rcpt_text(recipient)
+
+    def letters(self, name, folder=""):
+        path = f"{self.home(name)}/Maildir/{folder}new"
+        return [f"{path}/{each}" for each in os.listdir(path)] if os.path.isdir(path) else []
+
+    def owned(self, path, name):
+        self.assertEqual(os.stat(path).st_uid, pwd.getpwnam(name).pw_uid, path)
+
+    def test_a_copy_for_oneself_and_others(self):
+        self.forward("alice", "# where it goes\n\\alice, jdoe\nfriend@elsewhere.test\n")
+        had = len(self.letters("alice")), len(self.letters("jdoe"))
+        self.send("alice@athome.tld")
+        wait_for(lambda: len(self.letters("alice")) > had[0] and len(self.letters("jdoe")) > had[1], "no copies")
+        MACHINE.sink.wait_for("friend@elsewhere.test")
+        self.owned(self.letters("alice")[0], "alice")
+        self.owned(self.letters("jdoe")[0], "jdoe")
+
+    def test_a_program_and_a_file_as_their_owner(self):
+        home = self.home("john")
+        self.forward("john", f'|"id -u > uid; id -G > groups; pwd > where; cat > text"\n{home}/archive\n')
+        self.send("john+tag@athome.tld")
+        wait_for(lambda: os.path.exists(f"{home}/text") and os.path.getsize(f"{home}/text") > 0 and
+                 os.path.exists(f"{home}/archive"), "nothing ran")
+        uid = pwd.getpwnam("john").pw_uid
+        self.assertEqual(read(f"{home}/uid"), f"{uid}\n")
+        self.assertEqual(read(f"{home}/groups"), f"{uid}\n")
+        self.assertEqual(read(f"{home}/where"), f"{home}\n")
+        self.assertIn("Delivered-To: john+tag@athome.tld\n", read(f"{home}/text"))
+        wait_for(lambda: "Hello." in read(f"{home}/archive"), "no mail in the file")
+        self.assertTrue(read(f"{home}/archive").startswith("From sender@elsewhere.test "))
+        self.owned(f"{home}/archive", "john")
+        self.assertEqual(self.letters("john"), [])
+
+    def test_files_that_are_not_the_owners(self):
+        """What the owner may not write, the mail does not: it waits."""
+        target = "/var/tmp/not-mine"
+        MACHINE.write(target, "")
+        os.chmod(target, 0o644)
+        home = self.home("username")
+        os.symlink("/var/tmp/not-mine", f"{home}/link")
+        self.forward("username", f"/var/tmp/not-mine\n{home}/link\n/etc/passwd\n")
+        passwd = read("/etc/passwd")
+        self.send("username@athome.tld")
+        wait_for(lambda: self.log().count("user=username ") >= 3, "no attempts")
+        self.assertEqual(self.log().count("user=username "), self.log().count("user=username delay=0s result=TempFail"))
+        self.assertEqual(read(target), "")
+        self.assertEqual(read("/etc/passwd"), passwd)
+
+    def test_unsafe_files(self):
+        home = self.home("bruce")
+        path = f"{home}/.forward"
+        account = pwd.getpwnam("bruce")
+        elsewhere = "/var/tmp/other-forward"
+
+        def write(owner=account.pw_uid, mode=0o644):
+            MACHINE.write(path, "jdoe\n")
+            os.chown(path, owner, -1)
+            os.chmod(path, mode)
+
+        def link(make):
+            MACHINE.write(elsewhere, "jdoe\n")
+            os.chown(elsewhere, account.pw_uid, account.pw_gid)
+            make(elsewhere, path)
+
+        def fifo():
+            os.mkfifo(path)
+            os.chown(path, account.pw_uid, account.pw_gid)
+
+        def in_home(mode):
+            write()
+            os.chmod(home, mode)
+        cases = [("writable by the group", lambda: write(mode=0o664), "5"), ("by all", lambda: write(mode=0o646), "5"),
+                 ("another's", lambda: write(owner=pwd.getpwnam("jdoe").pw_uid), "5"), ("root's", lambda: write(owner=0), "5"),
+                 ("a symbolic link", lambda: link(os.symlink), "5"), ("a hard link", lambda: link(os.link), "5"),
+                 ("a FIFO", fifo, "5"), ("a directory", lambda: os.mkdir(path), "5"),
+                 ("a home that others may write", lambda: in_home(0o777), "5"),
+                 ("a sticky home: being edited", lambda: in_home(0o1755), "4"), ("a safe one", write, "2"),
+                 ("too long", lambda: (write(), MACHINE.write(path, "jdoe " + " " * 4096)), "4"),
+                 ("too many", lambda: (write(), MACHINE.write(path, "".join(f"u{n}@a.test\n" for n in range(101)))), "4")]
+        for what, prepare, klass in cases:
+            with self.subTest(what=what):
+                prepare()
+                time.sleep(2.1)
+                answer = self.answer("bruce@athome.tld")
+                self.assertEqual(answer[0], klass, (what, answer))
+                os.chmod(home, 0o755)
+                if os.path.isdir(path):
+                    os.rmdir(path)
+                else:
+                    os.unlink(path)
+                if os.path.lexists(elsewhere):
+                    os.unlink(elsewhere)
+
+    def test_loops_are_refused_by_name(self):
+        self.forward("gilles", "vmail\n")
+        self.forward("vmail", "gilles\n")
+        self.assertEqual(self.answer("gilles@athome.tld")[:9], "524 5.2.4")
+        self.assertEqual(self.answer("nest@athome.tld")[:9], "524 5.2.4")
+        self.assertRegex(self.log(), r"loop: gilles@athome\.tld -> gilles -> vmail -> gilles")
+
+    def test_aliases(self):
+        self.assertEqual(self.answer("gone@athome.tld"), "550 5.1.6 Moved to the moon")
+        self.assertEqual(self.answer("busy@athome.tld"), "450 4.2.0 Come back tomorrow")
+        self.send("program@athome.tld", "file@athome.tld", "void@athome.tld", "listed@athome.tld")
+        wait_for(lambda: os.path.exists("/var/tmp/alias/text") and os.path.exists("/var/tmp/alias/archive"), "no deliveries")
+        self.assertEqual(read("/var/tmp/alias/uid"), f"{pwd.getpwnam('nobody').pw_uid}\n")
+        self.owned("/var/tmp/alias/archive", "nobody")
+        MACHINE.sink.wait_for("outsider@elsewhere.test")
+        wait_for(lambda: self.letters("bruce"), "no copy of the list")
+
+    def test_forward_only_and_expand_only(self):
+        self.assertEqual(self.answer("jdoe@forward.tld")[:9], "424 4.2.4")
+        self.assertEqual(self.answer("jdoe@expand.tld")[:9], "524 5.2.4")
+        self.forward("jdoe", "away@elsewhere.test\n")
+        self.send("jdoe@forward.tld")
+        self.send("outside@expand.tld")
+        MACHINE.sink.wait_for("away@elsewhere.test")
+        MACHINE.sink.wait_for("someone@elsewhere.test")
+        self.forward("jdoe", "|cat\n")
+        self.assertEqual(self.answer("jdoe@forward.tld")[:9], "424 4.2.4")
+
+    def test_a_sub_address_has_its_folder(self):
+        home = self.home("jdoe")
+        os.makedirs(f"{home}/Maildir/.box/new", exist_ok=True)
+        account = pwd.getpwnam("jdoe")
+        for folder in ("Maildir", "Maildir/.box", "Maildir/.box/new"):
+            os.chown(f"{home}/{folder}", account.pw_uid, account.pw_gid)
+        self.send("jdoe+box@athome.tld")
+        self.send("jdoe+../../x@athome.tld")
+        wait_for(lambda: self.letters("jdoe", ".box/"), "nothing in the folder")
+        wait_for(lambda: any("x@athome.tld" in read(path) for path in self.letters("jdoe")), "nothing in the inbox")
+        self.assertFalse(os.path.exists("/var/home/x") or os.path.exists(f"{home}/x"))
+
+
+if __name__ == "__main__":
+    unittest.main()
