@@ -76,10 +76,17 @@ typedef struct postern_server_options {
   uint16_t workers;
   const postern_log_callbacks* log;         /* NULL: no log */
   const postern_message_callbacks* message; /* NULL: every message goes on */
+  /* The account (NUL-terminated) that the whole process becomes in postern_server_start, once the
+   * ports are bound, if root runs it: for daemons, not for hosts that do other things as root. Then
+   * postern_server_new makes a second process, which keeps root's rights, delivers to users as
+   * those users and does nothing else; call it before your program makes threads. The spool is
+   * given to the account. NULL, or not run by root: everything is done by this process, with the
+   * rights that it has. Since 0.1. */
+  const char* run_as;
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT \
-  { sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL }
+  { sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is
  * `struct_size` octets. Since 0.1. */

@@ -1,4 +1,5 @@
 #include "postern/server.h"
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -8,6 +9,11 @@
 #include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
+#include "lib/rt/asio/helped_world.h"
+#include "lib/rt/asio/helper_process.h"
+#include "lib/server/helper_work.h"
+#include "lib/server/runtime.h"
+#include "lib/server/spool_owner.h"
 #include "lib/server/server.h"
 
 namespace {
@@ -59,6 +65,7 @@ struct postern_server {
   postern_message_callbacks message{};
   std::unique_ptr<postern::LogSink> log;
   std::unique_ptr<rt::AsioWorld> world;
+  std::unique_ptr<rt::HelpedWorld> helped;  // null: the process stays who it is
   std::unique_ptr<server::Server> server;
   rt::TaskGroup tasks;
   std::vector<std::string> endpoints;
@@ -121,6 +128,30 @@ void LogWarnings(postern_server* handle, const postern::policy::Diagnostics& dia
   }
 }
 
+// HasListener tells whether `config` has a listener of which `is_it` says so.
+template <typename Test>
+bool HasListener(const postern::policy::Config& config, const Test& is_it) {
+  return std::any_of(config.listeners.begin(), config.listeners.end(), is_it);
+}
+
+// PrepareToBecome arranges that the server becomes `account` when it starts.
+void PrepareToBecome(postern_server* handle, const rt::Account& account, bool passwords,
+                     server::ServerOptions* options) {
+  options->become = [handle, account, passwords](const std::string& spool) -> Status {
+    if (!spool.empty()) {
+      POSTERN_RETURN_IF_ERROR(
+          server::GiveSpool(handle->world->files(), spool, account.uid, account.gid));
+    }
+    POSTERN_RETURN_IF_ERROR(handle->helped->Become(account, passwords));
+    handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kInfo,
+                                          .subsystem = "server",
+                                          .session = "",
+                                          .event = "privileges given up",
+                                          .fields = {{"user", account.name}}});
+    return OkStatus();
+  };
+}
+
 postern_status NewServer(postern_server** out, const postern_server_options* given,
                          postern_error** out_error) {
   if (out == nullptr)
@@ -170,18 +201,53 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if (options.workers != 0) world_options.workers = options.workers;
   handle->world = std::make_unique<rt::AsioWorld>(world_options);
 
+  rt::Account account;
+  if (options.run_as != nullptr && handle->world->processes().Self().uid == 0) {
+    const postern::StatusOr<rt::Account> found =
+        handle->world->processes().FindAccount(options.run_as);
+    if (!found.ok()) return FailWith(out_error, found.status());
+    account = *found;
+  }
+  if (account.uid != 0) {
+    postern::StatusOr<std::unique_ptr<rt::Helper>> helper = rt::StartHelper(
+        server::HelperWork(&handle->world->files(), &handle->world->processes()));
+    if (!helper.ok()) return FailWith(out_error, helper.status());
+    handle->helped = std::make_unique<rt::HelpedWorld>(handle->world.get(), *std::move(helper));
+  }
+  rt::World& world =
+      handle->helped != nullptr ? static_cast<rt::World&>(*handle->helped) : *handle->world;
+
   if (options.config_path != nullptr) {
     const postern::StatusOr<rt::FileInfo> present =
         handle->world->files().Stat(options.config_path);
     if (!present.ok() && present.status().code() == StatusCode::kNotFound)
       return FailWith(out_error, present.status());
   }
-  server::LoadedConfig config = server::LoadConfig(*handle->world, server_options);
+  server::LoadedConfig config = server::LoadConfig(world, server_options);
   if (config.runtime == nullptr) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
   }
   LogWarnings(handle.get(), config.diagnostics);
-  handle->server = server::Server::Create(handle->world.get(), std::move(server_options),
+  const postern::policy::Config& meaning = config.runtime->config();
+  const bool reads_mail = HasListener(meaning, [](const postern::policy::Listener& each) {
+    return each.protocol == postern::policy::ListenerProtocol::kImap;
+  });
+  if (handle->helped != nullptr && reads_mail) {
+    // IMAP reads and writes mailboxes with the rights of their users, which only root can take on.
+    handle->log->Write(postern::LogRecord{
+        .level = postern::LogLevel::kWarning,
+        .subsystem = "server",
+        .session = "",
+        .event = "privileges kept",
+        .fields = {{"reason", "the configuration serves IMAP, which acts as the mailboxes' users"}}});
+  } else if (handle->helped != nullptr) {
+    const bool passwords = HasListener(meaning, [](const postern::policy::Listener& each) {
+      return each.auth != postern::policy::ListenerAuth::kNone &&
+             each.auth_table == postern::policy::kNoIndex;
+    });
+    PrepareToBecome(handle.get(), account, passwords, &server_options);
+  }
+  handle->server = server::Server::Create(&world, std::move(server_options),
                                           std::move(config), handle->log.get());
   *out = handle.release();
   return POSTERN_OK;

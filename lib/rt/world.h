@@ -4,6 +4,7 @@
 
 #include "lib/rt/executor.h"
 #include "lib/rt/files.h"
+#include "lib/rt/helper.h"
 #include "lib/rt/network.h"
 #include "lib/rt/processes.h"
 #include "lib/rt/random.h"
@@ -27,6 +28,8 @@ class World {
   virtual Files& files() = 0;
   virtual Network& network() = 0;
   virtual Processes& processes() = 0;
+  // helper does what needs the rights of users; null where the server has all the rights it gets.
+  virtual Helper* helper() { return nullptr; }
 
   // worker(0) is the main loop: listeners, the scheduler and shared services live there.
   // Connections are spread over all.

@@ -4,11 +4,12 @@
 #include "lib/core/policy/format.h"
 #include "lib/core/policy/shell_command.h"
 #include "lib/server/accounts.h"
+#include "lib/service/deliver/helper_jobs.h"
 
 namespace postern::server {
 namespace {
 
-constexpr std::string_view kMailSpool = "/var/mail/";
+using deliver::kMailSpool;
 // kDaemonAccounts deliver what aliases name when the server itself is root; the first that exists.
 constexpr const char* kDaemonAccounts[] = {"postern", "nobody"};
 

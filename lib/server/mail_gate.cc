@@ -143,7 +143,7 @@ MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queu
       hooks_(hooks),
       log_(log),
       limits_(limits),
-      accounts_(&world->processes(), &world->files()),
+      accounts_(&world->processes(), &world->files(), world->helper()),
       recent_accounts_(&world->clock(), &accounts_) {}
 
 std::optional<mail::Reply> MailGate::Greet(const SmtpSessionFacts& facts) {

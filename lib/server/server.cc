@@ -173,7 +173,7 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   }
   loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics);
   if (loaded.runtime != nullptr) {
-    store::SystemAccounts accounts(&world.processes(), &world.files());
+    store::SystemAccounts accounts(&world.processes(), &world.files(), world.helper());
     CheckPostmaster(*loaded.runtime, accounts, &loaded.diagnostics);
   }
   policy::SortByPlace(&loaded.diagnostics);
@@ -270,11 +270,20 @@ rt::Task<Status> Server::Start() {
   if (!plan.ok()) co_return plan.status();
 
   std::string& spool = parts.spool;
+  if (!parts.options.in_memory) {
+    spool = parts.options.spool_path;
+    if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
+  }
+  if (parts.options.become) {
+    Status became = OkStatus();
+    if (!spool.empty()) became = MakeSpool(world.files(), spool);
+    if (!became.ok()) co_return SpoolError(became, spool, parts.options, config);
+    became = parts.options.become(spool);
+    if (!became.ok()) co_return became;
+  }
   if (parts.options.in_memory) {
     parts.queue = store::NewMemoryQueue(world);
   } else {
-    spool = parts.options.spool_path;
-    if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
     store::QueueOptions queue_options = parts.options.queue;
     queue_options.min_free_bytes =
         config.queue.reserve_bytes.value_or(queue_options.min_free_bytes);

@@ -110,7 +110,7 @@ class CheckLayers(unittest.TestCase):
         right = "\n".join(check_layers.SHELL_LINES) + "\n"
         layer = {"lib/service/deliver/CMakeLists.txt": "postern_layer(NAME service/deliver SOURCES program.cc DEPS core/base)\n"}
         self.assertEqual(self.check(files={**layer, path: right}), "")
-        for code in (right + 'const char* s = "/bin/sh";\n', right + 'spec.argv = {kShell, "-c", envelope.user};\n',
+        for code in (right + 'const char* s = "/bin/sh";\n', right + 'spec.argv = {"x", "-c", envelope.user};\n',
                      right.replace("target.command.text()", "envelope.user"), ""):
             with self.subTest(code=code):
                 self.assertIn(path, self.check(files={**layer, path: code}))

@@ -10,7 +10,7 @@
 static int usage(FILE* to) {
   fprintf(
       to,
-      "usage: postern serve -f smtpd.conf [-s spool] [-w workers] [-v]   run what the file "
+      "usage: postern serve -f smtpd.conf [-s spool] [-u user] [-w workers] [-v]   run what the file "
       "asks for, in the foreground\n"
       "       postern check -f smtpd.conf                                say whether it is "
       "right, or what is wrong where\n"
@@ -31,7 +31,7 @@ static int usage(FILE* to) {
 }
 
 int main(int argc, char** argv) {
-  struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0};
+  struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL};
   const char* command = argc > 1 ? argv[1] : "";
   int i;
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
       options.config_path = argv[++i];
     } else if (strcmp(argv[i], "-s") == 0 && value != NULL) {
       options.spool_path = argv[++i];
+    } else if (strcmp(argv[i], "-u") == 0 && value != NULL) {
+      options.user = argv[++i];
     } else if (strcmp(argv[i], "-w") == 0 && value != NULL && atoi(value) > 0 &&
                atoi(value) <= 64) {
       options.workers = (unsigned)atoi(argv[++i]);

@@ -3,11 +3,13 @@
 
 #include <postern.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #define GRACE_MS 15000
 
@@ -53,8 +55,20 @@ static int complain(const char* what, postern_status status, postern_error* erro
   return 1;
 }
 
+/* account_to_become says whom a server of root's becomes: NULL for nobody else. "-u root" keeps
+ * root's rights, and so does a machine without the account. */
+static const char* account_to_become(const struct serve_options* options) {
+  static const char kDefault[] = "postern";
+  if (geteuid() != 0) return NULL;
+  if (options->user != NULL) return strcmp(options->user, "root") == 0 ? NULL : options->user;
+  if (getpwnam(kDefault) != NULL) return kDefault;
+  if (options->log_level <= POSTERN_LOG_INFO)
+    fprintf(stderr, "no account \"%s\": the server keeps the rights of root\n", kDefault);
+  return NULL;
+}
+
 static int open_server(const struct serve_options* options, postern_server** server,
-                       void (*on_log)(int32_t, const char*, void*)) {
+                       void (*on_log)(int32_t, const char*, void*), int serves) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
   postern_error* error = NULL;
@@ -65,6 +79,7 @@ static int open_server(const struct serve_options* options, postern_server** ser
   server_options.spool_path = options->spool_path;
   server_options.workers = (uint16_t)options->workers;
   server_options.log = &log;
+  if (serves) server_options.run_as = account_to_become(options);
   status = postern_server_new(server, &server_options, &error);
   return status == POSTERN_OK ? 0 : complain(options->config_path, status, error);
 }
@@ -113,7 +128,7 @@ int serve(const struct serve_options* options) {
   size_t i;
   raise_descriptor_limit();
   block_signals(&set);
-  if (open_server(options, &server, write_log) != 0) return 1;
+  if (open_server(options, &server, write_log, 1) != 0) return 1;
   status = postern_server_start(server, &error);
   if (status != POSTERN_OK) {
     postern_server_free(server);
@@ -136,7 +151,7 @@ int serve(const struct serve_options* options) {
 
 int check(const struct serve_options* options) {
   postern_server* server = NULL;
-  if (open_server(options, &server, write_finding) != 0) return 1;
+  if (open_server(options, &server, write_finding, 0) != 0) return 1;
   postern_server_free(server);
   fprintf(stderr, "configuration OK\n");
   return 0;

@@ -6,20 +6,21 @@
 #include <unistd.h>
 
 static int usage(void) {
-  fprintf(stderr, "usage: postern-smtpd [-dnv] [-f file] [-s spool]\n");
+  fprintf(stderr, "usage: postern-smtpd [-dnv] [-f file] [-s spool] [-u user]\n");
   return 1;
 }
 
 int main(int argc, char** argv) {
-  struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0};
+  struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL};
   int only_check = 0;
   int letter;
-  while ((letter = getopt(argc, argv, "df:ns:v")) != -1) {
+  while ((letter = getopt(argc, argv, "df:ns:u:v")) != -1) {
     switch (letter) {
       case 'd': /* do not daemonize: what we do anyway */ break;
       case 'f': options.config_path = optarg; break;
       case 'n': only_check = 1; break;
       case 's': options.spool_path = optarg; break;
+      case 'u': options.user = optarg; break;
       case 'v': options.log_level = POSTERN_LOG_DEBUG; break;
       default: return usage();
     }

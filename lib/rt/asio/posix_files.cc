@@ -123,6 +123,10 @@ Status Result(int result, const char* call, const std::string& path) {
 
 }  // namespace
 
+std::unique_ptr<File> FileOfDescriptor(int fd, std::string name) {
+  return std::make_unique<PosixFile>(fd, std::move(name));
+}
+
 StatusOr<std::unique_ptr<File>> PosixFiles::Open(const std::string& path,
                                                  const OpenOptions& options) {
   // O_NONBLOCK: a FIFO that somebody left in the way must not hang the open; it is refused below.

@@ -22,4 +22,7 @@ class PosixFiles : public Files {
   std::unique_ptr<Files> As(const Credentials& who) override;
 };
 
+// FileOfDescriptor makes a File of an open descriptor, which it closes; `name` is for errors.
+std::unique_ptr<File> FileOfDescriptor(int fd, std::string name);
+
 }  // namespace postern::rt

@@ -265,27 +265,30 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec) {
   co_return result;
 }
 
-StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec) {
+StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up) {
   Child child;
   POSTERN_RETURN_IF_ERROR(Start(spec, &child));
   ProcessResult result;
   std::string_view left = spec.input;
+  bool hung_up = false;
   if (left.empty()) child.in.write.Close();
   const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(spec.time_limit);
   for (bool ended = false; !ended;) {
     int64_t wait_ms = end_ms - MonotonicMs();
-    if (wait_ms <= 0 && !result.timed_out) {
+    if ((wait_ms <= 0 || hung_up) && !result.timed_out) {
       result.timed_out = true;
       Kill(child.pid);
     }
     if (result.timed_out) wait_ms = 60'000;
-    pollfd fds[3] = {{child.end.get(), POLLIN, 0},
+    pollfd fds[4] = {{child.end.get(), POLLIN, 0},
                      {child.out.read.get(), POLLIN, 0},
-                     {child.in.write.get(), POLLOUT, 0}};  // -1 is passed over
-    ::poll(fds, 3, static_cast<int>(std::min<int64_t>(wait_ms, 60'000)));
+                     {child.in.write.get(), POLLOUT, 0},  // -1 is passed over
+                     {hung_up ? -1 : hang_up, 0, 0}};
+    ::poll(fds, 4, static_cast<int>(std::min<int64_t>(wait_ms, 60'000)));
     if (child.in.write.open() && fds[2].revents != 0) Put(&child.in.write, &left);
     if (child.out.read.open() && (fds[1].revents != 0 || fds[0].revents != 0))
       Get(&child.out.read, spec.output_limit_bytes, &result.output);
+    hung_up = hung_up || (fds[3].revents & (POLLHUP | POLLERR)) != 0;
     ended = fds[0].revents != 0;
   }
   Reap(child.pid, &result);

@@ -11,7 +11,9 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec);
 
 // RunProgramAndWait is the same for a process that has nothing else to do. It blocks; `spec.stop`
 // is not read.
-StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec);
+// `hang_up` is a descriptor of whoever awaits the end: when that one closes his, the program is
+// ended. -1: none.
+StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up = -1);
 
 // BecomeProgram is the child's side of a fork: it takes `in`, `out` and `error` for its standard
 // descriptors, a session of its own, the identity and folder of `spec`, and runs `argv`. It ends

@@ -1,11 +1,13 @@
 #include "lib/service/deliver/local_deliverer.h"
 
+#include <deque>
 #include <map>
 #include <set>
 #include <tuple>
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/service/deliver/helper_jobs.h"
 #include "lib/service/deliver/mbox.h"
 #include "lib/service/deliver/outcome.h"
 
@@ -39,6 +41,7 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
   std::map<std::tuple<uint32_t, uint32_t, std::vector<uint32_t>>, std::unique_ptr<rt::Files>>
       accounts;
   std::vector<Delivery*> maildirs;
+  std::vector<Delivery*> helped;
   for (Delivery& delivery : deliveries) {
     if (!delivery.outcome.ok()) continue;
     StatusOr<LocalTarget> target = targets_.ResolveTarget(*delivery.envelope);
@@ -48,7 +51,8 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
     }
     delivery.target = *std::move(target);
     delivery.files = &world_.files();
-    if (const std::optional<rt::Credentials>& who = delivery.target.run_as) {
+    const bool by_helper = world_.helper() != nullptr && delivery.target.run_as.has_value();
+    if (const std::optional<rt::Credentials>& who = delivery.target.run_as; who && !by_helper) {
       std::unique_ptr<rt::Files>& files = accounts[{who->uid, who->gid, who->groups}];
       if (files == nullptr) files = world_.files().As(*who);
       delivery.files = files.get();
@@ -58,8 +62,19 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
       if (!delivery.outcome.ok()) continue;
     }
     switch (delivery.target.kind) {
-      case LocalTarget::Kind::kMaildir: maildirs.push_back(&delivery); break;
+      case LocalTarget::Kind::kMaildir:
+        if (by_helper && delivery.target.run_as->uid == 0) {
+          // Nothing of root's is done but what the system has for it: its mailbox.
+          delivery.outcome = Unimplemented("MDA not allowed to deliver to: root");
+          break;
+        }
+        (by_helper ? helped : maildirs).push_back(&delivery);
+        break;
       case LocalTarget::Kind::kMbox:
+        if (by_helper) {
+          helped.push_back(&delivery);
+          break;
+        }
         delivery.outcome =
             AppendToMbox(delivery, world_.files(), world_.clock().WallNow(), &names_);
         break;
@@ -73,12 +88,44 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
   }
   MaildirBatch batch(options_.host_name, &names_);
   batch.Deliver(maildirs);
+  DeliverByHelper(helped);
+  for (Delivery* const delivery : helped) {
+    if (delivery->target.kind == LocalTarget::Kind::kMaildir) maildirs.push_back(delivery);
+  }
   if (!options_.on_maildir_changed) return;
   std::set<std::string> changed;
   for (const Delivery* delivery : maildirs) {
     if (delivery->outcome.ok()) changed.insert(delivery->target.path);
   }
   for (const std::string& path : changed) options_.on_maildir_changed(path);
+}
+
+void LocalDeliverer::DeliverByHelper(const std::vector<Delivery*>& deliveries) {
+  struct Begun {
+    Delivery* delivery = nullptr;
+    std::unique_ptr<rt::HelperAnswer> answer;
+  };
+  std::deque<Begun> begun;
+  const auto finish = [&] {
+    Begun& first = begun.front();
+    first.answer->Wait(options_.helper_limit);
+    first.delivery->outcome = MailboxOutcome(first.answer->Result());
+    begun.pop_front();
+  };
+  for (Delivery* const delivery : deliveries) {
+    if (begun.size() >= options_.max_helped) finish();
+    std::string text;
+    const StatusOr<rt::HelperCall> call = MailboxCall(*delivery, options_.host_name, &text);
+    StatusOr<std::unique_ptr<rt::HelperAnswer>> answer =
+        call.ok() ? world_.helper()->Begin(*call)
+                  : StatusOr<std::unique_ptr<rt::HelperAnswer>>(call.status());
+    if (answer.ok()) {
+      begun.push_back(Begun{delivery, *std::move(answer)});
+    } else {
+      delivery->outcome = answer.status();
+    }
+  }
+  while (!begun.empty()) finish();
 }
 
 }  // namespace postern::deliver

@@ -27,6 +27,10 @@ struct LocalDelivererOptions {
   Duration batch_pace = absl::Milliseconds(5);
   Duration batch_interval_max = absl::Milliseconds(100);
   Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
+  // With a helper (World::helper): deliveries that it does at the same time, and how long one may
+  // take.
+  size_t max_helped = 16;
+  Duration helper_limit = absl::Minutes(5);
   // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle
   // IMAP sessions hear of it.
   std::function<void(const std::string& path)> on_maildir_changed;
@@ -54,6 +58,8 @@ class LocalDeliverer final : public schedule::Deliverer {
  private:
   // DeliverAll is the work on the pool.
   void DeliverAll(std::vector<Delivery>& deliveries);
+  // DeliverByHelper has `deliveries` made by the helper, as their accounts.
+  void DeliverByHelper(const std::vector<Delivery*>& deliveries);
 
   rt::World& world_;
   store::Queue& queue_;

@@ -57,7 +57,14 @@ DeliveryResult ResultOf(const queue::Envelope& envelope, const Status& outcome,
       permanent({5, 1, 1});
       break;
     case StatusCode::kUnimplemented: permanent({5, 3, 5}); break;
-    case StatusCode::kInvalidArgument: permanent({5, 6, 3}); break;
+    case StatusCode::kInvalidArgument:
+      // … but not what a call of the system finds invalid.
+      if (ErrnoOf(outcome) == 0) {
+        permanent({5, 6, 3});
+      } else {
+        result.status = mail::EnhancedStatus{4, 3, 0};
+      }
+      break;
     case StatusCode::kAborted: permanent({5, 4, 6}); break;  // RFC 3463 §3.5: routing loop
     case StatusCode::kResourceExhausted: result.status = mail::EnhancedStatus{4, 2, 2}; break;
     case StatusCode::kUnavailable:

@@ -8,8 +8,8 @@
 namespace postern::deliver {
 namespace {
 
-constexpr char kShell[] = "/bin/sh";
-constexpr int kOsError = 71;           // EX_OSERR of sysexits
+constexpr const char* kShell[] = {"/bin/sh", "-c"};
+constexpr int kOsError = 71;      // EX_OSERR of sysexits
 constexpr int kTemporaryFailure = 75;  // EX_TEMPFAIL
 
 // Variable makes "NAME=value", with a value that is safe in any program's environment.
@@ -28,14 +28,14 @@ std::string Variable(std::string_view name, std::string_view value) {
 rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& target,
                            const ProgramOptions& options) {
   rt::ProcessSpec spec;
-  spec.argv = {kShell, "-c", target.command.text()};
+  spec.argv = {kShell[0], kShell[1], target.command.text()};
   spec.environment = {
       "PATH=/usr/local/bin:/usr/bin:/bin",
       Variable("DOMAIN", envelope.destination.domain),
       Variable("HOME", target.home),
       Variable("ORIGINAL_RECIPIENT", envelope.recipient.ToString()),
       Variable("RECIPIENT", envelope.destination.ToString()),
-      StrCat("SHELL=", kShell),
+      StrCat("SHELL=", kShell[0]),
       Variable("LOCAL", envelope.destination.local_part),
       Variable("LOGNAME", target.user),
       Variable("USER", target.user),
@@ -52,6 +52,10 @@ rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& t
   spec.time_limit = options.time_limit;
   spec.output_limit_bytes = options.max_output_bytes;
   return spec;
+}
+
+bool IsProgramOfMail(const std::vector<std::string>& argv) {
+  return argv.size() == 3 && argv[0] == kShell[0] && argv[1] == kShell[1];
 }
 
 std::string LastLine(std::string_view output, size_t limit) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "lib/core/queue/envelope.h"
 #include "lib/rt/processes.h"
@@ -26,6 +27,9 @@ struct ProgramOptions {
 // left empty.
 rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& target,
                            const ProgramOptions& options);
+
+// IsProgramOfMail tells whether `argv` is of the form that ProgramFor makes.
+bool IsProgramOfMail(const std::vector<std::string>& argv);
 
 // ProgramResult tells what the end of the program means: 0 is delivered, 71 (EX_OSERR) and 75
 // (EX_TEMPFAIL) are temporary failures, another exit code a permanent one. A program that was

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/service/deliver/helper_jobs.h"
 #include "lib/service/deliver/mail_file.h"
 #include "lib/service/deliver/outcome.h"
 
@@ -28,6 +29,7 @@ void ProgramDeliverer::Stop() {
   stop_timer_ = loop_.CallAt(loop_.Now() + options_.stop_grace, [this] {
     stop_timer_ = 0;
     stop_.Set();
+    for (rt::Event* const each : awaiting_) each->Set();
   });
 }
 
@@ -79,7 +81,7 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   }
   body.reset();
   spec.stop = &stop_;
-  StatusOr<rt::ProcessResult> end = co_await world_.processes().Run(loop_, std::move(spec));
+  StatusOr<rt::ProcessResult> end = co_await Run(std::move(spec));
   input_bytes_ -= share;
   if (!end.ok()) {
     // Not the program's word: we could not start it.
@@ -87,6 +89,44 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
                        options_.busy_retry);
   }
   co_return ProgramResult(*envelope, *end, options_.program);
+}
+
+rt::Task<StatusOr<rt::ProcessResult>> ProgramDeliverer::Run(rt::ProcessSpec spec) {
+  rt::Helper* const helper = world_.helper();
+  if (helper == nullptr || !spec.run_as.has_value()) {
+    StatusOr<rt::ProcessResult> end = co_await world_.processes().Run(loop_, std::move(spec));
+    co_return end;
+  }
+  const rt::HelperCall call = ProgramCall(spec);
+  auto begin = loop_.RunBlocking([helper, &call] { return helper->Begin(call); });
+  StatusOr<std::unique_ptr<rt::HelperAnswer>> answer = co_await begin;
+  if (!answer.ok()) co_return answer.status();
+  std::string().swap(spec.input);
+  // The helper has the time limit; here is only what it takes to tell of it.
+  const Duration limit = spec.time_limit + absl::Seconds(10);
+  rt::HelperAnswer* const awaited = answer->get();
+  co_await AwaitAnswer(awaited, limit);
+  if (!awaited->Take()) {
+    rt::ProcessResult stopped;
+    stopped.timed_out = true;
+    co_return stopped;
+  }
+  StatusOr<rt::ProcessResult> end = ProgramOutcome(awaited->Result());
+  co_return end;
+}
+
+rt::Task<void> ProgramDeliverer::AwaitAnswer(rt::HelperAnswer* answer, Duration limit) {
+  // One event for both: the answer, and the stop.
+  rt::Event come(&loop_);
+  const Instant deadline = loop_.Now() + limit;
+  const std::unique_ptr<rt::FdWatch> watch =
+      loop_.WatchFd(answer->descriptor(), {.read = true}, [&](rt::FdInterest) {
+        if (answer->Take()) come.Set();
+      });
+  awaiting_.insert(&come);
+  if (stop_.is_set()) come.Set();
+  co_await come.Wait(deadline);
+  awaiting_.erase(&come);
 }
 
 }  // namespace postern::deliver

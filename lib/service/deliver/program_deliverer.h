@@ -2,7 +2,7 @@
 // `|command` of aliases and .forward files.
 #pragma once
 
-#include <functional>
+#include <set>
 
 #include "lib/rt/world.h"
 #include "lib/service/deliver/local_target.h"
@@ -42,6 +42,9 @@ class ProgramDeliverer final : public schedule::Deliverer {
 
  private:
   rt::Task<schedule::DeliveryResult> DeliverOne(const queue::Envelope* envelope);
+  // Run runs it by the helper where there is one and the program is another user's.
+  rt::Task<StatusOr<rt::ProcessResult>> Run(rt::ProcessSpec spec);
+  rt::Task<void> AwaitAnswer(rt::HelperAnswer* answer, Duration limit);
 
   rt::World& world_;
   rt::Executor& loop_;
@@ -49,6 +52,7 @@ class ProgramDeliverer final : public schedule::Deliverer {
   TargetResolver& targets_;
   const ProgramDelivererOptions options_;
   rt::Event stop_;
+  std::set<rt::Event*> awaiting_;  // those who wait for the helper
   rt::Executor::TimerId stop_timer_ = 0;
   size_t input_bytes_ = 0;
 };

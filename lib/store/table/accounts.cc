@@ -13,6 +13,10 @@ constexpr uint32_t kSticky = 01000;
 constexpr uint32_t kWritableByOthers = 022;
 constexpr uint64_t kMaxForwardBytes = 64 << 10;  // expansion has the narrower bound
 constexpr uint64_t kMaxIncludeBytes = 1 << 20;
+constexpr Duration kHelperLimit = absl::Seconds(60);
+// The requests to the helper.
+constexpr char kReadForward[] = "forward";
+constexpr char kReadInclude[] = "include";
 
 }  // namespace
 
@@ -26,10 +30,75 @@ StatusOr<std::optional<LocalAccount>> SystemAccounts::FindAccount(const std::str
 
 StatusOr<ForwardFile> SystemAccounts::ReadForward(const LocalAccount& account) {
   if (account.home.empty()) return ForwardFile();
-  if (processes_->Self().uid != 0) return ReadForwardFile(*files_, account);
+  const uint32_t self = processes_->Self().uid;
+  if (helper_ != nullptr && self != account.uid) {
+    const StatusOr<std::vector<std::string>> answer =
+        Ask(account, {kReadForward, account.name, account.home});
+    if (!answer.ok()) return answer.status();
+    ForwardFile forward;
+    if (answer->size() != 4) return Unavailable("the helper's answer is not whole");
+    if ((*answer)[2] == "present") {
+      forward.state = ForwardFile::State::kPresent;
+      forward.text = (*answer)[3];
+    } else if ((*answer)[2] == "later") {
+      forward.state = ForwardFile::State::kTemporary;
+    } else if ((*answer)[2] != "missing") {
+      forward.state = ForwardFile::State::kUnsafe;
+    }
+    return forward;
+  }
+  if (self != 0) return ReadForwardFile(*files_, account);
   const std::unique_ptr<rt::Files> as_user =
       files_->As(rt::Credentials{account.uid, account.gid, {}});
   return ReadForwardFile(*as_user, account);
+}
+
+StatusOr<std::vector<std::string>> SystemAccounts::Ask(const LocalAccount& account,
+                                                       const std::vector<std::string>& request) {
+  rt::HelperCall call;
+  call.who = rt::Credentials{account.uid, account.gid, {account.gid}};
+  call.request = rt::EncodeFields(request);
+  StatusOr<std::unique_ptr<rt::HelperAnswer>> answer = helper_->Begin(call);
+  if (!answer.ok()) return answer.status();
+  (*answer)->Wait(kHelperLimit);
+  const StatusOr<std::string> text = (*answer)->Result();
+  if (!text.ok()) return text.status();
+  std::optional<std::vector<std::string>> fields = rt::DecodeFields(*text, 8);
+  if (!fields) return Unavailable("the helper's answer is not whole");
+  POSTERN_RETURN_IF_ERROR(rt::StatusOfFields(*fields, 0));
+  return *std::move(fields);
+}
+
+bool IsForwardRequest(std::string_view request, std::string_view home) {
+  const std::optional<std::vector<std::string>> fields = rt::DecodeFields(request, 8);
+  return fields && fields->size() == 3 && (*fields)[0] == kReadForward && (*fields)[2] == home;
+}
+
+std::optional<std::string> DoAccountWork(const rt::HelperTask& task) {
+  const std::optional<std::vector<std::string>> request = rt::DecodeFields(task.request, 8);
+  if (!request || request->empty()) return std::nullopt;
+  std::vector<std::string> answer;
+  if ((*request)[0] == kReadForward && request->size() == 3) {
+    const StatusOr<ForwardFile> forward = ReadForwardFile(
+        *task.files, LocalAccount{(*request)[1], task.who.uid, task.who.gid, (*request)[2]});
+    rt::AppendStatus(forward.status(), &answer);
+    if (forward.ok()) {
+      const ForwardFile::State state = forward->state;
+      answer.push_back(state == ForwardFile::State::kPresent     ? "present"
+                       : state == ForwardFile::State::kMissing   ? "missing"
+                       : state == ForwardFile::State::kTemporary ? "later"
+                                                                 : "unsafe");
+      answer.push_back(forward->text);
+    }
+    return rt::EncodeFields(answer);
+  }
+  if ((*request)[0] == kReadInclude && request->size() == 2) {
+    const StatusOr<std::string> text = ReadTextFile(*task.files, (*request)[1], kMaxIncludeBytes);
+    rt::AppendStatus(text.status(), &answer);
+    if (text.ok()) answer.push_back(*text);
+    return rt::EncodeFields(answer);
+  }
+  return std::nullopt;
 }
 
 StatusOr<ForwardFile> ReadForwardFile(rt::Files& files, const LocalAccount& account) {
@@ -74,6 +143,12 @@ StatusOr<ForwardFile> ReadForwardFile(rt::Files& files, const LocalAccount& acco
 
 StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path,
                                                   const LocalAccount* reader) {
+  if (reader != nullptr && helper_ != nullptr && processes_->Self().uid != reader->uid) {
+    const StatusOr<std::vector<std::string>> answer = Ask(*reader, {kReadInclude, path});
+    if (!answer.ok()) return answer.status();
+    if (answer->size() != 3) return Unavailable("the helper's answer is not whole");
+    return (*answer)[2];
+  }
   if (reader == nullptr || processes_->Self().uid != 0)
     return ReadTextFile(*files_, path, kMaxIncludeBytes);
   const std::unique_ptr<rt::Files> as_user =

@@ -8,6 +8,7 @@
 #include "lib/core/policy/expansion.h"
 #include "lib/core/policy/table.h"
 #include "lib/rt/files.h"
+#include "lib/rt/helper.h"
 #include "lib/rt/processes.h"
 #include "lib/rt/world.h"
 
@@ -19,17 +20,30 @@ namespace postern::store {
 // temporary failure. With privilege the files are read as the user. Blocks: pool only.
 class SystemAccounts final : public policy::AccountSource {
  public:
-  SystemAccounts(rt::Processes* processes, rt::Files* files)
-      : processes_(processes), files_(files) {}
+  // `helper` reads what is the users' for a server without privileges; null: the server itself does.
+  SystemAccounts(rt::Processes* processes, rt::Files* files, rt::Helper* helper = nullptr)
+      : processes_(processes), files_(files), helper_(helper) {}
   StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
   StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
   StatusOr<std::string> ReadInclude(const std::string& path,
                                     const policy::LocalAccount* reader) override;
 
  private:
+  // Ask has the helper read for `account`.
+  StatusOr<std::vector<std::string>> Ask(const policy::LocalAccount& account,
+                                         const std::vector<std::string>& request);
+
   rt::Processes* processes_;
   rt::Files* files_;
+  rt::Helper* helper_;
 };
+
+// DoAccountWork is what the helper does for SystemAccounts (rt/helper.h): it reads the .forward of
+// the user that it has become, or a file that such a .forward includes. nullopt for other requests.
+std::optional<std::string> DoAccountWork(const rt::HelperTask& task);
+
+// IsForwardRequest tells whether `request` asks for the .forward in `home`.
+bool IsForwardRequest(std::string_view request, std::string_view home);
 
 // ReadForwardFile reads ~/.forward of `account` through `files`, which have the account's rights,
 // with the checks that SystemAccounts tells of. Those of the file are made on the open file, so that
