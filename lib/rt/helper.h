@@ -93,7 +93,9 @@ struct HelperOptions {
   std::function<HelperGrant(const Credentials& who, std::string_view request)> grant;
   // work does it, and gives the answer.
   std::function<std::string(const HelperTask& task)> work;
-  size_t max_children = 64;  // at the same time; more calls wait
+  // at the same time; more calls wait. Programs may run for minutes: it is more than the deliverers
+  // ask for together
+  size_t max_children = 512;
 };
 
 // EncodeFields writes texts with their lengths before them, so that none can be taken for two.

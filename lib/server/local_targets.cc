@@ -111,45 +111,42 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
     return Unavailable(StrCat("no action is called \"", envelope.action, "\" any more"));
   }
   const policy::Action& action = *found;
-  const StatusOr<policy::LocalAccount> recipient =
-      FindRecipientAccount(*world_, *runtime, action, envelope.user);
-  if (!recipient.ok() && action.user.empty()) return recipient.status();
-  StatusOr<policy::LocalAccount> run_as = recipient;
-  if (!action.user.empty()) {
-    const StatusOr<rt::Account> account = world_->processes().FindAccount(action.user);
-    if (!account.ok()) return Unavailable(StrCat("no account is called \"", action.user, "\""));
-    run_as = policy::LocalAccount{
-        .name = account->name, .uid = account->uid, .gid = account->gid, .home = account->home};
-  }
-  const policy::LocalAccount& account = recipient.ok() ? *recipient : *run_as;
-
   deliver::LocalTarget target;
-  target.run_as = RunAs(*world_, *run_as);
-  target.user = account.name;
-  target.home = run_as->home;
-  const bool by_program = envelope.local_kind == queue::Envelope::LocalKind::kCommand ||
-                          (envelope.local_kind == queue::Envelope::LocalKind::kAction &&
-                           action.kind == policy::ActionKind::kMda);
-  if (by_program) {
-    if (envelope.run_as_daemon) {
-      POSTERN_RETURN_IF_ERROR(SetDaemon(*world_, &target));
-    } else if (run_as->uid == 0) {
-      return Unimplemented(StrCat("MDA not allowed to deliver to: ", run_as->name));
+  policy::LocalAccount account;  // the recipient's, or the server's for what an alias names
+  if (envelope.run_as_daemon) {
+    POSTERN_RETURN_IF_ERROR(SetDaemon(*world_, &target));
+    account.name = target.user;
+    account.home = target.home;
+  } else {
+    const StatusOr<policy::LocalAccount> recipient =
+        FindRecipientAccount(*world_, *runtime, action, envelope.user);
+    if (!recipient.ok() && action.user.empty()) return recipient.status();
+    StatusOr<policy::LocalAccount> run_as = recipient;
+    if (!action.user.empty()) {
+      const StatusOr<rt::Account> named = world_->processes().FindAccount(action.user);
+      if (!named.ok()) return Unavailable(StrCat("no account is called \"", action.user, "\""));
+      run_as = policy::LocalAccount{
+          .name = named->name, .uid = named->uid, .gid = named->gid, .home = named->home};
     }
-    const std::string& command =
-        action.kind == policy::ActionKind::kMda && envelope.path_or_command.empty()
-            ? action.mda_command
-            : envelope.path_or_command;
-    POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, command,
-                                        FormatContextOf(*runtime, envelope, account), &target));
-    return target;
+    account = recipient.ok() ? *recipient : *run_as;
+    target.run_as = RunAs(*world_, *run_as);
+    target.user = account.name;
+    target.home = run_as->home;
+    if (run_as->uid == 0 && KindOf(envelope) == queue::Envelope::Kind::kProgram)
+      return Unimplemented(StrCat("MDA not allowed to deliver to: ", run_as->name));
   }
-  if (envelope.local_kind == queue::Envelope::LocalKind::kFile) {
-    target.kind = envelope.path_or_command == "/dev/null" ? deliver::LocalTarget::Kind::kNowhere
-                                                          : deliver::LocalTarget::Kind::kMbox;
-    target.path = envelope.path_or_command;
-    if (envelope.run_as_daemon) POSTERN_RETURN_IF_ERROR(SetDaemon(*world_, &target));
-    return target;
+
+  switch (envelope.local_kind) {
+    case queue::Envelope::LocalKind::kCommand:
+      POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, envelope.path_or_command,
+                                          FormatContextOf(*runtime, envelope, account), &target));
+      return target;
+    case queue::Envelope::LocalKind::kFile:
+      target.kind = envelope.path_or_command == "/dev/null" ? deliver::LocalTarget::Kind::kNowhere
+                                                            : deliver::LocalTarget::Kind::kMbox;
+      target.path = envelope.path_or_command;
+      return target;
+    case queue::Envelope::LocalKind::kAction: break;
   }
   switch (action.kind) {
     case policy::ActionKind::kMaildir: {
@@ -170,6 +167,9 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
       return target;
     case policy::ActionKind::kLmtp: target.kind = deliver::LocalTarget::Kind::kLmtp; return target;
     case policy::ActionKind::kMda:
+      POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, action.mda_command,
+                                          FormatContextOf(*runtime, envelope, account), &target));
+      return target;
     case policy::ActionKind::kForwardOnly:
     case policy::ActionKind::kExpandOnly:
     case policy::ActionKind::kRelay: break;

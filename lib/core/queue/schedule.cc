@@ -36,11 +36,19 @@ WallTime SteadyClock::Now(Instant monotonic, WallTime wall) {
   return time_;
 }
 
+uint64_t ReadyQueue::KeyOf(const Envelope& envelope) {
+  uint64_t key = DestinationKey(envelope);
+  if (envelope.kind == Envelope::Kind::kLmtp) key ^= 0x9e3779b97f4a7c15;
+  if (envelope.kind == Envelope::Kind::kProgram) key ^= 0x3c6ef372fe94f82a;
+  return key;
+}
+
 ReadyQueue::Offer ReadyQueue::Add(Envelope envelope) {
   if (known_.contains(envelope.id) || in_flight_.contains(envelope.id)) return Offer::kKnown;
   if (ready_count_ >= limits_.max_ready) return Offer::kFull;
-  const uint64_t key = DestinationKey(envelope);
+  const uint64_t key = KeyOf(envelope);
   Destination& destination = destinations_[key];
+  destination.key = DestinationKey(envelope);
   if (destination.ready.size() >= limits_.max_ready_per_destination) return Offer::kFull;
   const Envelope::Kind kind = envelope.kind;
   known_.insert(envelope.id);
@@ -82,7 +90,7 @@ std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rul
         break;
       if (rule.same_action && !batch.empty() && first.action != batch.front().action) break;
       known_.erase(first.id);
-      in_flight_.insert(first.id);
+      in_flight_.emplace(first.id, key);
       ++destination.in_flight;
       --ready_count_;
       batch.push_back(std::move(first));
@@ -109,14 +117,17 @@ void ReadyQueue::Unanswered(uint64_t destination_key) {
   found->second.window = std::max<size_t>(found->second.window / 2, 1);
 }
 
-void ReadyQueue::Finished(EnvelopeId id, uint64_t destination_key) {
-  if (in_flight_.erase(id) == 0) return;
-  const auto found = destinations_.find(destination_key);
+void ReadyQueue::Finished(EnvelopeId id) {
+  const auto flying = in_flight_.find(id);
+  if (flying == in_flight_.end()) return;
+  const uint64_t key = flying->second;
+  in_flight_.erase(flying);
+  const auto found = destinations_.find(key);
   if (found == destinations_.end()) return;
   Destination& destination = found->second;
   --destination.in_flight;
   if (!destination.ready.empty()) {
-    List(destination_key, destination, destination.ready.front().kind);
+    List(key, destination, destination.ready.front().kind);
   } else if (destination.in_flight == 0 && !destination.listed) {
     destinations_.erase(found);
   }
@@ -138,7 +149,7 @@ bool ReadyQueue::Forget(EnvelopeId id) {
 std::vector<uint64_t> ReadyQueue::Crowded() const {
   std::vector<uint64_t> keys;
   for (const auto& [key, destination] : destinations_) {
-    if (destination.ready.size() >= limits_.max_ready_per_destination) keys.push_back(key);
+    if (destination.ready.size() >= limits_.max_ready_per_destination) keys.push_back(destination.key);
   }
   return keys;
 }

@@ -95,14 +95,14 @@ class ReadyQueue {
   void Unanswered(uint64_t destination_key);
 
   // Finished takes `id` out of flight.
-  void Finished(EnvelopeId id, uint64_t destination_key);
+  void Finished(EnvelopeId id);
 
   // Forget drops a ready envelope (removed or held by the operator); false when it is not there (it
   // may be in flight).
   bool Forget(EnvelopeId id);
 
-  // Crowded lists the destinations that have no room for more: a search for due envelopes should
-  // pass over them.
+  // Crowded lists the destinations (DestinationKey, as the store has it) that have no room for more:
+  // a search for due envelopes should pass over them.
   std::vector<uint64_t> Crowded() const;
 
   bool InFlight(EnvelopeId id) const { return in_flight_.contains(id); }
@@ -112,18 +112,21 @@ class ReadyQueue {
 
  private:
   struct Destination {
+    uint64_t key = 0;  // DestinationKey, the same for all local kinds
     std::deque<Envelope> ready;
     size_t in_flight = 0;
     size_t window = 0;    // of a relay: a batch begins below so many in flight; 0: not known yet
     bool listed = false;  // stands in its kind's round
   };
+  // KeyOf parts an account's mail by its kinds, which go to deliverers of their own.
+  static uint64_t KeyOf(const Envelope& envelope);
   void List(uint64_t key, Destination& destination, Envelope::Kind kind);
 
   ReadyLimits limits_;
-  std::unordered_map<uint64_t, Destination> destinations_;
+  std::unordered_map<uint64_t, Destination> destinations_;  // by KeyOf
   std::deque<uint64_t> rounds_[4];        // by kind: destinations with ready envelopes, in turn
   std::unordered_set<EnvelopeId> known_;  // ready ones
-  std::unordered_set<EnvelopeId> in_flight_;
+  std::unordered_map<EnvelopeId, uint64_t> in_flight_;  // with their KeyOf
   size_t ready_count_ = 0;
 };
 

@@ -335,7 +335,7 @@ rt::Task<void> Scheduler::AwaitRecord() {
 }
 
 void Scheduler::Finish(const Envelope& envelope) {
-  ready_.Finished(envelope.id, queue::DestinationKey(envelope));
+  ready_.Finished(envelope.id);
   if (reads_ > 0) finished_while_reading_.insert(envelope.id);
   if (starved_) {
     starved_ = false;

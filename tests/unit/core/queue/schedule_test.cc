@@ -106,7 +106,7 @@ TEST(ReadyQueue, DestinationsTakeTurnsAndADeadOneDoesNotStarveTheRest) {
       << "two of the dead one are in flight";
   EXPECT_TRUE(ready.InFlight(first[0].id));
   EXPECT_EQ(ready.Add(first[0]), ReadyQueue::Offer::kKnown);
-  ready.Finished(first[0].id, DestinationKey(first[0]));
+  ready.Finished(first[0].id);
   EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, one).size(), 1u);
 }
 
@@ -189,6 +189,23 @@ TEST(ReadyQueue, BatchesOfOneActionAcrossAccounts) {
   EXPECT_EQ(ids(), "");
 }
 
+TEST(ReadyQueue, TheKindsOfAnAccountAreApart) {
+  ReadyQueue ready((ReadyLimits()));
+  ready.Add(Make(1, 1, "u", Envelope::Kind::kLocal));
+  ready.Add(Make(1, 2, "u", Envelope::Kind::kProgram));
+  ready.Add(Make(1, 3, "u", Envelope::Kind::kLmtp));
+  const ReadyQueue::BatchRule rule{.max_batch = 10, .across_destinations = true};
+  for (const Envelope::Kind kind :
+       {Envelope::Kind::kProgram, Envelope::Kind::kLmtp, Envelope::Kind::kLocal}) {
+    const std::vector<Envelope> batch = ready.Next(kind, rule);
+    ASSERT_EQ(batch.size(), 1u);
+    EXPECT_EQ(batch[0].kind, kind);
+    ready.Finished(batch[0].id);
+  }
+  EXPECT_EQ(ready.ready(), 0u);
+  EXPECT_EQ(ready.in_flight(), 0u);
+}
+
 TEST(ReadyQueue, OneAccountHasNoMoreThanItsShare) {
   ReadyQueue ready((ReadyLimits()));
   for (uint32_t i = 1; i <= 4; ++i) ready.Add(Make(i, 1, "busy", Envelope::Kind::kProgram));
@@ -203,7 +220,7 @@ TEST(ReadyQueue, OneAccountHasNoMoreThanItsShare) {
   EXPECT_TRUE(ready.Next(Envelope::Kind::kProgram, rule).empty());
   for (const Envelope& envelope : taken) {
     if (envelope.user == "busy") {
-      ready.Finished(envelope.id, DestinationKey(envelope));
+      ready.Finished(envelope.id);
       break;
     }
   }

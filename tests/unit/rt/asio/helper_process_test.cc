@@ -86,7 +86,7 @@ TEST_F(HelperProcessTest, WorksAsWhoItIsTold) {
   EXPECT_EQ(*Ask(uid, gid, "echo hello", large), StrCat(uid, ":", gid, " hello ", large));
   EXPECT_EQ(*Ask(uid, gid, "echo empty", std::string_view("", 0)),
             StrCat(uid, ":", gid, " empty "));
-  EXPECT_EQ(Ask(uid, gid, StrCat("write ", folder_, "/file")).value_or(""), "OK");
+  EXPECT_EQ(Ask(uid, gid, StrCat("write ", folder_, "/file")).value_or(""), "ok");
   struct stat info {};
   ASSERT_EQ(stat((folder_ + "/file").c_str(), &info), 0);
   EXPECT_EQ(info.st_uid, uid);
