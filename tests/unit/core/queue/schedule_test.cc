@@ -130,7 +130,7 @@ TEST(ReadyQueue, ADeadOneDoesNotKeepEveryConnection) {
     for (const Envelope& envelope : running) {
       const uint64_t key = DestinationKey(envelope);
       answered ? ready.Answered(key) : ready.Unanswered(key);
-      ready.Finished(envelope.id, key);
+      ready.Finished(envelope.id);
     }
     running.clear();
   };
