@@ -71,7 +71,6 @@ class Workers(unittest.TestCase):
             self.assertEqual({each: count for each, count in counts.items() if count > 1}, {})
 
     def test_load_reloads_and_a_stop_in_the_midst(self):
-        self.assertGreaterEqual(len(os.listdir(f"/proc/{self.server.process.pid}/task")), WORKERS)
         load, stop, failures, counts = Load(self.server, clients=8), threading.Event(), [], []
         readers = [threading.Thread(target=self.read_without_pause, args=(stop, failures, counts)) for _ in range(4)]
         load.start()
@@ -80,6 +79,7 @@ class Workers(unittest.TestCase):
         for _ in range(10):
             time.sleep(0.3)
             self.reload()
+        self.assertGreaterEqual(len(os.listdir(f"/proc/{self.server.process.pid}/task")), WORKERS)
         stop.set()
         for each in readers:
             each.join(60)
