@@ -98,16 +98,22 @@ class Clients {
       if (removed.ok() && removed->Contains(uid)) known.removed.insert(uid);
     } else {
       const bool move = what == 6;
-      // A move that is cut short may have removed the message: then its copy is there.
-      const bool was_promised = known.promised.contains(uid);
-      if (move) known.promised.erase(uid);
-      if (move && was_promised) moving_.insert(body);
+      // One, or all that there are: many are made durable in another way than one.
+      const mailbox::UidSet all = mailbox::UidSet::OfRange(1, mailbox::kMaxNumber);
+      const mailbox::UidSet& which = run_.random().Below(3) == 0 ? all : uids;
+      for (const mailbox::MessageInfo& message : inbox.messages()) {
+        // A move that is cut short may have removed the message: then its copy is there.
+        if (!move || !which.Contains(message.uid)) continue;
+        if (known.promised.erase(message.uid) > 0) moving_.insert(known.body_of[message.uid]);
+      }
       const StatusOr<mailbox::CopyResult> copied =
-          move ? inbox.Move(uids, "Other") : inbox.Copy(uids, "Other");
-      if (!copied.ok() || copied->target.empty()) return;
-      if (move) known.removed.insert(uid);
-      Note("Other", copied->target[0], body);
-      known_["Other"].promised.insert(copied->target[0]);
+          move ? inbox.Move(which, "Other") : inbox.Copy(which, "Other");
+      if (!copied.ok()) return;
+      for (size_t i = 0; i < copied->target.size(); ++i) {
+        if (move) known.removed.insert(copied->source[i]);
+        Note("Other", copied->target[i], known.body_of[copied->source[i]]);
+        known_["Other"].promised.insert(copied->target[i]);
+      }
     }
   }
 

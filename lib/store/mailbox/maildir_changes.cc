@@ -1,4 +1,4 @@
-// An opened mailbox of a Maildir: flags, removals, copies.
+// An opened mailbox of a Maildir: flags and removals.
 
 #include <algorithm>
 #include <utility>
@@ -8,7 +8,6 @@
 #include "lib/store/mailbox/maildir_name.h"
 
 namespace postern::mailbox {
-namespace {
 
 KeywordBits NamedBits(const KeywordTable& table) {
   KeywordBits named = 0;
@@ -17,8 +16,6 @@ KeywordBits NamedBits(const KeywordTable& table) {
   }
   return named;
 }
-
-}  // namespace
 
 StatusOr<StoreResult> MaildirMailbox::StoreFlags(const UidSet& uids, const StoreRequest& request) {
   if (read_only_) return PermissionDenied("the mailbox is open read-only");
@@ -182,150 +179,6 @@ Status MaildirMailbox::RemoveFiles(FolderRow& row, const std::vector<uint32_t>& 
   POSTERN_RETURN_IF_ERROR(account_->index->TrimVanished(row, account_->options.max_vanished));
   own.Done();
   return first_error;
-}
-
-StatusOr<CopyResult> MaildirMailbox::Copy(const UidSet& uids, const std::string& target) {
-  return Transfer(uids, target, false);
-}
-
-StatusOr<CopyResult> MaildirMailbox::Move(const UidSet& uids, const std::string& target) {
-  if (read_only_) return PermissionDenied("the mailbox is open read-only");
-  return Transfer(uids, target, true);
-}
-
-StatusOr<CopyResult> MaildirMailbox::Transfer(const UidSet& uids, const std::string& target,
-                                              bool move) {
-  if (!account_->trouble.ok()) return account_->trouble;
-  const StatusOr<std::string> canonical = CanonicalName(target, '.', account_->options.name_limits);
-  if (!canonical.ok()) return canonical.status();
-  const std::string target_folder = FolderOfName(*canonical);
-  CopyResult result;
-  {
-    const std::lock_guard<std::mutex> lock(account_->mutex);
-    const StatusOr<FolderRow> found = account_->FindFolder(target_folder);
-    if (!found.ok()) return found.status();
-    StatusOr<CopyResult> copied = TransferLocked(uids, target_folder, move);
-    if (!copied.ok()) return copied;
-    result = std::move(*copied);
-  }
-  if (!result.source.empty()) {
-    account_->Publish(target_folder);
-    if (move) account_->Publish(folder_);
-  }
-  return result;
-}
-
-StatusOr<CopyResult> MaildirMailbox::TransferLocked(const UidSet& uids,
-                                                    const std::string& target_folder, bool move) {
-  MaildirIndex& index = *account_->index;
-  sqlite::Transaction transaction(index.database());
-  POSTERN_RETURN_IF_ERROR(transaction.begun());
-  StatusOr<FolderRow> source = Row();
-  if (!source.ok()) return source.status();
-  // A copy into the mailbox itself works on one row.
-  const bool same = target_folder == folder_;
-  StatusOr<std::optional<FolderRow>> found = index.FindFolder(target_folder);
-  if (!found.ok()) return found.status();
-  if (!*found) return NotFound("no such mailbox");
-  FolderRow& to = same ? *source : **found;
-
-  const StatusOr<KeywordTable> from_table = account_->KeywordsOf(*source);
-  if (!from_table.ok()) return from_table.status();
-  StatusOr<KeywordTable> to_table = account_->KeywordsOf(to);
-  if (!to_table.ok()) return to_table.status();
-
-  MaildirAccount::OwnChange own(*account_, to);
-  CopyResult result;
-  result.uid_validity = to.uid_validity;
-  std::vector<std::string> made;
-  const Status copied = CopyFiles(uids, *source, to, *from_table, *to_table, result, made);
-  if (!copied.ok()) {
-    for (const std::string& path : made) (void)account_->files.Unlink(path);
-    return copied;
-  }
-  if (result.source.empty()) return result;
-  own.Done();
-  if (move) {
-    UidSet removed;
-    const Status unlinked = RemoveFiles(*source, result.source, removed);
-    // What could not be removed is in both mailboxes now.
-    if (!unlinked.ok() && removed.empty()) return unlinked;
-  }
-  POSTERN_RETURN_IF_ERROR(index.SaveFolder(*source));
-  if (!same) POSTERN_RETURN_IF_ERROR(index.SaveFolder(to));
-  POSTERN_RETURN_IF_ERROR(transaction.Commit());
-  POSTERN_RETURN_IF_ERROR(Refresh(*source));
-  return result;
-}
-
-Status MaildirMailbox::CopyFiles(const UidSet& uids, FolderRow& source, FolderRow& to,
-                                 const KeywordTable& from_table, KeywordTable& to_table,
-                                 CopyResult& result, std::vector<std::string>& made) {
-  ++to.highest_modseq;
-  for (const uint32_t uid : KnownOf(uids)) {
-    StatusOr<std::optional<MessageRow>> message = account_->index->FindUid(source.id, uid);
-    if (!message.ok()) return message.status();
-    if (!*message) continue;
-    MessageRow copy;
-    copy.info = (**message).info;
-    const std::vector<std::string_view> names = from_table.NamesOf(copy.info.keywords);
-    POSTERN_RETURN_IF_ERROR(
-        account_->AddKeywords(to, std::vector<std::string>(names.begin(), names.end()), to_table));
-    copy.info.keywords = 0;
-    for (const std::string_view name : names)
-      copy.info.keywords |= KeywordBits{1} << to_table.Find(name);
-    copy.base = account_->NewBase(copy.info.size_bytes, copy.info.internal_date_s);
-    copy.in_new = copy.info.flags == 0 && copy.info.keywords == 0;
-    if (!copy.in_new) {
-      copy.suffix = FormatSuffix("", copy.info.flags, copy.info.keywords & kLetterKeywords,
-                                 NamedBits(to_table));
-    }
-    const std::string path = account_->FilePath(to.folder, copy);
-    Status linked = LinkOrCopy(account_->FilePath(folder_, **message), path);
-    if (linked.code() == StatusCode::kNotFound) {
-      source.recheck_ns = 1;
-      const StatusOr<MaildirAccount::ScanResult> scanned = account_->Scan(source, false);
-      if (!scanned.ok()) return scanned.status();
-      message = account_->index->FindUid(source.id, uid);
-      if (!message.ok()) return message.status();
-      if (!*message) continue;
-      linked = LinkOrCopy(account_->FilePath(folder_, **message), path);
-    }
-    POSTERN_RETURN_IF_ERROR(linked);
-    made.push_back(path);
-    POSTERN_RETURN_IF_ERROR(account_->AssignUid(to, copy.info));
-    POSTERN_RETURN_IF_ERROR(account_->index->Put(to.id, copy));
-    result.source.push_back(uid);
-    result.target.push_back(copy.info.uid);
-  }
-  if (made.empty()) return OkStatus();
-  for (const char* part : {"/cur", "/new"}) {
-    POSTERN_RETURN_IF_ERROR(account_->SyncFolder(to.folder, part));
-  }
-  return OkStatus();
-}
-
-Status MaildirMailbox::LinkOrCopy(const std::string& from, const std::string& to) {
-  StatusOr<std::unique_ptr<rt::File>> file = account_->files.Open(from, {});
-  if (!file.ok()) return file.status();
-  // The copy is promised to be durable, and whoever delivered the original may not have synced
-  // it.
-  POSTERN_RETURN_IF_ERROR((*file)->Sync());
-  if (account_->files.Link(from, to).ok()) return OkStatus();
-  rt::OpenOptions options;
-  options.write = options.create = options.exclusive = true;
-  StatusOr<std::unique_ptr<rt::File>> copy = account_->files.Open(to, options);
-  if (!copy.ok()) return copy.status();
-  std::string chunk(64 << 10, '\0');
-  for (uint64_t offset = 0;;) {
-    const StatusOr<size_t> got =
-        (*file)->ReadAt(offset, std::span<char>(chunk.data(), chunk.size()));
-    if (!got.ok()) return got.status();
-    POSTERN_RETURN_IF_ERROR((*copy)->WriteAt(offset, std::string_view(chunk).substr(0, *got)));
-    offset += *got;
-    if (*got < chunk.size()) break;
-  }
-  return (*copy)->Sync();
 }
 
 std::vector<uint32_t> MaildirMailbox::KnownOf(const UidSet& uids) const {

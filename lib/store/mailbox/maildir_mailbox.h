@@ -1,8 +1,8 @@
 // MaildirMailbox: an opened mailbox of a Maildir. Not for users of the store.
 //
 // It is the snapshot that a session works on (maildir_mailbox.cc) and the changes that it makes
-// (maildir_changes.cc). Functions of the Mailbox interface take the account's lock; the private
-// ones expect it to be held.
+// (maildir_changes.cc, maildir_transfer.cc). Functions of the Mailbox interface take the account's
+// lock; the private ones expect it to be held.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,9 @@
 #include "lib/store/mailbox/maildir_account.h"
 
 namespace postern::mailbox {
+
+// NamedBits are the keywords of `table` that have a name.
+KeywordBits NamedBits(const KeywordTable& table);
 
 class MaildirMailbox final : public Mailbox {
  public:
@@ -80,17 +83,34 @@ class MaildirMailbox final : public Mailbox {
   // never comes back as a new one.
   Status RemoveFiles(FolderRow& row, const std::vector<uint32_t>& uids, UidSet& removed);
 
-  // Transfer is Copy or Move; TransferLocked is its work in one transaction, CopyFiles the new
-  // names there, of which `made` is told so that a failure can take them back.
-  StatusOr<CopyResult> Transfer(const UidSet& uids, const std::string& target, bool move);
-  StatusOr<CopyResult> TransferLocked(const UidSet& uids, const std::string& target_folder,
-                                      bool move);
-  Status CopyFiles(const UidSet& uids, FolderRow& source, FolderRow& to,
-                   const KeywordTable& from_table, KeywordTable& to_table, CopyResult& result,
-                   std::vector<std::string>& made);
+  // Original is a message to be copied and where its file was.
+  struct Original {
+    uint32_t uid;
+    std::string path;
+  };
+  struct Prepared;
 
-  // LinkOrCopy gives a file a second name; where that is not possible it makes a second file.
-  Status LinkOrCopy(const std::string& from, const std::string& to);
+  // Transfer is Copy or Move. Prepare is its work without the lock: it makes the originals durable,
+  // or, where a file can have no second name in the target, stages copies of them (Stage).
+  // TransferLocked is the rest, in one transaction; PlaceCopies the new names there, of which
+  // `made` is told so that a failure can take them back.
+  StatusOr<CopyResult> Transfer(const UidSet& uids, const std::string& target, bool move);
+  Status Prepare(const std::vector<Original>& originals, const std::string& target_folder,
+                 Prepared& prepared);
+  Status Stage(const std::vector<Original>& originals, const std::string& target_folder,
+               Prepared& prepared);
+  StatusOr<CopyResult> TransferLocked(const std::vector<Original>& originals,
+                                      const std::string& target_folder, bool move,
+                                      Prepared& prepared);
+  Status PlaceCopies(const std::vector<Original>& originals, Prepared& prepared, FolderRow& source,
+                     FolderRow& to, const KeywordTable& from_table, KeywordTable& to_table,
+                     CopyResult& result, std::vector<std::string>& made);
+  Status PlaceCopy(uint32_t uid, const std::string& from, const std::string& to,
+                   Prepared& prepared);
+  // CopyOctets writes a second file, which is not durable yet. It leaves none behind when it fails.
+  StatusOr<std::unique_ptr<rt::File>> CopyOctets(const std::string& from, const std::string& to);
+  // NewTmpPath takes the lock.
+  std::string NewTmpPath(const std::string& folder);
 
   // Serve gives the text of an open file, and puts right a size that was not counted by us.
   StatusOr<std::unique_ptr<MessageContent>> Serve(const FolderRow& row, MessageRow& message,
