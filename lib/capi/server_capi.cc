@@ -13,8 +13,8 @@
 #include "lib/rt/asio/helper_process.h"
 #include "lib/server/helper_work.h"
 #include "lib/server/runtime.h"
-#include "lib/server/spool_owner.h"
 #include "lib/server/server.h"
+#include "lib/server/spool_owner.h"
 
 namespace {
 
@@ -209,8 +209,8 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
     account = *found;
   }
   if (account.uid != 0) {
-    postern::StatusOr<std::unique_ptr<rt::Helper>> helper = rt::StartHelper(
-        server::HelperWork(&handle->world->files(), &handle->world->processes()));
+    postern::StatusOr<std::unique_ptr<rt::Helper>> helper =
+        rt::StartHelper(server::HelperWork(&handle->world->files(), &handle->world->processes()));
     if (!helper.ok()) return FailWith(out_error, helper.status());
     handle->helped = std::make_unique<rt::HelpedWorld>(handle->world.get(), *std::move(helper));
   }
@@ -239,7 +239,8 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
         .subsystem = "server",
         .session = "",
         .event = "privileges kept",
-        .fields = {{"reason", "the configuration serves IMAP, which acts as the mailboxes' users"}}});
+        .fields = {
+            {"reason", "the configuration serves IMAP, which acts as the mailboxes' users"}}});
   } else if (handle->helped != nullptr) {
     const bool passwords = HasListener(meaning, [](const postern::policy::Listener& each) {
       return each.auth != postern::policy::ListenerAuth::kNone &&
@@ -247,8 +248,8 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
     });
     PrepareToBecome(handle.get(), account, passwords, &server_options);
   }
-  handle->server = server::Server::Create(&world, std::move(server_options),
-                                          std::move(config), handle->log.get());
+  handle->server = server::Server::Create(&world, std::move(server_options), std::move(config),
+                                          handle->log.get());
   *out = handle.release();
   return POSTERN_OK;
 }

@@ -20,7 +20,9 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
 class NoticeRoutes final : public schedule::NoticeRouter {
  public:
   NoticeRoutes(rt::World* world, RuntimeHolder* runtimes)
-      : world_(world), runtimes_(runtimes), accounts_(&world->processes(), &world->files(), world->helper()) {}
+      : world_(world),
+        runtimes_(runtimes),
+        accounts_(&world->processes(), &world->files(), world->helper()) {}
   rt::Task<StatusOr<std::vector<queue::Envelope>>> Route(mail::Address recipient) override;
 
  private:

@@ -259,8 +259,8 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   context.day = DayOf(clock_->WallNow());
   const Runtime& runtime = *ticket->runtime;
   // Most recipients need nothing but memory: the trip to the pool would cost more than the answer.
-  // Some need an account or a .forward from the disk. Only who needs a table that asks somebody else
-  // waits among those that wait for him.
+  // Some need an account or a .forward from the disk. Only who needs a table that asks somebody
+  // else waits among those that wait for him.
   store::RecentAccounts::FromMemory memory(&recent_accounts_);
   const uint64_t misses = runtime.table_misses();
   ticket->expansion = policy::Expand(runtime.memory_ruleset(), memory, context);

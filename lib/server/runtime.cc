@@ -203,8 +203,7 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
   const Config& parsed = *runtime->config_;
 
   runtime->tables_ = store::ConfigTables::Load(
-      runtime->config_,
-      store::TableSources(&world.files(), &world.processes(), &world.clock()),
+      runtime->config_, store::TableSources(&world.files(), &world.processes(), &world.clock()),
       store::TableLoadOptions(), diagnostics);
   runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
 

@@ -33,8 +33,8 @@ struct ServerOptions {
   schedule::QueueAuditOptions audit;
   // how long sessions may take to leave when a start fails half-way
   Duration farewell = absl::Seconds(5);
-  // become, if set, is called once in Start, when the ports are bound and `spool` is made (empty: in
-  // memory) and before anything is written: there the process gives its privileges up.
+  // become, if set, is called once in Start, when the ports are bound and `spool` is made (empty:
+  // in memory) and before anything is written: there the process gives its privileges up.
   std::function<Status(const std::string& spool)> become;
   // resolver answers DNS questions in place of the configuration's; it outlives the server. Null:
   // as the configuration says.

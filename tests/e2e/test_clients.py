@@ -318,6 +318,28 @@ push "{keys}"
         _, found = imap.uid("SEARCH", "SUBJECT", subject)
         return int(found[0])
 
+    def test_the_memory_for_a_large_message_is_given_back(self):
+        """What a search or a FETCH of 24 MiB took is not the server's for good."""
+        with open(f"/proc/{self.server.process.pid}/maps", encoding="utf-8") as maps:
+            if "san.so" in maps.read():
+                self.skipTest("a sanitizer keeps what is freed")
+        for part in ("cur", "new", "tmp"):
+            os.makedirs(f"{self.server.maildir('bob')}/{part}")
+        shutil.copy(self.message_file(24 << 20, "large"), f"{self.server.maildir('bob')}/new/1.M1.host")
+        with imaplib.IMAP4_SSL("localhost", self.server.ports["imaps"], ssl_context=tls_context(self.server)) as imap:
+            imap.login(BOB, PASSWORD)
+            imap.select()
+            before = self.resident_mib()
+            for _ in range(3):
+                self.assertEqual(imap.search(None, "TEXT", "nowhere")[1], [b""])
+                _, found = imap.fetch("1", "(BODY.PEEK[TEXT])")
+                self.assertGreater(len(found[0][1]), 23 << 20)
+        self.assertLess(self.resident_mib() - before, 24)
+
+    def resident_mib(self):
+        with open(f"/proc/{self.server.process.pid}/status", encoding="utf-8") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) >> 10
+
     def test_mail_survives_a_restart(self):
         self.swaks("--header", "Subject: before the restart")
         self.server.wait_for_messages("bob", 1)

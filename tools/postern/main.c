@@ -10,7 +10,8 @@
 static int usage(FILE* to) {
   fprintf(
       to,
-      "usage: postern serve -f smtpd.conf [-s spool] [-u user] [-w workers] [-v]   run what the file "
+      "usage: postern serve -f smtpd.conf [-s spool] [-u user] [-w workers] [-v]   run what the "
+      "file "
       "asks for, in the foreground\n"
       "       postern check -f smtpd.conf                                say whether it is "
       "right, or what is wrong where\n"

@@ -9,11 +9,18 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+<<<<<<< HEAD
 #include <unistd.h>
+    =======
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+    >>>>>>> 8bc86b5 (postern: serve gives back the memory of large messages)
 
 #define GRACE_MS 15000
 
-static void write_log(int32_t level, const char* line, void* user_data) {
+    static void
+    write_log(int32_t level, const char* line, void* user_data) {
   const struct serve_options* options = user_data;
   struct timespec now;
   struct tm local;
@@ -119,6 +126,15 @@ static void raise_descriptor_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* The octets of a large message are for a moment. glibc keeps them for later, more with every one
+ * that is freed (up to 32 MiB), unless it is told where to draw the line. */
+static void give_back_large_blocks(void) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);
+#endif
+}
+
 int serve(const struct serve_options* options) {
   postern_server* server = NULL;
   postern_error* error = NULL;
@@ -126,6 +142,7 @@ int serve(const struct serve_options* options) {
   pthread_t signals;
   sigset_t set;
   size_t i;
+  give_back_large_blocks();
   raise_descriptor_limit();
   block_signals(&set);
   if (open_server(options, &server, write_log, 1) != 0) return 1;

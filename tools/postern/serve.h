@@ -9,7 +9,7 @@ struct serve_options {
   const char* spool_path; /* NULL: as the configuration says */
   int log_level;          /* least POSTERN_LOG_* that is shown */
   unsigned workers;       /* 0: the library's default */
-  const char* user;       /* whom a server that root starts becomes; NULL: "postern" if there is one */
+  const char* user; /* whom a server that root starts becomes; NULL: "postern" if there is one */
 };
 
 /* serve runs the server until SIGINT or SIGTERM and returns the exit status of the program: 0, or 1

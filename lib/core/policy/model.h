@@ -7,7 +7,8 @@
 //   is 143, with smtps 993, and
 //                                   `auth [<t>]` names where logins are checked
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
-//   libexec "/usr/libexec/smtpd"    a folder where the programs of tables (table-TYPE) are looked for
+//   libexec "/usr/libexec/smtpd"    a folder where the programs of tables (table-TYPE) are looked
+//   for
 //                                   first; below it, a TYPE may be any word
 //   mailname "mail.example.org"     the server's name, in place of the first line of
 //   /etc/mail/mailname resolver zone "/path"           answers DNS questions from a zone file, for

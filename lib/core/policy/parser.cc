@@ -18,8 +18,8 @@ const Parser::Directive Parser::kDirectives[] = {
     {"proc", &Parser::ParseProc},         {"queue", &Parser::ParseQueue},
     {"resolver", &Parser::ParseResolver}, {"scheduler", &Parser::ParseScheduler},
     {"smtp", &Parser::ParseSmtp},         {"spool", &Parser::ParseSpool},
-    {"libexec", &Parser::ParseLibexec},
-    {"srs", &Parser::ParseSrs},           {"table", &Parser::ParseTable},
+    {"libexec", &Parser::ParseLibexec},   {"srs", &Parser::ParseSrs},
+    {"table", &Parser::ParseTable},
 };
 
 Parser::Parser(SourceLoader* loader, const ParseOptions* options)
@@ -40,13 +40,12 @@ ParseResult Parser::Run(const std::string& file_name) {
     Error({file_name, 0, 0},
           StrCat("the configuration is larger than ", options_->max_file_bytes, " octets"));
   } else {
-    while (Peek().kind != TokenKind::kEnd && ErrorsSoFar() < options_->max_errors)
-      ParseStatement();
+    while (Peek().kind != TokenKind::kEnd && ErrorsSoFar() < options_->max_errors) ParseStatement();
     CheckWhole();
     if (warnings_ > options_->max_errors) {
       diagnostics_.push_back(
-          MakeWarning({file_name, 0, 0}, StrCat(warnings_ - options_->max_errors,
-                                                " more warnings are not shown")));
+          MakeWarning({file_name, 0, 0},
+                      StrCat(warnings_ - options_->max_errors, " more warnings are not shown")));
     }
     read = true;
   }

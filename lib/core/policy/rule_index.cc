@@ -199,9 +199,8 @@ RuleIndex::Candidates::Candidates(const RuleIndex* index, const RuleFacts* facts
       ForEachName(service, fact, delimiter,
                   [&](std::string_view name) { try_name(i, std::string(name)); });
     } else if (const std::optional<IpAddress> address = ReadAddress(fact)) {
-      index_->lengths_.ForEachKey(*address, [&](const NetworkKey& key) {
-        try_name(i, std::string(key.view()));
-      });
+      index_->lengths_.ForEachKey(
+          *address, [&](const NetworkKey& key) { try_name(i, std::string(key.view())); });
     } else {
       try_name(i, fact);  // "local"
     }
@@ -228,8 +227,7 @@ int RuleIndex::Candidates::Next() {
     Cursor cursor = heap_.back();
     heap_.pop_back();
     const Group& group = index_->groups_[cursor.group];
-    if (!cursor.verified &&
-        !index_->Holds(group, (*facts_)[static_cast<size_t>(group.aspect)]))
+    if (!cursor.verified && !index_->Holds(group, (*facts_)[static_cast<size_t>(group.aspect)]))
       continue;
     const uint32_t rule = cursor.rule;
     cursor.verified = true;

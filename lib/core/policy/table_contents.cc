@@ -1,4 +1,5 @@
-// TableContents: the entries of a table and an index for each kind of comparison that was asked for.
+// TableContents: the entries of a table and an index for each kind of comparison that was asked
+// for.
 
 #include <algorithm>
 
@@ -304,9 +305,8 @@ std::shared_ptr<const TableContents> TableContents::Build(std::vector<TableEntry
   if (!builder.ok) return nullptr;
   if (impl->Has(Service::kSource) || impl->Has(Service::kRelayhost)) {
     for (uint32_t i = 0; i < impl->entries.size(); ++i) impl->sorted.push_back(i);
-    std::sort(impl->sorted.begin(), impl->sorted.end(), [&](uint32_t a, uint32_t b) {
-      return impl->entries.key(a) < impl->entries.key(b);
-    });
+    std::sort(impl->sorted.begin(), impl->sorted.end(),
+              [&](uint32_t a, uint32_t b) { return impl->entries.key(a) < impl->entries.key(b); });
   }
   return std::shared_ptr<const TableContents>(new TableContents(std::move(impl)));
 }

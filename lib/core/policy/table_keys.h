@@ -1,5 +1,5 @@
-// The names under which the entries of a table are found: what lets a look-up try a handful of exact
-// names instead of comparing with every entry. Everything here is in lower case.
+// The names under which the entries of a table are found: what lets a look-up try a handful of
+// exact names instead of comparing with every entry. Everything here is in lower case.
 #pragma once
 
 #include <array>
@@ -59,8 +59,9 @@ std::string OneLabelGlobOf(std::string_view domain);
 // DomainOf is what follows the last @, or "".
 std::string_view DomainOf(std::string_view mailaddr);
 
-// IsNamed tells whether an entry for kDomain or kMailaddr is found under its own text by ForEachName;
-// if not, only a comparison finds it. Entries of the other services are named, but for kRegex.
+// IsNamed tells whether an entry for kDomain or kMailaddr is found under its own text by
+// ForEachName; if not, only a comparison finds it. Entries of the other services are named, but for
+// kRegex.
 bool IsNamed(Service service, std::string_view entry);
 
 // ForEachName calls `take` with each name under which an entry that matches `key` may stand, for

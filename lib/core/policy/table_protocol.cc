@@ -46,8 +46,8 @@ std::optional<uint32_t> ReadId(std::string_view text) {
 }
 
 Status Nonsense(std::string_view line) {
-  return InvalidArgument(StrCat("the program says \"", Escape(line, 120),
-                                "\", which is none of the table protocol"));
+  return InvalidArgument(
+      StrCat("the program says \"", Escape(line, 120), "\", which is none of the table protocol"));
 }
 
 }  // namespace
@@ -121,9 +121,8 @@ Status TableReader::TakeLine(std::string_view line, std::vector<TableAnswer>* an
     services_.emplace_back(rest);
     return OkStatus();
   }
-  const auto* words =
-      std::find_if(std::begin(kOperations), std::end(kOperations),
-                   [&](const OperationWords& row) { return row.answered == word; });
+  const auto* words = std::find_if(std::begin(kOperations), std::end(kOperations),
+                                   [&](const OperationWords& row) { return row.answered == word; });
   if (words == std::end(kOperations) || !ready_) return Nonsense(line);
 
   TableAnswer answer;

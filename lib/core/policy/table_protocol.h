@@ -1,9 +1,9 @@
 // The table protocol 0.1: how OpenSMTPD talks with `table-TYPE` programs, as lines of text and
 // without I/O.
 //
-// We say who we are and end with `config|ready`; the program names the services it has and ends with
-// `register|ready`. From then on each question has an id of its own, and the program answers in
-// whatever order it likes: many at a time, or one by one.
+// We say who we are and end with `config|ready`; the program names the services it has and ends
+// with `register|ready`. From then on each question has an id of its own, and the program answers
+// in whatever order it likes: many at a time, or one by one.
 #pragma once
 
 #include <cstdint>

@@ -149,7 +149,8 @@ bool ReadyQueue::Forget(EnvelopeId id) {
 std::vector<uint64_t> ReadyQueue::Crowded() const {
   std::vector<uint64_t> keys;
   for (const auto& [key, destination] : destinations_) {
-    if (destination.ready.size() >= limits_.max_ready_per_destination) keys.push_back(destination.key);
+    if (destination.ready.size() >= limits_.max_ready_per_destination)
+      keys.push_back(destination.key);
   }
   return keys;
 }

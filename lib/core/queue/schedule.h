@@ -101,8 +101,8 @@ class ReadyQueue {
   // may be in flight).
   bool Forget(EnvelopeId id);
 
-  // Crowded lists the destinations (DestinationKey, as the store has it) that have no room for more:
-  // a search for due envelopes should pass over them.
+  // Crowded lists the destinations (DestinationKey, as the store has it) that have no room for
+  // more: a search for due envelopes should pass over them.
   std::vector<uint64_t> Crowded() const;
 
   bool InFlight(EnvelopeId id) const { return in_flight_.contains(id); }

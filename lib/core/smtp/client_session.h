@@ -153,7 +153,7 @@ struct ClientEvent {
   Kind kind = Kind::kNeedInput;
   ClientStage stage = ClientStage::kGreeting;
   ClientCloseReason close_reason = ClientCloseReason::kQuit;
-  const mail::Reply* reply = nullptr;                     // never null where the kind says `reply`
+  const mail::Reply* reply = nullptr;  // never null where the kind says `reply`
   bool from_server = false;  // `reply` is what the server said; false: the session made it up
   const std::vector<RecipientResult>* results = nullptr;  // kMessageDone
 };

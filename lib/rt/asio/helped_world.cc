@@ -44,9 +44,7 @@ class HelpedFiles final : public Files {
   Status MakeDirectory(const std::string& path, uint32_t mode) override {
     return inner_->MakeDirectory(path, mode);
   }
-  Status RemoveDirectory(const std::string& path) override {
-    return inner_->RemoveDirectory(path);
-  }
+  Status RemoveDirectory(const std::string& path) override { return inner_->RemoveDirectory(path); }
   StatusOr<std::vector<DirectoryEntry>> List(const std::string& path) override {
     return inner_->List(path);
   }

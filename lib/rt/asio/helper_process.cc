@@ -26,7 +26,7 @@
 namespace postern::rt {
 namespace {
 
-constexpr uint32_t kMagic = 0x50484c31;  // "PHL1"
+constexpr uint32_t kMagic = 0x50484c31;   // "PHL1"
 constexpr uint32_t kLeastPlainId = 1000;  // ids below are the system's own accounts and groups
 constexpr int kMaxGroups = 256;
 constexpr size_t kMaxAllowedFiles = 4096;
@@ -152,13 +152,12 @@ bool Become(const Credentials& who, const HelperGrant& grant) {
          ::getegid() == who.gid;
 }
 
-[[noreturn]] void Work(const HelperOptions& options, const Header& header,
-                       std::string_view request, int reply, Fd payload) {
+[[noreturn]] void Work(const HelperOptions& options, const Header& header, std::string_view request,
+                       int reply, Fd payload) {
   HelperTask task;
   task.request = request;
   task.who = Credentials{header.uid, header.gid, {header.gid}};
-  const HelperGrant grant =
-      options.grant ? options.grant(task.who, request) : HelperGrant();
+  const HelperGrant grant = options.grant ? options.grant(task.who, request) : HelperGrant();
   // Root's own work is done by root only when it was started by root; elsewhere all are who we are.
   const bool may = ::geteuid() == 0 ? Become(task.who, grant) : ::geteuid() == header.uid;
   if (!may) ::_exit(1);
@@ -300,8 +299,8 @@ class ProcessAnswer final : public HelperAnswer {
       const Duration left = end - absl::Now();
       if (left <= absl::ZeroDuration()) return;
       pollfd wait{fd_.get(), POLLIN, 0};
-      ::poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(
-                           std::min(left, absl::Minutes(1)))) + 1);
+      ::poll(&wait, 1,
+             static_cast<int>(absl::ToInt64Milliseconds(std::min(left, absl::Minutes(1)))) + 1);
     }
   }
   StatusOr<std::string> Result() const override {
@@ -375,7 +374,9 @@ class ProcessHelper final : public Helper {
   Status AllowFile(const std::string& path) override {
     return Ask(Verb::kAllowFile, {}, path, -1, false).status();
   }
-  Status AllowPasswords() override { return Ask(Verb::kAllowPasswords, {}, "", -1, false).status(); }
+  Status AllowPasswords() override {
+    return Ask(Verb::kAllowPasswords, {}, "", -1, false).status();
+  }
   Status Seal() override { return Ask(Verb::kSeal, {}, "", -1, false).status(); }
 
  private:

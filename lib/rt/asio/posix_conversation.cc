@@ -146,8 +146,7 @@ StatusOr<std::unique_ptr<Conversation>> StartConversation(const ProcessSpec& spe
   ::fcntl(sockets[0], F_SETFL, O_NONBLOCK);
   ::fcntl(errors[0], F_SETFL, O_NONBLOCK);
   const pid_t child = ::fork();
-  if (child == 0)
-    BecomeProgram(spec, argv.data(), envp.data(), sockets[1], sockets[1], errors[1]);
+  if (child == 0) BecomeProgram(spec, argv.data(), envp.data(), sockets[1], sockets[1], errors[1]);
   const int fork_error = errno;
   ::close(sockets[1]);
   ::close(errors[1]);

@@ -6,16 +6,15 @@
 namespace postern::rt {
 
 bool ThreadPool::Post(std::function<void()> work) { return Add(&queue_, std::move(work)); }
-bool ThreadPool::PostOutside(std::function<void()> work) {
-  return Add(&outside_, std::move(work));
-}
+bool ThreadPool::PostOutside(std::function<void()> work) { return Add(&outside_, std::move(work)); }
 
 bool ThreadPool::Add(Queue* queue, std::function<void()> work) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (stopping_) return false;
   queue->emplace_back(next_ticket_++, std::move(work));
   const size_t ready =
-      queue_.size() + std::min(outside_.size(), max_outside_ - std::min(max_outside_, outside_running_));
+      queue_.size() +
+      std::min(outside_.size(), max_outside_ - std::min(max_outside_, outside_running_));
   if (idle_ < ready && threads_.size() < max_threads_) {
     // The threads are not for signals: those are the host's.
     sigset_t all, before;

@@ -78,7 +78,8 @@ bool IsFromLine(std::string_view line) {
 }  // namespace
 
 WithoutReturnPath::Line WithoutReturnPath::JudgeLine() const {
-  if (held_.front() == ' ' || held_.front() == '\t') return field_goes_ ? Line::kGoes : Line::kStays;
+  if (held_.front() == ' ' || held_.front() == '\t')
+    return field_goes_ ? Line::kGoes : Line::kStays;
   if (held_.size() <= kReturnPath.size())
     return StartsWithIgnoreCase(kReturnPath, held_) ? Line::kBeginning : Line::kStays;
   // RFC 5322 §4.5: blanks may stand before the colon.

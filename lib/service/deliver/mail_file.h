@@ -32,8 +32,8 @@ class WithoutReturnPath {
  private:
   // Line is what is known of the line that is being read.
   enum class Line : uint8_t { kBeginning, kStays, kGoes };
-  // JudgeLine looks at held_, the beginning of a line, and tells what becomes of it; kBeginning: more
-  // of it must be seen.
+  // JudgeLine looks at held_, the beginning of a line, and tells what becomes of it; kBeginning:
+  // more of it must be seen.
   Line JudgeLine() const;
 
   Line line_ = Line::kBeginning;
@@ -42,14 +42,13 @@ class WithoutReturnPath {
   std::string held_;
 };
 
-// WriteMaildirText writes `headers` and then `body`, less its Return-Path, with CRLF turned into LF,
-// as mail programs expect in a Maildir.
+// WriteMaildirText writes `headers` and then `body`, less its Return-Path, with CRLF turned into
+// LF, as mail programs expect in a Maildir.
 Status WriteMaildirText(const std::string& headers, const store::Body& body, const Sink& sink);
 
-// WriteMboxText writes From_ line, `headers`, `body` less its Return-Path with LF ends, and an empty
-// line. A line of '>'s
-// and "From " gets one more '>' (mboxrd), so that reading turns it back exactly. The same envelope
-// and body always give the same octets.
+// WriteMboxText writes From_ line, `headers`, `body` less its Return-Path with LF ends, and an
+// empty line. A line of '>'s and "From " gets one more '>' (mboxrd), so that reading turns it back
+// exactly. The same envelope and body always give the same octets.
 Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers,
                      const store::Body& body, const Sink& sink);
 

@@ -1,8 +1,8 @@
 // Appending to an mbox, once.
 //
 // The file is locked as Debian's mail programs do (Debian Policy §11.6): PATH.lock (removed when
-// older than fifteen minutes), fcntl and flock, each without waiting. Text is appended, then synced; a failure cuts the file back to
-// where it was.
+// older than fifteen minutes), fcntl and flock, each without waiting. Text is appended, then
+// synced; a failure cuts the file back to where it was.
 //
 // Exactly once: the message carries its queue id in a header, X-Postern-Queue-Id, and its text is
 // the same in every attempt. An attempt that may not be the first looks for that header. Found, and

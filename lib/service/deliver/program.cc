@@ -9,7 +9,7 @@ namespace postern::deliver {
 namespace {
 
 constexpr const char* kShell[] = {"/bin/sh", "-c"};
-constexpr int kOsError = 71;      // EX_OSERR of sysexits
+constexpr int kOsError = 71;           // EX_OSERR of sysexits
 constexpr int kTemporaryFailure = 75;  // EX_TEMPFAIL
 
 // Variable makes "NAME=value", with a value that is safe in any program's environment.

@@ -33,8 +33,8 @@ struct RelayOptions {
   Duration resolve_timeout = absl::Seconds(30);
   Duration conn_wait = absl::Minutes(5);   // for a place under the limits
   Duration stop_grace = absl::Seconds(5);  // after Stop, for what is under way
-  // A route (one port of an address, from one of ours) that could not be reached is left alone for route_penalty * n^2 after n failures, at
-  // most route_penalty_max.
+  // A route (one port of an address, from one of ours) that could not be reached is left alone for
+  // route_penalty * n^2 after n failures, at most route_penalty_max.
   Duration route_penalty = absl::Seconds(15);
   Duration route_penalty_max = absl::Hours(1);
   size_t max_penalties = 10'000;  // routes remembered for that
@@ -88,8 +88,8 @@ class RelayDeliverer final : public schedule::Deliverer {
     std::string address;
     std::string reply;
   };
-  // PenaltyKey is a route as smtpd.conf has it: one port of an address, asked from one of ours. What
-  // stands behind another port is another server.
+  // PenaltyKey is a route as smtpd.conf has it: one port of an address, asked from one of ours.
+  // What stands behind another port is another server.
   struct PenaltyKey {
     std::optional<IpAddress> source;
     std::string server;  // RelayTarget::Name
@@ -154,7 +154,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::map<std::string, size_t> in_use_;            // by Share::key
   std::map<std::string, Instant> last_connection_;  // by Share::key, of those with a delay
   std::map<PenaltyKey, Penalty> penalties_;
-  rt::Event freed_;                                 // a place was given back, or Stop
+  rt::Event freed_;  // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;
   bool stopping_ = false;

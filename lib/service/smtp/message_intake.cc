@@ -57,8 +57,8 @@ std::string_view MessageIntake::Finish() {
   return problem_ == Problem::kNone ? std::string_view(out_) : std::string_view();
 }
 
-// WriteHeader appends to out_ our fields and `header` (without its empty line), less Bcc and, of a new
-// message, Return-Path.
+// WriteHeader appends to out_ our fields and `header` (without its empty line), less Bcc and, of a
+// new message, Return-Path.
 void MessageIntake::WriteHeader(std::string_view header) {
   out_ += options_.received;
   bool has_date = false, has_message_id = false, dropping = false, is_header = true, first = true;

@@ -1,7 +1,6 @@
 // MessageIntake looks at the header of a message on its way in: puts our Received field in front,
-// completes what a mail client left out, removes Bcc (and Return-Path from what a mail client sends),
-// counts hops. The body passes through
-// untouched. Pure.
+// completes what a mail client left out, removes Bcc (and Return-Path from what a mail client
+// sends), counts hops. The body passes through untouched. Pure.
 #pragma once
 
 #include <string>
@@ -10,10 +9,11 @@
 namespace postern::service {
 
 struct MessageIntakeOptions {
-  std::string received;    // the whole Received field, ended by CRLF
+  std::string received;  // the whole Received field, ended by CRLF
   // complete is for what begins its way here: Date and Message-ID are added when missing (RFC 6409
   // §8.2, §8.3), and a Return-Path is removed (RFC 5321 §4.4: a system that originates a message
-  // sends none). What is only passed on keeps what it has: the same section forbids a relay to look.
+  // sends none). What is only passed on keeps what it has: the same section forbids a relay to
+  // look.
   bool complete = false;
   std::string date;        // the value for a missing Date
   std::string message_id;  // the value for a missing Message-ID

@@ -20,7 +20,8 @@ namespace postern::store {
 // temporary failure. With privilege the files are read as the user. Blocks: pool only.
 class SystemAccounts final : public policy::AccountSource {
  public:
-  // `helper` reads what is the users' for a server without privileges; null: the server itself does.
+  // `helper` reads what is the users' for a server without privileges; null: the server itself
+  // does.
   SystemAccounts(rt::Processes* processes, rt::Files* files, rt::Helper* helper = nullptr)
       : processes_(processes), files_(files), helper_(helper) {}
   StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
@@ -46,9 +47,10 @@ std::optional<std::string> DoAccountWork(const rt::HelperTask& task);
 bool IsForwardRequest(std::string_view request, std::string_view home);
 
 // ReadForwardFile reads ~/.forward of `account` through `files`, which have the account's rights,
-// with the checks that SystemAccounts tells of. Those of the file are made on the open file, so that
-// nobody can put another one in its place between the look and the reading. Blocks.
-StatusOr<policy::ForwardFile> ReadForwardFile(rt::Files& files, const policy::LocalAccount& account);
+// with the checks that SystemAccounts tells of. Those of the file are made on the open file, so
+// that nobody can put another one in its place between the look and the reading. Blocks.
+StatusOr<policy::ForwardFile> ReadForwardFile(rt::Files& files,
+                                              const policy::LocalAccount& account);
 
 struct RecentAccountsOptions {
   // lifetime is how long an answer is taken for true: an account or a .forward that changes is seen

@@ -31,8 +31,7 @@ bool IsProgram(rt::Files& files, const std::string& path) {
     if (!file.ok()) return file.status().code() == StatusCode::kPermissionDenied;
     info = (*file)->Stat();
   }
-  return info.ok() && info->kind == rt::FileInfo::Kind::kRegular &&
-         (info->mode & kAnyExecute) != 0;
+  return info.ok() && info->kind == rt::FileInfo::Kind::kRegular && (info->mode & kAnyExecute) != 0;
 }
 
 }  // namespace
@@ -94,15 +93,15 @@ ProcTable::ProcTable(const policy::TableDeclaration* declaration, std::string pr
 ProcTable::~ProcTable() = default;
 
 Status ProcTable::About(const Status& status) const {
-  return Unavailable(StrCat("table ", Escape(declaration_->name, 80), " (", program_, "): ",
-                            Message(status)));
+  return Unavailable(
+      StrCat("table ", Escape(declaration_->name, 80), " (", program_, "): ", Message(status)));
 }
 
 // Greet says who we are and waits for the services. The run is nobody else's yet.
 Status ProcTable::Greet(Run& run) {
   const Instant deadline = clock_->Now() + options_.start_limit;
-  POSTERN_RETURN_IF_ERROR(run.program->Write(
-      policy::TableGreeting(kClientName, declaration_->name), options_.start_limit));
+  POSTERN_RETURN_IF_ERROR(run.program->Write(policy::TableGreeting(kClientName, declaration_->name),
+                                             options_.start_limit));
   std::vector<TableAnswer> answers;
   std::array<char, 4096> buffer;
   while (!run.reader.ready()) {
@@ -113,8 +112,7 @@ Status ProcTable::Greet(Run& run) {
           "0.1?");
     if (!got.ok()) return got.status();
     if (*got == 0) return Unavailable("the program ended at once");
-    POSTERN_RETURN_IF_ERROR(
-        run.reader.Feed(std::string_view(buffer.data(), *got), &answers));
+    POSTERN_RETURN_IF_ERROR(run.reader.Feed(std::string_view(buffer.data(), *got), &answers));
     if (!answers.empty()) return InvalidArgument("the program answers what nobody asked");
     if (clock_->Now() >= deadline) return DeadlineExceeded("the program does not get ready");
   }
@@ -234,9 +232,9 @@ StatusOr<TableAnswer> ProcTable::Ask(TableOperation operation, std::string_view 
   question.operation = operation;
   while (run->questions.count(next_id_) != 0) ++next_id_;
   const uint32_t id = next_id_++;
-  const StatusOr<std::string> line = policy::FormatTableRequest(
-      {.operation = operation, .service = service, .id = id, .key = key}, declaration_->name,
-      clock_->WallNow());
+  const StatusOr<std::string> line =
+      policy::FormatTableRequest({.operation = operation, .service = service, .id = id, .key = key},
+                                 declaration_->name, clock_->WallNow());
   if (!line.ok()) return About(line.status());
   run->questions.emplace(id, &question);
   lock.unlock();
@@ -261,8 +259,8 @@ StatusOr<TableAnswer> ProcTable::Ask(TableOperation operation, std::string_view 
   }
   if (question.failed) return question.failure;
   if (question.answer.kind == TableAnswer::Kind::kError)
-    return About(Unavailable(
-        StrCat("the program says \"", Escape(question.answer.text, 200), "\"")));
+    return About(
+        Unavailable(StrCat("the program says \"", Escape(question.answer.text, 200), "\"")));
   return std::move(question.answer);
 }
 

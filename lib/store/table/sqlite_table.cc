@@ -83,7 +83,8 @@ std::optional<SqliteTable::Settings> SqliteTable::ReadSettings(Diagnostics* diag
     if (line.empty() || line[0] == '#') continue;
     const size_t end = line.find_first_of(" \t:");
     const std::string_view word = line.substr(0, end);
-    std::string_view value = end == std::string_view::npos ? std::string_view() : line.substr(end + 1);
+    std::string_view value =
+        end == std::string_view::npos ? std::string_view() : line.substr(end + 1);
     while (!value.empty() &&
            (IsBlank(value[0]) || (value[0] == ':' && (value.size() == 1 || IsBlank(value[1])))))
       value.remove_prefix(1);
@@ -151,8 +152,8 @@ StatusOr<std::unique_ptr<SqliteTable::Open>> SqliteTable::OpenDatabase(const Set
                                     statement->columns() == 1 ? "" : "s", ", and ", columns,
                                     columns == 1 ? " is wanted" : " are wanted"));
     if (statement->parameters() != parameters)
-      return InvalidArgument(StrCat("the query has ", statement->parameters(), " parameters; ",
-                                    wants));
+      return InvalidArgument(
+          StrCat("the query has ", statement->parameters(), " parameters; ", wants));
     out->emplace(std::move(*statement));
     return OkStatus();
   };
@@ -184,20 +185,18 @@ bool SqliteTable::Reload(Diagnostics* diagnostics) {
       continue;
     ok = false;
     diagnostics->push_back(MakeError(
-        use.location, StrCat("table \"", Escape(declaration_->name, 80),
-                             "\" may not be used for ", use.word, " lookups: ",
-                             Escape(declaration_->path), " has no query_",
+        use.location, StrCat("table \"", Escape(declaration_->name, 80), "\" may not be used for ",
+                             use.word, " lookups: ", Escape(declaration_->path), " has no query_",
                              policy::ServiceName(use.service))));
   }
   if (!ok) return false;
   int line = 0;
   StatusOr<std::unique_ptr<Open>> open = OpenDatabase(*settings, &line);
   if (!open.ok()) {
-    diagnostics->push_back(
-        MakeError({declaration_->path, line, 0},
-                  StrCat(Escape(Message(open.status()), 300), " [table ",
-                         Escape(declaration_->name, 80), ", declared at ",
-                         declaration_->location.ToString(), "]")));
+    diagnostics->push_back(MakeError(
+        {declaration_->path, line, 0},
+        StrCat(Escape(Message(open.status()), 300), " [table ", Escape(declaration_->name, 80),
+               ", declared at ", declaration_->location.ToString(), "]")));
     return false;
   }
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -255,8 +255,8 @@ std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::C
                                    : std::string(Message(program.status()))));
           break;
         }
-        auto table = std::make_shared<ProcTable>(&declaration, *program, sources.processes,
-                                                 sources.clock);
+        auto table =
+            std::make_shared<ProcTable>(&declaration, *program, sources.processes, sources.clock);
         tables->reloads_.emplace_back([made = table.get(), &declaration](Diagnostics* found) {
           const Status updated = made->Update();
           if (!updated.ok())

@@ -36,8 +36,8 @@ struct TableSources {
   rt::Clock* clock;
 };
 
-// FileTable serves a file:, passwd: or db: table from memory. Look-ups from any thread, while Reload
-// swaps the contents.
+// FileTable serves a file:, passwd: or db: table from memory. Look-ups from any thread, while
+// Reload swaps the contents.
 class FileTable final : public policy::Table {
  public:
   // `declaration` and `config` outlive the table.
@@ -77,10 +77,10 @@ class FileTable final : public policy::Table {
   std::atomic<uint64_t> turn_{0};
 };
 
-// DbTable is a FileTable that reads its file anew by itself when that has changed, as OpenSMTPD does
-// with what makemap writes: the first question a second or more after the last look looks again.
-// While the new file is wrong (still being written, say) the old contents stay. Calls block: on the
-// pool only.
+// DbTable is a FileTable that reads its file anew by itself when that has changed, as OpenSMTPD
+// does with what makemap writes: the first question a second or more after the last look looks
+// again. While the new file is wrong (still being written, say) the old contents stay. Calls block:
+// on the pool only.
 class DbTable final : public policy::Table {
  public:
   DbTable(const policy::TableDeclaration* declaration, const policy::Config* config,
@@ -113,7 +113,7 @@ class DbTable final : public policy::Table {
   rt::Files* files_;
   rt::Clock* clock_;
   FileTable table_;
-  std::mutex mutex_;  // guards the two below; who holds it may read the file
+  std::mutex mutex_;            // guards the two below; who holds it may read the file
   std::optional<Stamp> stamp_;  // of the file that is in memory
   Instant next_look_;
 };
@@ -132,8 +132,8 @@ class ConfigTables {
   const policy::Config& config() const { return *config_; }
 
   // Update reloads one table by name, as `smtpctl update table` asks; a program is told to. An
-  // error, also for a name that there is not, leaves the old contents in force. Blocks: on the pool only; one caller at a
-  // time.
+  // error, also for a name that there is not, leaves the old contents in force. Blocks: on the pool
+  // only; one caller at a time.
   bool Update(std::string_view name, policy::Diagnostics* diagnostics);
 
  private:

@@ -2,9 +2,8 @@
 // error when a table fails.
 #include "lib/core/policy/rule_index.h"
 
-#include <random>
-
 #include "tests/unit/core/policy/policy_fixture.h"
+#include <random>
 
 #include "gtest/gtest.h"
 
@@ -41,7 +40,8 @@ class Maker {
     return Pick({"a.org", "b.org", "m.a.org", "f.net", "x.f.net", "org", "n.m.a.org"});
   }
   std::string DomainEntry() {
-    return Pick({"a.org", "B.org", "*.a.org", "*.org", "*", "f.net", "*.*.org", "m*.org", "*.f.net"});
+    return Pick(
+        {"a.org", "B.org", "*.a.org", "*.org", "*", "f.net", "*.*.org", "m*.org", "*.f.net"});
   }
   std::string User() { return Pick({"ann", "bob", "fred", "bob+t", "ann+x"}); }
   std::string Mailbox() { return Below(8) == 0 ? "" : StrCat(User(), "@", Domain()); }
@@ -54,8 +54,8 @@ class Maker {
     }
   }
   std::string Network() {
-    return Pick({"192.0.2.0/24", "192.0.2.7", "0.0.0.0/0", "local", "2001:db8::/32", "[2001:db8::1]",
-                 "198.51.100.0/25", "203.0.113.9"});
+    return Pick({"192.0.2.0/24", "192.0.2.7", "0.0.0.0/0", "local", "2001:db8::/32",
+                 "[2001:db8::1]", "198.51.100.0/25", "203.0.113.9"});
   }
   template <typename Entry>
   std::string Table(Entry entry) {
@@ -73,7 +73,9 @@ class Maker {
       case 2: StrAppend(rule, " ", Not(), "from socket"); break;
       case 3:
       case 4: StrAppend(rule, " ", Not(), "from src ", Table([&] { return Network(); })); break;
-      case 5: StrAppend(rule, " ", Not(), "from rdns ", Table([&] { return DomainEntry(); })); break;
+      case 5:
+        StrAppend(rule, " ", Not(), "from rdns ", Table([&] { return DomainEntry(); }));
+        break;
       default: StrAppend(rule, " from any"); break;
     }
     switch (Below(5)) {
@@ -86,7 +88,8 @@ class Maker {
     if (Below(6) == 0) StrAppend(rule, " ", Not(), "tag { \"one\", \"Two\" }");
     if (Below(6) == 0) StrAppend(rule, " ", Not(), "helo ", Table([&] { return DomainEntry(); }));
     if (Below(8) == 0) StrAppend(rule, " ", Not(), "tls");
-    if (Below(4) == 0) StrAppend(rule, " ", Not(), "mail-from ", Table([&] { return MailEntry(); }));
+    if (Below(4) == 0)
+      StrAppend(rule, " ", Not(), "mail-from ", Table([&] { return MailEntry(); }));
     if (Below(12) == 0) StrAppend(rule, " ", Not(), "mail-from regex { \"^a\", \"b$\" }");
     if (Below(5) == 0) StrAppend(rule, " ", Not(), "rcpt-to ", Table([&] { return MailEntry(); }));
     if (Below(10) == 0) StrAppend(rule, " ", Not(), "rcpt-to <shared>");

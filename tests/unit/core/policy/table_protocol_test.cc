@@ -15,8 +15,9 @@ using Kind = TableAnswer::Kind;
 constexpr char kReady[] = "register|alias\nregister|auth\nregister|ready\n";
 
 TEST(TableProtocol, WhatIsSaid) {
-  EXPECT_EQ(TableGreeting("7.8", "users"),
-            "config|smtpd-version|7.8\nconfig|protocol|0.1\nconfig|tablename|users\nconfig|ready\n");
+  EXPECT_EQ(
+      TableGreeting("7.8", "users"),
+      "config|smtpd-version|7.8\nconfig|protocol|0.1\nconfig|tablename|users\nconfig|ready\n");
   const WallTime now = absl::FromUnixMicros(1576146008'000071);
   const auto line = [&](TableOperation operation, std::string_view service, std::string_view key) {
     const StatusOr<std::string> text = FormatTableRequest(

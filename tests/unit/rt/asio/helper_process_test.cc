@@ -101,7 +101,8 @@ TEST_F(HelperProcessTest, IsNobodyElse) {
   EXPECT_FALSE(Ask(0, 0, "echo x").ok());
   EXPECT_FALSE(Ask(0, 65534, "echo x").ok());
   EXPECT_FALSE(Ask(65534, 0, "echo x").ok());
-  EXPECT_FALSE(Ask(65534, 42, "echo x").ok()) << "a group of the system's that is not the account's";
+  EXPECT_FALSE(Ask(65534, 42, "echo x").ok())
+      << "a group of the system's that is not the account's";
   EXPECT_FALSE(Ask(54321, 42, "echo x").ok());
   EXPECT_FALSE(Ask(6, 54321, "echo x").ok()) << "a system account with another group";
   EXPECT_EQ(*Ask(54321, 54321, "echo x"), "54321:54321 x none");
@@ -120,7 +121,8 @@ TEST_F(HelperProcessTest, OutlivesItsChildren) {
 
 TEST_F(HelperProcessTest, WhatNobodyAwaitsIsEnded) {
   HelperCall call;
-  call.who = Credentials{geteuid() == 0 ? 65534 : geteuid(), geteuid() == 0 ? 65534 : getegid(), {}};
+  call.who =
+      Credentials{geteuid() == 0 ? 65534 : geteuid(), geteuid() == 0 ? 65534 : getegid(), {}};
   call.request = "sleep";
   for (int i = 0; i < 6; ++i) {
     StatusOr<std::unique_ptr<HelperAnswer>> answer = helper_->Begin(call);
@@ -153,7 +155,8 @@ TEST_F(HelperProcessTest, OpensWhatWasNamedBeforeTheSeal) {
 }
 
 TEST(HelperFields, ReadBackAndNothingElse) {
-  const std::vector<std::string> fields = {"", "a", std::string("b\0c", 3), std::string(70'000, 'x')};
+  const std::vector<std::string> fields = {"", "a", std::string("b\0c", 3),
+                                           std::string(70'000, 'x')};
   EXPECT_EQ(DecodeFields(EncodeFields(fields), 4), fields);
   EXPECT_EQ(DecodeFields(EncodeFields(fields), 3), std::nullopt);
   const std::string whole = EncodeFields({"abc"});

@@ -186,8 +186,7 @@ TEST(PosixConversation, TellsTheEndAndTheLastComplaint) {
 
 TEST(PosixConversation, EndFreesWhoWaits) {
   PosixProcesses processes;
-  StatusOr<std::unique_ptr<Conversation>> talk =
-      processes.Converse(SpecOf({"/bin/sleep", "60"}));
+  StatusOr<std::unique_ptr<Conversation>> talk = processes.Converse(SpecOf({"/bin/sleep", "60"}));
   ASSERT_TRUE(talk.ok());
   std::thread ender([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));

@@ -109,8 +109,10 @@ TEST_F(HelperJobsTest, AProgramOfMailAndNoOther) {
   EXPECT_EQ(ran_->input, "text");
   EXPECT_EQ(ran_->time_limit, absl::Seconds(300));
   ran_.reset();
-  for (const std::vector<std::string>& argv :
-       {std::vector<std::string>{"/bin/ls"}, {"/bin/sh", "-s", "x"}, {"/bin/bash", "-c", "x"}, {}}) {
+  for (const std::vector<std::string>& argv : {std::vector<std::string>{"/bin/ls"},
+                                               {"/bin/sh", "-s", "x"},
+                                               {"/bin/bash", "-c", "x"},
+                                               {}}) {
     spec.argv = argv;
     EXPECT_FALSE(ProgramOutcome(Do(ProgramCall(spec))).ok());
     EXPECT_FALSE(ran_.has_value());
@@ -120,8 +122,11 @@ TEST_F(HelperJobsTest, AProgramOfMailAndNoOther) {
 TEST_F(HelperJobsTest, WhatIsNoRequest) {
   rt::HelperCall call;
   for (const std::vector<std::string>& fields :
-       {std::vector<std::string>{}, {"maildir"}, {"program", "/", "1", "1", "99"},
-        {"program", "/", "1", "1", "-1", "x"}, {"other", "x"},
+       {std::vector<std::string>{},
+        {"maildir"},
+        {"program", "/", "1", "1", "99"},
+        {"program", "/", "1", "1", "-1", "x"},
+        {"other", "x"},
         {"maildir", "relative", "", "mx", "0000000100000001", queue::EncodeEnvelope(envelope_)},
         {"maildir", "/x", "", "mx", "1", queue::EncodeEnvelope(envelope_)},
         {"maildir", "/x", "", "mx", "0000000100000001", "junk"}}) {

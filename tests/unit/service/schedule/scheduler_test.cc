@@ -42,7 +42,8 @@ class Scripted final : public Deliverer {
       if (who == "throws" && attempts[who] == 1) throw std::bad_alloc();
       DeliveryResult result;
       result.id = envelope.id;
-      if (who.starts_with("ok") || who == "sender" || who == "throws" || (who == "later" && attempts[who] > 2)) {
+      if (who.starts_with("ok") || who == "sender" || who == "throws" ||
+          (who == "later" && attempts[who] > 2)) {
         result.outcome = Outcome::kDelivered;
       }
       if (who.starts_with("perm")) {

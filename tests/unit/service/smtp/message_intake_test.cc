@@ -50,7 +50,8 @@ constexpr Case kCases[] = {
     {"a Bcc in front, with its continuation", false, "Bcc: a,\r\n b\r\nTo: c\r\n\r\nbody\r\n",
      "Received: here\r\nTo: c\r\n\r\nbody\r\n"},
     {"a new message has no Return-Path yet", true,
-     "Return-Path: <x@y>\r\nDate: d\r\nreturn-path : <a@b>\r\n (old)\r\nMessage-ID: m\r\n\r\nReturn-Path: "
+     "Return-Path: <x@y>\r\nDate: d\r\nreturn-path : <a@b>\r\n (old)\r\nMessage-ID: "
+     "m\r\n\r\nReturn-Path: "
      "stays\r\n",
      "Received: here\r\nDate: d\r\nMessage-ID: m\r\n\r\nReturn-Path: stays\r\n"},
     {"a relayed one keeps it", false, "Return-Path: <x@y>\r\nSubject: x\r\n\r\nbody\r\n",

@@ -57,7 +57,8 @@ class Program {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait_for(lock, absl::ToChronoMilliseconds(patience),
                       [this] { return over_ || !said_.empty(); });
-    if (said_.empty()) return over_ ? StatusOr<size_t>(size_t{0}) : DeadlineExceeded("the program does not answer");
+    if (said_.empty())
+      return over_ ? StatusOr<size_t>(size_t{0}) : DeadlineExceeded("the program does not answer");
     const size_t count = std::min(into.size(), said_.size());
     std::copy_n(said_.begin(), count, into.begin());
     said_.erase(0, count);
@@ -139,7 +140,10 @@ void Behave(Program& self, const std::string& line) {
   const std::string key = line.substr(line.find(f[6]) + 9);
   if (key == "trouble") return self.Say(StrCat(result, "error|no route\n"));
   const bool known = key == "root" || key == "bob:Secret:1" || key == "192.0.2.7";
-  self.Say(StrCat(result, !known ? "not-found" : f[4] == "check" ? "found" : "found|alice, bob",
+  self.Say(StrCat(result,
+                  !known            ? "not-found"
+                  : f[4] == "check" ? "found"
+                                    : "found|alice, bob",
                   "\n"));
 }
 
@@ -381,8 +385,8 @@ class RealProgramTest : public ::testing::Test {
     told_.clear();
     if (!result.config) return nullptr;
     policy::Diagnostics diagnostics;
-    auto tables = ConfigTables::Load(result.config, {&files_, &processes_, &clock_}, {},
-                                     &diagnostics);
+    auto tables =
+        ConfigTables::Load(result.config, {&files_, &processes_, &clock_}, {}, &diagnostics);
     for (const policy::Diagnostic& d : diagnostics) StrAppend(told_, d.ToString(), "\n");
     return tables;
   }

@@ -63,17 +63,16 @@ class SqliteTableTest : public ::testing::Test {
     std::ofstream(Path("sql.conf")) << text;
   }
   std::shared_ptr<ConfigTables> Load(const std::string& uses) {
-    policy::MemoryLoader loader(
-        "smtpd.conf", StrCat("table t sqlite:", Path("sql.conf"), "\n", uses,
-                             "\naction z relay\nmatch for any action z\n"));
+    policy::MemoryLoader loader("smtpd.conf",
+                                StrCat("table t sqlite:", Path("sql.conf"), "\n", uses,
+                                       "\naction z relay\nmatch for any action z\n"));
     policy::ParseResult result = policy::Parse("smtpd.conf", loader);
     told_.clear();
     policy::Diagnostics diagnostics = result.diagnostics;
     std::shared_ptr<ConfigTables> tables;
     if (result.config != nullptr) {
-      tables = ConfigTables::Load(result.config,
-                                  {&world_.files(), &world_.processes(), &world_.clock()}, {},
-                                  &diagnostics);
+      tables = ConfigTables::Load(
+          result.config, {&world_.files(), &world_.processes(), &world_.clock()}, {}, &diagnostics);
     }
     for (const policy::Diagnostic& d : diagnostics) StrAppend(told_, d.ToString(), "\n");
     return tables;

@@ -186,11 +186,12 @@ TEST_F(TablesTest, EachServiceOfEachKindOfFile) {
   fs::copy_file(fs::path(POSTERN_DB_DIR) / "set_hash", Path("set.db"));
   Write("set", "example.org\n*.x.org\n");
   Write("nets", "10.0.0.0/8\n[2001:db8::]\n");
-  const auto tables = Load(StrCat(
-      "table s { \"example.org\", \"*.x.org\" }\ntable f file:", Path("set"), "\ntable n file:",
-      Path("nets"), "\naction m mbox\nmatch from src <n> for domain <s> action m\n",
-      "match for domain <f> mail-from <f> action m\nmatch from auth <s> for any "
-      "action m\n"));
+  const auto tables =
+      Load(StrCat("table s { \"example.org\", \"*.x.org\" }\ntable f file:", Path("set"),
+                  "\ntable n file:", Path("nets"),
+                  "\naction m mbox\nmatch from src <n> for domain <s> action m\n",
+                  "match for domain <f> mail-from <f> action m\nmatch from auth <s> for any "
+                  "action m\n"));
   ASSERT_TRUE(tables) << Told();
   for (const int id : {0, 1}) {
     policy::Table* table = tables->set().Get(id);
