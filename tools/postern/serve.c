@@ -9,18 +9,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-<<<<<<< HEAD
 #include <unistd.h>
-    =======
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-    >>>>>>> 8bc86b5 (postern: serve gives back the memory of large messages)
 
 #define GRACE_MS 15000
 
-    static void
-    write_log(int32_t level, const char* line, void* user_data) {
+static void write_log(int32_t level, const char* line, void* user_data) {
   const struct serve_options* options = user_data;
   struct timespec now;
   struct tm local;
