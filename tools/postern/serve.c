@@ -60,14 +60,11 @@ static int complain(const char* what, postern_status status, postern_error* erro
 
 /* account_to_become says whom a server of root's becomes: NULL for nobody else. "-u root" keeps
  * root's rights, and so does a machine without the account. */
+static const char kAccount[] = "postern";
 static const char* account_to_become(const struct serve_options* options) {
-  static const char kDefault[] = "postern";
   if (geteuid() != 0) return NULL;
   if (options->user != NULL) return strcmp(options->user, "root") == 0 ? NULL : options->user;
-  if (getpwnam(kDefault) != NULL) return kDefault;
-  if (options->log_level <= POSTERN_LOG_INFO)
-    fprintf(stderr, "no account \"%s\": the server keeps the rights of root\n", kDefault);
-  return NULL;
+  return getpwnam(kAccount) != NULL ? kAccount : NULL;
 }
 
 static int open_server(const struct serve_options* options, postern_server** server,
@@ -149,6 +146,9 @@ int serve(const struct serve_options* options) {
   }
   for (i = 0; i < postern_server_endpoint_count(server); ++i) {
     fprintf(stderr, "listening on %s\n", postern_server_endpoint(server, i));
+  }
+  if (geteuid() == 0 && options->user == NULL && getpwnam(kAccount) == NULL) {
+    fprintf(stderr, "no account \"%s\": the server keeps the rights of root\n", kAccount);
   }
   if (pthread_create(&signals, NULL, wait_for_signals, server) != 0) {
     fprintf(stderr, "no thread for signals\n");
