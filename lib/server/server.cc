@@ -79,17 +79,43 @@ Status SpoolError(const Status& status, const std::string& spool, const ServerOp
                                      : " (named by the option -s)"));
 }
 
+// CheckSpool tells what keeps `path` from being the folder of a queue, as far as that can be seen
+// without making it: something else of that name, or no folder to make it in.
+Status CheckSpool(rt::Files& files, const std::string& path) {
+  using Kind = rt::FileInfo::Kind;
+  const auto is_no_folder = [](const StatusOr<rt::FileInfo>& info) {
+    return info.ok() && (info->kind == Kind::kRegular || info->kind == Kind::kOther);
+  };
+  const StatusOr<rt::FileInfo> there = files.Stat(path);
+  if (is_no_folder(there))
+    return FailedPrecondition(StrCat(Escape(path), " is no folder: name another spool"));
+  const size_t slash = path.rfind('/');
+  if (there.ok() || slash == std::string::npos || slash == 0) return OkStatus();
+  const std::string parent = path.substr(0, slash);
+  const StatusOr<rt::FileInfo> above = files.Stat(parent);
+  if (above.status().code() == StatusCode::kNotFound)
+    return NotFound(
+        StrCat("the folder ", Escape(parent), " does not exist: make it, or name another spool"));
+  if (is_no_folder(above))
+    return FailedPrecondition(StrCat(Escape(parent), " is no folder: name another spool"));
+  return OkStatus();
+}
+
+std::string WithoutLastSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+// SpoolOf gives the folder that the file asks for.
+std::string SpoolOf(const Config& config) {
+  return config.spool.empty() ? kDefaultSpool : config.spool;
+}
+
 // MakeSpool makes the folder of the queue when it is missing, and nothing above it: a path that
 // begins with a slip of the fingers must not become a tree.
 Status MakeSpool(rt::Files& files, std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  const size_t slash = path.rfind('/');
-  if (slash != std::string::npos && slash > 0) {
-    const std::string parent = path.substr(0, slash);
-    if (files.Stat(parent).status().code() == StatusCode::kNotFound)
-      return NotFound(
-          StrCat("the folder ", Escape(parent), " does not exist: make it, or name another spool"));
-  }
+  path = WithoutLastSlash(std::move(path));
+  POSTERN_RETURN_IF_ERROR(CheckSpool(files, path));
   return rt::MakeDirectories(files, path, 0711);
 }
 
@@ -169,6 +195,14 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
         break;
       }
       taken.push_back(TakenEndpoint{endpoint, listener.location});
+    }
+  }
+  if (!config->spool.empty() && options.spool_path.empty() && !options.in_memory) {
+    const Status spool = CheckSpool(world.files(), WithoutLastSlash(config->spool));
+    if (!spool.ok()) {
+      loaded.diagnostics.push_back(policy::MakeError(
+          config->spool_location,
+          StrCat("spool \"", Escape(config->spool, 200), "\": ", Message(spool))));
     }
   }
   loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics);
@@ -272,7 +306,7 @@ rt::Task<Status> Server::Start() {
   std::string& spool = parts.spool;
   if (!parts.options.in_memory) {
     spool = parts.options.spool_path;
-    if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
+    if (spool.empty()) spool = SpoolOf(config);
   }
   if (parts.options.become) {
     Status became = OkStatus();
@@ -437,6 +471,15 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   if (!parts.started) {
     parts.runtimes->Set(std::move(config.runtime));
     return OkStatus();
+  }
+  if (const Config& wanted = config.runtime->config();
+      parts.options.spool_path.empty() && !parts.spool.empty() && SpoolOf(wanted) != parts.spool) {
+    policy::SourceLocation at = wanted.spool_location;
+    if (wanted.spool.empty()) at.file = wanted.file_name;
+    diagnostics->push_back(policy::MakeWarning(
+        at,
+        StrCat("spool \"", Escape(SpoolOf(wanted), 200),
+               "\" takes a restart: until then the queue stays in ", Escape(parts.spool, 200))));
   }
   const auto kept = [](const Status& status) {
     return Error(status.code(), StrCat(Message(status), "\nthe old configuration stays in force"));

@@ -57,6 +57,43 @@ class Reload(unittest.TestCase):
             self.hang_up("configuration reloaded")
             self.assertTrue(session.command(f"RCPT TO:<new@{DOMAIN}>").startswith("250"))
 
+    def change(self, *pairs):
+        with open(self.server.config_path, encoding="utf-8") as file:
+            text = file.read()
+        for old, new in pairs:
+            self.assertIn(old, text)
+            text = text.replace(old, new, 1)
+        harness.write(self.server.config_path, text)
+
+    def test_limits_and_the_name_are_those_of_new_sessions(self):
+        with harness.Session(self.server.ports["smtp"]) as old:
+            self.assertIn(DOMAIN, old.reply())
+            self.change((f'mailname "{DOMAIN}"', 'mailname "other.test"\nsmtp limit max-errors 3'))
+            self.hang_up("configuration reloaded")
+            with harness.Session(self.server.ports["smtp"]) as new:
+                self.assertTrue(new.reply().startswith("220 other.test "))
+                for _ in range(3):
+                    self.assertTrue(new.command("NONSENSE").startswith("500"))
+                self.assertTrue(new.reply().startswith("421"))
+            for _ in range(4):
+                self.assertTrue(old.command("NONSENSE").startswith("500"))
+            self.assertTrue(old.command("EHLO client.test").startswith(f"250-{DOMAIN} "))
+
+    def test_another_spool_is_told_to_take_a_restart(self):
+        self.change((f'spool "{self.server.data}/spool"', f'spool "{self.server.data}/other"'))
+        self.hang_up("configuration reloaded")
+        self.assertRegex(self.server.log(), f"warn: .*{self.server.config_path}:2:7: warning: spool .*takes a restart")
+        with harness.Session(self.server.ports["smtp"]) as session:
+            self.assertTrue(session.reply().startswith("220"))
+
+    def test_the_lines_of_a_reload_have_time_and_level(self):
+        self.hang_up("configuration reloaded")
+        self.assertRegex(self.server.log(), r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d configuration reloaded$")
+        self.change(("listen on", "lisen on"))
+        self.hang_up("configuration not reloaded")
+        self.assertRegex(self.server.log(),
+                         r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d warn: configuration not reloaded: .*lisen")
+
     def test_a_wrong_file_leaves_the_old_one_in_force(self):
         with open(self.server.config_path, "a", encoding="utf-8") as file:
             file.write("lisen on lo0\n")

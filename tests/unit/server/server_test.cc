@@ -214,6 +214,32 @@ TEST_F(ServerTest, ASpoolWithoutParentIsTold) {
   EXPECT_TRUE(start("/exists/sp/").ok());
 }
 
+// `check` and a start see the same.
+TEST_F(ServerTest, ASpoolThatCannotBeIsToldAtItsLine) {
+  ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), "/file", "x", 0644).ok());
+  ASSERT_TRUE(rt::MakeDirectories(host_.world().files(), "/there", 0755).ok());
+  struct Row {
+    const char* spool;
+    const char* told;
+  };
+  for (const Row& row : {Row{"/nonexist/a/b", "the folder /nonexist/a does not exist"},
+                         Row{"/file", "/file is no folder"}, Row{"/file/sp", "/file is no folder"},
+                         Row{"/there", ""}, Row{"/there/sp/", ""}}) {
+    std::string text = kConfig;
+    text.replace(text.find("/spool"), 6, row.spool);
+    const std::string told = Told(host_, text);
+    if (*row.told == '\0') {
+      EXPECT_EQ(told.find("spool"), std::string::npos) << told;
+    } else {
+      EXPECT_EQ(told.find(StrCat("3:7 spool \"", row.spool, "\": ", row.told)), 0u) << told;
+    }
+    ServerOptions elsewhere;
+    elsewhere.config_text = text;
+    elsewhere.spool_path = "/spool";
+    EXPECT_NE(LoadConfig(host_.world(), elsewhere).runtime, nullptr) << row.spool;
+  }
+}
+
 // Listen connects from `source` and keeps the connection; what the server says first goes to
 // `heard`.
 rt::Task<void> Listen(rt::World* world, Endpoint server, IpAddress source,
@@ -365,6 +391,33 @@ TEST_F(ReloadTest, KeptPortsServeUnderTheNewOptions) {
   ASSERT_TRUE(got.ok());
   EXPECT_EQ(std::string_view(buffer, 3), "421");
   idle->Close();
+}
+
+TEST_F(ReloadTest, TheNameAndLimitsHoldAndAnotherSpoolTakesARestart) {
+  StartFile();
+  std::string text = With("mailname \"mx.example.org\"", "mailname \"new.example.org\"");
+  text.replace(text.find("/spool"), 6, "/other");
+  Put(StrCat(text, "smtp limit max-errors 1\n"));
+  policy::Diagnostics told;
+  ASSERT_TRUE(server_->Reload(&told).ok());
+  simulation_.RunFor(absl::Seconds(1));
+  std::string text_told;
+  for (const policy::Diagnostic& each : told) StrAppend(text_told, each.ToString(), "\n");
+  EXPECT_NE(text_told.find("/conf:3:7: warning: spool \"/other\" takes a restart: until then the "
+                           "queue stays in /spool\n"),
+            std::string::npos)
+      << text_told;
+  std::unique_ptr<rt::Stream> session;
+  EXPECT_EQ(Greeting(25, &session).substr(0, 20), "220 new.example.org ");
+  const Status said =
+      simulation_.Await(client_.main_loop(), session->Write("NONSENSE\r\n", Instant::Never()));
+  EXPECT_TRUE(said.ok());
+  simulation_.RunFor(absl::Seconds(1));
+  char buffer[4096];
+  const StatusOr<size_t> got = session->TryRead(buffer);
+  ASSERT_TRUE(got.ok());
+  EXPECT_NE(std::string_view(buffer, *got).find("\n421 "), std::string_view::npos);
+  session->Close();
 }
 
 // Mail waits for a server that is down; its action goes with a reload; it arrives all the same.
