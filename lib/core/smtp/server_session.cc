@@ -345,10 +345,10 @@ void ServerSession::Impl::TellError(int code, std::string_view text) {
   error_text_.assign(text);
 }
 
-void ServerSession::Impl::CountError() {
+void ServerSession::Impl::CountError(std::string_view farewell) {
   if (++errors_ < options_->max_errors || options_->max_errors == 0 || mode_ == Mode::kClosed)
     return;
-  Send(421, {4, 7, 0}, "Too many errors");
+  Send(421, {4, 7, 0}, farewell);
   Close(CloseReason::kTooManyErrors);
 }
 
@@ -360,7 +360,7 @@ void ServerSession::Impl::HangUp(std::string_view why) {
 
 void ServerSession::Impl::CountIdleCommand() {
   if (++idle_commands_ > options_->max_idle_commands && options_->max_idle_commands > 0)
-    CountError();
+    CountError("Too many commands that lead nowhere");
 }
 
 void ServerSession::Impl::Close(CloseReason reason) {

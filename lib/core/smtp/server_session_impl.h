@@ -89,7 +89,7 @@ class ServerSession::Impl {
   void SendError(int code, mail::EnhancedStatus status, std::string_view text);
   void SendError(const mail::Reply& reply);
   void TellError(int code, std::string_view text);
-  void CountError();
+  void CountError(std::string_view farewell = "Too many errors");
   // HangUp says 421 (RFC 5321 §3.8: no server closes without it, but behind QUIT) and closes, where
   // the two sides are out of step.
   void HangUp(std::string_view why);

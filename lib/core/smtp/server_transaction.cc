@@ -285,7 +285,10 @@ void ServerSession::Impl::RefuseText() {
     text += " in its text";
     DropTransaction(ResetReason::kDefective);
     SendError(550, {5, 6, 0}, text);
-    if (options_->close_after_bare_line_ends) HangUp("Line ends must be CR LF");
+    if (options_->close_after_bare_line_ends) {
+      HangUp((defects & (kDefectBareCr | kDefectBareLf)) != 0 ? "Line ends must be CR LF"
+                                                              : "A text has no NUL");
+    }
   } else if (transaction.too_big) {
     DropTransaction(ResetReason::kTooBig);
     Send(552, {5, 3, 4}, "Message too big");
