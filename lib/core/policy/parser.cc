@@ -249,11 +249,13 @@ void Parser::ParseStatement() {
     if (ok && !AtLineEnd()) ok = Unexpected("the end of the line");
     if (ok) return;
     // What belonged to a refused listener or action must not stick to the next one.
-    std::erase_if(pending_, [this](const PendingName& p) {
-      return (p.listener != kNoIndex &&
-              static_cast<size_t>(p.listener) >= config_.listeners.size()) ||
-             (p.action != kNoIndex && static_cast<size_t>(p.action) >= config_.actions.size());
-    });
+    // Whether there is such a pki or ca is looked up all the same.
+    for (PendingName& p : pending_) {
+      if (p.listener != kNoIndex && static_cast<size_t>(p.listener) >= config_.listeners.size())
+        p.listener = kNoIndex;
+      if (p.action != kNoIndex && static_cast<size_t>(p.action) >= config_.actions.size())
+        p.action = kNoIndex;
+    }
     return Recover();
   }
   saw_match_ = true;

@@ -86,6 +86,7 @@ bool Parser::ParseListen(const Token& first) {
   listener.location = first.location;
   if (!ExpectBare("on")) return false;
   SourceLocation target_at = Peek().location;
+  bool ok = true;
   if (TakeBare("socket")) {
     listener.is_socket = true;
     listener.options.Add("socket", target_at);
@@ -109,13 +110,12 @@ bool Parser::ParseListen(const Token& first) {
                                                 Escape(listener.target.substr(0, colon), 80),
                                                 " port ", listener.target.substr(colon + 1), ")")
                                        : ""));
-      return false;
+      ok = false;
     }
   }
   std::set<std::string> seen;
   std::vector<std::string> known;
   for (const ListenOption& row : kListenOptions) known.emplace_back(row.word);
-  bool ok = true;
   while (ok ? !AtLineEnd() : Resume(known)) {
     const ListenOption* found = nullptr;
     for (const ListenOption& row : kListenOptions) {

@@ -256,7 +256,16 @@ void TableContents::Impl::Builder::WarnOfNoHash(const TableEntry& entry) {
   constexpr size_t kMaxWarnings = 20;  // one mistake in how a file was made is one mistake
   if (warnings >= kMaxWarnings) return;
   const std::string secret = ParseCredentials(entry.key, entry.value).secret;
-  const bool locked = secret.empty() || secret[0] == '*' || secret[0] == '!' || secret == "x";
+  if (secret.empty()) {
+    ++warnings;
+    diagnostics->push_back(MakeWarning(
+        {options.file, entry.line, entry.column},
+        StrCat("login \"", Escape(entry.key, 80),
+               "\" has no password, so nobody can log in with it: put the output of `openssl "
+               "passwd -6` there, or * for a login that is meant to be locked")));
+    return;
+  }
+  const bool locked = secret[0] == '*' || secret[0] == '!' || secret == "x";
   if (locked || IsPasswordHash(secret)) return;
   ++warnings;
   // The secret itself stays out of it: it may be a password.

@@ -101,6 +101,19 @@ TEST(Mistakes, OfWords) {
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
 }
 
+// The first mistake of a line does not hide the others.
+TEST(Mistakes, SeveralInALine) {
+  const Mistake mistakes[] = {
+      {"action a relay helo \"x y\" pki nope ca nope2\n",
+       {"1:21|helo \"x y\"", "1:31|pki name not found: nope", "1:39|ca name not found: nope2"}},
+      {"listen on 10.0.0.300 port 99999 tls pki nope\n",
+       {"1:11|invalid address", "1:27|invalid port", "1:41|pki name not found: nope"}},
+      {"pki p cert \"/c\" key \"/k\"\nlisten on lo0 port 99999 tls pki p\nlisten on lo0 tls\n",
+       {"2:20|invalid port", "3:15|tls needs a certificate"}},
+  };
+  for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));
+}
+
 // What may have been the missing rule is not told as a missing rule, too.
 TEST(Mistakes, NoRules) {
   const Mistake mistakes[] = {
@@ -462,6 +475,8 @@ TEST(Mistakes, Warnings) {
       {"pki p cert \"/c\" key \"/k\"\ntable u { bob = \"hunter2\" }\nlisten on lo0 tls pki p auth "
        "<u>\n",
        "2:11", "login \"bob\" is no hash"},
+      {"pki p cert \"/c\" key \"/k\"\ntable u { bob = \"\" }\nlisten on lo0 tls pki p auth <u>\n",
+       "2:11", "login \"bob\" has no password"},
   };
   for (const Row& row : rows) {
     MemoryLoader loader("smtpd.conf", StrCat(row.text, kTail));
