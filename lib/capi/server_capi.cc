@@ -32,6 +32,9 @@ namespace rt = postern::rt;
 namespace server = postern::server;
 
 constexpr int64_t kDefaultGraceMs = 5000;
+// So many mistakes (and so many warnings) are told one by one: a file that was made wrongly can
+// have one in each line.
+constexpr size_t kMaxToldMistakes = 100;
 
 class CallbackLogSink final : public postern::LogSink {
  public:
@@ -48,11 +51,14 @@ class CallbackLogSink final : public postern::LogSink {
 
 std::string AllErrors(const postern::policy::Diagnostics& diagnostics) {
   std::string text;
+  size_t count = 0;
   for (const postern::policy::Diagnostic& each : diagnostics) {
-    if (each.severity != postern::policy::Severity::kError) continue;
+    if (each.severity != postern::policy::Severity::kError || ++count > kMaxToldMistakes) continue;
     if (!text.empty()) text += '\n';
     text += each.ToString();
   }
+  if (count > kMaxToldMistakes)
+    postern::StrAppend(text, "\nand ", count - kMaxToldMistakes, " errors more");
   return text;
 }
 
@@ -118,14 +124,19 @@ void BeginStop(postern_server* handle, Duration grace) {
 // LogWarnings writes the warnings to the log. Errors go to the caller, in the postern_error, and
 // are said once.
 void LogWarnings(postern_server* handle, const postern::policy::Diagnostics& diagnostics) {
-  for (const postern::policy::Diagnostic& each : diagnostics) {
-    if (each.severity == postern::policy::Severity::kError) continue;
+  const auto write = [handle](std::string text) {
     handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kWarning,
                                           .subsystem = "config",
                                           .session = "",
                                           .event = "warning",
-                                          .fields = {{"text", each.ToString()}}});
+                                          .fields = {{"text", std::move(text)}}});
+  };
+  size_t count = 0;
+  for (const postern::policy::Diagnostic& each : diagnostics) {
+    if (each.severity == postern::policy::Severity::kError || ++count > kMaxToldMistakes) continue;
+    write(each.ToString());
   }
+  if (count > kMaxToldMistakes) write(StrCat("and ", count - kMaxToldMistakes, " warnings more"));
 }
 
 // HasListener tells whether `config` has a listener of which `is_it` says so.
@@ -220,8 +231,13 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if (options.config_path != nullptr) {
     const postern::StatusOr<rt::FileInfo> present =
         handle->world->files().Stat(options.config_path);
-    if (!present.ok() && present.status().code() == StatusCode::kNotFound)
-      return FailWith(out_error, present.status());
+    if (!present.ok() && present.status().code() == StatusCode::kNotFound) {
+      const postern::policy::SourceLocation file{options.config_path, 0, 0};
+      return FailWith(
+          out_error,
+          postern::NotFound(
+              postern::policy::MakeError(file, "cannot be read: No such file").ToString()));
+    }
   }
   server::LoadedConfig config = server::LoadConfig(world, server_options);
   if (config.runtime == nullptr) {

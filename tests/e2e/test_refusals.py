@@ -41,7 +41,36 @@ class Refusals(unittest.TestCase):
         done = postern("serve", "-f", f"{self.folder}/nothing.conf")
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr.count("nothing.conf"), 1, done.stderr)
-        self.assertIn("No such file", done.stderr)
+        self.assertIn("nothing.conf: error: cannot be read: No such file", done.stderr)
+
+    def test_the_number_of_loops(self):
+        for value in ("0", "abc", "4x", "", "65"):
+            done = postern("serve", "-f", self.path, "-w", value)
+            self.assertEqual((done.returncode, done.stderr),
+                             (2, f"postern: -w {value}: a number of event loops from 1 to 64 is wanted\n"))
+
+    def test_help_is_no_mistake(self):
+        for arguments in (("--help",), ("serve", "--help"), ("check", "-h")):
+            done = postern(*arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("usage: postern serve", done.stdout)
+
+    def test_thousands_of_mistakes_are_told_as_a_hundred(self):
+        harness.write(f"{self.folder}/addresses", "".join(f"300.0.0.{number}\n" for number in range(5000)))
+        harness.write(self.path, f"table addresses file:{self.folder}/addresses\naction a relay src <addresses>\n"
+                      f"listen on 127.0.0.1 port {harness.free_ports(1)[0]}\nmatch for any action a\n")
+        done = postern("check", "-f", self.path)
+        self.assertEqual(done.returncode, 1)
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 101)
+        self.assertTrue(lines[0].startswith(f"{self.folder}/addresses:1: error: "), lines[0])
+        self.assertEqual(lines[-1], "and 4900 errors more")
+
+    def test_a_spool_that_cannot_be(self):
+        for spool in (f"{self.folder}/none/spool", self.path):
+            for command in ("check", "serve"):
+                self.refused(f'listen on 127.0.0.1 port {harness.free_ports(1)[0]}\naction a relay\nmatch for any action a\n'
+                             f'spool "{spool}"\n', 4, "spool", command=command)
 
     def test_a_missing_parent_of_the_spool(self):
         harness.write(self.path, f"listen on 127.0.0.1 port {harness.free_ports(1)[0]}\naction a relay\nmatch for any action a\n")

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_WORKERS 64
+
 static int usage(FILE* to) {
   fprintf(
       to,
@@ -29,6 +31,17 @@ static int usage(FILE* to) {
       "checks about a message\n"
       "       postern version\n");
   return to == stdout ? 0 : 2;
+}
+
+/* read_workers reads the value of -w; 0 after saying what is wrong with it. */
+static unsigned read_workers(const char* value) {
+  char* end = NULL;
+  const long number = strtol(value, &end, 10);
+  if (*value != '\0' && *end == '\0' && number >= 1 && number <= MAX_WORKERS)
+    return (unsigned)number;
+  fprintf(stderr, "postern: -w %s: a number of event loops from 1 to %d is wanted\n", value,
+          MAX_WORKERS);
+  return 0;
 }
 
 int main(int argc, char** argv) {
@@ -56,11 +69,17 @@ int main(int argc, char** argv) {
       options.spool_path = argv[++i];
     } else if (strcmp(argv[i], "-u") == 0 && value != NULL) {
       options.user = argv[++i];
-    } else if (strcmp(argv[i], "-w") == 0 && value != NULL && atoi(value) > 0 &&
-               atoi(value) <= 64) {
-      options.workers = (unsigned)atoi(argv[++i]);
+    } else if (strcmp(argv[i], "-w") == 0 && value != NULL) {
+      options.workers = read_workers(argv[++i]);
+      if (options.workers == 0) return 2;
+    } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+      return usage(stdout);
+    } else if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "-s") == 0 ||
+               strcmp(argv[i], "-u") == 0 || strcmp(argv[i], "-w") == 0) {
+      fprintf(stderr, "postern: %s wants a value behind it\n", argv[i]);
+      return usage(stderr);
     } else {
-      fprintf(stderr, "postern: %s: unknown option, or one without its value\n", argv[i]);
+      fprintf(stderr, "postern: %s: unknown option\n", argv[i]);
       return usage(stderr);
     }
   }

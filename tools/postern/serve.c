@@ -67,6 +67,19 @@ static const char* account_to_become(const struct serve_options* options) {
   return getpwnam(kAccount) != NULL ? kAccount : NULL;
 }
 
+/* log_lines logs `text`, which may have several lines. */
+static void log_lines(const struct serve_options* options, int32_t level, const char* what,
+                      const char* text) {
+  char line[2048];
+  for (;;) {
+    const size_t length = strcspn(text, "\n");
+    snprintf(line, sizeof line, "%s%.*s", what, (int)length, text);
+    write_log(level, line, (void*)options);
+    if (text[length] == '\0') return;
+    text += length + 1;
+  }
+}
+
 static int open_server(const struct serve_options* options, postern_server** server,
                        void (*on_log)(int32_t, const char*, void*), int serves) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
@@ -92,8 +105,15 @@ static void block_signals(sigset_t* set) {
   pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
+struct signal_thread {
+  const struct serve_options* options;
+  postern_server* server;
+};
+
 /* SIGHUP reloads, SIGINT and SIGTERM stop. */
-static void* wait_for_signals(void* server) {
+static void* wait_for_signals(void* argument) {
+  const struct serve_options* options = ((struct signal_thread*)argument)->options;
+  postern_server* server = ((struct signal_thread*)argument)->server;
   sigset_t set;
   int number = 0;
   block_signals(&set);
@@ -101,9 +121,10 @@ static void* wait_for_signals(void* server) {
     postern_error* error = NULL;
     if (number != SIGHUP) break;
     if (postern_server_reload(server, &error) == POSTERN_OK) {
-      fprintf(stderr, "configuration reloaded\n");
+      log_lines(options, POSTERN_LOG_INFO, "configuration reloaded", "");
     } else {
-      fprintf(stderr, "configuration not reloaded: %s\n", postern_error_message(error));
+      log_lines(options, POSTERN_LOG_ERROR,
+                "configuration not reloaded: ", postern_error_message(error));
     }
     postern_error_free(error);
   }
@@ -133,6 +154,7 @@ int serve(const struct serve_options* options) {
   postern_error* error = NULL;
   postern_status status;
   pthread_t signals;
+  struct signal_thread for_signals;
   sigset_t set;
   size_t i;
   give_back_large_blocks();
@@ -150,7 +172,9 @@ int serve(const struct serve_options* options) {
   if (geteuid() == 0 && options->user == NULL && getpwnam(kAccount) == NULL) {
     fprintf(stderr, "no account \"%s\": the server keeps the rights of root\n", kAccount);
   }
-  if (pthread_create(&signals, NULL, wait_for_signals, server) != 0) {
+  for_signals.options = options;
+  for_signals.server = server;
+  if (pthread_create(&signals, NULL, wait_for_signals, &for_signals) != 0) {
     fprintf(stderr, "no thread for signals\n");
     postern_server_free(server);
     return 1;
