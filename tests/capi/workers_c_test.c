@@ -163,8 +163,10 @@ int main(void) {
     pthread_join(clients[i], &result);
     expect(result != NULL, "every message of a session is taken");
   }
+  pthread_mutex_lock(&seen.mutex);
   expect(seen.messages == SESSIONS * MESSAGES, "each message came to the callback once");
   expect(seen.thread_count == 2, "two threads served sessions");
+  pthread_mutex_unlock(&seen.mutex);
   idle = connect_to(port);
   expect(says(idle, "", '2'), "a session is there when the server stops");
   postern_server_stop(server, 5000);
