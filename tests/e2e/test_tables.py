@@ -153,7 +153,7 @@ mailaddr friend@client.test x
 
     def test_makemap_and_its_new_file(self):
         """The files are Debian's makemap's, hash and btree; db5.3_load writes one in the way of the same library."""
-        server = self.serve("table domains { \"example.org\" }\ntable addresses db:{home}/aliases_hash.db\n"
+        server = self.serve("table domains {{ \"example.org\" }}\ntable addresses db:{home}/aliases_hash.db\n"
                             "table logins file:{home}/logins\n")
         self.assertEqual(self.rcpt(server, "any@example.org", "carol@example.org"), ["550", "550"])  # dave is no account
         load = shutil.which("db5.3_load")
