@@ -70,6 +70,9 @@ class HelpedProcesses final : public Processes {
   Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) override {
     return inner_->Run(loop, std::move(spec));
   }
+  StatusOr<std::unique_ptr<Conversation>> Converse(ProcessSpec spec) override {
+    return inner_->Converse(std::move(spec));
+  }
   StatusOr<Account> FindAccount(const std::string& name) override {
     return inner_->FindAccount(name);
   }

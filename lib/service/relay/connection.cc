@@ -77,7 +77,8 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   if (target_.socket_path.empty()) local_address_ = stream_->local().address.ToString();
   if (settings_->helo_by_address && target_.socket_path.empty()) {
     const IpAddress ours = stream_->local().address;
-    auto ask = loop_.RunBlocking([this, ours] { return settings_->helo_by_address(ours); });
+    // The table may be a program's, which takes its time.
+    auto ask = loop_.RunOutside([this, ours] { return settings_->helo_by_address(ours); });
     std::string name = co_await ask;
     if (!name.empty()) {
       auto options = std::make_shared<smtp::ClientOptions>(*options_);
