@@ -292,7 +292,7 @@ class InWorld(unittest.TestCase):
         wait_for(lambda: os.path.exists("/var/mail/gilles") and read("/var/mail/gilles").count("\nHello.") == 2, "no mail")
         self.owned("/var/mail/gilles", "gilles")
         self.assertEqual(os.stat("/var/mail/gilles").st_mode & 0o777, 0o600)
-        self.assertEqual(os.listdir("/var/mail"), ["gilles"])
+        wait_for(lambda: os.listdir("/var/mail") == ["gilles"], "the lock stays")
         self.send("root@mbox.tld")
         wait_for(lambda: os.path.exists("/var/mail/root") and "Hello." in read("/var/mail/root"), "no mail for root")
         self.owned("/var/mail/root", "root")

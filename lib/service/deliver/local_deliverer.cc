@@ -1,5 +1,6 @@
 #include "lib/service/deliver/local_deliverer.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
@@ -114,6 +115,12 @@ void LocalDeliverer::DeliverByHelper(const std::vector<Delivery*>& deliveries) {
   };
   for (Delivery* const delivery : deliveries) {
     if (begun.size() >= options_.max_helped) finish();
+    // Two at one mbox would meet each other's lock.
+    const auto at_same_mbox = [delivery](const Begun& other) {
+      return delivery->target.kind == LocalTarget::Kind::kMbox &&
+             other.delivery->target.path == delivery->target.path;
+    };
+    while (std::any_of(begun.begin(), begun.end(), at_same_mbox)) finish();
     std::string text;
     const StatusOr<rt::HelperCall> call = MailboxCall(*delivery, options_.host_name, &text);
     StatusOr<std::unique_ptr<rt::HelperAnswer>> answer =
