@@ -31,6 +31,25 @@ Status QueueCore::ReclaimBodies() {
   return OkStatus();
 }
 
+void QueueCore::RemoveBody(MessageId id) {
+  constexpr size_t kMostLeft = 10'000;  // the next start finds the rest
+  const Status removed = world_.files().Unlink(BodyPath(id));
+  if (removed.ok() || removed.code() == StatusCode::kNotFound) return;
+  const std::lock_guard lock(mutex_);
+  if (closed_ || left_.size() >= kMostLeft) return;
+  left_.push_back(id);
+  StartLaterLocked(options_.retry_delay);
+}
+
+void QueueCore::RemoveWhatIsLeft() {
+  std::vector<MessageId> left;
+  {
+    const std::lock_guard lock(mutex_);
+    left.swap(left_);
+  }
+  for (const MessageId id : left) RemoveBody(id);
+}
+
 // --- into the queue ---
 
 void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,

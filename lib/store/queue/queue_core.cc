@@ -160,7 +160,7 @@ void QueueCore::StartLaterLocked(Duration delay) {
       if (!self) return;
       const std::lock_guard lock(self->mutex_);
       self->timer_set_ = false;
-      if (!self->waiting_.empty()) self->StartLocked();
+      if (!self->waiting_.empty() || !self->left_.empty()) self->StartLocked();
     });
   });
 }
@@ -236,6 +236,7 @@ void QueueCore::RebuildSoon() {
 
 void QueueCore::RunBatch() {
   RebuildIfDamaged();
+  RemoveWhatIsLeft();
   Batch batch = TakeBatch();
   std::vector<Status> outcomes(batch.messages.size(), OkStatus());
   if (!batch.messages.empty()) {
@@ -288,7 +289,7 @@ void QueueCore::RunBatch() {
     if (outcomes[i].ok()) outcomes[i] = status.ok() ? rows[i].outcome : status;
   }
   for (const SpoolDatabase::Gone& message : gone) {
-    if (message.in_file) (void)world_.files().Unlink(BodyPath(message.id));
+    if (message.in_file) RemoveBody(message.id);
     Uncache(message.id);
   }
   FinishBatch(batch, outcomes, status);
@@ -354,7 +355,8 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
       waiting_.size() >= options_.lazy_changes) {
     if (status.ok() || !messages_.empty() || !flushes_.empty()) return StartLocked();
   }
-  if (!waiting_.empty()) StartLaterLocked(status.ok() ? options_.lazy_delay : options_.retry_delay);
+  if (!waiting_.empty() && status.ok()) return StartLaterLocked(options_.lazy_delay);
+  if (!waiting_.empty() || !left_.empty()) StartLaterLocked(options_.retry_delay);
 }
 
 void QueueCore::ReportHealth(const Status& status) {

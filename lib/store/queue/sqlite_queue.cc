@@ -28,7 +28,7 @@ class SqliteWriter final : public MessageWriter {
     loop_.PostBlocking(
         [core = core_, message = message_] {
           message->file.reset();
-          (void)core->world().files().Unlink(message->path);
+          core->RemoveBody(message->id);
         },
         [] {});
   }

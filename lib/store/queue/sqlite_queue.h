@@ -94,6 +94,9 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
 
   WallTime Now();
   std::string BodyPath(queue::MessageId id) const;
+  // RemoveBody removes the file of a message that is gone, later when the disk will not now.
+  // Blocks.
+  void RemoveBody(queue::MessageId id);
   void set_observer(std::function<void(const std::vector<queue::Envelope>&)> observer) {
     observer_ = std::move(observer);
   }
@@ -121,6 +124,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   void StartLocked();  // posts the job unless it runs
   void StartLaterLocked(Duration delay);
   void RunBatch();  // the job
+  void RemoveWhatIsLeft();
   // Damage in the database: the job rebuilds it before it does anything else. Read is one call of
   // the database for a reader, which starts the job when it meets damage.
   static Status BeingRebuilt();
@@ -171,9 +175,10 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   Overlays waiting_;
   Overlays writing_;
   std::vector<std::shared_ptr<rt::Completion<Status>>> flushes_;
-  bool waiting_is_urgent_ = false;  // one of `waiting_` does not wait for company
-  bool running_ = false;            // the job is posted or runs
-  bool timer_set_ = false;          // a later start is arranged
+  std::vector<queue::MessageId> left_;  // files that could not be removed
+  bool waiting_is_urgent_ = false;      // one of `waiting_` does not wait for company
+  bool running_ = false;                // the job is posted or runs
+  bool timer_set_ = false;              // a later start is arranged
   bool closed_ = false;
   bool retrying_ = false;  // a rebuild failed a moment ago
   QueueStatistics statistics_;
