@@ -237,7 +237,7 @@ class Rebuild {
     record.level = level;
     record.subsystem = "queue";
     record.event = std::string(event);
-    record.fields.push_back(LogField{std::string(field), std::move(id)});
+    record.fields.push_back(LogField{field, std::move(id)});
     log_.Write(record);
   }
 
