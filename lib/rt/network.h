@@ -62,7 +62,9 @@ class Network {
   // Interfaces lists this machine's addresses.
   virtual std::vector<InterfaceAddress> Interfaces() = 0;
 
-  // HostName is this machine's fully qualified name, or its plain name when it has none.
+  // HostName is this machine's fully qualified name, or its plain name when it has none. It may ask
+  // DNS and take as long as that does; a full name is remembered as long as the plain one stays.
+  // Safe from any thread.
   virtual std::string HostName() = 0;
 };
 

@@ -315,8 +315,7 @@ RuntimeHolder::FoundAction RuntimeHolder::FindAction(const std::string& name, bo
 
 int64_t DayOf(WallTime now) { return absl::ToUnixSeconds(now) / (24 * 60 * 60); }
 
-std::string ServerName(rt::World& world, const Config* config) {
-  if (config != nullptr && !config->mailname.empty()) return config->mailname;
+std::string HostName(rt::World& world) {
   const StatusOr<std::string> text = store::ReadTextFile(world.files(), kMailnamePath, 4096);
   if (text.ok()) {
     const std::string_view first = Trim(std::string_view(*text).substr(0, text->find('\n')));

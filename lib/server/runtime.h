@@ -117,8 +117,8 @@ void SetVersions(const std::string& protocols, tls::Version* least, tls::Version
 // DayOf counts the days since 1970-01-01, for SRS addresses.
 int64_t DayOf(WallTime now);
 
-// ServerName decides what the server is called: the configuration's `mailname`, the first line of
-// /etc/mail/mailname, the host's full name. Blocks.
-std::string ServerName(rt::World& world, const policy::Config* config);
+// HostName is what a server is called whose configuration has no `mailname`: the first line of
+// /etc/mail/mailname, or the host's full name. Blocks.
+std::string HostName(rt::World& world);
 
 }  // namespace postern::server

@@ -155,7 +155,14 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   LoadedConfig loaded;
   policy::ParseOptions parse_options;
   parse_options.macros = options.macros;
-  parse_options.server_name = ServerName(world, nullptr);
+  // The host's full name may be a question to DNS, which takes its time where nobody answers: it is
+  // asked once, and not for a file that names the server.
+  std::optional<std::string> host_name;
+  const auto name_of_host = [&world, &host_name] {
+    if (!host_name.has_value()) host_name = HostName(world);
+    return *host_name;
+  };
+  parse_options.server_name = name_of_host;
   parse_options.table_backends = store::ListTablePrograms(world.files());
   policy::ParseResult parsed;
   if (options.config_text.has_value()) {
@@ -174,7 +181,7 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
     loaded.diagnostics.push_back(std::move(each));
   for (policy::Diagnostic& each : policy::IneffectiveSettings(*config))
     loaded.diagnostics.push_back(std::move(each));
-  std::string server_name = ServerName(world, config.get());
+  std::string server_name = config->mailname.empty() ? name_of_host() : config->mailname;
   const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
   std::vector<TakenEndpoint> taken;
   for (const Listener& listener : config->listeners) {

@@ -91,7 +91,7 @@ Diagnostics Load(const fs::path& file, const std::string& server_name) {
   rt::PosixFiles files;
   store::FileSourceLoader loader(&files);
   ParseOptions options;
-  options.server_name = server_name;
+  options.server_name = [&server_name] { return server_name; };
   ParseResult result = Parse(file.string(), loader, options);
   if (result.config == nullptr) return result.diagnostics;
   Diagnostics diagnostics = result.diagnostics;

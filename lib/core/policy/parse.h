@@ -1,6 +1,7 @@
 // From the text of an smtpd.conf to its Config.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -38,9 +39,10 @@ class MemoryLoader final : public SourceLoader {
 struct ParseOptions {
   // -D name=value: wins over a definition in the file.
   std::vector<std::pair<std::string, std::string>> macros;
-  // server_name is the name the server will have unless the file says otherwise; empty when it is
-  // not known. It decides whether TLS without `pki` finds a certificate.
-  std::string server_name;
+  // server_name gives the name the server will have unless the file says otherwise; empty when it
+  // is not known. It decides whether TLS without `pki` finds a certificate, and is asked only where
+  // that is in question: the answer may take a question to DNS.
+  std::function<std::string()> server_name;
   // table_backends are the helper programs found on this machine, by TYPE of table-TYPE, beyond the
   // usual ones.
   std::vector<std::string> table_backends;

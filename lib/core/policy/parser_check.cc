@@ -117,7 +117,8 @@ void Parser::CheckTls() {
     if (named) continue;
     std::string server = !listener.hostname.empty()  ? listener.hostname
                          : !config_.mailname.empty() ? config_.mailname
-                                                     : options_->server_name;
+                         : options_->server_name     ? options_->server_name()
+                                                     : "";
     if (config_.FindPki("*") != kNoIndex ||
         (!server.empty() && config_.FindPki(server) != kNoIndex))
       continue;

@@ -234,6 +234,8 @@ std::string AsioNetwork::HostName() {
   char name[256] = "localhost";
   ::gethostname(name, sizeof name - 1);
   if (std::string_view(name).find('.') != std::string_view::npos) return name;
+  const std::lock_guard lock(mutex_);
+  if (plain_name_ == name) return full_name_;
   addrinfo hints{};
   hints.ai_flags = AI_CANONNAME;
   addrinfo* result = nullptr;
@@ -242,6 +244,8 @@ std::string AsioNetwork::HostName() {
     if (result->ai_canonname != nullptr &&
         std::string_view(result->ai_canonname).find('.') != std::string_view::npos) {
       full = result->ai_canonname;
+      plain_name_ = name;
+      full_name_ = full;
     }
     ::freeaddrinfo(result);
   }

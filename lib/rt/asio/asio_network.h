@@ -1,6 +1,8 @@
 // AsioNetwork: listening and connecting on this machine.
 #pragma once
 
+#include <mutex>
+
 #include "lib/rt/network.h"
 
 namespace postern::rt {
@@ -14,6 +16,10 @@ class AsioNetwork final : public Network {
                                                   Instant deadline) override;
   std::vector<InterfaceAddress> Interfaces() override;
   std::string HostName() override;
+
+ private:
+  std::mutex mutex_;
+  std::string plain_name_, full_name_;  // the last that was found
 };
 
 }  // namespace postern::rt

@@ -29,7 +29,7 @@ Diagnostics AllErrors(const std::string& text) {
   loader.Add("/bad", "lisen on lo0\n");
   loader.Add("/out", "action out relay\n");
   ParseOptions options;
-  options.server_name = "mx.example.org";
+  options.server_name = [] { return std::string("mx.example.org"); };
   const ParseResult result = Parse("smtpd.conf", loader, options);
   Diagnostics errors;
   for (const Diagnostic& d : result.diagnostics) {

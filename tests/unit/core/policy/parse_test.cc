@@ -441,5 +441,31 @@ TEST(RelayUrl, Table) {
   }
 }
 
+// The name of the host may be a question to DNS that takes its time.
+TEST(Parse, TheHostsNameIsAskedOnlyWhereItDecides) {
+  constexpr char kPki[] = "pki mx.example.org cert \"/c\" key \"/k\"\n";
+  const struct {
+    std::string text;
+    int asked;
+  } rows[] = {
+      {"listen on lo0\n", 0},
+      {StrCat(kPki, "mailname mx.example.org\nlisten on lo0 tls\n"), 0},
+      {StrCat(kPki, "listen on lo0 tls hostname mx.example.org\n"), 0},
+      {StrCat(kPki, "listen on lo0 tls\n"), 1},
+  };
+  for (const auto& row : rows) {
+    int asked = 0;
+    ParseOptions options;
+    options.server_name = [&asked] {
+      ++asked;
+      return std::string("mx.example.org");
+    };
+    MemoryLoader loader("smtpd.conf", row.text + "action a relay\nmatch for any action a\n");
+    const ParseResult result = Parse("smtpd.conf", loader, options);
+    EXPECT_NE(result.config, nullptr) << row.text;
+    EXPECT_EQ(asked, row.asked) << row.text;
+  }
+}
+
 }  // namespace
 }  // namespace postern::policy

@@ -160,7 +160,7 @@ class ServicesTest : public ::testing::Test {
                                 StrCat("libexec \"", root_.string(), "\"\ntable t ", table,
                                        "\naction z relay\n", use, "\nmatch for any action z\n"));
     policy::ParseOptions options;
-    options.server_name = "p";
+    options.server_name = [] { return std::string("p"); };
     policy::ParseResult result = policy::Parse("smtpd.conf", loader, options);
     policy::Diagnostics diagnostics = result.diagnostics;
     std::shared_ptr<ConfigTables> tables;
