@@ -1,3 +1,5 @@
+// When envelopes are attempted, and by whom. What becomes of them is in scheduler_outcomes.cc, what
+// senders are told in scheduler_notices.cc.
 #include "lib/service/schedule/scheduler.h"
 
 #include <algorithm>
@@ -8,20 +10,14 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/queue/bounce.h"
-#include "lib/service/schedule/carried_body.h"
-#include "lib/service/schedule/delivery_log.h"
 
 namespace postern::schedule {
 
-using message::DsnAction;
 using queue::Envelope;
 using queue::EnvelopeId;
 using store::Change;
 
 namespace {
-
-constexpr size_t kMaxFailingDestinations = 10000;
-constexpr uint64_t kReturnedHeaderBytes = 256 * 1024;
 
 // The store is asked again at least this often, whatever it said before.
 const Duration kLongestSleep = absl::Hours(1);
@@ -34,36 +30,6 @@ const Duration kPauseAfterFailure = absl::Seconds(1);
 // The queue's time is in microseconds, the loop's in nanoseconds: a sleep for the difference alone
 // could end before the queue agrees that the time has come, and begin again for ever.
 const Duration kShortestSleep = absl::Milliseconds(1);
-
-mail::EnhancedStatus StatusFor(const DeliveryResult& result) {
-  if (!result.status.empty()) return result.status;
-  switch (result.outcome) {
-    case DeliveryResult::Outcome::kDelivered: return {2, 0, 0};
-    case DeliveryResult::Outcome::kTemporary: return {4, 0, 0};
-    case DeliveryResult::Outcome::kPermanent: break;
-  }
-  return {5, 0, 0};
-}
-
-// SaysOnlyThatItWasHeldBack is true where nobody met with anything: too many connections, a stop.
-bool SaysOnlyThatItWasHeldBack(const DeliveryResult& result) {
-  return !result.held_back.empty() && result.text.find(result.held_back) != std::string::npos;
-}
-
-// TellLastFailure puts into `result`, of an envelope that was held back, what its own last attempt
-// met with, if there was one: that is the reason that people are told, and that stays stored.
-void TellLastFailure(const Envelope& envelope, DeliveryResult& result) {
-  if (envelope.last_error.empty()) return;
-  result.text = envelope.last_error;
-  result.status = envelope.last_status;
-  result.remote_host = envelope.last_host;
-  result.reply.clear();
-  if (envelope.last_host.empty()) return;
-  const std::string mark = AnswerMark(envelope.last_host);
-  const size_t quoted = envelope.last_error.find(mark);
-  result.reply = quoted == std::string::npos ? envelope.last_error
-                                             : envelope.last_error.substr(quoted + mark.size());
-}
 
 }  // namespace
 
@@ -342,244 +308,6 @@ void Scheduler::Finish(const Envelope& envelope) {
     more_in_store_ = true;
   }
   wake_.Set();
-}
-
-void Scheduler::Handle(NoticeItem item) {
-  Envelope& envelope = item.envelope;
-  DeliveryResult& result = item.result;
-  const WallTime now = queue_.Now();
-  std::string logged = result.text;
-  if (result.held_back.empty()) {
-    envelope.last_attempt = now;
-  } else {
-    TellLastFailure(envelope, result);
-    logged = SaysOnlyThatItWasHeldBack(result) ? result.text
-                                               : StrCat(result.held_back, ": ", result.text);
-  }
-  result.status = StatusFor(result);
-  if (result.outcome == DeliveryResult::Outcome::kTemporary && queue::HasExpired(envelope, now)) {
-    ++counters_.expired;
-    result.outcome = DeliveryResult::Outcome::kPermanent;
-    result.text = StrCat(kExpiredPrefix, result.text);
-    logged = result.text;
-    result.status = mail::EnhancedStatus{5, 4, 7};  // RFC 3463 §3.5: delivery time expired
-  }
-  log_.Write(DeliveryRecord(envelope, result, logged, now));
-  switch (result.outcome) {
-    case DeliveryResult::Outcome::kDelivered: return HandleDelivered(std::move(item));
-    case DeliveryResult::Outcome::kTemporary: return HandleTemporary(std::move(item));
-    case DeliveryResult::Outcome::kPermanent: return HandlePermanent(std::move(item));
-  }
-}
-
-void Scheduler::HandleDelivered(NoticeItem item) {
-  const Envelope& envelope = item.envelope;
-  DeliveryResult& result = item.result;
-  const bool relay = envelope.kind == Envelope::Kind::kRelay;
-  ++(relay ? counters_.relayed : counters_.delivered);
-  const uint64_t key = queue::DestinationKey(envelope);
-  if (relay) ready_.Answered(key);
-  if (relay && failing_destinations_.erase(key) > 0) tasks_.Spawn(Reschedule(key));
-  Change change;
-  change.id = envelope.id;
-  change.fate = Change::Fate::kDelivered;
-  // A second attempt of what left our hands is a second copy there: the record does not wait for
-  // company.
-  change.urgent = envelope.kind != Envelope::Kind::kLocal;
-  if (queue::WantsSuccess(envelope) && (envelope.expanded || !result.remote_reports_dsn)) {
-    // The delivery is recorded at once, not when its notice is stored: a notice too few is the
-    // lesser harm.
-    std::vector<Change> changes;
-    changes.push_back(std::move(change));
-    queue_.Record(std::move(changes));
-    if (envelope.expanded) {
-      // What became of one of the members is not told.
-      result.text.clear();
-      result.reply.clear();
-      result.remote_host.clear();
-      return AddNotice(DsnAction::kExpanded, std::move(item));
-    }
-    return AddNotice(relay ? DsnAction::kRelayed : DsnAction::kDelivered, std::move(item));
-  }
-  std::vector<Change> changes;
-  changes.push_back(std::move(change));
-  queue_.Record(std::move(changes));
-  Finish(envelope);
-}
-
-void Scheduler::HandleTemporary(NoticeItem item) {
-  Envelope& envelope = item.envelope;
-  const DeliveryResult& result = item.result;
-  ++counters_.deferred;
-  if (result.reply.empty()) ready_.Unanswered(queue::DestinationKey(envelope));
-  const WallTime now = queue_.Now();
-  if (result.held_back.empty()) ++envelope.attempts;
-  envelope.fresh = false;
-  if (!SaysOnlyThatItWasHeldBack(result)) {
-    envelope.last_status = result.status;
-    envelope.last_error = result.text;
-    envelope.last_host = result.reply.empty() ? std::string() : result.remote_host;
-  }
-  const std::optional<uint32_t> notices =
-      queue::DelayNoticeDue(envelope, now, options_.warn_intervals);
-  if (notices.has_value()) envelope.delay_notices = *notices;
-  envelope.next_attempt = result.retry_after ? now + std::max(*result.retry_after, absl::Seconds(1))
-                                             : queue::NextAttempt(options_.retry, envelope, now,
-                                                                  world_.random().Unit());
-  if (const std::optional<WallTime> warn =
-          queue::NextDelayNotice(envelope, options_.warn_intervals)) {
-    envelope.next_attempt =
-        std::min(envelope.next_attempt, std::max(*warn, now + options_.retry.least_delay));
-  }
-  // The store keeps whole microseconds.
-  envelope.next_attempt = absl::FromUnixMicros(absl::ToUnixMicros(envelope.next_attempt));
-  next_due_ = std::min(next_due_, envelope.next_attempt);
-  // Only a server that could not be asked is worth another try when it answers again. One that said
-  // "later" to this recipient is not asked at once because another of its recipients was taken (RFC
-  // 5321 §4.5.4.1: the sender must delay).
-  const bool unreachable =
-      result.reply.empty() || result.before_message || !result.held_back.empty();
-  if (envelope.kind == Envelope::Kind::kRelay && unreachable &&
-      failing_destinations_.size() < kMaxFailingDestinations) {
-    failing_destinations_.insert(queue::DestinationKey(envelope));
-  }
-  if (notices.has_value()) return AddNotice(DsnAction::kDelayed, std::move(item));
-  std::vector<Change> changes(1);
-  changes[0].kind = Change::Kind::kUpdate;
-  changes[0].id = envelope.id;
-  changes[0].envelope = envelope;
-  queue_.Record(std::move(changes));
-  Finish(envelope);
-}
-
-void Scheduler::HandlePermanent(NoticeItem item) {
-  const Envelope& envelope = item.envelope;
-  const DeliveryResult& result = item.result;
-  ++counters_.failed;
-  if (queue::WantsFailure(envelope)) return AddNotice(DsnAction::kFailed, std::move(item));
-  // RFC 5321 §4.5.5: of what came from the null sender nobody is told.
-  ++counters_.dropped;
-  LogEvent(LogLevel::kWarning, "failure without a notice", envelope, result.text);
-  std::vector<Change> changes(1);
-  changes[0].id = envelope.id;
-  changes[0].fate = Change::Fate::kFailed;
-  changes[0].urgent = true;
-  queue_.Record(std::move(changes));
-  Finish(envelope);
-}
-
-// --- notices ---
-
-void Scheduler::AddNotice(DsnAction action, NoticeItem item) {
-  const NoticeKey key{item.envelope.message_id(), action};
-  const auto [place, first] = notices_.try_emplace(key);
-  place->second.push_back(std::move(item));
-  if (first) tasks_.Spawn(SendNotices(key));
-}
-
-Change Scheduler::ChangeAfter(DsnAction action, const NoticeItem& item) const {
-  Change change;
-  change.id = item.envelope.id;
-  change.fate = action == DsnAction::kFailed ? Change::Fate::kFailed : Change::Fate::kDelivered;
-  if (action == DsnAction::kDelayed) {
-    change.kind = Change::Kind::kUpdate;
-    change.envelope = item.envelope;
-  }
-  return change;
-}
-
-// The envelopes stay in flight until their notice is stored, so nothing attempts them meanwhile. At
-// a stop they are left as they are in the store: the next start attempts them once more and comes
-// to the same end.
-rt::Task<void> Scheduler::SendNotices(NoticeKey key) {
-  const Instant until = loop_.Now() + options_.notice_wait;
-  co_await ending_.Wait(until);
-  std::vector<NoticeItem> items = std::move(notices_.at(key));
-  notices_.erase(key);
-  while (true) {
-    const Status sent = co_await SendNotice(key.second, &items);
-    if (sent.ok() || ending_.is_set()) break;
-    LogEvent(LogLevel::kError, "cannot store a notice", items.front().envelope, Text(sent));
-    const Instant again = loop_.Now() + options_.notice_retry;
-    co_await ending_.Wait(again);
-  }
-  for (const NoticeItem& item : items) Finish(item.envelope);
-}
-
-rt::Task<Status> Scheduler::SendNotice(DsnAction action, const std::vector<NoticeItem>* items) {
-  const Envelope& first = items->front().envelope;
-  std::vector<Change> changes;
-  for (const NoticeItem& item : *items) changes.push_back(ChangeAfter(action, item));
-
-  StatusOr<std::vector<Envelope>> routes = co_await router_.Route(first.sender.address);
-  if (!routes.ok() && routes.status().code() == StatusCode::kUnavailable) co_return routes.status();
-  if (!routes.ok() || routes->empty()) {
-    counters_.dropped += items->size();
-    LogEvent(LogLevel::kWarning, "notice cannot be delivered to anybody", first,
-             routes.ok() ? std::string("no destination") : Text(routes.status()));
-    queue_.Record(std::move(changes));
-    co_return OkStatus();
-  }
-
-  std::string original;
-  std::shared_ptr<const store::Body> body = items->front().body;
-  if (body == nullptr) {
-    StatusOr<std::shared_ptr<const store::Body>> opened =
-        co_await queue_.OpenBody(loop_, first.message_id());
-    if (opened.ok()) body = *std::move(opened);
-  }
-  bool returnable = true;
-  if (body != nullptr && first.sender.body == mail::BodyType::kBinaryMime) {
-    // A notice is lines, whatever it is about. What cannot be made lines is not returned in full.
-    StatusOr<CarriedBody> carried = co_await loop_.RunBlocking(
-        [&body] { return CarryBody(body, message::Carriage::k8BitLines); });
-    returnable = carried.ok();
-    if (returnable) body = carried->body;
-  }
-  if (body != nullptr) {
-    const store::Body& octets = *body;
-    const bool full = returnable && action == DsnAction::kFailed && queue::ReturnsFull(first) &&
-                      octets.size_bytes() <= options_.max_returned_bytes;
-    const uint64_t wanted =
-        full ? octets.size_bytes() : std::min(octets.size_bytes(), kReturnedHeaderBytes);
-    original.resize(static_cast<size_t>(wanted));
-    const StatusOr<size_t> got =
-        co_await loop_.RunBlocking([&] { return octets.ReadAt(0, original); });
-    original.resize(got.ok() ? *got : 0);
-    // A message too large to be returned whole is described by its header: what BuildDsn is not
-    // given it cannot return.
-    if (!full && queue::ReturnsFull(first)) {
-      const size_t end = original.find("\r\n\r\n");
-      if (end != std::string::npos) original.resize(end + 4);
-    }
-  }
-  const WallTime now = queue_.Now();
-  const std::string text =
-      BuildNotice(action, *items, original, options_.server_name, now, world_.random());
-
-  bool eight_bit = false;
-  for (const char c : text) eight_bit = eight_bit || !IsAscii(c);
-  std::vector<Envelope> envelopes = *std::move(routes);
-  for (Envelope& envelope : envelopes) {
-    envelope.sender = mail::ReversePath{};
-    envelope.sender.body = eight_bit ? mail::BodyType::k8BitMime : mail::BodyType::k7Bit;
-    envelope.sender.smtputf8 = first.sender.smtputf8;
-    envelope.bounce = true;
-    envelope.internal = true;
-    envelope.ttl = options_.notice_ttl;
-    if (envelope.server_name.empty()) envelope.server_name = options_.server_name;
-  }
-  StatusOr<std::unique_ptr<store::MessageWriter>> writer = queue_.NewMessage(loop_);
-  if (!writer.ok()) co_return writer.status();
-  const Status appended = co_await (*writer)->Append(text);
-  if (!appended.ok()) co_return appended;
-  StatusOr<queue::MessageId> id =
-      co_await (*writer)->Commit(std::move(envelopes), std::move(changes));
-  if (!id.ok()) co_return id.status();
-  ++counters_.notices;
-  LogEvent(LogLevel::kInfo, StrCat("notice ", message::DsnActionName(action)), first,
-           StrCat("message ", queue::MessageIdText(*id)));
-  co_return OkStatus();
 }
 
 rt::Task<void> Scheduler::Reschedule(uint64_t destination_key) {

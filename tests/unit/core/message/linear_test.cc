@@ -1,6 +1,6 @@
 // Hostile shapes: time grows with the input and no faster, and memory stays inside the limits.
+#include "tests/unit/core/growth.h"
 #include <algorithm>
-#include <ctime>
 #include <functional>
 #include <string>
 
@@ -18,24 +18,6 @@
 
 namespace postern::message {
 namespace {
-
-std::string Repeat(std::string_view piece, size_t count) {
-  std::string out;
-  out.reserve(piece.size() * count);
-  for (size_t i = 0; i < count; ++i) out.append(piece);
-  return out;
-}
-
-double Seconds(const std::function<void()>& work) {
-  double best = 1e9;
-  for (int i = 0; i < 3; ++i) {
-    // The processor's time, so that other work on the machine does not count.
-    const std::clock_t start = std::clock();
-    work();
-    best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-  }
-  return best;
-}
 
 // Everything that a server asks about a message.
 void ReadAll(const std::string& raw) {

@@ -1,7 +1,6 @@
 // What a hostile domain or client may make SPF do: time grows with the record and no faster, and
 // the number of questions has a bound whatever the records say.
-#include <algorithm>
-#include <ctime>
+#include "tests/unit/core/growth.h"
 #include <functional>
 #include <string>
 
@@ -12,24 +11,6 @@
 
 namespace postern::trust {
 namespace {
-
-std::string Repeat(std::string_view piece, size_t count) {
-  std::string out;
-  out.reserve(piece.size() * count);
-  for (size_t i = 0; i < count; ++i) out.append(piece);
-  return out;
-}
-
-double Seconds(const std::function<void()>& work) {
-  double best = 1e9;
-  for (int i = 0; i < 3; ++i) {
-    // The processor's time, so that other work on the machine does not count.
-    const std::clock_t start = std::clock();
-    work();
-    best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-  }
-  return best;
-}
 
 // The longest reverse-path and HELO name that SMTP takes (RFC 5321 §4.5.3.1).
 const std::string kLocalPart = Repeat("a-", 32);
