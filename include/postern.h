@@ -18,6 +18,7 @@
 #include "postern/address.h"
 #include "postern/arc.h"
 #include "postern/auth.h"
+#include "postern/config.h"
 #include "postern/dkim.h"
 #include "postern/dmarc.h"
 #include "postern/dns.h"

@@ -83,10 +83,13 @@ typedef struct postern_server_options {
    * given to the account. NULL, or not run by root: everything is done by this process, with the
    * rights that it has. Since 0.1. */
   const char* run_as;
+  /* Macros that win over the file's: "name=value" each, NUL-terminated. */
+  const char* const* macros;
+  size_t macro_count;
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT \
-  { sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL }
+  { sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0 }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is
  * `struct_size` octets. Since 0.1. */

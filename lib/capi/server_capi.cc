@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "lib/capi/config_capi.h"
 #include "lib/capi/error_capi.h"
 #include "lib/capi/message_capi.h"
 #include "lib/capi/struct_capi.h"
@@ -133,7 +134,8 @@ void LogWarnings(postern_server* handle, const postern::policy::Diagnostics& dia
   };
   size_t count = 0;
   for (const postern::policy::Diagnostic& each : diagnostics) {
-    if (each.severity == postern::policy::Severity::kError || ++count > kMaxToldMistakes) continue;
+    if (each.severity != postern::policy::Severity::kWarning || ++count > kMaxToldMistakes)
+      continue;
     write(each.ToString());
   }
   if (count > kMaxToldMistakes) write(StrCat("and ", count - kMaxToldMistakes, " warnings more"));
@@ -198,6 +200,9 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
     server_options.config_path = options.config_path;
   }
   if (options.spool_path != nullptr) server_options.spool_path = options.spool_path;
+  const postern_status macros =
+      postern::capi::AddMacros(options.macros, options.macro_count, &server_options, out_error);
+  if (macros != POSTERN_OK) return macros;
   server_options.in_memory = options.in_memory != 0;
   handle->message = message;
   if (message.on_message != nullptr) {

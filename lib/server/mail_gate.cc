@@ -263,15 +263,17 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   // else waits among those that wait for him.
   store::RecentAccounts::FromMemory memory(&recent_accounts_);
   const uint64_t misses = runtime.table_misses();
-  ticket->expansion = policy::Expand(runtime.memory_ruleset(), memory, context);
+  ticket->expansion = policy::Expand(runtime.memory_ruleset(), memory, context, limits_.expansion);
   if (memory.missed() && runtime.table_misses() == misses) {
-    auto expand = loop.RunBlocking(
-        [&] { return policy::Expand(runtime.memory_ruleset(), recent_accounts_, context); });
+    auto expand = loop.RunBlocking([&] {
+      return policy::Expand(runtime.memory_ruleset(), recent_accounts_, context, limits_.expansion);
+    });
     ticket->expansion = co_await expand;
   }
   if (runtime.table_misses() != misses) {
-    auto expand = loop.RunOutside(
-        [&] { return policy::Expand(runtime.ruleset(), recent_accounts_, context); });
+    auto expand = loop.RunOutside([&] {
+      return policy::Expand(runtime.ruleset(), recent_accounts_, context, limits_.expansion);
+    });
     ticket->expansion = co_await expand;
   }
 
@@ -280,6 +282,10 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   verdict.reason = ticket->expansion.reason;
   verdict.ticket = std::move(ticket);
   co_return verdict;
+}
+
+const policy::Expansion& MailGate::ExpansionOf(const std::shared_ptr<const void>& ticket) {
+  return static_cast<const Ticket*>(ticket.get())->expansion;
 }
 
 rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> MailGate::NewMessage(

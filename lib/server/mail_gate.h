@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "lib/core/base/log.h"
+#include "lib/core/policy/expansion.h"
 #include "lib/rt/world.h"
 #include "lib/server/hooks.h"
 #include "lib/server/runtime.h"
@@ -25,6 +26,8 @@ struct MailGateLimits {
   size_t max_sessions_per_address = 100;
   // How long the client's name is looked for.
   Duration reverse_name_timeout = absl::Seconds(3);
+  // How far a recipient is expanded.
+  policy::ExpansionOptions expansion;
 };
 
 class MailGate final : public service::SmtpBackend {
@@ -52,6 +55,9 @@ class MailGate final : public service::SmtpBackend {
   rt::Task<StatusOr<std::unique_ptr<service::IncomingMessage>>> NewMessage(
       rt::Executor& loop, const service::SmtpSessionFacts& facts,
       const mail::ReversePath& sender) override;
+
+  // ExpansionOf lends where the recipient of a RecipientVerdict's ticket goes.
+  static const policy::Expansion& ExpansionOf(const std::shared_ptr<const void>& ticket);
 
  private:
   rt::Clock* clock_;

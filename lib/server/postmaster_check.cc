@@ -127,10 +127,13 @@ void CheckPostmaster(const Runtime& runtime, policy::AccountSource& accounts,
         break;
       policy::SourceLocation location{config.file_name, 0, 0};
       if (match.rule != nullptr) location = match.rule->location;
-      diagnostics->push_back(policy::MakeWarning(
-          std::move(location), StrCat("mail ", client.is_local_socket ? "" : "from elsewhere ",
-                                      "for ", kPostmaster, "@", domain, " has nowhere to go (",
-                                      expansion.reason, "): ", Edit(runtime, match, domain))));
+      policy::Diagnostic found = policy::MakeWarning(
+          std::move(location),
+          StrCat("mail ", client.is_local_socket ? "" : "from elsewhere ", "for ", kPostmaster, "@",
+                 domain, " has nowhere to go (", expansion.reason, ")"));
+      found.code = "postmaster";
+      found.edit = Edit(runtime, match, domain);
+      diagnostics->push_back(std::move(found));
       break;
     }
   }

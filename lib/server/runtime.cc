@@ -38,7 +38,7 @@ std::string ReadPem(rt::World& world, const std::string& path, const std::string
   return "";
 }
 
-// WarnOfOpenKey warns of a private key that everybody on this machine may read or change.
+// WarnOfOpenKey warns of a private key that others may read or change, beyond 0740.
 void WarnOfOpenKey(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
   rt::OpenOptions options;
   options.follow_symlink = true;
@@ -46,7 +46,14 @@ void WarnOfOpenKey(rt::World& world, const Pki& pki, Diagnostics* diagnostics) {
   if (!file.ok()) return;
   const StatusOr<rt::FileInfo> info = (*file)->Stat();
   constexpr uint32_t kOthers = 0007;
-  if (!info.ok() || (info->mode & kOthers) == 0) return;
+  constexpr uint32_t kGroupWrites = 0020;
+  if (!info.ok() || (info->mode & (kOthers | kGroupWrites)) == 0) return;
+  if ((info->mode & kOthers) == 0) {
+    diagnostics->push_back(policy::MakeWarning(
+        pki.key_location, StrCat("key of pki \"", pki.name, "\": its group may change ",
+                                 pki.key_path, ": chmod g-w keeps it as it is")));
+    return;
+  }
   diagnostics->push_back(policy::MakeWarning(
       pki.key_location, StrCat("key of pki \"", pki.name, "\": everybody on this machine may read ",
                                pki.key_path, ": chmod 0600 keeps it secret")));

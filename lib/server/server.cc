@@ -5,6 +5,8 @@
 #include <mutex>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/advice.h"
+#include "lib/server/config_resolver.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
@@ -216,6 +218,8 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   if (loaded.runtime != nullptr) {
     store::SystemAccounts accounts(&world.processes(), &world.files(), world.helper());
     CheckPostmaster(*loaded.runtime, accounts, &loaded.diagnostics);
+    for (policy::Diagnostic& each : policy::FindOpenRelay(loaded.runtime->ruleset()))
+      loaded.diagnostics.push_back(std::move(each));
   }
   policy::SortByPlace(&loaded.diagnostics);
   return loaded;
@@ -238,22 +242,6 @@ const std::vector<Endpoint>& Server::endpoints() const { return parts_->endpoint
 store::Queue* Server::queue() { return parts_->queue.get(); }
 
 namespace {
-
-// ReadZone makes the resolver that `resolver zone` asks for. Blocks.
-StatusOr<std::unique_ptr<resolve::Resolver>> ReadZone(rt::World& world, const Config& config) {
-  const StatusOr<std::string> text =
-      store::ReadTextFile(world.files(), config.resolver_zone, 64 << 20);
-  if (!text.ok()) return text.status();
-  StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(*text);
-  if (!zone.ok()) {
-    return InvalidArgument(
-        policy::MakeError(config.resolver_location,
-                          StrCat(config.resolver_zone, ": ", Message(zone.status())))
-            .ToString());
-  }
-  return std::unique_ptr<resolve::Resolver>(
-      std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
-}
 
 schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
   schedule::SchedulerOptions options;
@@ -346,9 +334,9 @@ rt::Task<Status> Server::Start() {
   if (parts.resolver == nullptr) {
     StatusOr<std::unique_ptr<resolve::Resolver>> resolver = Unavailable("not made yet");
     if (config.resolver_zone.empty()) {
-      resolver = resolve::NewUnboundResolver(world, resolve::UnboundOptions());
+      resolver = MakeResolver(world, config);
     } else {
-      auto read = world.main_loop().RunBlocking([&] { return ReadZone(world, config); });
+      auto read = world.main_loop().RunBlocking([&] { return MakeResolver(world, config); });
       resolver = co_await read;
     }
     if (!resolver.ok()) {

@@ -1,5 +1,5 @@
-/* postern: the one program for people. `postern serve` runs a server, `postern check` reads a
- * configuration. */
+/* postern: the one program for people. `postern serve` runs a server; the other verbs have a file
+ * of their own. */
 #include "serve.h"
 #include "verbs.h"
 #include <postern.h>
@@ -12,11 +12,16 @@
 static int usage(FILE* to) {
   fprintf(
       to,
-      "usage: postern serve -f smtpd.conf [-s spool] [-u user] [-w workers] [-v]   run what the "
-      "file "
-      "asks for, in the foreground\n"
-      "       postern check -f smtpd.conf                                say whether it is "
-      "right, or what is wrong where\n"
+      "usage: postern serve -f smtpd.conf [-D name=value] [-s spool]     run what the file asks "
+      "for, "
+      "in the foreground\n"
+      "                     [-u user] [-w workers] [-v]\n"
+      "       postern check [--json] smtpd.conf                          all that is wrong with "
+      "it, "
+      "and what would mend it\n"
+      "       postern explain -f smtpd.conf --from A --to B ...          where a mail would go, "
+      "and "
+      "why\n"
       "       postern parse [FILE] [--json] [--text] [--part N]          what a message is made "
       "of\n"
       "       postern spf --ip ADDRESS --from ADDRESS [--helo NAME]      whether a sender's domain "
@@ -45,7 +50,9 @@ static unsigned read_workers(const char* value) {
 }
 
 int main(int argc, char** argv) {
-  struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL};
+  static const char* macros[MAX_MACROS];
+  struct serve_options options = {
+      "/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL, macros, 0};
   const char* command = argc > 1 ? argv[1] : "";
   int i;
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
@@ -59,12 +66,16 @@ int main(int argc, char** argv) {
   if (strcmp(command, "spf") == 0) return spf_command(argc - 2, argv + 2);
   if (strcmp(command, "dkim") == 0) return dkim_command(argc - 2, argv + 2);
   if (strcmp(command, "arc") == 0) return arc_command(argc - 2, argv + 2);
+  if (strcmp(command, "check") == 0) return config_check_command(argc - 2, argv + 2);
+  if (strcmp(command, "explain") == 0) return explain_command(argc - 2, argv + 2);
   for (i = 2; i < argc; ++i) {
     const char* value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "-v") == 0) {
       options.log_level = POSTERN_LOG_DEBUG;
     } else if (strcmp(argv[i], "-f") == 0 && value != NULL) {
       options.config_path = argv[++i];
+    } else if (strcmp(argv[i], "-D") == 0 && value != NULL && options.macro_count < MAX_MACROS) {
+      macros[options.macro_count++] = argv[++i];
     } else if (strcmp(argv[i], "-s") == 0 && value != NULL) {
       options.spool_path = argv[++i];
     } else if (strcmp(argv[i], "-u") == 0 && value != NULL) {
@@ -84,7 +95,6 @@ int main(int argc, char** argv) {
     }
   }
   if (strcmp(command, "serve") == 0) return serve(&options);
-  if (strcmp(command, "check") == 0) return check(&options);
   if (*command != '\0') fprintf(stderr, "postern: there is no command '%s'\n", command);
   return usage(stderr);
 }

@@ -28,23 +28,6 @@ static void write_log(int32_t level, const char* line, void* user_data) {
   fprintf(stderr, "%s %s%s\n", when, level >= POSTERN_LOG_WARNING ? "warn: " : "", line);
 }
 
-/* write_finding prints what `check` finds as compilers do: file:line:column: warning: what. The log
- * has it as text="...", with \\ before each quote and backslash. */
-static void write_finding(int32_t level, const char* line, void* user_data) {
-  static const char kFront[] = "config warning text=\"";
-  (void)user_data;
-  if (level < POSTERN_LOG_WARNING) return;
-  if (strncmp(line, kFront, sizeof kFront - 1) != 0) {
-    fprintf(stderr, "%s\n", line);
-    return;
-  }
-  for (line += sizeof kFront - 1; *line != '\0' && *line != '"'; ++line) {
-    if (*line == '\\' && line[1] != '\0') ++line;
-    fputc(*line, stderr);
-  }
-  fputc('\n', stderr);
-}
-
 static int complain(const char* what, postern_status status, postern_error* error) {
   const char* message = postern_error_message(error);
   if (*message == '\0') message = postern_status_name(status);
@@ -80,19 +63,20 @@ static void log_lines(const struct serve_options* options, int32_t level, const 
   }
 }
 
-static int open_server(const struct serve_options* options, postern_server** server,
-                       void (*on_log)(int32_t, const char*, void*), int serves) {
+static int open_server(const struct serve_options* options, postern_server** server) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
   postern_error* error = NULL;
   postern_status status;
-  log.on_log = on_log;
+  log.on_log = write_log;
   log.user_data = (void*)options;
   server_options.config_path = options->config_path;
   server_options.spool_path = options->spool_path;
   server_options.workers = (uint16_t)options->workers;
   server_options.log = &log;
-  if (serves) server_options.run_as = account_to_become(options);
+  server_options.run_as = account_to_become(options);
+  server_options.macros = options->macros;
+  server_options.macro_count = options->macro_count;
   status = postern_server_new(server, &server_options, &error);
   return status == POSTERN_OK ? 0 : complain(options->config_path, status, error);
 }
@@ -160,7 +144,7 @@ int serve(const struct serve_options* options) {
   give_back_large_blocks();
   raise_descriptor_limit();
   block_signals(&set);
-  if (open_server(options, &server, write_log, 1) != 0) return 1;
+  if (open_server(options, &server) != 0) return 1;
   status = postern_server_start(server, &error);
   if (status != POSTERN_OK) {
     postern_server_free(server);
@@ -184,12 +168,4 @@ int serve(const struct serve_options* options) {
   pthread_join(signals, NULL);
   postern_server_free(server);
   return status == POSTERN_OK ? 0 : complain("serve", status, error);
-}
-
-int check(const struct serve_options* options) {
-  postern_server* server = NULL;
-  if (open_server(options, &server, write_finding, 0) != 0) return 1;
-  postern_server_free(server);
-  fprintf(stderr, "configuration OK\n");
-  return 0;
 }

@@ -6,16 +6,23 @@
 #include <unistd.h>
 
 static int usage(void) {
-  fprintf(stderr, "usage: postern-smtpd [-dnv] [-f file] [-s spool] [-u user]\n");
+  fprintf(stderr, "usage: postern-smtpd [-dnv] [-D name=value] [-f file] [-s spool] [-u user]\n");
   return 1;
 }
 
 int main(int argc, char** argv) {
-  struct serve_options options = {"/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL};
+  static const char* macros[MAX_MACROS];
+  static const struct check_options plain;
+  struct serve_options options = {
+      "/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL, macros, 0};
   int only_check = 0;
   int letter;
-  while ((letter = getopt(argc, argv, "df:ns:u:v")) != -1) {
+  while ((letter = getopt(argc, argv, "D:df:ns:u:v")) != -1) {
     switch (letter) {
+      case 'D':
+        if (options.macro_count == MAX_MACROS) return usage();
+        macros[options.macro_count++] = optarg;
+        break;
       case 'd': /* do not daemonize: what we do anyway */ break;
       case 'f': options.config_path = optarg; break;
       case 'n': only_check = 1; break;
@@ -26,5 +33,5 @@ int main(int argc, char** argv) {
     }
   }
   if (optind != argc) return usage();
-  return only_check ? check(&options) : serve(&options);
+  return only_check ? check(&options, &plain) : serve(&options);
 }

@@ -5,8 +5,10 @@
 
 int arc_command(int argc, char** argv);
 int auth_command(int argc, char** argv);
+int config_check_command(int argc, char** argv);
 int dkim_command(int argc, char** argv);
 int dmarc_command(int argc, char** argv);
+int explain_command(int argc, char** argv);
 int parse_command(int argc, char** argv);
 int spf_command(int argc, char** argv);
 

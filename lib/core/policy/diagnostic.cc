@@ -15,10 +15,19 @@ std::string SourceLocation::ToString() const {
   return out;
 }
 
+const char* SeverityName(Severity severity) {
+  switch (severity) {
+    case Severity::kError: return "error";
+    case Severity::kNote: return "note";
+    case Severity::kWarning: break;
+  }
+  return "warning";
+}
+
 std::string Diagnostic::ToString() const {
   std::string out = location.ToString();
   if (!out.empty()) out += ": ";
-  return StrCat(out, severity == Severity::kError ? "error: " : "warning: ", message);
+  return StrCat(out, SeverityName(severity), ": ", message, edit.empty() ? "" : "; ", edit);
 }
 
 bool HasErrors(const Diagnostics& diagnostics) {
@@ -32,6 +41,10 @@ Diagnostic MakeError(SourceLocation location, std::string message) {
 
 Diagnostic MakeWarning(SourceLocation location, std::string message) {
   return Diagnostic{Severity::kWarning, std::move(location), std::move(message)};
+}
+
+Diagnostic MakeNote(SourceLocation location, std::string message) {
+  return Diagnostic{Severity::kNote, std::move(location), std::move(message)};
 }
 
 // What is known at the end goes where it belongs: an operator mends a file from its top.

@@ -18,7 +18,12 @@ struct SourceLocation {
   std::string ToString() const;
 };
 
-enum class Severity { kWarning, kError };
+// kNote is what an operator may want otherwise, where the file is right as it is: `postern check`
+// shows it, a server that starts does not.
+enum class Severity { kWarning, kError, kNote };
+
+// SeverityName gives "error", "warning" or "note".
+const char* SeverityName(Severity severity);
 
 // Diagnostic is one sentence about one place. The message names what was found and what would be
 // right; it is one line of printable text whatever the file holds.
@@ -26,6 +31,11 @@ struct Diagnostic {
   Severity severity = Severity::kError;
   SourceLocation location;
   std::string message;
+  // code is a stable word for the kind of finding ("open-relay", advice.h), by which it can be left
+  // out; empty for mistakes of the language.
+  std::string code{};
+  // edit is what would mend it: a line of the file, or words for what to do; may be empty.
+  std::string edit{};
 
   // ToString gives "file:line:column: error: message".
   std::string ToString() const;
@@ -41,6 +51,7 @@ void SortByPlace(Diagnostics* diagnostics);
 
 Diagnostic MakeError(SourceLocation location, std::string message);
 Diagnostic MakeWarning(SourceLocation location, std::string message);
+Diagnostic MakeNote(SourceLocation location, std::string message);
 
 // DidYouMean returns ` (did you mean "listen"?)` for the nearest of `known`, or "" when none is
 // near enough to be a slip, nor what other configurations call by the word that was found

@@ -88,6 +88,8 @@ struct ExpansionOptions {
   size_t max_forward_nodes = 100;  // of one .forward
   size_t max_forward_bytes = 4095;
   size_t max_include_bytes = 1 << 20;
+  // trace, when it is given, is emptied and gets each step; it outlives the call.
+  Trace* trace = nullptr;
 };
 
 // Expand finds where mail for `context.recipient` goes. Blocks as much as tables and accounts do.

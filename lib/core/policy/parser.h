@@ -134,7 +134,6 @@ class Parser {
   bool ParseMatch(const Token& first);
   bool ParseFrom(Rule& rule, bool negated, std::set<std::string>* seen, const Token& word);
   bool ParseFor(Rule& rule, bool negated, std::set<std::string>* seen, const Token& word);
-  void WarnOpenRelay(const Rule& rule);
 
   // --- parser_filter.cc ---
   bool ParseFilter(const Token& first);

@@ -144,12 +144,13 @@ bool Parser::ParseActionMethod(Action& action) {
       if (!ExpectString("a path", &action.maildir_path, &at) ||
           !check_format(action.maildir_path, at))
         return false;
-      const std::string& path = action.maildir_path;
-      if (path.empty() || (path[0] != '/' && path[0] != '%' && path.rfind("~/", 0) != 0)) {
-        Error(at,
-              StrCat("maildir path \"", Escape(path), "\" must start with /, ~/ or a variable"));
+      std::string& path = action.maildir_path;
+      if (path.empty()) {
+        Error(at, "an empty maildir path: /path, ~/path or a variable is wanted");
         return false;
       }
+      // OpenSMTPD delivers with the home as its working directory.
+      if (path[0] != '/' && path[0] != '%' && path.rfind("~/", 0) != 0) path.insert(0, "~/");
     }
     action.junk = TakeBare("junk");
     return true;

@@ -401,14 +401,19 @@ bool Parser::ParseCa(const Token& first) {
   CertificateAuthority ca;
   ca.location = first.location;
   if (!ExpectString("the name of a ca", &ca.name)) return false;
-  if (config_.FindCa(ca.name) != kNoIndex) {
-    Error(first.location, StrCat("ca \"", Escape(ca.name), "\" already defined"));
-    return false;
-  }
   ca.certificate_location = Peek().location;
   if (!ExpectBare("cert") || !ExpectString("the path of a certificate", &ca.certificate_path))
     return false;
-  config_.cas.push_back(std::move(ca));
+  const int earlier = config_.FindCa(ca.name);
+  if (earlier == kNoIndex) {
+    config_.cas.push_back(std::move(ca));
+    return true;
+  }
+  // As in OpenSMTPD the last one counts.
+  Warn(first.location,
+       StrCat("ca \"", Escape(ca.name), "\" is defined a second time, first at line ",
+              config_.cas[static_cast<size_t>(earlier)].location.line, ": this one counts"));
+  config_.cas[static_cast<size_t>(earlier)] = std::move(ca);
   return true;
 }
 

@@ -95,7 +95,6 @@ bool Parser::ParseMatch(const Token& first) {
       if (!UseTable(criterion.table, std::move(use))) return false;
     }
   }
-  WarnOpenRelay(rule);
   config_.rules.push_back(std::move(rule));
   return true;
 }
@@ -173,19 +172,6 @@ bool Parser::ParseFor(Rule& rule, bool negated, std::set<std::string>* seen, con
   }
   return Unexpected("any, local, domain or rcpt-to after for",
                     {"any", "local", "domain", "rcpt-to"});
-}
-
-void Parser::WarnOpenRelay(const Rule& rule) {
-  if (rule.IsReject() || config_.actions[static_cast<size_t>(rule.action)].IsLocal()) return;
-  const bool from_anyone = rule.from_kind == FromKind::kAny && !rule.from.negated;
-  const bool to_anyone = rule.for_kind == ForKind::kAny && !rule.to.negated;
-  // What the client says of itself (helo, mail-from) keeps nobody out.
-  const bool restricted =
-      (rule.auth.present && !rule.auth.negated) || rule.tag.present || rule.rcpt_to.present;
-  if (!from_anyone || !to_anyone || restricted) return;
-  Warn(rule.location,
-       "open relay: this rule relays for anybody who can reach the server; `match auth from any "
-       "for any` asks for a login first");
 }
 
 }  // namespace postern::policy

@@ -123,7 +123,8 @@ std::string Names(const Rows& rows) {
   return out;
 }
 
-// ParseSize reads a number of octets, or one with K, M, G, T, P or E behind it (powers of 1024).
+// ParseSize reads a number of octets, or one with K, M, G, T, P or E behind it (powers of 1024),
+// which may have a fraction then: 1.5M.
 std::optional<int64_t> ParseSize(std::string_view text) {
   int shift = 0;
   if (!text.empty()) {
@@ -133,9 +134,24 @@ std::optional<int64_t> ParseSize(std::string_view text) {
       text.remove_suffix(1);
     }
   }
+  constexpr size_t kMaxFractionDigits = 9;
+  uint64_t fraction = 0;
+  const size_t dot = text.find('.');
+  if (dot != std::string_view::npos) {
+    const std::string_view digits = text.substr(dot + 1);
+    const std::optional<uint64_t> billionths =
+        ParseUint(StrCat(digits, std::string(kMaxFractionDigits, '0')).substr(0, 9));
+    if (shift == 0 || digits.empty() || digits.size() > kMaxFractionDigits || !billionths)
+      return std::nullopt;
+    // Below 2^30 billionths of 2^60 at most: done in two steps so that nothing overflows.
+    fraction = shift <= 30 ? (*billionths << shift) / 1'000'000'000
+                           : ((*billionths << 30) / 1'000'000'000) << (shift - 30);
+    text = text.substr(0, dot);
+  }
   const std::optional<uint64_t> number = ParseUint(text, static_cast<uint64_t>(INT64_MAX) >> shift);
-  if (!number) return std::nullopt;
-  return static_cast<int64_t>(*number << shift);
+  if (!number || (*number << shift) > static_cast<uint64_t>(INT64_MAX) - fraction)
+    return std::nullopt;
+  return static_cast<int64_t>((*number << shift) + fraction);
 }
 
 }  // namespace

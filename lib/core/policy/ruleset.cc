@@ -134,9 +134,15 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
                rule.rcpt_to.present ? PlainText(c.recipient) : "");
 }
 
-bool Ruleset::Test(size_t index, const EnvelopeContext& context, RuleMatch* match) const {
+bool Ruleset::Test(size_t index, const EnvelopeContext& context, RuleMatch* match,
+                   std::vector<RuleStep>* steps) const {
   const Rule& rule = config_->rules[index];
   const StatusOr<std::string_view> failure = FirstFailure(rule, context);
+  if (steps != nullptr) {
+    steps->push_back({.rule = static_cast<int>(index),
+                      .failed = failure.ok() ? *failure : std::string_view(),
+                      .error = failure.ok() ? "" : std::string(Message(failure.status()))});
+  }
   if (failure.ok() && !failure->empty()) return false;
   match->rule = &rule;
   match->rule_index = static_cast<int>(index);
@@ -149,8 +155,9 @@ bool Ruleset::Test(size_t index, const EnvelopeContext& context, RuleMatch* matc
   return true;
 }
 
-RuleMatch Ruleset::Match(const EnvelopeContext& context) const {
-  if (!index_.worthwhile()) return MatchByWalk(context);
+RuleMatch Ruleset::Match(const EnvelopeContext& context, std::vector<RuleStep>* steps) const {
+  // Who asks why wants every rule, also those that the index leaves out.
+  if (steps != nullptr || !index_.worthwhile()) return MatchByWalk(context, steps);
   RuleFacts facts;
   const auto fact = [&facts](RuleAspect aspect) -> std::string& {
     return facts[static_cast<size_t>(aspect)];
@@ -169,10 +176,10 @@ RuleMatch Ruleset::Match(const EnvelopeContext& context) const {
   return match;
 }
 
-RuleMatch Ruleset::MatchByWalk(const EnvelopeContext& context) const {
+RuleMatch Ruleset::MatchByWalk(const EnvelopeContext& context, std::vector<RuleStep>* steps) const {
   RuleMatch match;
   for (size_t i = 0; i < config_->rules.size(); ++i) {
-    if (Test(i, context, &match)) break;
+    if (Test(i, context, &match, steps)) break;
   }
   return match;
 }

@@ -10,6 +10,7 @@
 #include "lib/core/policy/model.h"
 #include "lib/core/policy/rule_index.h"
 #include "lib/core/policy/table.h"
+#include "lib/core/policy/trace.h"
 
 namespace postern::policy {
 
@@ -56,10 +57,12 @@ class Ruleset {
   Ruleset(const Config* config, const TableSet* tables, LocalNames local);
 
   // Match returns the first rule all of whose criteria hold. Of a long list only those are tested
-  // that can hold (rule_index.h).
-  RuleMatch Match(const EnvelopeContext& context) const;
+  // that can hold (rule_index.h). `steps`, when it is given, gets each rule up to that one, and all
+  // are tested.
+  RuleMatch Match(const EnvelopeContext& context, std::vector<RuleStep>* steps = nullptr) const;
   // MatchByWalk is Match without the index: what that must agree with.
-  RuleMatch MatchByWalk(const EnvelopeContext& context) const;
+  RuleMatch MatchByWalk(const EnvelopeContext& context,
+                        std::vector<RuleStep>* steps = nullptr) const;
 
   // FirstFailure says why `rule` does not take `context`: "from", "for", "auth", "helo",
   // "mail-from", "rcpt-to", "tag" or "tls";
@@ -79,7 +82,8 @@ class Ruleset {
   const Config* config_;
   const TableSet* tables_;
   // Test tests one rule and, unless it does not match, fills `*match`.
-  bool Test(size_t index, const EnvelopeContext& context, RuleMatch* match) const;
+  bool Test(size_t index, const EnvelopeContext& context, RuleMatch* match,
+            std::vector<RuleStep>* steps = nullptr) const;
 
   LocalNames local_;
   RuleIndex index_;

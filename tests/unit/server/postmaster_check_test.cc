@@ -44,7 +44,7 @@ TEST_F(PostmasterCheckTest, SaysWhichLineIsMissing) {
                             "action \"here\" mbox alias <aliases>\n"
                             "match from any for local action \"here\"\n")),
             "<text>:5:1: warning: mail for postmaster@mx.example.org has nowhere to go (no such "
-            "account: postmaster@mx.example.org -> postmaster): the line \"postmaster: you\" in "
+            "account: postmaster@mx.example.org -> postmaster); the line \"postmaster: you\" in "
             "/aliases mends it\n");
   EXPECT_EQ(
       Findings(StrCat(kListen,
@@ -54,14 +54,14 @@ TEST_F(PostmasterCheckTest, SaysWhichLineIsMissing) {
                       "match from any for domain \"Example.org\" action \"here\"\n"
                       "match from any for local action \"out\"\n")),
       "<text>:6:1: warning: mail for postmaster@example.org has nowhere to go (no virtual "
-      "user: postmaster@example.org): the entry \"postmaster@example.org\" = \"you\" in table "
+      "user: postmaster@example.org); the entry \"postmaster@example.org\" = \"you\" in table "
       "users mends it\n");
   EXPECT_EQ(
       Findings(StrCat(kListen,
                       "action \"here\" mbox\n"
                       "match from any for local action \"here\"\n")),
       "<text>:4:1: warning: mail for postmaster@mx.example.org has nowhere to go (no such "
-      "account: postmaster@mx.example.org -> postmaster): action \"here\" has no alias table; "
+      "account: postmaster@mx.example.org -> postmaster); action \"here\" has no alias table; "
       "this mends it: alias { postmaster = \"you\" }\n");
 }
 
@@ -70,7 +70,7 @@ TEST_F(PostmasterCheckTest, SaysThatNoRuleTakesIt) {
                             "action \"here\" mbox alias { postmaster = \"alice\" }\n"
                             "match from any for domain \"example.org\" action \"here\"\n")),
             "<text>: warning: mail for postmaster@mx.example.org has nowhere to go (no rule takes "
-            "postmaster@mx.example.org): a rule that takes it mends it, like match from any for "
+            "postmaster@mx.example.org); a rule that takes it mends it, like match from any for "
             "local action \"NAME\", and an alias postmaster: you\n");
   // From here the rule for all others takes it; a stranger has none.
   const std::string_view rules =
@@ -78,7 +78,7 @@ TEST_F(PostmasterCheckTest, SaysThatNoRuleTakesIt) {
       "match from any for domain \"example.org\" action \"here\"\nmatch for any action \"out\"\n";
   EXPECT_EQ(Findings(StrCat(kListen, rules)),
             "<text>: warning: mail from elsewhere for postmaster@mx.example.org has nowhere to go "
-            "(no rule takes postmaster@mx.example.org): a rule that takes it mends it, like match "
+            "(no rule takes postmaster@mx.example.org); a rule that takes it mends it, like match "
             "from any for local action \"NAME\", and an alias postmaster: you\n");
   EXPECT_EQ(Findings(StrCat("listen on 127.0.0.1 port 25\n", rules)), "");
 }

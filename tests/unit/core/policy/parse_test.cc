@@ -381,7 +381,7 @@ TEST(Parse, Mistakes) {
       {"action a relay pki nowhere\n", "pki name not found: nowhere"},
       {"action a maildir \"%{nothing}\"\n", "no such variable"},
       {"action a mda \"%{mda}\"\n", "wrappers only"},
-      {"action a maildir \"Maildir\"\n", "must start with /"},
+      {"action a maildir \"\"\n", "an empty maildir path"},
       {"action a mbox\nmatch from src \"300.1.1.1\" action a\n",
        "neither an address nor a network"},
       {"action a mbox\nmatch from src { \"192.0.2.0/33\" } action a\n",
@@ -411,15 +411,11 @@ TEST(Parse, Mistakes) {
 }
 
 TEST(Parse, Warnings) {
-  const ParseResult result = ParseText(
-      "table <t> file:/t\naction \"o\" relay\nmatch from any for any action \"o\"\nmatch auth from "
-      "any for any action \"o\"\n"
-      "match from any mail-from \"@x\" for any action \"o\"\n");
+  const ParseResult result =
+      ParseText("table <t> file:/t\naction \"o\" relay\nmatch for domain <t> action \"o\"\n");
   ASSERT_TRUE(result.config);
-  ASSERT_EQ(result.diagnostics.size(), 3u) << Listing(result);
-  EXPECT_EQ(result.diagnostics[0].location.line, 1);
-  EXPECT_THAT(result.diagnostics[1].ToString(), HasSubstr("smtpd.conf:3:1: warning: open relay"));
-  EXPECT_EQ(result.diagnostics[2].location.line, 5);
+  ASSERT_EQ(result.diagnostics.size(), 1u) << Listing(result);
+  EXPECT_THAT(result.diagnostics[0].ToString(), HasSubstr("smtpd.conf:1:7: warning: "));
 }
 
 TEST(RelayUrl, Table) {

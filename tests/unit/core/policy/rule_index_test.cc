@@ -159,8 +159,10 @@ TEST(RuleIndex, AgreesWithTheWalk) {
 // A long file is read to its end, however many warnings its lines give.
 TEST(RuleIndex, AListWithAWarningForEachRuleIsWhole) {
   std::string text = "action \"a\" relay\n";
-  for (int i = 0; i < 500; ++i)
-    StrAppend(text, "match from any for any mail-from \"u", i, "@x.org\" action \"a\"\n");
+  for (int i = 0; i < 500; ++i) {
+    StrAppend(text, "table <t", i, "> { \"u", i, "@x.org\" }\n");
+    StrAppend(text, "match from any for any mail-from <t", i, "> action \"a\"\n");
+  }
   MemoryLoader loader("smtpd.conf", text);
   const ParseResult result = Parse("smtpd.conf", loader);
   ASSERT_NE(result.config, nullptr);

@@ -1,0 +1,185 @@
+// Open relays, found as a spammer finds them: by trying.
+
+#include <algorithm>
+#include <set>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/advice.h"
+
+namespace postern::policy {
+namespace {
+
+// Addresses far from each other. An operator's own networks may hold one of them, hardly two of a
+// family: a rule that takes two is meant for everybody, or as good as that.
+constexpr const char* kStrangers[] = {"5.101.40.17",   "41.77.12.90",      "77.88.55.242",
+                                      "103.41.167.9",  "151.101.13.7",     "186.33.4.21",
+                                      "62.210.9.33",   "189.90.201.2",     "2600:1f18::7",
+                                      "2400:cb00::99", "2a02:2e0:3fe::13", "2804:14c::8"};
+constexpr size_t kAddressesOfEverybody = 2;
+// Domains that no table names; a wildcard, an expression or a negation takes them all the same.
+constexpr const char* kForeignDomains[] = {"not-yours-q7x.com", "not-yours-q7x.org",
+                                           "mail.not-yours-q7x.net", "not-yours-q7x.de"};
+constexpr char kStrangerName[] = "host.stranger-q7x.net";
+
+// Door is a way in for strangers: what a listener makes of a session.
+struct Door {
+  const Listener* listener;
+  bool tls;
+};
+
+// TurnsStrangersAway tells whether the listener's filter lets only listed addresses in.
+bool TurnsStrangersAway(const Config& config, const Listener& listener) {
+  if (listener.filter == kNoIndex) return false;
+  const auto guards = [](const Filter& filter) {
+    return filter.kind == FilterKind::kBuiltin && filter.test == FilterTest::kSource &&
+           filter.criterion.negated &&
+           (filter.decision == FilterDecision::kDisconnect ||
+            filter.decision == FilterDecision::kReject);
+  };
+  const Filter& filter = config.filters[static_cast<size_t>(listener.filter)];
+  return guards(filter) || std::any_of(filter.chain.begin(), filter.chain.end(), [&](int each) {
+           return guards(config.filters[static_cast<size_t>(each)]);
+         });
+}
+
+std::vector<Door> DoorsOf(const Config& config) {
+  std::vector<Door> doors;
+  std::set<std::pair<std::string, bool>> seen;
+  for (const Listener& listener : config.listeners) {
+    if (listener.protocol != ListenerProtocol::kSmtp || IsLoopbackListener(listener) ||
+        listener.auth == ListenerAuth::kRequired || listener.verify_client ||
+        TurnsStrangersAway(config, listener))
+      continue;
+    for (const bool tls : {false, true}) {
+      if (tls ? listener.tls == ListenerTls::kNone
+              : listener.tls == ListenerTls::kRequired || listener.tls == ListenerTls::kSmtps)
+        continue;
+      if (seen.emplace(listener.tag, tls).second) doors.push_back({&listener, tls});
+    }
+  }
+  return doors;
+}
+
+// Claims gives what a stranger would say to pass `criterion`: the entries of its list made into
+// names, and `otherwise`.
+std::vector<std::string> Claims(const Config& config, const Criterion& criterion,
+                                std::string otherwise) {
+  constexpr size_t kMaxClaims = 8;
+  std::vector<std::string> claims{std::move(otherwise)};
+  if (!criterion.present || criterion.table == kNoIndex) return claims;
+  const TableDeclaration& table = config.tables[static_cast<size_t>(criterion.table)];
+  if (table.kind != TableKind::kStatic) return claims;
+  for (const TableEntry& entry : table.entries) {
+    if (claims.size() > kMaxClaims) break;
+    std::string claim;
+    for (const char c : entry.key) {
+      if (c == '*') {
+        claim += 'x';
+      } else {
+        claim += c;
+      }
+    }
+    claims.push_back(std::move(claim));
+  }
+  return claims;
+}
+
+mail::Address SenderOf(const std::string& claim) {
+  if (claim.empty()) return {};
+  const size_t at = claim.rfind('@');
+  if (at == std::string::npos) return {claim, kStrangerName};
+  mail::Address address{claim.substr(0, at), claim.substr(at + 1)};
+  if (address.local_part.empty()) address.local_part = "anybody";
+  if (address.domain.empty()) address.domain = kStrangerName;
+  return address;
+}
+
+class OpenRelaySearch {
+ public:
+  OpenRelaySearch(const Ruleset& ruleset, const AdviceLimits& limits)
+      : ruleset_(ruleset),
+        config_(ruleset.config()),
+        doors_(DoorsOf(config_)),
+        budget_(ruleset.tables().Blocks() ? limits.max_slow_questions : limits.max_questions) {}
+
+  Diagnostics Run() {
+    for (const Rule& rule : config_.rules) {
+      if (rule.IsReject() || config_.actions[static_cast<size_t>(rule.action)].IsLocal() ||
+          (rule.for_kind == ForKind::kLocal && !rule.to.negated) ||
+          ((rule.from_kind == FromKind::kLocal || rule.from_kind == FromKind::kSocket) &&
+           !rule.from.negated))
+        continue;
+      for (const Door& door : doors_) Try(rule, door);
+    }
+    return std::move(found_);
+  }
+
+ private:
+  void Try(const Rule& rule, const Door& door) {
+    for (const std::string& sender : Claims(config_, rule.mail_from, "spam@stranger-q7x.net")) {
+      for (const std::string& helo : Claims(config_, rule.helo, kStrangerName)) {
+        for (const char* name : {kStrangerName, ""}) {
+          for (const char* domain : kForeignDomains) {
+            if (told_.count(&rule) != 0 || budget_ == 0) return;
+            EnvelopeContext context;
+            context.tag = door.listener->tag;
+            context.tls = door.tls;
+            context.helo = helo;
+            context.reverse_name = name;
+            context.sender = SenderOf(sender);
+            context.recipient = {"victim", domain};
+            if (IsForEverybody(rule, &context)) Tell(rule, door, context);
+          }
+        }
+      }
+    }
+  }
+
+  // IsForEverybody tells whether clients from far apart get their mail relayed by `rule`.
+  bool IsForEverybody(const Rule& rule, EnvelopeContext* context) {
+    size_t taken[2] = {0, 0};
+    for (const char* text : kStrangers) {
+      context->remote = *IpAddress::Parse(text);
+      if (budget_ == 0 || ruleset_.IsLocalClient(*context)) continue;
+      --budget_;
+      const StatusOr<std::string_view> failure = ruleset_.FirstFailure(rule, *context);
+      if (!failure.ok() || !failure->empty()) continue;
+      const RuleMatch match = ruleset_.Match(*context);
+      const size_t asked = static_cast<size_t>(&rule - config_.rules.data()) + 1;
+      budget_ -= std::min(budget_, asked);
+      if (match.rule != &rule || match.outcome != RuleMatch::Outcome::kAccept) continue;
+      if (++taken[context->remote.is_v6() ? 1 : 0] >= kAddressesOfEverybody) return true;
+    }
+    return false;
+  }
+
+  void Tell(const Rule& rule, const Door& door, const EnvelopeContext& context) {
+    told_.insert(&rule);
+    const Action& action = config_.actions[static_cast<size_t>(rule.action)];
+    Diagnostic found = MakeWarning(
+        rule.location,
+        StrCat("open relay: this rule relays for anybody who can reach the server: mail from ",
+               context.remote.ToString(), " for ", context.recipient.ToString(),
+               ", by the listener at line ", door.listener->location.line,
+               " and without a login, would be sent on"));
+    found.code = "open-relay";
+    found.edit =
+        StrCat("ask for a login: match from auth for any action \"", Escape(action.name, 80), "\"");
+    found_.push_back(std::move(found));
+  }
+
+  const Ruleset& ruleset_;
+  const Config& config_;
+  std::vector<Door> doors_;
+  size_t budget_;
+  std::set<const Rule*> told_;
+  Diagnostics found_;
+};
+
+}  // namespace
+
+Diagnostics FindOpenRelay(const Ruleset& ruleset, const AdviceLimits& limits) {
+  return OpenRelaySearch(ruleset, limits).Run();
+}
+
+}  // namespace postern::policy

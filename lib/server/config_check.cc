@@ -1,0 +1,226 @@
+#include "lib/server/config_check.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/tls/certificate.h"
+#include "lib/server/config_resolver.h"
+#include "lib/server/endpoints.h"
+#include "lib/server/runtime.h"
+#include "lib/store/table/source_loader.h"
+
+namespace postern::server {
+namespace {
+
+using policy::Config;
+using policy::Diagnostic;
+using policy::Diagnostics;
+using policy::Listener;
+
+constexpr char kDefaultSpool[] = "/var/spool/postern";
+
+Diagnostic Finding(const policy::SourceLocation& at, const char* code, std::string message,
+                   std::string edit) {
+  Diagnostic found = policy::MakeWarning(at, std::move(message));
+  found.code = code;
+  found.edit = std::move(edit);
+  return found;
+}
+
+// --- certificates ---
+
+StatusOr<tls::CertificateInfo> FirstCertificate(rt::World& world, const policy::Pki& pki) {
+  const StatusOr<std::string> pem =
+      store::ReadTextFile(world.files(), pki.certificate_path, tls::kMaxPemBytes);
+  if (!pem.ok()) return pem.status();
+  const StatusOr<std::vector<tls::CertificateInfo>> chain = tls::ReadCertificates(*pem);
+  if (!chain.ok()) return chain.status();
+  return chain->front();
+}
+
+void CheckExpiry(rt::World& world, const Config& config, Duration soon, Diagnostics* out) {
+  const WallTime now = world.clock().WallNow();
+  for (const policy::Pki& pki : config.pkis) {
+    const StatusOr<tls::CertificateInfo> certificate = FirstCertificate(world, pki);
+    // What has ended already, or cannot be read, is told by the start's own check.
+    if (!certificate.ok() || certificate->not_after <= now || certificate->not_after > now + soon)
+      continue;
+    const int64_t days = (certificate->not_after - now) / absl::Hours(24);
+    out->push_back(
+        Finding(pki.certificate_location, "certificate-expires",
+                StrCat(pki.certificate_path, ": the certificate of pki \"", Escape(pki.name, 80),
+                       "\" ends in ", days, days == 1 ? " day" : " days"),
+                "renew it, then reload"));
+  }
+}
+
+// CheckNames looks whether clients that compare names (mail programs, servers with DANE or MTA-STS)
+// will be content with what a listener shows.
+void CheckNames(rt::World& world, const Runtime& runtime, Diagnostics* out) {
+  const Config& config = runtime.config();
+  std::set<std::string> told;
+  for (const Listener& listener : config.listeners) {
+    if (listener.tls == policy::ListenerTls::kNone || policy::IsLoopbackListener(listener))
+      continue;
+    const std::string& name = listener.hostname.empty() ? runtime.server_name() : listener.hostname;
+    std::vector<int> pkis = listener.pkis;
+    if (pkis.empty()) {
+      for (size_t i = 0; i < config.pkis.size(); ++i) pkis.push_back(static_cast<int>(i));
+    }
+    std::string names;
+    bool carried = pkis.empty();
+    for (const int index : pkis) {
+      const StatusOr<tls::CertificateInfo> certificate =
+          FirstCertificate(world, config.pkis[static_cast<size_t>(index)]);
+      carried = carried || !certificate.ok() || tls::CheckName(*certificate, name).ok();
+      if (!certificate.ok()) continue;
+      for (const std::string& each : certificate->names)
+        StrAppend(names, names.empty() ? "" : ", ", Escape(each, 80));
+    }
+    if (carried || !told.insert(name + "\n" + names).second) continue;
+    const policy::SourceLocation& at = listener.options.Find("pki", listener.location);
+    out->push_back(Finding(
+        at, "certificate-name",
+        StrCat("this listener calls itself ", name, ", and its certificate is for ",
+               names.empty() ? "no name" : names, ": clients that compare them will refuse it"),
+        StrCat("get a certificate for ", name,
+               names.empty() ? "" : ", or say hostname with a name that it carries")));
+  }
+}
+
+// --- ports ---
+
+// OwnServerRuns tells whether a server of ours holds the spool; also when nobody can tell.
+bool OwnServerRuns(rt::World& world, const std::string& spool) {
+  rt::OpenOptions open;
+  open.write = true;
+  const StatusOr<std::unique_ptr<rt::File>> lock = world.files().Open(spool + "/lock", open);
+  if (!lock.ok()) return lock.status().code() != StatusCode::kNotFound;
+  return !(*lock)->TryLock().ok();
+}
+
+void CheckPorts(rt::World& world, const Config& config, const std::string& spool,
+                Diagnostics* out) {
+  if (OwnServerRuns(world, spool)) return;
+  const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
+  for (const Listener& listener : config.listeners) {
+    if (listener.is_socket || listener.port == 0) continue;
+    const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
+    if (!endpoints.ok()) continue;  // told by the start's own check
+    for (const Endpoint& endpoint : *endpoints) {
+      const Status bound =
+          world.network().Listen(world.main_loop(), endpoint, rt::ListenOptions()).status();
+      if (bound.code() != StatusCode::kAlreadyExists) continue;
+      out->push_back(
+          Finding(listener.options.Find("port", listener.location), "port-taken",
+                  StrCat(endpoint.ToString(), " is taken: another program listens there"),
+                  StrCat("stop it (`ss -ltnp sport = :", endpoint.port,
+                         "` names it), or give this listener another port")));
+      break;
+    }
+  }
+}
+
+// --- backup ---
+
+struct BackupDomain {
+  const policy::Action* action = nullptr;
+  std::string domain;
+};
+
+std::vector<BackupDomain> BackupDomains(const Config& config, size_t max) {
+  std::vector<BackupDomain> out;
+  for (const policy::Rule& rule : config.rules) {
+    if (rule.IsReject() || rule.for_kind != policy::ForKind::kDomain || rule.to.negated ||
+        rule.to.regex)
+      continue;
+    const policy::Action& action = config.actions[static_cast<size_t>(rule.action)];
+    if (!action.relay.backup) continue;
+    for (const policy::TableEntry& entry :
+         config.tables[static_cast<size_t>(rule.to.table)].entries) {
+      if (out.size() >= max) return out;
+      if (entry.key.find('*') == std::string::npos) out.push_back({&action, AsciiLower(entry.key)});
+    }
+  }
+  return out;
+}
+
+rt::Task<void> CheckBackups(rt::World* world, std::shared_ptr<const Runtime> runtime,
+                            resolve::Resolver* given, ConfigCheckOptions options,
+                            Diagnostics* out) {
+  const std::vector<BackupDomain> domains =
+      BackupDomains(runtime->config(), options.max_backup_domains);
+  if (domains.empty()) co_return;
+  std::unique_ptr<resolve::Resolver> own;
+  if (given == nullptr) {
+    StatusOr<std::unique_ptr<resolve::Resolver>> made = MakeResolver(*world, runtime->config());
+    if (!made.ok()) co_return;
+    own = std::move(*made);
+    given = own.get();
+  }
+  rt::Executor& loop = world->main_loop();
+  const Instant deadline = loop.Now() + options.dns_timeout;
+  for (const BackupDomain& each : domains) {
+    const StatusOr<dns::Name> name = dns::Name::Parse(each.domain);
+    if (!name.ok()) continue;
+    const dns::Answer answer = co_await given->Resolve(loop, *name, dns::Type::kMx, deadline);
+    if (!answer.ok()) continue;
+    const policy::Action& action = *each.action;
+    const std::string own_name = AsciiLower(
+        action.relay.backup_mx.empty() ? runtime->server_name() : action.relay.backup_mx);
+    int best = INT32_MAX;
+    int ours = -1;
+    for (const dns::Record& record : answer.records) {
+      const auto* mx = std::get_if<dns::MxData>(&record.data);
+      if (mx == nullptr) continue;
+      best = std::min<int>(best, mx->preference);
+      if (EqualsIgnoreCase(mx->exchange.ToString(), own_name)) ours = mx->preference;
+    }
+    if (ours < 0 || ours > best) continue;
+    out->push_back(Finding(
+        action.options.Find("backup", action.location), "backup-mx",
+        StrCat(own_name, " is the best exchanger of ", each.domain, " (MX ", ours,
+               "): none is before it, so its mail would wait here until it expires"),
+        EqualsIgnoreCase(own_name, runtime->server_name())
+            ? std::string("deliver it here (an action that is not relay), or mend the MX records")
+            : StrCat("name this server as the domain's MX records have it: backup mx \"",
+                     runtime->server_name(), "\"")));
+  }
+  if (own != nullptr) own->Stop();
+}
+
+}  // namespace
+
+rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
+                                  ConfigCheckOptions options) {
+  LoadedConfig loaded = LoadConfig(*world, *server);
+  Diagnostics found = std::move(loaded.diagnostics);
+  if (loaded.runtime != nullptr) {
+    const Runtime& runtime = *loaded.runtime;
+    const Config& config = runtime.config();
+    std::erase_if(found, [](const Diagnostic& d) { return d.code == "open-relay"; });
+    Diagnostics advice = policy::Advise(runtime.ruleset(), options.advice);
+    found.insert(found.end(), std::make_move_iterator(advice.begin()),
+                 std::make_move_iterator(advice.end()));
+    CheckExpiry(*world, config, options.expires_soon, &found);
+    CheckNames(*world, runtime, &found);
+    if (!server->in_memory) {
+      std::string spool = server->spool_path;
+      if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
+      CheckPorts(*world, config, spool, &found);
+    }
+    auto backups = CheckBackups(world, loaded.runtime, server->resolver, options, &found);
+    co_await std::move(backups);
+  }
+  std::erase_if(found, [&options](const Diagnostic& d) {
+    return d.severity != policy::Severity::kError && !d.code.empty() &&
+           std::find(options.ignore.begin(), options.ignore.end(), d.code) != options.ignore.end();
+  });
+  policy::SortByPlace(&found);
+  co_return found;
+}
+
+}  // namespace postern::server

@@ -1,0 +1,39 @@
+// What `postern check` says of a configuration: all that a start would say, what the file means
+// (core/policy/advice.h), and what the machine and the DNS know of what it points to.
+//
+// Beyond advice.h's, the codes of findings are:
+//   certificate-name     the listener's certificate does not carry its name      (warning)
+//   certificate-expires  a certificate ends within two weeks                     (warning)
+//   port-taken           another program listens where this server would         (warning)
+//   postmaster           mail for postmaster of a domain here has nowhere to go  (warning)
+//   backup-mx            `backup mx` names the best exchanger of a domain        (warning)
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/core/policy/advice.h"
+#include "lib/core/policy/diagnostic.h"
+#include "lib/rt/task.h"
+#include "lib/rt/world.h"
+#include "lib/server/server.h"
+
+namespace postern::server {
+
+struct ConfigCheckOptions {
+  std::vector<std::string> ignore;  // codes of findings that are left out
+  policy::AdviceLimits advice;
+  Duration expires_soon = absl::Hours(14 * 24);
+  // How long the DNS may take for all questions together.
+  Duration dns_timeout = absl::Seconds(5);
+  // Domains whose exchangers are looked up for `backup`.
+  size_t max_backup_domains = 20;
+};
+
+// CheckConfig reads the configuration of `server` and says everything about it, sorted by place.
+// Ports are tried and let go of at once, unless a server of ours holds the spool: then they are
+// its own. Nothing is changed. A task of the main loop; it blocks for files.
+rt::Task<policy::Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
+                                          ConfigCheckOptions options);
+
+}  // namespace postern::server
