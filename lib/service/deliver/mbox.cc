@@ -66,50 +66,73 @@ StatusOr<std::optional<uint64_t>> FindText(rt::File& file, uint64_t from, const 
   }
 }
 
-enum class Earlier { kNone, kWhole, kBroken };
+enum class Earlier {
+  kWhole,   // the message is there, whatever a mail program has made of it since
+  kTorn,    // an append was cut short, and what it left is the end of the file
+  kBuried,  // it was cut short, and another message stands behind it
+};
 
-// Compare tells how the file from `begin` on relates to the text of `delivery`.
-StatusOr<Earlier> Compare(rt::File& file, uint64_t begin, uint64_t size, const Delivery& delivery,
-                          const std::string& headers) {
+// StateAt tells what an append that was cut short at `at` would have left there. A crash may leave
+// zeros where octets were to be; then comes the end, or the next message: its From_ line, or, as
+// the comparison may run a little into that, the rest of it. Anything else is a mail program's
+// work, done on a whole message. `least` is where the message's own From_ line is over.
+StatusOr<Earlier> StateAt(rt::File& file, uint64_t at, uint64_t least, uint64_t size) {
+  static constexpr std::string_view kFrom = "\nFrom ";
+  std::vector<char> chunk(kChunkBytes);
+  uint64_t next = at;
+  while (next < size) {
+    const StatusOr<size_t> got = file.ReadAt(next, chunk);
+    if (!got.ok()) return got.status();
+    if (*got == 0) break;
+    const auto end = chunk.begin() + static_cast<ptrdiff_t>(*got);
+    const auto zeros = std::find_if(chunk.begin(), end, [](char c) { return c != '\0'; });
+    next += static_cast<uint64_t>(zeros - chunk.begin());
+    if (zeros != end) break;
+  }
+  if (next >= size) return Earlier::kTorn;
+  // Two line ends at most are put between a cut and the next message.
+  const uint64_t from = std::max(least, next - std::min<uint64_t>(next, kFrom.size() - 1));
+  std::string window(next - from + 1 + kFrom.size(), '\0');
+  const StatusOr<size_t> got = file.ReadAt(from, window);
+  if (!got.ok()) return got.status();
+  window.resize(*got);
+  return window.find(kFrom) == std::string::npos ? Earlier::kWhole : Earlier::kBuried;
+}
+
+// Compare tells how the file from `begin` on relates to the text of `delivery`, whose From_ line is
+// `first_line` octets long.
+StatusOr<Earlier> Compare(rt::File& file, uint64_t begin, uint64_t first_line, uint64_t size,
+                          const Delivery& delivery, const std::string& headers) {
   uint64_t offset = begin;
-  Earlier result = Earlier::kWhole;
-  bool decided = false;
+  std::optional<uint64_t> differs_at;
+  std::string there;
   const Status status = WriteMboxText(
       *delivery.envelope, headers, *delivery.body, [&](std::string_view piece) -> Status {
-        if (decided) return OkStatus();
-        std::string there(piece.size(), '\0');
+        if (differs_at.has_value()) return OkStatus();
+        there.resize(piece.size());
         const StatusOr<size_t> got = file.ReadAt(offset, there);
         if (!got.ok()) return got.status();
         const auto differs = std::mismatch(
             there.begin(), there.begin() + static_cast<ptrdiff_t>(*got), piece.begin());
-        const bool same = differs.first == there.begin() + static_cast<ptrdiff_t>(*got);
-        if (!same) {
-          // A crash may leave zeros where octets were to be; anything else is a mail program's
-          // work, done on a whole message.
-          decided = true;
-          uint64_t at = offset + static_cast<uint64_t>(differs.first - there.begin());
-          std::vector<char> rest(kChunkBytes);
-          result = Earlier::kBroken;
-          while (at < size) {
-            const StatusOr<size_t> more = file.ReadAt(at, rest);
-            if (!more.ok()) return more.status();
-            if (*more == 0) break;
-            if (std::any_of(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(*more),
-                            [](char c) { return c != '\0'; })) {
-              result = Earlier::kWhole;
-              break;
-            }
-            at += *more;
-          }
-        } else if (*got < piece.size()) {
-          decided = true;
-          result = Earlier::kBroken;
-        }
-        offset += *got;
+        const size_t same = static_cast<size_t>(differs.first - there.begin());
+        offset += same;
+        if (same < piece.size()) differs_at = offset;
         return OkStatus();
       });
   if (!status.ok()) return status;
-  return result;
+  if (!differs_at.has_value()) return Earlier::kWhole;
+  return StateAt(file, *differs_at, begin + first_line, size);
+}
+
+// LineEndsMissing is how many line ends are wanted behind the first `end` octets of the file, so
+// that an empty line stands there.
+StatusOr<int> LineEndsMissing(rt::File& file, uint64_t end) {
+  if (end == 0) return 0;
+  std::string last(std::min<uint64_t>(end, 2), '\0');
+  const StatusOr<size_t> got = file.ReadAt(end - last.size(), last);
+  if (!got.ok()) return got.status();
+  if (last.back() != '\n') return 2;
+  return last == "\n\n" ? 0 : 1;
 }
 
 // MakeInSpool makes the mailbox of a user in the system's folder, empty and theirs, if it is not
@@ -170,36 +193,42 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
   // An empty one may be new.
   if (end == 0) names->Forget(path);
   if (!delivery.envelope->fresh && end > 0) {
-    const StatusOr<std::optional<uint64_t>> found = FindText(file, 0, "\n" + mark);
-    if (!found.ok()) return found.status();
-    if (*found) {
-      // The From_ line is the one line before the mark; its length is known, as its text is.
-      std::string first;
-      POSTERN_RETURN_IF_ERROR(
-          WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
-            if (first.empty()) first = piece.substr(0, piece.find('\n'));
-            return OkStatus();
-          }));
+    // The From_ line is the one line before the mark; its length is known, as its text is.
+    std::string first;
+    POSTERN_RETURN_IF_ERROR(
+        WriteMboxText(*delivery.envelope, headers, *delivery.body, [&](std::string_view piece) {
+          if (first.empty()) first = piece.substr(0, piece.find('\n'));
+          return OkStatus();
+        }));
+    // What another message stands behind stays as it is, torn or not; a whole one may come later.
+    for (uint64_t from = 0;;) {
+      const StatusOr<std::optional<uint64_t>> found = FindText(file, from, "\n" + mark);
+      if (!found.ok()) return found.status();
+      if (!found->has_value()) break;
+      from = **found + 1;
       if (**found < first.size()) return OkStatus();
       const uint64_t begin = **found - first.size();
-      const StatusOr<Earlier> earlier = Compare(file, begin, end, delivery, headers);
+      const StatusOr<Earlier> earlier = Compare(file, begin, first.size(), end, delivery, headers);
       if (!earlier.ok()) return earlier.status();
       if (*earlier == Earlier::kWhole) {
         POSTERN_RETURN_IF_ERROR(file.Sync());
         return names->Ensure(folder_files, path);
       }
+      if (*earlier == Earlier::kBuried) continue;
       POSTERN_RETURN_IF_ERROR(file.Truncate(begin));
       end = begin;
+      break;
     }
   }
 
   uint64_t offset = end;
   Status status = OkStatus();
-  if (end > 0) {
-    char last = '\n';
-    const StatusOr<size_t> got = file.ReadAt(end - 1, std::span<char>(&last, 1));
-    if (!got.ok()) return got.status();
-    if (last != '\n') status = file.WriteAt(offset++, "\n");
+  const StatusOr<int> missing = LineEndsMissing(file, end);
+  if (!missing.ok()) return missing.status();
+  if (*missing > 0) {
+    status =
+        file.WriteAt(offset, std::string_view("\n\n").substr(0, static_cast<size_t>(*missing)));
+    offset += static_cast<uint64_t>(*missing);
   }
   if (status.ok()) {
     status =

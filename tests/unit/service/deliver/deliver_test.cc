@@ -285,6 +285,43 @@ TEST_F(DeliverTest, AnMboxAttemptThatFollowsACrashIsExactlyOnce) {
   }
 }
 
+// The same with another message behind what the crash left: its lock may have been taken for stale
+// before the cut one is attempted again.
+TEST_F(DeliverTest, AnMboxAttemptFindsWhatACrashCutThoughAnotherMessageIsBehindIt) {
+  envelope_.id = queue::MakeEnvelopeId(1, 1);
+  Delivery message = Make("Subject: x\r\n\r\nFrom\r\n\r\nFro\r\n" + std::string(300, 'y') + "\r\n");
+  ASSERT_TRUE(ToMbox(message).ok());
+  const std::string whole = Read(root_ + "/mbox");
+  const std::string mark = "X-Postern-Queue-Id: 0000000100000001\n";
+  for (size_t left = whole.find(mark) + mark.size(); left < whole.size() - 2; ++left) {
+    for (const bool zeros : {false, true}) {
+      std::ofstream(root_ + "/mbox", std::ios::binary)
+          << whole.substr(0, left) << (zeros ? std::string(200, '\0') : "");
+      envelope_.id = queue::MakeEnvelopeId(2, 2);
+      Delivery other = Make("Subject: other\r\n\r\nz\r\n");
+      ASSERT_TRUE(ToMbox(other).ok());
+      envelope_.id = queue::MakeEnvelopeId(1, 1);
+      for (int attempt = 0; attempt < 2; ++attempt) ASSERT_TRUE(ToMbox(message).ok());
+      const std::string now = Read(root_ + "/mbox");
+      ASSERT_TRUE(now.ends_with("\n\nz\n\n" + whole) || now.ends_with("\nz\n\n" + whole))
+          << left << now;
+      ASSERT_NE(now.find("\n\nFrom s@example.org Tue Nov 14 22:13:20 2023\nX-Postern-Queue-Id: "
+                         "0000000200000002\n"),
+                std::string::npos)
+          << left;
+      // One whole copy, however often it is attempted.
+      const std::string tail = std::string(300, 'y') + "\n\n";
+      ASSERT_EQ(now.find(tail), now.rfind(tail)) << left;
+    }
+  }
+  // What a mail program made of a whole message is no torn one.
+  std::string changed = whole;
+  changed.insert(changed.find("Subject:"), "Status: RO\n");
+  std::ofstream(root_ + "/mbox", std::ios::binary) << changed << whole.substr(0, 10) << "\n\n";
+  ASSERT_TRUE(ToMbox(message).ok());
+  EXPECT_EQ(Read(root_ + "/mbox"), changed + whole.substr(0, 10) + "\n\n");
+}
+
 // A user may not make files in the system's folder: the server makes the mailbox, and it is the
 // user's.
 TEST_F(DeliverTest, AMailboxInTheSystemsFolderIsMadeForItsUser) {
