@@ -248,6 +248,11 @@ uint64_t DestinationKey(const Envelope& envelope) {
   return hash;
 }
 
+std::string_view ForwarderOf(const Envelope& envelope) {
+  return envelope.recipient == envelope.destination ? std::string_view()
+                                                    : std::string_view(envelope.recipient.domain);
+}
+
 std::string Describe(const Envelope& e) {
   std::string out;
   const auto line = [&out](std::string_view name, std::string_view value) {

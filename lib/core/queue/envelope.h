@@ -119,6 +119,11 @@ StatusOr<Envelope> DecodeEnvelope(std::string_view encoded);
 // share their limits, never their mail.
 uint64_t DestinationKey(const Envelope& envelope);
 
+// ForwarderOf is the domain in whose name the envelope is sent on: that of the recipient where
+// expansion made another address of it, "" elsewhere. Where SRS is asked for, it decides the
+// sender.
+std::string_view ForwarderOf(const Envelope& envelope);
+
 // Describe gives the envelope as the text of `show envelope`: one "name: value" a line, empty ones
 // left out.
 std::string Describe(const Envelope& envelope);

@@ -88,6 +88,8 @@ std::vector<Envelope> ReadyQueue::Next(Envelope::Kind kind, const BatchRule& rul
       Envelope& first = destination.ready.front();
       if (rule.same_message && !batch.empty() && first.message_id() != batch.front().message_id())
         break;
+      if (rule.same_forwarder && !batch.empty() && ForwarderOf(first) != ForwarderOf(batch.front()))
+        break;
       if (rule.same_action && !batch.empty() && first.action != batch.front().action) break;
       known_.erase(first.id);
       in_flight_.emplace(first.id, key);

@@ -84,6 +84,7 @@ class ReadyQueue {
     bool same_message = false;
     bool across_destinations = false;  // local deliveries of different accounts may share a batch
     bool same_action = false;          // with across_destinations: of one action alone
+    bool same_forwarder = false;       // with same_message: of one ForwarderOf alone
     // of one DestinationKey in flight at once, where that is fewer than the ReadyLimits allow
     size_t max_per_destination = SIZE_MAX;
   };

@@ -405,8 +405,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     connection->Close();
     failure->refusal = {};
     if (opened.server_reply.has_value()) {
-      failure->refusal =
-          Refusal{target.host, target.address.ToString(), opened.server_reply->ToString()};
+      failure->refusal = Refusal{target.host, target.Name(), opened.server_reply->ToString()};
     }
     if (opened.kind == Opened::Kind::kTlsFailed) {
       plan.OnTlsFailure(opened.reason);

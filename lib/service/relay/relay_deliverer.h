@@ -54,7 +54,8 @@ class RelayDeliverer final : public schedule::Deliverer {
     return {.max_batch = options_.max_batch,
             .same_message = true,
             .across_destinations = options_.by_action,
-            .same_action = options_.by_action};
+            .same_action = options_.by_action,
+            .same_forwarder = true};
   }
   size_t max_batches() const override { return options_.max_batches; }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(

@@ -162,6 +162,20 @@ TEST(ReadyQueue, BatchesByMessageOrAcrossAccounts) {
   EXPECT_TRUE(ready.Next(Envelope::Kind::kLocal, {.max_batch = 4}).empty());
 }
 
+// SRS gives what is forwarded another sender than what came for its destination itself.
+TEST(ReadyQueue, BatchesOfOneForwarder) {
+  const ReadyQueue::BatchRule rule{.max_batch = 10, .same_message = true, .same_forwarder = true};
+  ReadyQueue ready((ReadyLimits()));
+  for (uint32_t i = 1; i <= 5; ++i) {
+    Envelope envelope = Make(1, i, "a");
+    envelope.destination = *mail::ParseAddress("to@far.example");
+    envelope.recipient = i <= 2 ? envelope.destination : *mail::ParseAddress("list@ours.example");
+    ready.Add(std::move(envelope));
+  }
+  EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, rule).size(), 2u);
+  EXPECT_EQ(ready.Next(Envelope::Kind::kRelay, rule).size(), 3u);
+}
+
 TEST(ReadyQueue, BatchesOfOneActionAcrossAccounts) {
   ReadyQueue ready((ReadyLimits()));
   const auto add = [&](uint32_t message, uint32_t low, const char* action, const char* user) {
