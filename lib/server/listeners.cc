@@ -146,7 +146,9 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(rt::World*,
   made->accept_proxy = ProxyOf(listener, slot);
   made->tls_from_start = listener.tls == ListenerTls::kSmtps;
   made->is_local_socket = listener.is_socket;
-  made->complete_messages = listener.is_socket || endpoint.address.IsLoopback() ||
+  // Behind a proxy on this machine is whoever the proxy serves.
+  const bool local_clients = endpoint.address.IsLoopback() && !listener.proxy_v2;
+  made->complete_messages = listener.is_socket || local_clients ||
                             listener.port == kSubmissionPort ||
                             listener.auth == ListenerAuth::kRequired;
   made->mask_source = listener.mask_src;

@@ -43,7 +43,10 @@ std::vector<std::string> OwnDomains(const Runtime& runtime, size_t max_domains) 
   return domains;
 }
 
+// IsLoopback tells whether only this machine reaches the listener. Behind a proxy is whoever the
+// proxy serves.
 bool IsLoopback(const policy::Listener& listener) {
+  if (listener.proxy_v2) return false;
   if (listener.target == "lo" || listener.target == "lo0" || listener.target == "localhost")
     return true;
   const auto address = IpAddress::Parse(listener.target);

@@ -46,6 +46,7 @@ struct Client {
   std::string first;  // said before anything else, in the clear
   std::shared_ptr<const tls::ClientConfig> tls;
   std::string script;
+  IpAddress server = IpAddress::V4(192, 0, 2, 1);
 };
 
 // Talk says `client`'s script at once, and writes to `heard` all that the server says until it
@@ -54,7 +55,7 @@ rt::Task<void> Talk(rt::World* world, Client client, std::string* heard) {
   rt::Executor& loop = world->main_loop();
   rt::ConnectOptions options;
   options.source = client.source;
-  const Endpoint server{IpAddress::V4(192, 0, 2, 1), client.port, ""};
+  const Endpoint server{client.server, client.port, ""};
   StatusOr<std::unique_ptr<rt::Stream>> stream =
       co_await world->network().Connect(loop, server, options, Instant::Never());
   if (!stream.ok()) co_return;
@@ -246,6 +247,27 @@ TEST_F(ListenersTest, HostNamesFollowTheAddress) {
   EXPECT_THAT(one, HasSubstr("250-one.example.org Hello"));
   EXPECT_THAT(Delivered(), HasSubstr("by one.example.org (Postern)"));
   EXPECT_EQ(Says({.port = 26, .script = "QUIT\r\n"}).substr(0, 21), "220 line.example.org ");
+}
+
+// What is heard on loopback from a proxy comes from whoever the proxy serves: nothing is added to
+// that, and no Return-Path of theirs is taken away (RFC 5321 §6.4).
+TEST_F(ListenersTest, BehindAProxyNobodyIsOfThisMachine) {
+  Start(
+      "listen on 127.0.0.1 port 25 proxy-v2\n"
+      "listen on 127.0.0.1 port 26\n");
+  const std::string script =
+      StrCat("EHLO c.example\r\n", Mail("a@b.example", "x@example.org"), "QUIT\r\n");
+  const IpAddress loopback = IpAddress::V4(127, 0, 0, 1);
+  Says({.source = loopback, .port = 26, .script = script, .server = loopback}, &host_);
+  EXPECT_THAT(Delivered(), HasSubstr("\nMessage-ID: "));
+  Says({.source = loopback,
+        .first = Proxied(IpAddress::V4(203, 0, 113, 5), IpAddress::V4(198, 51, 100, 9)),
+        .script = script,
+        .server = loopback},
+       &host_);
+  const std::string proxied = Delivered();
+  EXPECT_THAT(proxied, HasSubstr("\nSubject: x\n"));
+  EXPECT_THAT(proxied, Not(HasSubstr("\nMessage-ID: ")));
 }
 
 TEST_F(ListenersTest, AProxyTellsWhoTheClientIs) {
