@@ -157,9 +157,12 @@ void Ports::Adopt(Plan plan) {
   }
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    // Stop has what was open; what this plan opened goes with it.
+    if (stopped_) return;
     for (const Port& old : ports_) {
-      if (std::find(kept.begin(), kept.end(), old.acceptor) == kept.end())
-        changes.push_back(Change{old.acceptor, nullptr, false});
+      if (std::find(kept.begin(), kept.end(), old.acceptor) != kept.end()) continue;
+      changes.push_back(Change{old.acceptor, nullptr, false});
+      leaving_.push_back(old.acceptor);
     }
     ports_ = std::move(ports);
   }
@@ -171,7 +174,11 @@ void Ports::Adopt(Plan plan) {
 }
 
 void Ports::Apply(const std::vector<Change>& changes) {
-  if (stopped_) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
+    for (const Change& change : changes) std::erase(leaving_, change.acceptor);
+  }
   for (const Change& change : changes) {
     if (change.handler == nullptr) {
       Log(LogLevel::kInfo, "listener-closed", "listener", change.acceptor->local().ToString());
@@ -188,13 +195,16 @@ void Ports::Apply(const std::vector<Change>& changes) {
 rt::Task<void> Ports::StopOne(std::shared_ptr<Acceptor> acceptor) { co_await acceptor->Stop(); }
 
 rt::Task<void> Ports::Stop() {
-  stopped_ = true;
   std::vector<Port> ports;
+  std::vector<std::shared_ptr<Acceptor>> leaving;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    stopped_ = true;
     ports.swap(ports_);
+    leaving.swap(leaving_);
   }
   for (const Port& port : ports) co_await port.acceptor->Stop();
+  for (const std::shared_ptr<Acceptor>& acceptor : leaving) co_await acceptor->Stop();
   co_await closing_.Join();
 }
 

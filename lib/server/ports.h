@@ -84,9 +84,10 @@ class Ports {
   rt::World* world_;
   LogSink* log_;
   HandlerFor handler_for_;
-  mutable std::mutex mutex_;  // guards ports_
+  mutable std::mutex mutex_;  // guards the next three
   std::vector<Port> ports_;
-  bool stopped_ = false;  // on the main loop
+  std::vector<std::shared_ptr<Acceptor>> leaving_;  // no ports any more, and not told so yet
+  bool stopped_ = false;
   rt::TaskGroup closing_;
 };
 
