@@ -312,9 +312,10 @@ void Salvage::ReadLog() {
 
 // --- trees ---
 
-void Salvage::ReadRoots(std::vector<Object>* objects) const {
+void Salvage::ReadRoots(std::vector<Object>* objects) {
   std::string page;
   if (!ReadPage(1, &page)) return;
+  chain_pages_left_ = kChainsPerPage * pages_;
   RowsOfPage(page, 1, false, [&](const SalvagedRow& row) {
     // type, name, tbl_name, rootpage, sql
     if (row.values.size() != 5 || row.values[3].kind != SalvagedValue::Kind::kInteger) return;
@@ -397,6 +398,7 @@ void Salvage::WalkFreePages() {
 // --- rows ---
 
 void Salvage::ForEachRow(size_t object, const RowFunction& row) {
+  chain_pages_left_ = kChainsPerPage * pages_;
   const Tree& tree = trees_[object];
   const bool index = tree.object.index;
   std::string page;
@@ -413,6 +415,7 @@ void Salvage::ForEachRow(size_t object, const RowFunction& row) {
 }
 
 void Salvage::ForEachTornRow(const RowFunction& row) {
+  chain_pages_left_ = kChainsPerPage * pages_;
   std::string page;
   for (const uint64_t offset : torn_frames_) {
     if (ReadWhole(*log_, offset, kPageBytes, &page) && Octet(page, 0) == kLeafTable)
@@ -421,7 +424,7 @@ void Salvage::ForEachTornRow(const RowFunction& row) {
 }
 
 void Salvage::RowsOfPage(const std::string& page, uint32_t number, bool index,
-                         const RowFunction& row) const {
+                         const RowFunction& row) {
   const size_t start = number == 1 ? kHeaderBytes : 0;
   const bool child = index && Octet(page, start) == kInnerIndex;
   const size_t pointers = start + (child ? 12 : 8);
@@ -436,7 +439,7 @@ void Salvage::RowsOfPage(const std::string& page, uint32_t number, bool index,
 }
 
 bool Salvage::ReadRecord(const std::string& page, size_t cell, bool index, bool child,
-                         SalvagedRow* row) const {
+                         SalvagedRow* row) {
   size_t at = cell + (child ? 4 : 0);
   const std::optional<uint64_t> size = ReadVarint(page, &at);
   if (!size || *size > limits_.max_row_bytes) return false;
@@ -459,7 +462,8 @@ bool Salvage::ReadRecord(const std::string& page, size_t cell, bool index, bool 
   if (local < *size) {
     uint32_t next = at + local + 4 <= kPageBytes ? Big32(page, at + local) : 0;
     std::string more;
-    while (payload.size() < *size && ReadPage(next, &more)) {
+    while (payload.size() < *size && chain_pages_left_ > 0 && ReadPage(next, &more)) {
+      --chain_pages_left_;
       payload.append(more, 4, static_cast<size_t>(*size) - payload.size());
       next = Big32(more, 0);
     }

@@ -2,8 +2,10 @@
 //
 // It looks at the file and its write-ahead log as octets (sqlite.org/fileformat2.html), writes
 // nothing, and trusts nothing: every number is checked against the file before it is followed, each
-// page is visited once, so the work grows with the file. What it hands out are rows as they stand
-// there; whether one of them is sound only its own checksum can tell, which the caller looks at.
+// page of a tree is visited once, and the chains of long rows together are followed no further than
+// a few times the pages there are: the work grows with the file. What it hands out are rows as they
+// stand there; whether one of them is sound only its own checksum can tell, which the caller looks
+// at.
 //
 // Which pages are read: of a table whose tree is whole, those that the tree reaches. Of one whose
 // tree is broken, also the pages that no tree reaches and that are not on the list of free pages,
@@ -97,13 +99,11 @@ class Salvage {
 
   bool ReadPage(uint32_t number, std::string* page) const;
   void ReadLog();
-  void ReadRoots(std::vector<Object>* objects) const;
+  void ReadRoots(std::vector<Object>* objects);
   void WalkTree(Tree* tree);
   void WalkFreePages();
-  void RowsOfPage(const std::string& page, uint32_t number, bool index,
-                  const RowFunction& row) const;
-  bool ReadRecord(const std::string& page, size_t cell, bool index, bool child,
-                  SalvagedRow* row) const;
+  void RowsOfPage(const std::string& page, uint32_t number, bool index, const RowFunction& row);
+  bool ReadRecord(const std::string& page, size_t cell, bool index, bool child, SalvagedRow* row);
   bool ParseRecord(std::string_view payload, SalvagedRow* row) const;
 
   std::unique_ptr<rt::File> database_;
@@ -118,6 +118,10 @@ class Salvage {
   std::vector<uint64_t> torn_frames_;                 // where the pages behind the last commit are
   std::vector<uint8_t> seen_;                         // per page: reached by a tree, or free
   std::vector<Tree> trees_;
+  // Of a sound file each page is in one chain. In a damaged one a row and what an older copy of its
+  // page says of it may share theirs; cells without number that name one chain are no rows.
+  static constexpr uint64_t kChainsPerPage = 4;
+  uint64_t chain_pages_left_ = 0;
 };
 
 }  // namespace postern::sqlite
