@@ -240,6 +240,14 @@ StatusOr<std::optional<std::string>> SqliteTable::Ask(Open& open, Service servic
   if (service == Service::kCredentials) {
     value = StrCat(query.Text(0), ":", query.Text(1));
   } else if (service == Service::kUserinfo) {
+    // Whatever SQLite makes of another type is no account: NULL would be root.
+    for (int column = 0; column < 2; ++column) {
+      if (!ParseUint(query.Text(column), UINT32_MAX).has_value()) {
+        query.Reset();
+        return FailedPrecondition(
+            StrCat("query_userinfo gives no number as the ", column == 0 ? "uid" : "gid"));
+      }
+    }
     value = StrCat(query.Int(0), ":", query.Int(1), ":", query.Text(2));
   } else if (!kRows[index].joins_rows) {
     value = std::string(query.Text(0));

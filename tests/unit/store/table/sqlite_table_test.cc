@@ -26,7 +26,8 @@ constexpr char kSchema[] =
     "CREATE TABLE users(login TEXT, hash TEXT, uid INT, gid INT, home TEXT);"
     "CREATE TABLE sources(address TEXT);"
     "INSERT INTO virtuals VALUES('abuse@x.org','bob'),('abuse@x.org','carol'),('@x.org','vmail');"
-    "INSERT INTO users VALUES('bob','$5$s$h',1000,100,'/home/bob');"
+    "INSERT INTO users VALUES('bob','$5$s$h',1000,100,'/home/bob'),"
+    "('none','h',NULL,100,'/'),('word','h',1000,'users','/'),('minus','h',-1,1,'/');"
     "INSERT INTO sources VALUES('192.0.2.2'),('192.0.2.1');";
 
 constexpr char kQueries[] =
@@ -93,6 +94,9 @@ TEST_F(SqliteTableTest, AnswersEachService) {
   EXPECT_FALSE(table->Lookup(Service::kAlias, "nobody")->has_value());
   EXPECT_EQ(**table->Lookup(Service::kCredentials, "bob"), "bob:$5$s$h");
   EXPECT_EQ(**table->Lookup(Service::kUserinfo, "bob"), "1000:100:/home/bob");
+  // What is no number must not be taken for root.
+  for (const char* login : {"none", "word", "minus"})
+    EXPECT_FALSE(table->Lookup(Service::kUserinfo, login).ok()) << login;
   EXPECT_TRUE(*table->Match(Service::kDomain, "x.org"));
   EXPECT_FALSE(*table->Match(Service::kDomain, "y.org"));
   EXPECT_EQ(**table->Fetch(Service::kSource), "192.0.2.1");
