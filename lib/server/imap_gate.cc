@@ -111,6 +111,12 @@ rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessio
     if (!store.ok()) return store.status();
     return service::ImapLogin{.store = std::move(*store), .user = user};
   };
+  // A table that asks a program may have to wait for it, and the disk is not to wait with it.
+  if (view.runtime->tables().Blocks() || runtime->tables().Blocks()) {
+    auto outside = loop_->RunOutside(work);
+    StatusOr<service::ImapLogin> login = co_await outside;
+    co_return login;
+  }
   auto checked = loop_->RunBlocking(work);
   StatusOr<service::ImapLogin> login = co_await checked;
   co_return login;

@@ -103,6 +103,13 @@ StatusOr<policy::LocalAccount> FindRecipientAccount(rt::World& world, const Runt
       .name = account->name, .uid = account->uid, .gid = account->gid, .home = account->home};
 }
 
+bool LocalTargets::MayWait(const queue::Envelope& envelope) const {
+  const auto [runtime, action] = runtimes_->FindAction(envelope.action, /*is_local=*/true);
+  if (action == nullptr || action->userbase == policy::kNoIndex) return false;
+  const policy::Table* accounts = runtime->tables().Get(action->userbase);
+  return accounts != nullptr && accounts->Blocks();
+}
+
 StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope& envelope) {
   const auto [runtime, found] = runtimes_->FindAction(envelope.action, /*is_local=*/true);
   if (found == nullptr) {

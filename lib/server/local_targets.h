@@ -12,6 +12,7 @@ class LocalTargets final : public deliver::TargetResolver {
  public:
   LocalTargets(rt::World* world, RuntimeHolder* runtimes) : world_(world), runtimes_(runtimes) {}
   StatusOr<deliver::LocalTarget> ResolveTarget(const queue::Envelope& envelope) override;
+  bool MayWait(const queue::Envelope& envelope) const override;
   // KindOf tells by which way a local envelope goes. Any thread.
   queue::Envelope::Kind KindOf(const queue::Envelope& envelope) const;
 

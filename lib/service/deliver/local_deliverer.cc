@@ -30,7 +30,19 @@ rt::Task<std::vector<DeliveryResult>> LocalDeliverer::Deliver(std::vector<queue:
       deliveries[i].outcome = DataLoss(std::string(Message(body.status())));
     }
   }
-  co_await loop.RunBlocking([&] { DeliverAll(deliveries); });
+  std::vector<Asked> asked(batch.size());
+  const bool waits =
+      std::any_of(batch.begin(), batch.end(),
+                  [this](const queue::Envelope& envelope) { return targets_.MayWait(envelope); });
+  if (waits) {
+    auto ask = loop.RunOutside([&] {
+      for (size_t i = 0; i < batch.size(); ++i) {
+        if (targets_.MayWait(batch[i])) asked[i] = targets_.ResolveTarget(batch[i]);
+      }
+    });
+    co_await ask;
+  }
+  co_await loop.RunBlocking([&] { DeliverAll(deliveries, asked); });
   std::vector<DeliveryResult> results;
   results.reserve(deliveries.size());
   for (const Delivery& delivery : deliveries)
@@ -38,14 +50,16 @@ rt::Task<std::vector<DeliveryResult>> LocalDeliverer::Deliver(std::vector<queue:
   co_return results;
 }
 
-void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries) {
+void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries, std::vector<Asked>& asked) {
   std::map<std::tuple<uint32_t, uint32_t, std::vector<uint32_t>>, std::unique_ptr<rt::Files>>
       accounts;
   std::vector<Delivery*> maildirs;
   std::vector<Delivery*> helped;
-  for (Delivery& delivery : deliveries) {
+  for (size_t i = 0; i < deliveries.size(); ++i) {
+    Delivery& delivery = deliveries[i];
     if (!delivery.outcome.ok()) continue;
-    StatusOr<LocalTarget> target = targets_.ResolveTarget(*delivery.envelope);
+    StatusOr<LocalTarget> target =
+        asked[i].has_value() ? *std::move(asked[i]) : targets_.ResolveTarget(*delivery.envelope);
     if (!target.ok()) {
       delivery.outcome = target.status();
       continue;

@@ -57,7 +57,9 @@ class LocalDeliverer final : public schedule::Deliverer {
 
  private:
   // DeliverAll is the work on the pool.
-  void DeliverAll(std::vector<Delivery>& deliveries);
+  // Asked is a target that was asked for already.
+  using Asked = std::optional<StatusOr<LocalTarget>>;
+  void DeliverAll(std::vector<Delivery>& deliveries, std::vector<Asked>& asked);
   // DeliverByHelper has `deliveries` made by the helper, as their accounts.
   void DeliverByHelper(const std::vector<Delivery*>& deliveries);
 

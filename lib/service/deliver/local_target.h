@@ -44,6 +44,9 @@ class TargetResolver {
   // kInvalidArgument: what the action says cannot be made of this recipient (each permanent);
   // anything else is temporary.
   virtual StatusOr<LocalTarget> ResolveTarget(const queue::Envelope& envelope) = 0;
+  // MayWait tells whether that may wait for somebody else, a program that is asked for accounts
+  // say. It is then not asked on the threads that the disk needs. Any thread; does not block.
+  virtual bool MayWait(const queue::Envelope&) const { return false; }
 };
 
 }  // namespace postern::deliver

@@ -56,12 +56,25 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
     co_return ResultOf(*envelope, Unavailable("too much mail is being handed to programs"),
                        options_.busy_retry);
   }
-  input_bytes_ += share;
+  struct Share {
+    size_t* total;
+    size_t bytes;
+    Share(size_t* of, size_t share) : total(of), bytes(share) { *total += bytes; }
+    ~Share() { *total -= bytes; }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+  } taken(&input_bytes_, share);
   LocalTarget target;
   rt::ProcessSpec spec;
   Status status;
+  std::optional<StatusOr<LocalTarget>> asked;
+  if (targets_.MayWait(*envelope)) {
+    auto ask = loop_.RunOutside([&] { asked = targets_.ResolveTarget(*envelope); });
+    co_await ask;
+  }
   auto prepare = loop_.RunBlocking([&]() -> Status {
-    StatusOr<LocalTarget> found = targets_.ResolveTarget(*envelope);
+    StatusOr<LocalTarget> found =
+        asked.has_value() ? *std::move(asked) : targets_.ResolveTarget(*envelope);
     if (!found.ok()) return found.status();
     target = *std::move(found);
     if (target.kind != LocalTarget::Kind::kProgram)
@@ -76,13 +89,11 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   });
   status = co_await prepare;
   if (!status.ok()) {
-    input_bytes_ -= share;
     co_return ResultOf(*envelope, status, options_.busy_retry);
   }
   body.reset();
   spec.stop = &stop_;
   StatusOr<rt::ProcessResult> end = co_await Run(std::move(spec));
-  input_bytes_ -= share;
   if (!end.ok()) {
     // Not the program's word: we could not start it.
     co_return ResultOf(*envelope, Unavailable(std::string(Message(end.status()))),

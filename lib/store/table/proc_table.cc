@@ -237,6 +237,18 @@ StatusOr<TableAnswer> ProcTable::Ask(TableOperation operation, std::string_view 
                                  declaration_->name, clock_->WallNow());
   if (!line.ok()) return About(line.status());
   run->questions.emplace(id, &question);
+  // However this ends, nobody may write into a question that is gone.
+  struct Withdraw {
+    std::unique_lock<std::mutex>& lock;
+    Run& run;
+    uint32_t id;
+    Question* question;
+    ~Withdraw() {
+      if (!lock.owns_lock()) lock.lock();
+      const auto asked = run.questions.find(id);
+      if (asked != run.questions.end() && asked->second == question) run.questions.erase(asked);
+    }
+  } withdraw{lock, *run, id, &question};
   lock.unlock();
   Status written;
   {
