@@ -10,6 +10,7 @@
 #include "lib/server/config_resolver.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/runtime.h"
+#include "lib/server/spool_folder.h"
 #include "lib/store/table/source_loader.h"
 
 namespace postern::server {
@@ -19,8 +20,6 @@ using policy::Config;
 using policy::Diagnostic;
 using policy::Diagnostics;
 using policy::Listener;
-
-constexpr char kDefaultSpool[] = "/var/spool/postern";
 
 Diagnostic Finding(const policy::SourceLocation& at, const char* code, std::string message,
                    std::string edit) {
@@ -209,7 +208,7 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
     CheckNames(*world, runtime, &found);
     if (!server->in_memory) {
       std::string spool = server->spool_path;
-      if (spool.empty()) spool = config.spool.empty() ? kDefaultSpool : config.spool;
+      if (spool.empty()) spool = SpoolOf(config);
       CheckPorts(*world, config, spool, &found);
     }
     auto backups = CheckBackups(world, loaded.runtime, server->resolver, options, &found);

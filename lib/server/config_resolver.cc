@@ -9,24 +9,102 @@ namespace {
 
 constexpr uint64_t kMaxZoneBytes = 64 << 20;
 
+StatusOr<std::unique_ptr<resolve::Resolver>> ZoneOf(rt::World& world,
+                                                    const policy::Config& config) {
+  const auto wrong = [&config](const Status& status) {
+    return Error(status.code(),
+                 policy::MakeError(config.resolver_location,
+                                   StrCat(Escape(config.resolver_zone, 200), ": ", Message(status)))
+                     .ToString());
+  };
+  const StatusOr<std::string> text =
+      store::ReadTextFile(world.files(), config.resolver_zone, kMaxZoneBytes);
+  if (!text.ok()) return wrong(text.status());
+  StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(*text);
+  if (!zone.ok()) return wrong(InvalidArgument(std::string(Message(zone.status()))));
+  return std::unique_ptr<resolve::Resolver>(
+      std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
+}
+
 }  // namespace
+
+StatusOr<std::shared_ptr<resolve::Resolver>> ReadZone(rt::World& world,
+                                                      const policy::Config& config) {
+  if (config.resolver_zone.empty()) return std::shared_ptr<resolve::Resolver>();
+  StatusOr<std::unique_ptr<resolve::Resolver>> zone = ZoneOf(world, config);
+  if (!zone.ok()) return zone.status();
+  return std::shared_ptr<resolve::Resolver>(*std::move(zone));
+}
 
 StatusOr<std::unique_ptr<resolve::Resolver>> MakeResolver(rt::World& world,
                                                           const policy::Config& config) {
   if (config.resolver_zone.empty())
     return resolve::NewUnboundResolver(world, resolve::UnboundOptions());
-  const StatusOr<std::string> text =
-      store::ReadTextFile(world.files(), config.resolver_zone, kMaxZoneBytes);
-  if (!text.ok()) return text.status();
-  StatusOr<dns::ZoneData> zone = dns::ZoneData::Parse(*text);
-  if (!zone.ok()) {
-    return InvalidArgument(
-        policy::MakeError(config.resolver_location,
-                          StrCat(config.resolver_zone, ": ", Message(zone.status())))
-            .ToString());
+  return ZoneOf(world, config);
+}
+
+ConfigResolver::ConfigResolver(rt::World* world, LogSink* log,
+                               std::unique_ptr<resolve::Resolver> first, bool asks_network)
+    : world_(world), log_(log), core_(std::make_shared<Core>()) {
+  core_->current = std::move(first);
+  if (asks_network) core_->network = core_->current;
+}
+
+ConfigResolver::~ConfigResolver() { ConfigResolver::Stop(); }
+
+rt::Task<dns::Answer> ConfigResolver::Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
+                                              Instant deadline) {
+  std::shared_ptr<resolve::Resolver> current;
+  {
+    const std::lock_guard<std::mutex> lock(core_->mutex);
+    current = core_->current;
   }
-  return std::unique_ptr<resolve::Resolver>(
-      std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
+  auto ask = current->Resolve(loop, std::move(name), type, deadline);
+  dns::Answer answer = co_await std::move(ask);
+  co_return answer;
+}
+
+void ConfigResolver::Stop() {
+  std::shared_ptr<resolve::Resolver> network;
+  {
+    const std::lock_guard<std::mutex> lock(core_->mutex);
+    core_->stopped = true;
+    network = core_->network;
+  }
+  if (network != nullptr) network->Stop();
+}
+
+void ConfigResolver::Use(std::shared_ptr<resolve::Resolver> zone) {
+  const std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->wants_network = zone == nullptr;
+  if (zone != nullptr) {
+    core_->current = std::move(zone);
+  } else if (core_->network != nullptr) {
+    core_->current = core_->network;
+  } else {
+    // It is made on its loop.
+    world_->main_loop().Post(
+        [world = world_, log = log_, core = core_] { UseNetwork(world, log, core.get()); });
+  }
+}
+
+void ConfigResolver::UseNetwork(rt::World* world, LogSink* log, Core* core) {
+  const std::lock_guard<std::mutex> lock(core->mutex);
+  if (core->stopped || !core->wants_network) return;
+  if (core->network == nullptr) {
+    StatusOr<std::unique_ptr<resolve::Resolver>> made =
+        resolve::NewUnboundResolver(*world, resolve::UnboundOptions());
+    if (!made.ok()) {
+      log->Write(LogRecord{.level = LogLevel::kError,
+                           .subsystem = "server",
+                           .session = "",
+                           .event = "the network's names cannot be asked for",
+                           .fields = {{"error", Text(made.status())}}});
+      return;
+    }
+    core->network = *std::move(made);
+  }
+  core->current = core->network;
 }
 
 }  // namespace postern::server

@@ -195,6 +195,7 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
   settings.own_names = {runtime->server_name()};
   settings.session = SessionOptionsOf(runtime->config());
   settings.limits = LimitsOf(runtime->config(), envelope.destination.domain);
+  settings.connect_timeout = runtime->config().mta_timeouts.connect;
   // What we forward has a sender of ours, so that the next server's SPF check passes.
   if (asked.srs && settings.mail_from.empty() && envelope.recipient != envelope.destination &&
       !envelope.sender.address.empty()) {
@@ -253,12 +254,6 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
     settings.tls_config = std::move(*config);
   }
   return settings;
-}
-
-relay::RelayOptions RelayOptionsOf(const Runtime& runtime) {
-  relay::RelayOptions options;
-  options.connect_timeout = runtime.config().mta_timeouts.connect.value_or(options.connect_timeout);
-  return options;
 }
 
 }  // namespace postern::server

@@ -31,7 +31,4 @@ class RelayRoutes final : public relay::RouteSource {
   std::map<std::pair<std::string, bool>, std::shared_ptr<const tls::ClientConfig>> client_tls_;
 };
 
-// RelayOptionsOf gives what the configuration says of the relay as a whole.
-relay::RelayOptions RelayOptionsOf(const Runtime& runtime);
-
 }  // namespace postern::server

@@ -5,18 +5,16 @@
 #include <mutex>
 
 #include "lib/core/base/strings.h"
-#include "lib/core/policy/advice.h"
 #include "lib/server/config_resolver.h"
-#include "lib/server/endpoints.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
 #include "lib/server/lmtp_routes.h"
 #include "lib/server/local_session.h"
 #include "lib/server/mail_gate.h"
 #include "lib/server/ports.h"
-#include "lib/server/postmaster_check.h"
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
+#include "lib/server/spool_folder.h"
 #include "lib/service/deliver/local_deliverer.h"
 #include "lib/service/deliver/program_deliverer.h"
 #include "lib/service/imap/service.h"
@@ -24,8 +22,6 @@
 #include "lib/service/schedule/queue_audit.h"
 #include "lib/service/schedule/scheduler.h"
 #include "lib/service/smtp/service.h"
-#include "lib/store/table/proc_table.h"
-#include "lib/store/table/source_loader.h"
 
 namespace postern::server {
 namespace {
@@ -33,7 +29,6 @@ namespace {
 using policy::Config;
 using policy::Listener;
 
-constexpr char kDefaultSpool[] = "/var/spool/postern";
 // Worker is what serves the connections of one loop.
 struct Worker {
   std::unique_ptr<ImapGate> imap_gate;
@@ -43,83 +38,6 @@ struct Worker {
   // then end, so they are kept until the loops have ended: with the server.
   std::unique_ptr<rt::TaskGroup> stops;
 };
-
-// TakenEndpoint is an address that a listen line has, for what a second one is told.
-struct TakenEndpoint {
-  Endpoint endpoint;
-  policy::SourceLocation location;
-};
-
-// FindClash returns the one of `taken` beside which `endpoint` cannot be bound: an address is
-// taken by itself and by the wildcard of its family.
-const TakenEndpoint* FindClash(const std::vector<TakenEndpoint>& taken, const Endpoint& endpoint) {
-  const auto is_wildcard = [](const IpAddress& address) {
-    const std::string_view bytes = address.bytes();
-    return bytes.find_first_not_of('\0') == std::string_view::npos;
-  };
-  for (const TakenEndpoint& other : taken) {
-    if (endpoint.port == 0 || other.endpoint.port != endpoint.port) continue;
-    const IpAddress& a = other.endpoint.address;
-    const IpAddress& b = endpoint.address;
-    if (a == b || (a.is_v6() == b.is_v6() && (is_wildcard(a) || is_wildcard(b)))) return &other;
-  }
-  return nullptr;
-}
-
-// SpoolError says what is wrong with the spool, and where its path came from.
-Status SpoolError(const Status& status, const std::string& spool, const ServerOptions& options,
-                  const Config& config) {
-  if (options.spool_path.empty() && !config.spool.empty()) {
-    return Annotate(
-        status,
-        policy::MakeError(config.spool_location, StrCat("spool \"", spool, "\"")).ToString());
-  }
-  return Annotate(status, StrCat("spool \"", spool, "\"",
-                                 options.spool_path.empty()
-                                     ? " (the default; `spool \"/path\"` in the configuration or "
-                                       "the option -s names another)"
-                                     : " (named by the option -s)"));
-}
-
-// CheckSpool tells what keeps `path` from being the folder of a queue, as far as that can be seen
-// without making it: something else of that name, or no folder to make it in.
-Status CheckSpool(rt::Files& files, const std::string& path) {
-  using Kind = rt::FileInfo::Kind;
-  const auto is_no_folder = [](const StatusOr<rt::FileInfo>& info) {
-    return info.ok() && (info->kind == Kind::kRegular || info->kind == Kind::kOther);
-  };
-  const StatusOr<rt::FileInfo> there = files.Stat(path);
-  if (is_no_folder(there))
-    return FailedPrecondition(StrCat(Escape(path), " is no folder: name another spool"));
-  const size_t slash = path.rfind('/');
-  if (there.ok() || slash == std::string::npos || slash == 0) return OkStatus();
-  const std::string parent = path.substr(0, slash);
-  const StatusOr<rt::FileInfo> above = files.Stat(parent);
-  if (above.status().code() == StatusCode::kNotFound)
-    return NotFound(
-        StrCat("the folder ", Escape(parent), " does not exist: make it, or name another spool"));
-  if (is_no_folder(above))
-    return FailedPrecondition(StrCat(Escape(parent), " is no folder: name another spool"));
-  return OkStatus();
-}
-
-std::string WithoutLastSlash(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
-// SpoolOf gives the folder that the file asks for.
-std::string SpoolOf(const Config& config) {
-  return config.spool.empty() ? kDefaultSpool : config.spool;
-}
-
-// MakeSpool makes the folder of the queue when it is missing, and nothing above it: a path that
-// begins with a slip of the fingers must not become a tree.
-Status MakeSpool(rt::Files& files, std::string path) {
-  path = WithoutLastSlash(std::move(path));
-  POSTERN_RETURN_IF_ERROR(CheckSpool(files, path));
-  return rt::MakeDirectories(files, path, 0711);
-}
 
 }  // namespace
 
@@ -131,7 +49,7 @@ struct Server::Parts {
   mailbox::ChangeHub changes;
   std::unique_ptr<LocalTargets> targets;
   std::unique_ptr<MailStores> stores;
-  std::unique_ptr<resolve::Resolver> own_resolver;
+  std::unique_ptr<ConfigResolver> own_resolver;
   resolve::Resolver* resolver = nullptr;
   std::unique_ptr<store::Queue> queue;
   std::unique_ptr<deliver::LocalDeliverer> local;
@@ -152,78 +70,6 @@ struct Server::Parts {
   std::atomic<bool> started = false;  // from the end of Start to the beginning of Stop
   rt::TaskGroup tasks;                // the scheduler and the audit
 };
-
-LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
-  LoadedConfig loaded;
-  policy::ParseOptions parse_options;
-  parse_options.macros = options.macros;
-  // The host's full name may be a question to DNS, which takes its time where nobody answers: it is
-  // asked once, and not for a file that names the server.
-  std::optional<std::string> host_name;
-  const auto name_of_host = [&world, &host_name] {
-    if (!host_name.has_value()) host_name = HostName(world);
-    return *host_name;
-  };
-  parse_options.server_name = name_of_host;
-  parse_options.table_backends = store::ListTablePrograms(world.files());
-  policy::ParseResult parsed;
-  if (options.config_text.has_value()) {
-    policy::MemoryLoader loader(options.config_name, *options.config_text);
-    parsed = policy::Parse(options.config_name, loader, parse_options);
-  } else {
-    store::FileSourceLoader loader(&world.files());
-    parsed = policy::Parse(options.config_path, loader, parse_options);
-  }
-  loaded.diagnostics = std::move(parsed.diagnostics);
-  // After a mistake the rest is checked all the same, so that everything is told at once; nothing
-  // is made of it.
-  const std::shared_ptr<const Config> config = std::move(parsed.readable);
-  if (config == nullptr) return loaded;
-  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*config))
-    loaded.diagnostics.push_back(std::move(each));
-  for (policy::Diagnostic& each : policy::IneffectiveSettings(*config))
-    loaded.diagnostics.push_back(std::move(each));
-  std::string server_name = config->mailname.empty() ? name_of_host() : config->mailname;
-  const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
-  std::vector<TakenEndpoint> taken;
-  for (const Listener& listener : config->listeners) {
-    if (listener.is_socket) continue;
-    const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
-    if (!endpoints.ok()) {
-      loaded.diagnostics.push_back(
-          policy::MakeError(listener.location, std::string(Message(endpoints.status()))));
-      continue;
-    }
-    for (const Endpoint& endpoint : *endpoints) {
-      const TakenEndpoint* other = FindClash(taken, endpoint);
-      if (other != nullptr) {
-        loaded.diagnostics.push_back(policy::MakeError(
-            listener.location,
-            StrCat(endpoint.ToString(), " is taken already by the listen line at ",
-                   other->location.ToString(), ": remove one of them, or give it another port")));
-        break;
-      }
-      taken.push_back(TakenEndpoint{endpoint, listener.location});
-    }
-  }
-  if (!config->spool.empty() && options.spool_path.empty() && !options.in_memory) {
-    const Status spool = CheckSpool(world.files(), WithoutLastSlash(config->spool));
-    if (!spool.ok()) {
-      loaded.diagnostics.push_back(policy::MakeError(
-          config->spool_location,
-          StrCat("spool \"", Escape(config->spool, 200), "\": ", Message(spool))));
-    }
-  }
-  loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics);
-  if (loaded.runtime != nullptr) {
-    store::SystemAccounts accounts(&world.processes(), &world.files(), world.helper());
-    CheckPostmaster(*loaded.runtime, accounts, &loaded.diagnostics);
-    for (policy::Diagnostic& each : policy::FindOpenRelay(loaded.runtime->ruleset()))
-      loaded.diagnostics.push_back(std::move(each));
-  }
-  policy::SortByPlace(&loaded.diagnostics);
-  return loaded;
-}
 
 std::unique_ptr<Server> Server::Create(rt::World* world, ServerOptions options, LoadedConfig config,
                                        LogSink* log) {
@@ -256,6 +102,10 @@ schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
   if (limits.max_evp_batch_size > 0)
     options.load_limit = static_cast<size_t>(limits.max_evp_batch_size);
   return options;
+}
+
+uint64_t ReserveOf(const Config& config, const ServerOptions& options) {
+  return config.queue.reserve_bytes.value_or(options.queue.min_free_bytes);
 }
 
 deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
@@ -314,8 +164,7 @@ rt::Task<Status> Server::Start() {
     parts.queue = store::NewMemoryQueue(world);
   } else {
     store::QueueOptions queue_options = parts.options.queue;
-    queue_options.min_free_bytes =
-        config.queue.reserve_bytes.value_or(queue_options.min_free_bytes);
+    queue_options.min_free_bytes = ReserveOf(config, parts.options);
     auto open = world.main_loop().RunBlocking([&]() -> StatusOr<std::unique_ptr<store::Queue>> {
       POSTERN_RETURN_IF_ERROR(MakeSpool(world.files(), spool));
       return store::OpenSqliteQueue(world, *parts.log, spool, queue_options);
@@ -344,7 +193,8 @@ rt::Task<Status> Server::Start() {
       parts.queue.reset();
       co_return resolver.status();
     }
-    parts.own_resolver = std::move(*resolver);
+    parts.own_resolver = std::make_unique<ConfigResolver>(&world, parts.log, std::move(*resolver),
+                                                          config.resolver_zone.empty());
     parts.resolver = parts.own_resolver.get();
   }
 
@@ -359,8 +209,7 @@ rt::Task<Status> Server::Start() {
       std::make_unique<deliver::LocalDeliverer>(world, *parts.queue, *parts.targets, local_options);
   parts.relay_routes = std::make_unique<RelayRoutes>(&world, parts.runtimes.get());
   parts.relay = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver,
-                                                        *parts.relay_routes, *parts.log,
-                                                        RelayOptionsOf(*runtime));
+                                                        *parts.relay_routes, *parts.log);
   parts.lmtp_routes = std::make_unique<LmtpRoutes>(parts.runtimes.get());
   parts.lmtp = std::make_unique<relay::RelayDeliverer>(
       world, *parts.queue, *parts.resolver, *parts.lmtp_routes, *parts.log, LmtpOptions(*runtime));
@@ -456,6 +305,15 @@ rt::Task<void> Server::Stop(Duration grace) {
                                            : std::vector<LogField>{{"queue", Text(closed)}}});
 }
 
+// Configure gives the parts that run what `runtime` says of them.
+void Server::Configure(Parts* parts, const Runtime& runtime) {
+  parts->scheduler->Configure(SchedulerOptionsOf(runtime));
+  const deliver::ProgramDelivererOptions programs = ProgramOptionsOf(runtime);
+  parts->programs->SetMaxPrograms(programs.max_programs, programs.max_programs_per_user);
+  parts->lmtp->SetMaxBatches(LmtpOptions(runtime).max_batches);
+  parts->queue->SetReserve(ReserveOf(runtime.config(), parts->options));
+}
+
 Status Server::Reload(policy::Diagnostics* diagnostics) {
   Parts& parts = *parts_;
   const std::lock_guard<std::mutex> lock(parts.reload_mutex);
@@ -483,7 +341,16 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   if (!plan.ok()) return kept(plan.status());
   const Status socket = parts.ports->OpenSocket(parts.spool, &*plan);
   if (!socket.ok()) return kept(socket);
+  std::shared_ptr<resolve::Resolver> zone;
+  if (parts.own_resolver != nullptr) {
+    StatusOr<std::shared_ptr<resolve::Resolver>> read =
+        ReadZone(*parts.world, config.runtime->config());
+    if (!read.ok()) return kept(read.status());
+    zone = *std::move(read);
+  }
   parts.runtimes->Set(config.runtime);
+  if (parts.own_resolver != nullptr) parts.own_resolver->Use(std::move(zone));
+  Configure(&parts, *config.runtime);
   parts.ports->Adopt(std::move(*plan));
   return OkStatus();
 }

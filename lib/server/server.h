@@ -94,8 +94,9 @@ class Server {
   // sessions go on to their ends, those of a line that is gone under the old configuration; queued
   // mail whose action is gone keeps it. `*diagnostics` says what is wrong with the file.
   // kInvalidArgument, and the reason why an address cannot be opened (the message names the line),
-  // leave the old one in force. What sizes the server (mta, mda and scheduler limits, the spool) is
-  // as it was at the start. Any thread; blocks.
+  // leave the old one in force. Limits, intervals, the disk's reserve and the resolver's zone are
+  // those of the new one for what begins from then on. The spool stays where it is, with a warning,
+  // until a restart. Any thread; blocks.
   Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.
@@ -110,6 +111,7 @@ class Server {
   struct Parts;
   static Acceptor::Handler HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot> slot,
                                       const Endpoint& local);
+  static void Configure(Parts* parts, const Runtime& runtime);
   explicit Server(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };

@@ -69,6 +69,8 @@ struct ReadyLimits {
 class ReadyQueue {
  public:
   explicit ReadyQueue(const ReadyLimits& limits) : limits_(limits) {}
+  // SetLimits is for what begins from now on; what is ready or in flight beyond them stays so.
+  void SetLimits(const ReadyLimits& limits) { limits_ = limits; }
 
   enum class Offer { kTaken, kKnown, kFull };
   // Add takes `envelope`, unless it is known already (ready or in flight) or there is no room for

@@ -18,6 +18,8 @@ ProgramDeliverer::ProgramDeliverer(rt::World& world, store::Queue& queue, Target
       queue_(queue),
       targets_(targets),
       options_(options),
+      max_programs_(options.max_programs),
+      max_programs_per_user_(options.max_programs_per_user),
       stop_(&loop_) {}
 
 ProgramDeliverer::~ProgramDeliverer() {

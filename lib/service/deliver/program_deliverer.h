@@ -2,6 +2,7 @@
 // `|command` of aliases and .forward files.
 #pragma once
 
+#include <atomic>
 #include <set>
 
 #include "lib/rt/world.h"
@@ -30,9 +31,14 @@ class ProgramDeliverer final : public schedule::Deliverer {
   ~ProgramDeliverer() override;
 
   queue::ReadyQueue::BatchRule Batching() const override {
-    return {.max_batch = 1, .max_per_destination = options_.max_programs_per_user};
+    return {.max_batch = 1, .max_per_destination = max_programs_per_user_};
   }
-  size_t max_batches() const override { return options_.max_programs; }
+  size_t max_batches() const override { return max_programs_; }
+  // SetMaxPrograms changes the two bounds of ProgramDelivererOptions from now on. Any thread.
+  void SetMaxPrograms(size_t all, size_t of_a_user) {
+    max_programs_ = all;
+    max_programs_per_user_ = of_a_user;
+  }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
       std::vector<queue::Envelope> batch) override;
   // What a program did cannot be undone: its place is not given on before that is recorded.
@@ -51,6 +57,8 @@ class ProgramDeliverer final : public schedule::Deliverer {
   store::Queue& queue_;
   TargetResolver& targets_;
   const ProgramDelivererOptions options_;
+  std::atomic<size_t> max_programs_;
+  std::atomic<size_t> max_programs_per_user_;
   rt::Event stop_;
   std::set<rt::Event*> awaiting_;  // those who wait for the helper
   rt::Executor::TimerId stop_timer_ = 0;

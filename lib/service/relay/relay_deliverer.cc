@@ -94,6 +94,7 @@ RelayDeliverer::RelayDeliverer(rt::World& world, store::Queue& queue, resolve::R
       routes_(routes),
       log_(log),
       options_(std::move(options)),
+      max_batches_(options_.max_batches),
       freed_(&loop_) {}
 
 RelayDeliverer::~RelayDeliverer() {
@@ -395,7 +396,8 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     connection->Own(std::make_shared<Place>(this, shares));
     RememberConnection(shares);
     active_.insert(connection.get());
-    const Instant deadline = loop_.Now() + options_.connect_timeout;
+    const Instant deadline =
+        loop_.Now() + settings->connect_timeout.value_or(options_.connect_timeout);
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
     active_.erase(connection.get());
     if (opened.kind == Opened::Kind::kReady) {

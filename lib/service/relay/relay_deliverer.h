@@ -1,6 +1,7 @@
 // RelayDeliverer: the scheduler's Deliverer for mail to other servers.
 #pragma once
 
+#include <atomic>
 #include <list>
 #include <map>
 #include <memory>
@@ -57,7 +58,9 @@ class RelayDeliverer final : public schedule::Deliverer {
             .same_action = options_.by_action,
             .same_forwarder = true};
   }
-  size_t max_batches() const override { return options_.max_batches; }
+  size_t max_batches() const override { return max_batches_; }
+  // SetMaxBatches changes RelayOptions::max_batches from now on. Any thread.
+  void SetMaxBatches(size_t most) { max_batches_ = most; }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
       std::vector<queue::Envelope> batch) override;
   // Recorded frees the connection that carried the batch for the next message. So a crash repeats
@@ -148,6 +151,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   RouteSource& routes_;
   LogSink& log_;
   const RelayOptions options_;
+  std::atomic<size_t> max_batches_;
 
   std::list<Idle> idle_;
   std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope

@@ -66,6 +66,7 @@ struct RelaySettings {
   // own_names are ours: an MX of one of these names is us (backup MX, loops).
   std::vector<std::string> own_names;
   RelayLimits limits;
+  std::optional<Duration> connect_timeout;  // unset: RelayOptions'
   // session holds the bounds and times of the dialogue; its helo_name and lmtp are not read.
   smtp::ClientOptions session;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <new>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -40,6 +41,19 @@ struct Scheduler::Committed {
   Scheduler* scheduler = nullptr;  // touched on the loop only
   bool posted = false;
   bool missed = false;  // some are in the store only
+  std::optional<SchedulerOptions> options;
+
+  // Wake has TakeCommitted called on `loop`. With `mutex` held.
+  static void Wake(const std::shared_ptr<Committed>& committed, rt::Executor& loop) {
+    if (committed->posted) return;
+    try {
+      loop.Post([committed] {
+        if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
+      });
+      committed->posted = true;
+    } catch (const std::bad_alloc&) {
+    }
+  }
 };
 
 Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, NoticeRouter& router,
@@ -67,14 +81,7 @@ Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, Notice
     } catch (const std::bad_alloc&) {
       committed->missed = true;
     }
-    if (committed->posted) return;
-    try {
-      loop->Post([committed] {
-        if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
-      });
-      committed->posted = true;
-    } catch (const std::bad_alloc&) {
-    }
+    Committed::Wake(committed, *loop);
   });
 }
 
@@ -152,6 +159,12 @@ void Scheduler::Fail(std::exception_ptr failure) noexcept {
   }
 }
 
+void Scheduler::Configure(SchedulerOptions options) {
+  const std::lock_guard lock(committed_->mutex);
+  committed_->options = std::move(options);
+  Committed::Wake(committed_, loop_);
+}
+
 void Scheduler::Forget() {
   ready_ = queue::ReadyQueue(options_.ready);
   notices_.clear();
@@ -185,6 +198,11 @@ void Scheduler::TakeCommitted() {
     fresh.swap(committed_->envelopes);
     committed_->posted = false;
     if (std::exchange(committed_->missed, false)) more_in_store_ = true;
+    if (committed_->options.has_value()) {
+      options_ = *std::move(committed_->options);
+      committed_->options.reset();
+      ready_.SetLimits(options_.ready);
+    }
   }
   for (Envelope& envelope : fresh) {
     if (envelope.held || envelope.next_attempt > queue_.Now()) {

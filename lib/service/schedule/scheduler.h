@@ -84,6 +84,9 @@ class Scheduler {
   rt::Task<void> Run();
   // Stop ends Run soon. Idempotent.
   void Stop();
+  // Configure puts other options into force soon: for what fails, and is told to senders, from then
+  // on. When an envelope is tried again was said when it failed. Any thread.
+  void Configure(SchedulerOptions options);
 
   // For the operator. ScheduleNow makes an envelope due; Remove takes it out of the queue without a
   // notice; Hold and Release pause it. An envelope whose delivery is under way is not touched by
@@ -96,7 +99,7 @@ class Scheduler {
   SchedulerCounters counters() const;
 
  private:
-  struct Committed;  // where commits on any thread leave their envelopes
+  struct Committed;  // where other threads leave fresh envelopes and new options
   using NoticeKey = std::pair<queue::MessageId, message::DsnAction>;
 
   static constexpr size_t kKinds = 4;  // of Envelope::Kind
@@ -111,6 +114,7 @@ class Scheduler {
   rt::Task<void> BeginAgain();
   // Forget makes it as it was before Run.
   void Forget();
+  // TakeCommitted takes what other threads have left: fresh envelopes, and new options.
   void TakeCommitted();
   rt::Task<void> Load();
   void EndRead();
@@ -143,7 +147,7 @@ class Scheduler {
   NoticeRouter& router_;
   const std::array<Deliverer*, kKinds> deliverers_;
   const std::function<queue::Envelope::Kind(const queue::Envelope&)> kind_of_;
-  const SchedulerOptions options_;
+  SchedulerOptions options_;
 
   std::shared_ptr<Committed> committed_;
   queue::ReadyQueue ready_;

@@ -200,6 +200,10 @@ class Queue {
   // Flush waits until all that was recorded before is durable.
   virtual rt::Task<Status> Flush(rt::Executor& loop) = 0;
 
+  // SetReserve changes QueueOptions::min_free_bytes. Any thread. A queue that keeps nothing on a
+  // disk has none.
+  virtual void SetReserve(uint64_t min_free_bytes) { (void)min_free_bytes; }
+
   // Now is the queue's steady time (core/queue's SteadyClock), in which created, next_attempt and
   // expiry are meant; whole microseconds.
   virtual WallTime Now() = 0;

@@ -18,7 +18,8 @@ QueueCore::QueueCore(rt::World& world, LogSink& log, std::string spool, const Qu
       log_(log),
       spool_(std::move(spool)),
       options_(options),
-      clock_(world.clock().Now(), world.clock().WallNow()) {}
+      clock_(world.clock().Now(), world.clock().WallNow()),
+      min_free_bytes_(options.min_free_bytes) {}
 
 Status QueueCore::Open() {
   POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(world_.files(), spool_ + "/bodies", 0700));
@@ -401,13 +402,14 @@ Status QueueCore::CheckSpace() {
   const StatusOr<rt::SpaceInfo> space = world_.files().Space(spool_);
   if (!space.ok()) return space.status();
   // A file system that counts no inodes has as many as it likes.
-  const bool low = space->free_bytes < options_.min_free_bytes ||
+  const uint64_t reserve = min_free_bytes_;
+  const bool low = space->free_bytes < reserve ||
                    (space->total_inodes != 0 && space->free_inodes < options_.min_free_inodes);
   space_low_ = low;
   if (!low) return OkStatus();
   return ResourceExhausted(StrCat("no room in ", spool_, ": ", space->free_bytes, " bytes and ",
-                                  space->free_inodes, " inodes are free, ", options_.min_free_bytes,
-                                  " and ", options_.min_free_inodes, " are kept in reserve"));
+                                  space->free_inodes, " inodes are free, ", reserve, " and ",
+                                  options_.min_free_inodes, " are kept in reserve"));
 }
 
 bool QueueCore::SpaceIsLow() {

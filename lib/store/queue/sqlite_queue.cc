@@ -93,6 +93,8 @@ class SqliteQueue final : public Queue {
     return std::make_unique<SqliteWriter>(core_, loop, id);
   }
 
+  void SetReserve(uint64_t min_free_bytes) override { core_->set_reserve(min_free_bytes); }
+
   void SetCommitObserver(std::function<void(const std::vector<Envelope>&)> observer) override {
     core_->set_observer(std::move(observer));
   }

@@ -100,6 +100,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   void set_observer(std::function<void(const std::vector<queue::Envelope>&)> observer) {
     observer_ = std::move(observer);
   }
+  void set_reserve(uint64_t min_free_bytes) { min_free_bytes_ = min_free_bytes; }
   QueueStatistics statistics() const;
   QueueHealth health() const;
   rt::World& world() { return world_; }
@@ -192,6 +193,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   size_t cached_bytes_ = 0;
 
   std::atomic<bool> rebuilding_ = false;
+  std::atomic<uint64_t> min_free_bytes_;  // QueueOptions' at first
   std::atomic<bool> space_low_ = false;
   std::atomic<int64_t> space_checked_ns_ = 0;
 };

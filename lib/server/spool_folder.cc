@@ -1,0 +1,62 @@
+#include "lib/server/spool_folder.h"
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/diagnostic.h"
+
+namespace postern::server {
+namespace {
+
+constexpr char kDefaultSpool[] = "/var/spool/postern";
+
+}  // namespace
+
+std::string SpoolOf(const policy::Config& config) {
+  return config.spool.empty() ? kDefaultSpool : config.spool;
+}
+
+std::string WithoutLastSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+Status CheckSpool(rt::Files& files, const std::string& path) {
+  using Kind = rt::FileInfo::Kind;
+  const auto is_no_folder = [](const StatusOr<rt::FileInfo>& info) {
+    return info.ok() && (info->kind == Kind::kRegular || info->kind == Kind::kOther);
+  };
+  const StatusOr<rt::FileInfo> there = files.Stat(path);
+  if (is_no_folder(there))
+    return FailedPrecondition(StrCat(Escape(path), " is no folder: name another spool"));
+  const size_t slash = path.rfind('/');
+  if (there.ok() || slash == std::string::npos || slash == 0) return OkStatus();
+  const std::string parent = path.substr(0, slash);
+  const StatusOr<rt::FileInfo> above = files.Stat(parent);
+  if (above.status().code() == StatusCode::kNotFound)
+    return NotFound(
+        StrCat("the folder ", Escape(parent), " does not exist: make it, or name another spool"));
+  if (is_no_folder(above))
+    return FailedPrecondition(StrCat(Escape(parent), " is no folder: name another spool"));
+  return OkStatus();
+}
+
+Status MakeSpool(rt::Files& files, std::string path) {
+  path = WithoutLastSlash(std::move(path));
+  POSTERN_RETURN_IF_ERROR(CheckSpool(files, path));
+  return rt::MakeDirectories(files, path, 0711);
+}
+
+Status SpoolError(const Status& status, const std::string& spool, const ServerOptions& options,
+                  const policy::Config& config) {
+  if (options.spool_path.empty() && !config.spool.empty()) {
+    return Annotate(
+        status,
+        policy::MakeError(config.spool_location, StrCat("spool \"", spool, "\"")).ToString());
+  }
+  return Annotate(status, StrCat("spool \"", spool, "\"",
+                                 options.spool_path.empty()
+                                     ? " (the default; `spool \"/path\"` in the configuration or "
+                                       "the option -s names another)"
+                                     : " (named by the option -s)"));
+}
+
+}  // namespace postern::server
