@@ -46,6 +46,7 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   LoadedConfig loaded;
   policy::ParseOptions parse_options;
   parse_options.macros = options.macros;
+  loaded.copy.macros = options.macros;
   // The host's full name may be a question to DNS, which takes its time where nobody answers: it is
   // asked once, and not for a file that names the server.
   std::optional<std::string> host_name;
@@ -57,10 +58,14 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
   parse_options.table_backends = store::ListTablePrograms(world.files());
   policy::ParseResult parsed;
   if (options.config_text.has_value()) {
-    policy::MemoryLoader loader(options.config_name, *options.config_text);
+    policy::MemoryLoader text(options.config_name, *options.config_text);
+    policy::CopyingLoader loader(&text, &loaded.copy);
+    loaded.copy.main = options.config_name;
     parsed = policy::Parse(options.config_name, loader, parse_options);
   } else {
-    store::FileSourceLoader loader(&world.files());
+    store::FileSourceLoader files(&world.files());
+    policy::CopyingLoader loader(&files, &loaded.copy);
+    loaded.copy.main = options.config_path;
     parsed = policy::Parse(options.config_path, loader, parse_options);
   }
   loaded.diagnostics = std::move(parsed.diagnostics);

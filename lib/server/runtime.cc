@@ -306,6 +306,17 @@ void RuntimeHolder::Set(std::shared_ptr<const Runtime> runtime) {
   runtime_ = std::move(runtime);
 }
 
+void RuntimeHolder::Keep(const ActionKey& key, std::shared_ptr<const Runtime> runtime) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (kept_.size() < kMaxKeptActions) kept_.emplace(key, std::move(runtime));
+}
+
+void RuntimeHolder::Forget(const ActionKey& key, const std::shared_ptr<const Runtime>& runtime) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto kept = kept_.find(key);
+  if (kept != kept_.end() && kept->second == runtime) kept_.erase(kept);
+}
+
 RuntimeHolder::FoundAction RuntimeHolder::FindAction(const std::string& name, bool is_local) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto in = [&](const std::shared_ptr<const Runtime>& runtime) -> const policy::Action* {

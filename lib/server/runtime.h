@@ -93,13 +93,20 @@ class RuntimeHolder {
   void Set(std::shared_ptr<const Runtime> runtime);
 
   // FindAction gives the action called `name`, a local one or a relay, and the configuration that
-  // it stands in: the one in force, or the last one that had it. Null where there was none since
-  // the start.
+  // it stands in: the one in force, or the last one that had it, before the start too
+  // (action_archive.h). Null where none is known.
   struct FoundAction {
     std::shared_ptr<const Runtime> runtime;
     const policy::Action* action = nullptr;
   };
   FoundAction FindAction(const std::string& name, bool is_local) const;
+
+  // An action by its name, and whether it is a local one.
+  using ActionKey = std::pair<std::string, bool>;
+  // Keep takes an action of before the start, unless it is known. Forget drops it, where it is
+  // still `runtime`'s.
+  void Keep(const ActionKey& key, std::shared_ptr<const Runtime> runtime);
+  void Forget(const ActionKey& key, const std::shared_ptr<const Runtime>& runtime);
 
   static constexpr size_t kMaxKeptActions = 1000;
 
@@ -107,7 +114,7 @@ class RuntimeHolder {
   mutable std::mutex mutex_;
   std::shared_ptr<const Runtime> runtime_;
   // by name and whether it is local: what a reload took away
-  std::map<std::pair<std::string, bool>, std::shared_ptr<const Runtime>> kept_;
+  std::map<ActionKey, std::shared_ptr<const Runtime>> kept_;
 };
 
 // SetVersions puts what `protocols` of the language means into the bounds of a TLS configuration;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <set>
 
 #include "lib/core/base/strings.h"
+#include "lib/server/action_archive.h"
 #include "lib/server/config_resolver.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
@@ -46,6 +48,8 @@ struct Server::Parts {
   LogSink* log = nullptr;
   ServerOptions options;
   std::unique_ptr<RuntimeHolder> runtimes;
+  policy::ConfigCopy first;                // of what it was made with
+  std::unique_ptr<ActionArchive> archive;  // null with a queue in memory
   mailbox::ChangeHub changes;
   std::unique_ptr<LocalTargets> targets;
   std::unique_ptr<MailStores> stores;
@@ -67,6 +71,7 @@ struct Server::Parts {
   std::vector<Endpoint> endpoints;
   std::string spool;
   std::mutex reload_mutex;
+  std::atomic<bool> stopping = false;
   std::atomic<bool> started = false;  // from the end of Start to the beginning of Stop
   rt::TaskGroup tasks;                // the scheduler and the audit
 };
@@ -78,6 +83,7 @@ std::unique_ptr<Server> Server::Create(rt::World* world, ServerOptions options, 
   parts->log = log;
   parts->options = std::move(options);
   parts->runtimes = std::make_unique<RuntimeHolder>(std::move(config.runtime));
+  parts->first = std::move(config.copy);
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
@@ -134,6 +140,25 @@ Acceptor::Handler Server::HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot>
   };
 }
 
+// ForgetUnusedActions looks through the queue for the actions of before the start that mail waits
+// for. Nothing more is queued under those, so the others may go.
+rt::Task<void> Server::ForgetUnusedActions(Parts* parts) {
+  rt::Executor& loop = parts->world->main_loop();
+  std::set<ActionArchive::Key> in_use;
+  store::ListRequest request;
+  while (!parts->stopping) {
+    const StatusOr<std::vector<queue::Envelope>> some = co_await parts->queue->List(loop, request);
+    if (!some.ok()) co_return;
+    if (some->empty()) break;
+    for (const queue::Envelope& each : *some)
+      in_use.insert({each.action, each.kind != queue::Envelope::Kind::kRelay});
+    request.after = some->back().id;
+  }
+  if (parts->stopping) co_return;
+  auto forget = loop.RunBlocking([&] { parts->archive->Forget(in_use); });
+  co_await forget;
+}
+
 rt::Task<Status> Server::Start() {
   Parts& parts = *parts_;
   rt::World& world = *parts.world;
@@ -172,6 +197,13 @@ rt::Task<Status> Server::Start() {
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
     if (!queue.ok()) co_return SpoolError(queue.status(), spool, parts.options, config);
     parts.queue = std::move(*queue);
+    parts.archive = std::make_unique<ActionArchive>(&world, parts.log, parts.runtimes.get(),
+                                                    StrCat(spool, "/config"));
+    auto restore = world.main_loop().RunBlocking([&] {
+      parts.archive->Restore();
+      parts.archive->Keep(parts.first, config);
+    });
+    co_await restore;
   }
   // The queue holds the spool's lock: no other server uses the socket in it.
   if (const Status socket = parts.ports->OpenSocket(spool, &*plan); !socket.ok()) {
@@ -244,6 +276,8 @@ rt::Task<Status> Server::Start() {
       std::make_unique<schedule::QueueAudit>(world, *parts.queue, *parts.log, parts.options.audit);
   parts.tasks.Spawn(parts.scheduler->Run());
   parts.tasks.Spawn(parts.audit->Run());
+  if (parts.archive != nullptr && parts.archive->restored())
+    parts.tasks.Spawn(ForgetUnusedActions(&parts));
 
   parts.ports->Adopt(std::move(*plan));
   parts.endpoints = parts.ports->endpoints();
@@ -271,6 +305,7 @@ rt::Task<void> Server::Stop(Duration grace) {
   Parts& parts = *parts_;
   rt::Executor& main = parts.world->main_loop();
   parts.started = false;
+  parts.stopping = true;
   co_await parts.ports->Stop();
   // Each worker's services are stopped on their own loop, all at the same time.
   std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
@@ -323,6 +358,7 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
     return InvalidArgument("the configuration is wrong; the old one stays in force");
   if (!parts.started) {
     parts.runtimes->Set(std::move(config.runtime));
+    parts.first = std::move(config.copy);
     return OkStatus();
   }
   if (const Config& wanted = config.runtime->config();
@@ -348,6 +384,7 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
     if (!read.ok()) return kept(read.status());
     zone = *std::move(read);
   }
+  if (parts.archive != nullptr) parts.archive->Keep(config.copy, config.runtime->config());
   parts.runtimes->Set(config.runtime);
   if (parts.own_resolver != nullptr) parts.own_resolver->Use(std::move(zone));
   Configure(&parts, *config.runtime);

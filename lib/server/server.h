@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/core/base/log.h"
+#include "lib/core/policy/config_copy.h"
 #include "lib/core/policy/diagnostic.h"
 #include "lib/core/policy/parse.h"
 #include "lib/rt/world.h"
@@ -62,6 +63,7 @@ class Runtime;
 struct LoadedConfig {
   std::shared_ptr<const Runtime> runtime;
   policy::Diagnostics diagnostics;  // warnings, too
+  policy::ConfigCopy copy;          // of the files that were read
 };
 
 // LoadConfig reads the configuration and everything it points to, changes nothing and opens no
@@ -112,6 +114,7 @@ class Server {
   static Acceptor::Handler HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot> slot,
                                       const Endpoint& local);
   static void Configure(Parts* parts, const Runtime& runtime);
+  static rt::Task<void> ForgetUnusedActions(Parts* parts);
   explicit Server(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };

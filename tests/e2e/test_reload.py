@@ -1,5 +1,7 @@
 """SIGHUP: certificates, tables and rules change under a running server; a wrong file changes nothing."""
 
+import glob
+import os
 import signal
 import smtplib
 import socket
@@ -152,6 +154,28 @@ class Reload(unittest.TestCase):
             with open(path, encoding="utf-8") as file:
                 subjects += [line[9:].strip() for line in file if line.startswith("Subject: ")]
         self.assertEqual(sorted(subjects), sorted(accepted))
+
+    def test_mail_keeps_its_action_over_a_kill_and_a_start_with_another_file(self):
+        away = (f'action "away" maildir "{self.server.data}/away/%{{user.username}}" virtual <addresses> userbase <accounts>\n'
+                f'match from any for rcpt-to "bob@{DOMAIN}" action "away"\n')
+        deliver = f'match from any for domain "{DOMAIN}" action "deliver"\n'
+        self.rewrite(deliver, away + deliver)
+        self.hang_up("configuration reloaded")
+        harness.write(f"{self.server.data}/away", "no folder")
+        with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"], timeout=20) as smtp:
+            smtp.sendmail("a@client.test", [f"bob@{DOMAIN}"], "Subject: x\r\n\r\nhi\r\n")
+        self.server.stop(signal.SIGKILL)
+        os.unlink(f"{self.server.data}/away")
+        self.rewrite(away + deliver, deliver)
+        self.server.start()
+        deadline = time.monotonic() + 40
+        while not glob.glob(f"{self.server.data}/away/bob/new/*"):
+            self.assertLess(time.monotonic(), deadline, self.server.log())
+            time.sleep(0.1)
+        self.assertEqual(self.server.messages("bob"), [])
+        copies = f"{self.server.data}/spool/config"
+        self.assertEqual(os.stat(copies).st_mode & 0o777, 0o700)
+        self.assertEqual({os.stat(f"{copies}/{name}").st_mode & 0o777 for name in os.listdir(copies)}, {0o600})
 
     def rewrite(self, old, new):
         with open(self.server.config_path, encoding="utf-8") as file:

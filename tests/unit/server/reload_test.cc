@@ -125,6 +125,73 @@ TEST_F(ReloadTest, QueuedMailKeepsItsAction) {
   simulation_.RunFor(absl::Seconds(2));
 }
 
+// The action is gone when the server starts again, with another file; the mail goes by it still.
+TEST_F(ReloadTest, QueuedMailKeepsItsActionOverARestart) {
+  const auto put = [&](const std::string& path, const std::string& text) {
+    ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), path, text, 0644).ok());
+  };
+  const auto copies = [&] { return FilesIn("/spool/config"); };
+  put("/relays", "# @list\nsmtp+notls://192.0.2.8:2525\n");
+  put("/more", "table relays file:/relays\naction \"away\" relay host <relays>\n");
+  StartFile(With("action \"away\" relay\n", "include \"/more\"\naction \"idle\" mbox\n"));
+  EXPECT_EQ(copies(), 1u);
+  EXPECT_EQ(Submit({"bob@elsewhere.example"}).reply.code, 250);
+  simulation_.RunFor(absl::Seconds(30));
+  Stop();
+  put("/more", "");
+  std::string without = kConfig;
+  without = without.substr(0, without.find("action \"away\""));
+  StrAppend(without, "match from any for domain \"example.org\" action \"here\"\n");
+  StartFile(without);
+  EXPECT_EQ(copies(), 2u);
+  ASSERT_TRUE(Reload(StrCat("queue ttl 3d\n", without)).ok());
+  EXPECT_EQ(copies(), 2u) << "the copy that has the action, and that of the file in force";
+  Stop();
+  StartFile(without);
+  auto listener = *client_.world().network().Listen(
+      client_.main_loop(), Endpoint{IpAddress::V4(192, 0, 2, 8), 2525, ""}, {});
+  std::string heard;
+  rt::TaskGroup tasks;
+  tasks.Spawn(TakeOne(&client_.world(), listener.get(), &heard));
+  simulation_.RunFor(absl::Hours(2));
+  EXPECT_NE(heard.find("RCPT TO:<bob@elsewhere.example>"), std::string::npos) << heard;
+  listener->Close();
+  Stop();
+  StartFile(without);
+  simulation_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(copies(), 1u) << "nothing waits for the action any more";
+}
+
+// One action cannot be loaded: the other's mail goes.
+TEST_F(ReloadTest, AnActionThatCannotBeKeptKeepsNoOtherFromIt) {
+  const auto put = [&](const std::string& path, const std::string& text) {
+    ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), path, text, 0644).ok());
+  };
+  put("/table", "elsewhere.example smtp+notls://192.0.2.8:2525\n");
+  StartFile(With("action \"away\" relay\n",
+                 "table t file:/table\naction \"other\" maildir \"/other\" userbase <accounts>\n"
+                 "action \"away\" relay domain <t>\n"
+                 "match for domain \"other.example\" action \"other\"\n"));
+  EXPECT_EQ(Submit({"bob@elsewhere.example"}).reply.code, 250);
+  // Its own account's mailbox cannot be written before the restart.
+  put("/other", "a file");
+  EXPECT_EQ(Submit({"alice@other.example"}).reply.code, 250);
+  simulation_.RunFor(absl::Seconds(5));
+  Stop();
+  ASSERT_TRUE(host_.world().files().Unlink("/table").ok());
+  ASSERT_TRUE(host_.world().files().Unlink("/other").ok());
+  std::string without = kConfig;
+  without = without.substr(0, without.find("action \"away\""));
+  StartFile(StrCat(without, "match from any for domain \"example.org\" action \"here\"\n"));
+  simulation_.RunFor(absl::Hours(1));
+  EXPECT_EQ(FilesIn("/other/new"), 1u);
+  const StatusOr<std::vector<queue::Envelope>> waiting = simulation_.Await(
+      host_.main_loop(), server_->queue()->List(host_.main_loop(), store::ListRequest()));
+  ASSERT_TRUE(waiting.ok());
+  ASSERT_EQ(waiting->size(), 1u);
+  EXPECT_EQ(waiting->front().action, "away");
+}
+
 TEST_F(ReloadTest, TheReserveAndTheIntervalsAreThoseOfTheNewFile) {
   StartFile();
   ASSERT_TRUE(Reload(StrCat("queue reserve 1E\n", kConfig)).ok());
