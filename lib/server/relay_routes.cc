@@ -217,8 +217,8 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
     settings.route.address = envelope.destination.DomainLiteral();
     settings.route.by_mx = !settings.route.address.has_value();
     if (asked.backup) {
-      settings.own_names.push_back(asked.backup_mx.empty() ? runtime->server_name()
-                                                           : AsciiLower(asked.backup_mx));
+      settings.backup_mx =
+          asked.backup_mx.empty() ? runtime->server_name() : AsciiLower(asked.backup_mx);
     }
   }
   if (asked.tls != policy::RelayTls::kDefault) {

@@ -21,7 +21,7 @@ bool IsOwn(std::string_view name, const std::vector<std::string>& own_names) {
 }  // namespace
 
 MxPlan PlanMx(const dns::Answer& answer, std::string_view domain,
-              const std::vector<std::string>& own_names,
+              const std::vector<std::string>& own_names, std::string_view backup_mx,
               const std::function<uint64_t(uint64_t)>& below) {
   MxPlan plan;
   switch (answer.kind) {
@@ -59,11 +59,19 @@ MxPlan PlanMx(const dns::Answer& answer, std::string_view domain,
   for (size_t i = plan.hosts.size(); i > 1; --i) std::swap(plan.hosts[i - 1], plan.hosts[below(i)]);
   std::stable_sort(plan.hosts.begin(), plan.hosts.end(),
                    [](const MxHost& a, const MxHost& b) { return a.preference < b.preference; });
-  const auto own = std::find_if(plan.hosts.begin(), plan.hosts.end(),
-                                [&](const MxHost& host) { return IsOwn(host.name, own_names); });
+  const auto own = std::find_if(plan.hosts.begin(), plan.hosts.end(), [&](const MxHost& host) {
+    return IsOwn(host.name, own_names) || EqualsIgnoreCase(host.name, backup_mx);
+  });
   if (own != plan.hosts.end()) {
     const uint16_t limit = own->preference;
+    const std::string best = own->name;
     std::erase_if(plan.hosts, [limit](const MxHost& host) { return host.preference >= limit; });
+    if (plan.hosts.empty() && EqualsIgnoreCase(best, backup_mx)) {
+      plan.failure = MakeReply(451, 4, 4,
+                               StrCat("No MX found for destination: none of ", Escape(domain),
+                                      " is preferred over ", Escape(best), ", which backup names"));
+      return plan;
+    }
     if (plan.hosts.empty()) {
       plan.failure =
           MakeReply(554, 4, 6, StrCat("Mail for ", Escape(domain), " loops back to this server"));

@@ -54,9 +54,11 @@ inline constexpr size_t kMaxRelayTargets = 20;  // connections begun for one mes
 // PlanMx reads the answer for the MX records of `domain`. Servers of equal preference are shuffled
 // by `below(n)`, a random number in [0, n) (RFC 5321 §5.1). Where one of `own_names` is among them,
 // it and all that are no better are left out (§5.1: against loops); when nothing is left the mail
-// loops back to us. A null MX refuses mail (RFC 7505: 556 5.1.10).
+// loops back to us. `backup_mx`, where it is not empty, is the exchanger that a backup holds mail
+// for: what is no better than it is left out, too, and where it is the best itself the mail waits,
+// as it does with OpenSMTPD. A null MX refuses mail (RFC 7505: 556 5.1.10).
 MxPlan PlanMx(const dns::Answer& answer, std::string_view domain,
-              const std::vector<std::string>& own_names,
+              const std::vector<std::string>& own_names, std::string_view backup_mx,
               const std::function<uint64_t(uint64_t)>& below);
 
 // RelayTarget is one connection to try.

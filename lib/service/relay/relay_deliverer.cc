@@ -225,7 +225,7 @@ rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySetti
   queue::MxPlan plan;
   if (route.by_mx) {
     const dns::Answer mx = co_await resolver_.Resolve(loop_, *name, dns::Type::kMx, deadline);
-    plan = queue::PlanMx(mx, route.host, settings.own_names,
+    plan = queue::PlanMx(mx, route.host, settings.own_names, settings.backup_mx,
                          [this](uint64_t n) { return world_.random().Below(n); });
     if (plan.hosts.empty()) {
       *failure = plan.failure;

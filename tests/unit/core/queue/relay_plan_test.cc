@@ -26,10 +26,10 @@ broken SERVFAIL
 slow TIMEOUT
 )";
 
-MxPlan Plan(std::string_view domain, uint64_t chance = 0) {
+MxPlan Plan(std::string_view domain, uint64_t chance = 0, std::string_view backup_mx = "") {
   const dns::ZoneData zone = *dns::ZoneData::Parse(kZone);
   return PlanMx(zone.Query(*dns::Name::Parse(domain), dns::Type::kMx), domain, {"us.example"},
-                [chance](uint64_t n) { return chance % n; });
+                backup_mx, [chance](uint64_t n) { return chance % n; });
 }
 std::string Names(const MxPlan& plan) {
   std::vector<std::string> names;
@@ -44,6 +44,18 @@ TEST(RelayPlan, MxOrder) {
   EXPECT_TRUE(plain.implicit);
   EXPECT_EQ(Names(plain), "plain.example");
   EXPECT_EQ(Names(Plan("backup.example")), "better.example");
+}
+
+TEST(RelayPlan, ABackupHoldsMailForBetterExchangers) {
+  EXPECT_EQ(Names(Plan("two.example", 0, "B.example")), "a.example");
+  EXPECT_EQ(Names(Plan("two.example", 0, "c.example")), "a.example b.example");
+  EXPECT_EQ(Names(Plan("backup.example", 0, "worse.example")), "better.example");
+  // With the best one named nothing is left, and the mail waits.
+  EXPECT_EQ(Plan("two.example", 0, "a.example").failure.ToString(),
+            "451 4.4.4 No MX found for destination: none of two.example is preferred over "
+            "a.example, which backup names");
+  EXPECT_EQ(Plan("loop.example", 0, "us.example").failure.code, 451);
+  EXPECT_EQ(Plan("loop.example", 0, "a.example").failure.code, 554);
 }
 
 TEST(RelayPlan, NoServers) {
