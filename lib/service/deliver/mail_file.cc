@@ -228,7 +228,7 @@ StatusOr<bool> AnyField(
 StatusOr<bool> IsMarkedAsSpam(const store::Body& body) {
   return AnyField(body, [](std::string_view name, std::string_view value) {
     return (EqualsIgnoreCase(name, "x-spam") || EqualsIgnoreCase(name, "x-spam-flag")) &&
-           StartsWithIgnoreCase(value, "yes");
+           EqualsIgnoreCase(value, "yes");
   });
 }
 

@@ -56,8 +56,8 @@ Status WriteMboxText(const queue::Envelope& envelope, const std::string& headers
 // the message comes back from where it was delivered. It looks at the first 256 KiB.
 StatusOr<bool> WasDeliveredTo(const store::Body& body, const mail::Address& address);
 
-// IsMarkedAsSpam tells whether the header of `body` has a field "X-Spam: yes" (any case); it looks
-// at the first 256 KiB.
+// IsMarkedAsSpam tells whether the header of `body` has a field "X-Spam: yes" or "X-Spam-Flag: yes"
+// (any case) with nothing behind it; it looks at the first 256 KiB.
 StatusOr<bool> IsMarkedAsSpam(const store::Body& body);
 
 }  // namespace postern::deliver

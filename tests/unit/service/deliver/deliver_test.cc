@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -192,10 +194,28 @@ TEST_F(DeliverTest, WhatStandsInTmpIsReplacedAndNeverWrittenThrough) {
 }
 
 TEST_F(DeliverTest, SpamGoesToJunkAndSubAddressesToFoldersThatExist) {
-  Delivery spam = Make("X-SPAM: Yes, score=9\r\n\r\n");
-  spam.target.junk = true;
-  ASSERT_TRUE(ToMaildir(spam).ok());
-  EXPECT_TRUE(Names().front().starts_with("/Maildir/.Junk/new/")) << Names().front();
+  uint32_t number = 100;
+  for (const auto& [header, junk] : std::map<std::string, bool>{{"X-SPAM: Yes\r\n", true},
+                                                                {"x-spam-flag: YES\r\n", true},
+                                                                {"X-Spam: yes, score=9\r\n", false},
+                                                                {"X-Spam: no\r\n", false},
+                                                                {"X-Spam-Status: yes\r\n", false},
+                                                                {"A: b\r\n X-Spam: yes\r\n", false},
+                                                                {"\r\nX-Spam: yes\r\n", false}}) {
+    envelope_.id = queue::MakeEnvelopeId(2, number++);
+    Delivery spam = Make(header + "\r\n");
+    spam.target.junk = true;
+    ASSERT_TRUE(ToMaildir(spam).ok());
+    const bool in_junk = junk;
+    EXPECT_EQ(std::ranges::count_if(Names(),
+                                    [this, in_junk](const std::string& name) {
+                                      return name.starts_with(StrCat(
+                                          in_junk ? "/Maildir/.Junk/new/" : "/Maildir/new/",
+                                          "1700000000.Q", queue::EnvelopeIdText(envelope_.id)));
+                                    }),
+              1)
+        << header;
+  }
 
   fs::create_directories(root_ + "/Maildir/.lists");
   struct Row {
