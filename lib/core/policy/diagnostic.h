@@ -32,7 +32,7 @@ struct Diagnostic {
   SourceLocation location;
   std::string message;
   // code is a stable word for the kind of finding ("open-relay", advice.h), by which it can be left
-  // out; empty for mistakes of the language.
+  // out unless it is an error; empty for mistakes of the language.
   std::string code{};
   // edit is what would mend it: a line of the file, or words for what to do; may be empty.
   std::string edit{};
@@ -46,7 +46,11 @@ using Diagnostics = std::vector<Diagnostic>;
 // HasErrors tells whether any of them is an error.
 bool HasErrors(const Diagnostics& diagnostics);
 
-// SortByPlace puts each file's by line, what is about all of it last.
+// kUnsupported is the code of what is right in the language and cannot be run by this version.
+inline constexpr std::string_view kUnsupported = "unsupported";
+
+// SortByPlace puts each file's by line, what is about all of it last, and what this version cannot
+// do behind the operator's mistakes.
 void SortByPlace(Diagnostics* diagnostics);
 
 Diagnostic MakeError(SourceLocation location, std::string message);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
@@ -40,6 +42,12 @@ constexpr WholeRow kWhole[] = {
      [](const Config& c) -> const SourceLocation& { return c.queue.encryption_location; }},
 };
 
+Diagnostic NotYet(const SourceLocation& at, std::string message) {
+  Diagnostic found = MakeError(at, std::move(message));
+  found.code = kUnsupported;
+  return found;
+}
+
 template <typename Item>
 const SourceLocation& PlaceOf(const Item& item, const char* word) {
   return item.options.Find(word, item.location);
@@ -50,8 +58,8 @@ void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
   for (const Item& item : items) {
     for (const auto& row : rows) {
       if (row.asked(item))
-        out->push_back(MakeError(PlaceOf(item, row.word),
-                                 StrCat(row.name, ": this version cannot do that yet")));
+        out->push_back(
+            NotYet(PlaceOf(item, row.word), StrCat(row.name, ": this version cannot do that yet")));
     }
   }
 }
@@ -64,20 +72,20 @@ Diagnostics UnsupportedFeatures(const Config& config) {
   // chains and programs written in a filter's own line are told with it.
   for (const Filter& filter : config.filters) {
     if (filter.name.rfind('<', 0) == 0) continue;
-    out.push_back(MakeError(filter.location, StrCat("filter ", Escape(filter.name, 80),
-                                                    ": this version cannot run filters yet")));
+    out.push_back(NotYet(filter.location, StrCat("filter ", Escape(filter.name, 80),
+                                                 ": this version cannot run filters yet")));
   }
   for (const Proc& proc : config.procs) {
     if (proc.name.rfind('<', 0) == 0) continue;
-    out.push_back(MakeError(proc.location, StrCat("proc ", Escape(proc.name, 80),
-                                                  ": this version cannot run filters yet")));
+    out.push_back(NotYet(proc.location, StrCat("proc ", Escape(proc.name, 80),
+                                               ": this version cannot run filters yet")));
   }
   Check(config.listeners, kListeners, &out);
   Check(config.actions, kActions, &out);
   for (const WholeRow& row : kWhole) {
     if (row.asked(config))
       out.push_back(
-          MakeError(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
+          NotYet(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
   }
   return out;
 }

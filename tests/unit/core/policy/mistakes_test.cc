@@ -41,6 +41,16 @@ Diagnostics AllErrors(const std::string& text) {
   return errors;
 }
 
+TEST(SortByPlace, WhatThisVersionCannotDoStandsBehindTheMistakes) {
+  Diagnostics found = {MakeError({"a", 0, 0}, "whole"), MakeError({"a", 3, 1}, "mistake"),
+                       MakeError({"a", 1, 1}, "not yet"), MakeWarning({"a", 2, 1}, "warning")};
+  found[2].code = kUnsupported;
+  SortByPlace(&found);
+  std::vector<std::string> order;
+  for (const Diagnostic& each : found) order.push_back(each.message);
+  EXPECT_THAT(order, testing::ElementsAre("warning", "mistake", "whole", "not yet"));
+}
+
 std::string Listing(const Diagnostics& diagnostics) {
   std::string out;
   for (const Diagnostic& d : diagnostics) StrAppend(out, d.ToString(), "\n");
