@@ -135,12 +135,17 @@ TEST(SmtpdConfSuite, Accepts) {
   tally.Finish();
 }
 
-// What each configuration asks for beyond what runs is said by name and line; these three run.
+// What each configuration asks for beyond what runs is said by name and line; those without filters
+// run.
 TEST(SmtpdConfSuite, Runs) {
   const std::optional<std::string> folder = conformance::Folder("smtpd.conf");
   if (!folder) GTEST_SKIP() << conformance::kSkipped;
   conformance::Tally tally("smtpd.conf/runs");
-  for (const char* name : {"openbsd-default.conf", "athome-quick.conf", "athome-virtual.conf"}) {
+  for (const char* name :
+       {"openbsd-default.conf", "athome-quick.conf", "athome-virtual.conf",
+        "athome-multidomain.conf", "athome-multidomain-pki.conf", "athome-dkimproxy.conf",
+        "athome-smarthost.conf", "athome-smarthost-asprinted.conf", "athome-spamassassin-tags.conf",
+        "athome-backupmx.conf", "athome-backupmx-self.conf", "openbsd69-basic.conf"}) {
     MemoryLoader loader(name, Slurp(fs::path(*folder) / name));
     const ParseResult result = Parse(name, loader, {});
     tally.Count(name, result.config != nullptr && UnsupportedFeatures(*result.config).empty(),

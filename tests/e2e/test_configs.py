@@ -1,220 +1,37 @@
-"""The three configurations of the smtpd.conf suite that this version runs, word for word, on a machine of their own: what the
-suite's README says that a server started with each must do."""
+"""The configurations of the smtpd.conf suite with users of the system, and with virtual ones, word for word, on a machine of their
+own: what the suite's README says that a server started with each must do."""
 
-import base64
 import imaplib
 import mailbox
 import os
 import pwd
-import shutil
-import smtplib
 import socket
 import ssl
 import subprocess
-import time
 import unittest
 
+import suite
 import world
-from harness import POSTERN
 
-SUITES = os.environ.get("POSTERN_CONFORMANCE_DIR",
-                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared/conformance"))
-SUITE = os.path.join(SUITES, "smtpd.conf")
-DOMAINS = ("elsewhere.test", "domain.tld", "wayne.com")
-RECORDS = {("mx.elsewhere.test", "A"): [world.PEER_ADDRESS],
-           ("9.2.0.192.in-addr.arpa", "PTR"): ["mx.elsewhere.test"],
-           **{(domain, "MX"): [(10, "mx.elsewhere.test")] for domain in DOMAINS}}
-MACHINE = None  # the World, once there is one
+RECORDS = suite.ELSEWHERE
 
 
-def why_not():
-    if not os.path.isdir(SUITE):
-        return f"no conformance suites at {SUITE} (POSTERN_CONFORMANCE_DIR)"
-    return world.available()
-
-
-@unittest.skipIf(world.inside(), "already inside")
-class Configs(unittest.TestCase):
-    def test_in_a_world_of_their_own(self):
-        reason = why_not()
-        if reason:
-            print(f"SKIP smtpd.conf e2e: {reason}")
-            self.skipTest(reason)
-        done = world.run_inside("test_configs")
-        print(done.stdout)
-        self.assertEqual(done.returncode, 0, "what failed inside stands above")
+class Configs(suite.Outside):
+    inside = "test_configs"
 
 
 def setUpModule():
-    global MACHINE  # pylint: disable=global-statement
-    if world.inside():
-        MACHINE = world.World(RECORDS)
+    suite.set_up(RECORDS)
 
 
-def plain(login, password):
-    """SASL PLAIN's one message (RFC 4616)."""
-    return base64.b64encode(f"\0{login}\0{password}".encode()).decode()
-
-
-class Client(smtplib.SMTP):
-    """An SMTP client on this machine ("local") or on the other one ("remote")."""
-
-    def __init__(self, address, port=25, remote=False, name="client.example"):
-        self.remote = remote
-        super().__init__(address, port, local_hostname=name, timeout=20)
-
-    def _get_socket(self, host, port, timeout):
-        return MACHINE.connect_from_peer(host, port) if self.remote else socket.create_connection((host, port), timeout)
-
-    def secure(self):
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        self.starttls(context=context)
-        self.ehlo()
-
-    def text(self, *command):
-        """One command's reply, as "250 2.1.5 ..."."""
-        code, reply = self.docmd(*command)
-        return f"{code} {reply.decode()}"
-
-    def rcpt_text(self, address, sender="sender@elsewhere.test"):
-        self.rset()
-        self.docmd(f"MAIL FROM:<{sender}>")
-        return self.text(f"RCPT TO:<{address}>")
-
-    def mail_to(self, recipients, body="Hello.\r\n", sender="sender@elsewhere.test", subject="a letter"):
-        """Sends one mail; the reply to its end."""
-        self.rset()
-        code, reply = self.docmd(f"MAIL FROM:<{sender}>")
-        assert code == 250, reply
-        for recipient in [recipients] if isinstance(recipients, str) else recipients:
-            code, reply = self.docmd(f"RCPT TO:<{recipient}>")
-            assert code in (250, 251), (recipient, code, reply)
-        code, reply = self.data(f"From: <{sender}>\r\nSubject: {subject}\r\n\r\n{body}")
-        assert code == 250, reply
-        return reply.decode()
-
-
-@unittest.skipUnless(world.inside(), "inside only")
-class InWorld(unittest.TestCase):
-    """One configuration of the suite, served for all tests of the class. Subclasses name it."""
-
-    config = ""
-    tables = ""
-    changes = ()  # (old, new) texts, for variants that the file's own comments tell of
-
-    @classmethod
-    def setUpClass(cls):
-        if not cls.config:
-            raise unittest.SkipTest("a base")
-        MACHINE.clean()
-        shutil.rmtree("/etc/mail")
-        shutil.copytree(os.path.join(SUITE, "tables", cls.tables), "/etc/mail")
-        for name in os.listdir("/etc/mail"):
-            os.chmod(f"/etc/mail/{name}", 0o600)
-        with open(os.path.join(SUITE, cls.config), encoding="utf-8") as file:
-            text = file.read()
-        for old, new in cls.changes:
-            assert old in text
-            text = text.replace(old, new)
-        MACHINE.write("/etc/mail/smtpd.conf", text)
-        if not os.path.exists("/etc/ssl/athome.tld.crt"):
-            MACHINE.make_certificate("/etc/ssl/athome.tld.crt", "/etc/ssl/private/athome.tld.key", "athome.tld")
-        cls.log_path = "/var/tmp/log"
-        with open(cls.log_path, "w", encoding="utf-8") as log:
-            cls.process = subprocess.Popen([POSTERN, "serve"], stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
-        while "started" not in cls.log():
-            if cls.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the server did not start:\n{cls.log()}")
-            time.sleep(0.02)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.process.terminate()
-        code = cls.process.wait(30)
-        assert code == 0, (code, cls.log())
-
-    @classmethod
-    def log(cls):
-        with open(cls.log_path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
-    def client(self, port=25, remote=False, secure=False, login=None):
-        client = Client(world.OUR_ADDRESS if remote else "127.0.0.1", port, remote)
-        self.addCleanup(client.close)
-        client.ehlo()
-        if secure:
-            client.secure()
-        if login:
-            client.login(*login)
-        return client
-
-    def wait(self, what, condition, seconds=20):
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            if time.monotonic() > deadline:
-                self.fail(f"{what} in vain:\n{self.log()}")
-            time.sleep(0.02)
-        return found
-
-    def assert_owner(self, path, user, mode):
-        info, account = os.lstat(path), pwd.getpwnam(user)
-        self.assertEqual((info.st_uid, info.st_gid, oct(info.st_mode & 0o7777)),
-                         (account.pw_uid, account.pw_gid, oct(mode)), path)
-
-    def assert_maildir(self, root, user, subject):
-        """One mail of that subject is, or comes to be, in the Maildir, and all that is there is the user's own."""
-        def matching():
-            try:
-                names = os.listdir(f"{root}/new")
-            except FileNotFoundError:
-                return []
-            found = []
-            for name in names:
-                with open(f"{root}/new/{name}", encoding="utf-8") as file:
-                    if f"Subject: {subject}\n" in file.read():
-                        found.append(f"{root}/new/{name}")
-            return found
-        found = self.wait(f"waited for \"{subject}\" in {root}", matching)
-        self.assertEqual(len(found), 1, found)
-        self.assert_owner(found[0], user, 0o600)
-        for folder, folders, files in os.walk(root):
-            for name in folders:
-                self.assert_owner(f"{folder}/{name}", user, 0o700)
-            for name in files:
-                self.assert_owner(f"{folder}/{name}", user, 0o600)
-        with open(found[0], encoding="utf-8") as file:
-            return file.read()
-
-    def relayed(self, recipient, count=1):
-        """The mails that the other machine's server got for `recipient`: (helo, sender, recipients, text)."""
-        try:
-            return MACHINE.sink.wait_for(recipient, count)
-        except AssertionError as error:
-            self.fail(f"{error}:\n{self.log()}")
-
-    def listening(self):
-        """The (address, port) pairs that anybody listens on with TCP in this world, but for the DNS of the test."""
-        lines = subprocess.run(["ss", "-Hltn"], check=True, capture_output=True, text=True).stdout.splitlines()
-        return {tuple(line.split()[3].rsplit(":", 1)) for line in lines}
-
-    def refused(self, client, recipient, reply):
-        self.assertRegex(client.rcpt_text(recipient), reply)
-
-    def taken(self, client, recipient):
-        self.assertRegex(client.rcpt_text(recipient), r"^250 2\.1\.5 ")
-
-
-class OpenbsdDefault(InWorld):
+class OpenbsdDefault(suite.InWorld):
     config = "openbsd-default.conf"
     tables = "openbsd"
 
     def test_is_reached_on_loopback_alone(self):
         self.assertEqual(self.listening(), {("127.0.0.1", "25"), ("[::1]", "25")})
         with self.assertRaises(ConnectionRefusedError):
-            MACHINE.connect_from_peer(world.OUR_ADDRESS, 25)
+            suite.MACHINE.connect_from_peer(world.OUR_ADDRESS, 25)
 
     def test_greets_by_its_name_and_offers_neither_tls_nor_auth(self):
         with socket.create_connection(("127.0.0.1", 25), 20) as plain:
@@ -258,7 +75,7 @@ class OpenbsdDefault(InWorld):
     def test_an_mbox_that_was_there_keeps_its_owner_and_mode(self):
         path = "/var/mail/gilles"
         account = pwd.getpwnam("gilles")
-        MACHINE.write(path, "From a@b Mon Jan  1 00:00:00 2024\nSubject: old\n\nold\n\n")
+        suite.MACHINE.write(path, "From a@b Mon Jan  1 00:00:00 2024\nSubject: old\n\nold\n\n")
         os.chown(path, account.pw_uid, account.pw_gid)
         os.chmod(path, 0o660)
         self.client().mail_to("gilles@localhost", subject="new")
@@ -267,7 +84,7 @@ class OpenbsdDefault(InWorld):
         self.assertEqual([each["Subject"] for each in mailbox.mbox(path)], ["old", "new"])
 
     def test_a_link_in_the_spool_is_not_followed(self):
-        MACHINE.write("/var/tmp/target", "")
+        suite.MACHINE.write("/var/tmp/target", "")
         os.chmod("/var/tmp/target", 0o666)
         os.symlink("/var/tmp/target", "/var/mail/john")
         self.client().mail_to("john@localhost", subject="through a link")
@@ -284,7 +101,7 @@ class OpenbsdDefault(InWorld):
         self.assertRegex(text, r"(?m)^Received: from client\.example \(localhost \[127\.0\.0\.1\]\)")
 
 
-class OpenbsdDefaultOnAll(InWorld):
+class OpenbsdDefaultOnAll(suite.InWorld):
     """As the comment in the file says: "replace with: listen on all". A remote client gets in, and no further."""
 
     config = "openbsd-default.conf"
@@ -298,7 +115,7 @@ class OpenbsdDefaultOnAll(InWorld):
                 self.refused(client, recipient, "^550 .*Invalid recipient")
 
     def test_an_address_of_this_machine_is_local(self):
-        client = Client(world.OUR_ADDRESS)
+        client = suite.Client(world.OUR_ADDRESS)
         self.addCleanup(client.close)
         client.ehlo()
         self.taken(client, "alice@mail.example.org")
@@ -307,7 +124,7 @@ class OpenbsdDefaultOnAll(InWorld):
     def test_every_address_is_served(self):
         self.assertEqual(self.listening(), {(f"[{each}]" if ":" in each else each, "25") for each in
                                             ("127.0.0.1", "::1", world.OUR_ADDRESS, world.OUR_ADDRESS6)})
-        MACHINE.connect_from_peer(world.OUR_ADDRESS6, 25).close()
+        suite.MACHINE.connect_from_peer(world.OUR_ADDRESS6, 25).close()
 
 
 class Submission:
@@ -332,14 +149,14 @@ class Submission:
         self.assertTrue(client.has_extn("starttls"))
         self.assertFalse(client.has_extn("auth"))
         self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), r"^530 5\.5\.1 .*STARTTLS")
-        self.assertRegex(client.text("AUTH PLAIN " + plain(*self.right)), "^5(03|30|38) ")
+        self.assertRegex(client.text("AUTH PLAIN " + suite.plain(*self.right)), "^5(03|30|38) ")
         client.secure()
         self.assertFalse(client.has_extn("starttls"))
         self.assertEqual(sorted(client.esmtp_features["auth"].split()), ["LOGIN", "PLAIN"])
         self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), r"^530 5\.5\.1 .*AUTH")
         for login in self.wrong:
             with self.subTest(login):
-                self.assertRegex(client.text("AUTH PLAIN " + plain(*login)), "^535 ")
+                self.assertRegex(client.text("AUTH PLAIN " + suite.plain(*login)), "^535 ")
         client.login(*self.right)
         self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), "^250 ")
 
@@ -370,7 +187,7 @@ class Submission:
         self.assertRegex(text, r"(?m)^Message-I[Dd]: <")
 
 
-class AthomeQuick(Submission, InWorld):
+class AthomeQuick(Submission, suite.InWorld):
     config = "athome-quick.conf"
     tables = "athome"
     deliverable = "john@athome.tld"
@@ -409,7 +226,7 @@ class AthomeQuick(Submission, InWorld):
         self.refused(client, "nobody-there@athome.tld", "^550 .*Invalid recipient")
 
 
-class AthomeVirtual(Submission, InWorld):
+class AthomeVirtual(Submission, suite.InWorld):
     config = "athome-virtual.conf"
     tables = "athome"
     deliverable = "superman@athome.tld"
@@ -453,7 +270,7 @@ class AthomeVirtual(Submission, InWorld):
         self.taken(self.client(remote=True), "bruce@localhost")
 
 
-class AthomeQuickWithImap(InWorld):
+class AthomeQuickWithImap(suite.InWorld):
     """athome-quick and the one line that reads the mail: IMAP as root over Maildirs of users."""
 
     config = "athome-quick.conf"

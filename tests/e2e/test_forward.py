@@ -12,7 +12,7 @@ import unittest
 
 import world
 from harness import POSTERN
-from test_configs import RECORDS, Client
+from suite import ELSEWHERE, Client
 
 MACHINE = None
 
@@ -63,7 +63,7 @@ class Forward(unittest.TestCase):
 def setUpModule():
     global MACHINE  # pylint: disable=global-statement
     if world.inside():
-        MACHINE = world.World(RECORDS)
+        MACHINE = world.World(ELSEWHERE)
 
 
 def wait_for(condition, what, seconds=20):

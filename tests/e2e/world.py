@@ -5,12 +5,16 @@ Nothing of the real machine is touched: all mounts and interfaces end with the p
 `run_inside()` runs a test module again inside; `World` sets it up there.
 """
 
+import base64
+import collections
 import ctypes
+import grp
 import os
 import pwd
 import shutil
 import socket
 import socketserver
+import ssl
 import struct
 import subprocess
 import sys
@@ -96,29 +100,101 @@ class Dns(socketserver.ThreadingUDPServer):
         sock.sendto(answer, client_address)
 
 
-class Sink:
-    """A mail server of the other machine: takes everything and remembers it."""
+class Mail(collections.namedtuple("Mail", "helo sender recipients text")):
+    """What a Sink got. Beside the four fields: `tls` (how the session was secured, or ""), `login` (the user and password that it
+    gave, or None) and `client` (the address it came from)."""
 
-    def __init__(self, listener):
-        self.mails = []  # (helo, sender, [recipients], text)
+    tls = ""
+    login = None
+    client = ""
+
+    def header(self):
+        return self.text.split("\r\n\r\n", 1)[0] + "\r\n"
+
+
+class Sink:
+    """A mail server that takes everything and remembers it. With `tls`, an ssl.SSLContext, it offers STARTTLS; with `auth` it wants
+    a login, and offers it only in TLS. `passes(mail)` may hand a mail on and give the reply to its end, as "250 ok"."""
+
+    def __init__(self, listener, name="mx.elsewhere.test", tls=None, auth=False, passes=None):
+        self.name = name
+        self.tls = tls
+        self.auth = auth
+        self.passes = passes
+        self.mails = []  # each a Mail
+        self.sessions = 0
         self.changed = threading.Condition()
         self.listener = listener
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
         while True:
-            connection, _ = self.listener.accept()
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+            try:
+                connection, client = self.listener.accept()
+            except OSError:  # closed
+                return
+            self.sessions += 1
+            threading.Thread(target=self.serve_and_close, args=(connection, client[0]), daemon=True).start()
 
-    def serve(self, connection):
+    def close(self):
+        """Ends the listening, so that clients are refused."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def serve_and_close(self, connection, client):
+        with connection:
+            try:
+                self.serve(connection, client)
+            except OSError:  # the client went away, or did not like our certificate
+                pass
+
+    def offers(self, secured):
+        lines = [self.name]
+        if self.tls is not None and not secured:
+            lines.append("STARTTLS")
+        if self.auth and secured:
+            lines.append("AUTH PLAIN LOGIN")
+        return "".join(f"250{' ' if line is lines[-1] else '-'}{line}\r\n" for line in lines).encode()
+
+    @staticmethod
+    def take_login(line, file):
+        """The (user, password) of an AUTH command, PLAIN or LOGIN."""
+        words = line.decode().split()
+        if words[1].upper() == "PLAIN":
+            if len(words) == 2:
+                file.write(b"334 \r\n")
+                words.append(file.readline().decode().strip())
+            return tuple(base64.b64decode(words[2]).decode().split("\0")[1:])
+        given = words[2:]
+        for prompt in (b"334 VXNlcm5hbWU6\r\n", b"334 UGFzc3dvcmQ6\r\n")[len(given):]:
+            file.write(prompt)
+            given.append(file.readline().decode().strip())
+        return tuple(base64.b64decode(each).decode() for each in given)
+
+    def serve(self, connection, client):
         file = connection.makefile("rwb", buffering=0)
-        helo, sender, recipients = "", "", []
-        file.write(b"220 mx.elsewhere.test ESMTP\r\n")
+        helo, sender, recipients, secured, login = "", "", [], "", None
+        file.write(f"220 {self.name} ESMTP\r\n".encode())
         while line := file.readline():
             word = line[:4].upper()
             if word in (b"EHLO", b"HELO"):
                 helo = line[5:].decode().strip()
+                if word == b"EHLO":
+                    file.write(self.offers(secured))
+                    continue
+            elif word == b"STAR" and self.tls is not None:
+                file.write(b"220 go on\r\n")
+                connection = self.tls.wrap_socket(connection, server_side=True)
+                file, secured = connection.makefile("rwb", buffering=0), connection.version()
+                continue
+            elif word == b"AUTH":
+                login = self.take_login(line, file)
+                file.write(b"235 welcome\r\n")
+                continue
             elif word == b"MAIL":
+                if self.auth and login is None:
+                    file.write(b"530 log in first\r\n")
+                    continue
                 sender, recipients = line[10:].split(b">")[0].lstrip(b"<").decode(), []
             elif word == b"RCPT":
                 recipients.append(line[8:].split(b">")[0].lstrip(b"<").decode())
@@ -129,9 +205,14 @@ class Sink:
                     if not line:
                         return
                     text += line[1:] if line.startswith(b".") else line
+                mail = Mail(helo, sender, recipients, text.decode("utf-8", "replace"))
+                mail.tls, mail.login, mail.client = secured, login, client
                 with self.changed:
-                    self.mails.append((helo, sender, recipients, text.decode("utf-8", "replace")))
+                    self.mails.append(mail)
                     self.changed.notify_all()
+                if self.passes is not None:
+                    file.write(self.passes(mail).encode() + b"\r\n")
+                    continue
             elif word == b"QUIT":
                 file.write(b"221 bye\r\n")
                 return
@@ -158,6 +239,7 @@ class World:
         self.set_up_network()
         self.dns = Dns(records)
         self.sink = Sink(self.peer_listener(25))
+        self.sinks = [self.sink]
 
     def set_up_files(self):
         run("mount", "-t", "tmpfs", "-o", "mode=755", "scratch", "/var")
@@ -207,6 +289,9 @@ class World:
             run("ip", "addr", "add", f"{PEER_ADDRESS}/24", "dev", "us0")
             run("ip", "addr", "add", f"{PEER_ADDRESS6}/64", "dev", "us0", "nodad")
         self.in_peer(configure)
+        # The rest of the world is behind the other machine, which makes the interface one of the group `egress`.
+        run("ip", "route", "add", "default", "via", PEER_ADDRESS)
+        run("ip", "-6", "route", "add", "default", "via", PEER_ADDRESS6)
 
     def in_peer(self, action):
         """Runs `action` on the other machine and gives what it returns."""
@@ -227,35 +312,93 @@ class World:
             raise outcome[0]
         return outcome[0]
 
-    def peer_listener(self, port):
-        def make():
-            listener = socket.socket()
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((PEER_ADDRESS, port))
-            listener.listen(20)
-            return listener
-        return self.in_peer(make)
+    @staticmethod
+    def listener(address, port):
+        """A listening socket of the machine that the calling thread is on."""
+        listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(20)
+        return listener
 
-    def connect_from_peer(self, address, port, timeout=20):
-        return self.in_peer(lambda: socket.create_connection((address, port), timeout))
+    def peer_listener(self, port, address=PEER_ADDRESS):
+        return self.in_peer(lambda: self.listener(address, port))
+
+    def add_sink(self, address, port=25, **options):
+        """One more mail server, on the other machine or, at a loopback address, on this one. Other addresses than the peer's own
+        are added to it."""
+        if address.startswith("127."):
+            listener = self.listener(address, port)
+        else:
+            if address not in (PEER_ADDRESS, PEER_ADDRESS6):
+                self.add_peer_address(address)
+            listener = self.peer_listener(port, address)
+        self.sinks.append(Sink(listener, **options))
+        return self.sinks[-1]
+
+    def remove_sink(self, sink):
+        self.sinks.remove(sink)
+        sink.close()
+
+    def add_peer_address(self, address):
+        """Gives the other machine one more address. Whoever wants to reach it goes over the cable."""
+        length = 128 if ":" in address else 32
+        known = self.in_peer(lambda: subprocess.run(["ip", "addr", "show", "dev", "us0"], check=True, capture_output=True,
+                                                    text=True)).stdout
+        if f" {address}/" not in known:
+            self.in_peer(lambda: run("ip", "addr", "add", f"{address}/{length}", "dev", "us0", *["nodad"] * (length == 128)))
+
+    def add_address(self, address):
+        """Gives this machine one more address, which the other one reaches."""
+        six = ":" in address
+        run("ip", "addr", "add", f"{address}/{128 if six else 32}", "dev", "peer0", *["nodad"] * six)
+        self.in_peer(lambda: run("ip", "route", "add", address, "via", OUR_ADDRESS6 if six else OUR_ADDRESS))
+
+    def remove_address(self, address):
+        run("ip", "addr", "del", f"{address}/{128 if ':' in address else 32}", "dev", "peer0")
+        self.in_peer(lambda: run("ip", "route", "del", address))
+
+    def connect_from_peer(self, address, port, timeout=20, source=None):
+        return self.in_peer(lambda: socket.create_connection((address, port), timeout, (source, 0) if source else None))
 
     def clean(self):
         """Fresh homes, mailboxes and spool."""
         for folder in ("mail", "vmail", "spool", "home", "tmp"):
             shutil.rmtree(f"/var/{folder}", ignore_errors=True)
             os.makedirs(f"/var/{folder}")
+        os.chown("/var/mail", 0, grp.getgrnam("mail").gr_gid)  # as Debian has it
         os.chmod("/var/mail", 0o2775)
         for name in ACCOUNTS:
             account = pwd.getpwnam(name)
             os.makedirs(account.pw_dir, exist_ok=True)
             os.chmod(account.pw_dir, 0o755)
             os.chown(account.pw_dir, account.pw_uid, account.pw_gid)
-        self.sink.mails.clear()
+        for sink in self.sinks:
+            sink.mails.clear()
 
     @staticmethod
-    def make_certificate(certificate, key, name):
+    def make_certificate(certificate, key, name, authority=None):
+        """A certificate for two days, signed by `authority`, a (certificate, key), or else by itself."""
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
-             f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate],
+             f"subjectAltName=DNS:{name}", "-keyout", key, "-out", certificate,
+             *(("-CA", authority[0], "-CAkey", authority[1], "-addext", "basicConstraints=critical,CA:FALSE") if authority else ())],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.chmod(key, 0o600)
+
+    def authority(self):
+        """An authority that this machine trusts: its (certificate, key)."""
+        found = ("/etc/ssl/authority.crt", "/etc/ssl/private/authority.key")
+        if not os.path.exists(found[0]):
+            self.make_certificate(*found, "Test Authority")
+            with open(found[0], encoding="ascii") as file:
+                self.write("/etc/ssl/certs/ca-certificates.crt", file.read(), "a")
+        return found
+
+    def tls_of(self, name, authority=None):
+        """The TLS of a Sink called `name`."""
+        paths = (f"/var/tmp/{name}.crt", f"/var/tmp/{name}.key")
+        self.make_certificate(*paths, name, authority)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*paths)
+        return context

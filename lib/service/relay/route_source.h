@@ -63,7 +63,8 @@ struct RelaySettings {
   // shared_as: connections are shared only among settings with the same, where more than the fields
   // above makes them differ (certificates, ciphers).
   std::string shared_as;
-  // own_names are ours: an MX of one of these names is us, and to it or a worse one mail would loop.
+  // own_names are ours: an MX of one of these names is us, and to it or a worse one mail would
+  // loop.
   std::vector<std::string> own_names;
   // backup_mx is the exchanger that we are a backup beside, or below; empty: we are none.
   std::string backup_mx;
