@@ -146,7 +146,7 @@ typedef struct postern_dmarc_row_options {
   uint64_t count;            /* how many there were; 0: one. Since 0.2 */
   int32_t disposition;       /* what was done: POSTERN_DMARC_DO_NOTHING and the like. Since 0.2 */
   uint8_t dkim_aligned;      /* 1: DKIM passed for an aligned domain. Since 0.2 */
-  uint8_t spf_aligned;       /* Since 0.2 */
+  uint8_t spf_aligned;       /* 1: SPF passed for an aligned domain. Since 0.2 */
   const char* header_from;   /* the author's domain; needed. Since 0.2 */
   const char* envelope_from; /* domain of the reverse-path, "" the null one; NULL: not told.
                                 Since 0.2 */
@@ -194,11 +194,11 @@ typedef struct postern_dmarc_report_options {
   size_t struct_size;
   const char* org_name;           /* needed. Since 0.2 */
   const char* email;              /* needed. Since 0.2 */
-  const char* extra_contact_info; /* Since 0.2 */
+  const char* extra_contact_info; /* where people find help, a URL say; NULL: not told. Since 0.2 */
   const char* report_id;          /* unique among yours for this domain; needed. Since 0.2 */
   const char* generator;          /* NULL: this library and its version. Since 0.2 */
   int64_t begin_unix_s;           /* the span of time; needed. Since 0.2 */
-  int64_t end_unix_s;             /* Since 0.2 */
+  int64_t end_unix_s;             /* its end, after the begin; needed. Since 0.2 */
   int32_t form;                   /* POSTERN_DMARC_RFC9990. Since 0.2 */
   int32_t method;                 /* how the policy was found: POSTERN_DMARC_TREE_WALK. Since 0.2 */
   uint64_t max_rows;              /* different ones; 0: 100,000. Since 0.2 */

@@ -145,6 +145,7 @@ class DmarcReports {
 // DmarcRow is what a report tells of messages that are alike.
 class DmarcRow {
  public:
+  // Make begins a row; see postern_dmarc_row_new for what `options` needs.
   static Result<DmarcRow> Make(const postern_dmarc_row_options& options) {
     postern_dmarc_row* row = nullptr;
     postern_error* error = nullptr;
@@ -152,6 +153,7 @@ class DmarcRow {
     if (status != POSTERN_OK) return Error::Take(status, error);
     return DmarcRow(row);
   }
+  // Takes over `row`.
   explicit DmarcRow(postern_dmarc_row* row) : row_(row) {}
 
   // The results of signatures and of SPF, and why something else was done than was asked for.
@@ -201,14 +203,17 @@ class DmarcReport {
     if (status != POSTERN_OK) return Error::Take(status, error);
     return DmarcReport(report);
   }
+  // Takes over `report`.
   explicit DmarcReport(postern_dmarc_report* report) : report_(report) {}
 
+  // Add counts `row`, together with those that are alike; POSTERN_ERR_LIMIT past max_rows.
   Result<Done> Add(const DmarcRow& row) {
     postern_error* error = nullptr;
     const postern_status status = postern_dmarc_report_add(report_.get(), row.get(), &error);
     if (status != POSTERN_OK) return Error::Take(status, error);
     return Done{};
   }
+  // Xml is the report as it stands, uncompressed.
   Result<std::string> Xml() const {
     postern_buf text{};
     postern_error* error = nullptr;

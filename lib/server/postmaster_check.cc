@@ -6,6 +6,7 @@
 
 #include "lib/core/base/ip_address.h"
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/advice.h"
 
 namespace postern::server {
 namespace {
@@ -43,23 +44,14 @@ std::vector<std::string> OwnDomains(const Runtime& runtime, size_t max_domains) 
   return domains;
 }
 
-// IsLoopback tells whether only this machine reaches the listener. Behind a proxy is whoever the
-// proxy serves.
-bool IsLoopback(const policy::Listener& listener) {
-  if (listener.proxy_v2) return false;
-  if (listener.target == "lo" || listener.target == "lo0" || listener.target == "localhost")
-    return true;
-  const auto address = IpAddress::Parse(listener.target);
-  return address && address->IsLoopback();
-}
-
 // TakesMailFromElsewhere tells whether strangers reach this server and a rule delivers here what
 // they send.
 bool TakesMailFromElsewhere(const Config& config) {
   const bool reached = std::any_of(
       config.listeners.begin(), config.listeners.end(), [](const policy::Listener& listener) {
         return listener.protocol == policy::ListenerProtocol::kSmtp && !listener.is_socket &&
-               listener.auth != policy::ListenerAuth::kRequired && !IsLoopback(listener);
+               listener.auth != policy::ListenerAuth::kRequired &&
+               !policy::IsLoopbackListener(listener);
       });
   return reached &&
          std::any_of(config.rules.begin(), config.rules.end(), [&](const policy::Rule& rule) {

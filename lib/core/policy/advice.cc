@@ -67,6 +67,7 @@ bool IsOnThisMachine(const Config& config, const Action& action) {
 }  // namespace
 
 bool IsLoopbackListener(const Listener& listener) {
+  if (listener.proxy_v2) return false;
   if (listener.is_socket || listener.target == "lo" || listener.target == "lo0" ||
       listener.target == "localhost")
     return true;
@@ -220,6 +221,24 @@ Diagnostics FindRefusedRelays(const Config& config) {
   return out;
 }
 
+Diagnostics FindExposedProxies(const Config& config) {
+  Diagnostics out;
+  for (const Listener& listener : config.listeners) {
+    if (!listener.proxy_v2) continue;
+    Listener direct = listener;
+    direct.proxy_v2 = false;
+    if (IsLoopbackListener(direct)) continue;
+    Diagnostic found = MakeNote(listener.options.Find("proxy-v2", listener.location),
+                                "whoever reaches this port may say which address he comes from: "
+                                "rules for from src, and limits for each address, believe him");
+    found.code = "proxy";
+    found.edit =
+        "let a packet filter admit the proxy alone, or listen on a loopback address beside it";
+    out.push_back(std::move(found));
+  }
+  return out;
+}
+
 Diagnostics Advise(const Ruleset& ruleset, const AdviceLimits& limits) {
   Diagnostics out;
   const auto add = [&out](Diagnostics more) {
@@ -232,6 +251,7 @@ Diagnostics Advise(const Ruleset& ruleset, const AdviceLimits& limits) {
   add(FindUnused(ruleset.config()));
   add(FindRefusedRelays(ruleset.config()));
   add(FindSubmissionGaps(ruleset));
+  add(FindExposedProxies(ruleset.config()));
   SortByPlace(&out);
   return out;
 }

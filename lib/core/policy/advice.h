@@ -9,6 +9,7 @@
 //   tls-required    a relay that asks for TLS towards a host where it is turned off     (warning)
 //   senders         a login may send under any address                                  (note)
 //   dkim            what users send leaves unsigned                                     (note)
+//   proxy           a port where strangers may say which address they come from         (note)
 // No finding is made from a guess: the open relay is told with an envelope that the rules take.
 #pragma once
 
@@ -61,8 +62,13 @@ Diagnostics FindRefusedRelays(const Config& config);
 // Advise gives all of it, sorted by place.
 Diagnostics Advise(const Ruleset& ruleset, const AdviceLimits& limits = {});
 
+// FindExposedProxies tells of listeners that believe a PROXY header from whoever reaches them over
+// the network.
+Diagnostics FindExposedProxies(const Config& config);
+
 // IsLoopbackListener tells whether only this machine's own programs reach `listener`, by what is
-// written: lo, lo0, localhost, a loopback address or the socket.
+// written: lo, lo0, localhost, a loopback address or the socket; and no proxy-v2, behind which is
+// whoever the proxy serves.
 bool IsLoopbackListener(const Listener& listener);
 
 }  // namespace postern::policy

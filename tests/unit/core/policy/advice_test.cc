@@ -442,5 +442,23 @@ TEST(Advice, TlsTowardsAHostWithout) {
   for (const Case& test : cases) Check(test, "", "tls-required");
 }
 
+TEST(Advice, ExposedProxies) {
+  const Case cases[] = {
+      {"listen on eth0 proxy-v2\nmatch for any reject\n", "1"},
+      {"listen on 127.0.0.1 proxy-v2\nlisten on lo0 port 26 proxy-v2\nmatch for any reject\n", ""},
+      {"listen on eth0\nmatch for any reject\n", ""},
+  };
+  for (const Case& each : cases) Check(each, "", "proxy");
+}
+
+// A proxy on this machine brings strangers.
+TEST(Advice, OpenRelayBehindAProxy) {
+  const Case cases[] = {
+      {"listen on 127.0.0.1 proxy-v2\naction out relay\nmatch from any for any action out\n", "3"},
+      {"listen on 127.0.0.1\naction out relay\nmatch from any for any action out\n", ""},
+  };
+  for (const Case& each : cases) Check(each, "", "open-relay");
+}
+
 }  // namespace
 }  // namespace postern::policy
