@@ -9,7 +9,8 @@
 //
 // What a stranger who took over the server could ask of it: to have mail delivered and programs run
 // as any user but root, and to read the files that the configuration named when the server started.
-// Not: to become root, to join a group that the user is not in, to read anybody's mail by itself.
+// And to have its sockets bound to ports of mail. Not: to become root, to join a group that the
+// user is not in, to read anybody's mail by itself.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/core/base/ip_address.h"
 #include "lib/core/base/status.h"
 #include "lib/rt/files.h"
 #include "lib/rt/processes.h"
@@ -28,6 +30,8 @@ namespace postern::rt {
 
 inline constexpr size_t kMaxHelperRequestBytes = 64 << 10;
 inline constexpr size_t kMaxHelperAnswerBytes = 2 << 20;
+// kHelperPorts are those of mail: smtp, imap, submissions, submission, imaps.
+inline constexpr uint16_t kHelperPorts[] = {25, 143, 465, 587, 993};
 
 struct HelperCall {
   // Who it is done as: uid and gid. The groups are those of the account that has this uid; what
@@ -63,7 +67,13 @@ class Helper {
   // FindPasswordHash is Processes::FindPasswordHash; kPermissionDenied unless AllowPasswords.
   virtual StatusOr<std::string> FindPasswordHash(const std::string& name) = 0;
 
+  // BindSocket binds a TCP socket of ours to an address with a port below 1024, for a reload that
+  // listens on one more. kPermissionDenied for ports that are neither of kHelperPorts nor named by
+  // AllowPort.
+  virtual Status BindSocket(int socket, const Endpoint& local) = 0;
+
   // Until Seal. What was allowed by then stays allowed.
+  virtual Status AllowPort(uint16_t port) = 0;
   virtual Status AllowFile(const std::string& path) = 0;
   virtual Status AllowPasswords() = 0;
   virtual Status Seal() = 0;

@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -317,10 +318,29 @@ class InWorld(unittest.TestCase):
 
     def test_a_reload_reads_what_only_root_may_read(self):
         self.assertEqual(os.stat("/etc/ssl/private/athome.tld.key").st_mode & 0o777, 0o600)
-        had = self.log().count("configuration reloaded")
+        self.assertNotIn("not reloaded", self.reload())
+
+    def reload(self):
+        """What the log has of it."""
+        before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.log().count("configuration reloaded") > had or "not reloaded" in self.log(), "no reload")
-        self.assertNotIn("not reloaded", self.log())
+        wait_for(lambda: "reloaded" in self.log()[before:], "no reload")
+        return self.log()[before:]
+
+    def test_a_reload_opens_a_port_of_mail(self):
+        self.addCleanup(self.reload)
+        self.addCleanup(MACHINE.write, "/etc/mail/smtpd.conf", CONFIG)
+        MACHINE.write("/etc/mail/smtpd.conf", CONFIG + "listen on 127.0.0.1 port 465 smtps pki athome.tld\n")
+        self.assertNotIn("not reloaded", self.reload())
+        socket.create_connection(("127.0.0.1", 465), 5).close()
+        MACHINE.write("/etc/mail/smtpd.conf", CONFIG.replace("port 587", "port 465"))
+        self.assertNotIn("not reloaded", self.reload())
+        with self.assertRaises(OSError):
+            socket.create_connection(("127.0.0.1", 587), 5).close()
+        # What was open at the start can be opened again.
+        MACHINE.write("/etc/mail/smtpd.conf", CONFIG)
+        self.assertNotIn("not reloaded", self.reload())
+        socket.create_connection(("127.0.0.1", 587), 5).close()
 
     def test_a_login_of_the_systems(self):
         with Client("127.0.0.1", 587) as smtp:
@@ -343,6 +363,12 @@ class Unprivileged(InWorld):
         MACHINE.write("/etc/passwd", "postern:x:6100:6100::/var/spool/postern:/usr/sbin/nologin\n", "a")
         MACHINE.write("/etc/group", "postern:x:6100:\n", "a")
         super().setUpClass()
+
+    def test_another_privileged_port_takes_a_restart(self):
+        self.addCleanup(MACHINE.write, "/etc/mail/smtpd.conf", CONFIG)
+        MACHINE.write("/etc/mail/smtpd.conf", CONFIG + "listen on 127.0.0.1 port 26\n")
+        self.assertRegex(self.reload(), r"not reloaded: .*smtpd.conf:\d+:1: error: .*127.0.0.1:26 .*takes a restart")
+        socket.create_connection(("127.0.0.1", 25), 5).close()
 
     def test_who_runs(self):
         """The server is nobody but its account; the helper is root, and holds nothing but its socket."""

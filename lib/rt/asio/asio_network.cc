@@ -170,6 +170,11 @@ std::set<std::string> InterfacesWithDefaultRoute() {
 
 StatusOr<std::unique_ptr<Listener>> AsioNetwork::Listen(Executor& loop, const Endpoint& endpoint,
                                                         const ListenOptions& options) {
+  return AsioListen(loop, endpoint, options, Binder());
+}
+
+StatusOr<std::unique_ptr<Listener>> AsioListen(Executor& loop, const Endpoint& endpoint,
+                                               const ListenOptions& options, const Binder& binder) {
   SocketAddress address;
   if (!address.Set(endpoint))
     return InvalidArgument(StrCat(endpoint.unix_path, ": socket path too long"));
@@ -184,8 +189,11 @@ StatusOr<std::unique_ptr<Listener>> AsioNetwork::Listen(Executor& loop, const En
       ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
     }
   }
-  if (::bind(fd, address.get(), address.length()) != 0 || ::listen(fd, options.backlog) != 0) {
-    const Status failed = ListenError(errno, endpoint);
+  int error = ::bind(fd, address.get(), address.length()) == 0 ? 0 : errno;
+  if (error == EACCES && binder && !endpoint.is_unix()) error = binder(fd, endpoint);
+  if (error == 0 && ::listen(fd, options.backlog) != 0) error = errno;
+  if (error != 0) {
+    const Status failed = ListenError(error, endpoint);
     ::close(fd);
     return failed;
   }

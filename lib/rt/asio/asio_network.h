@@ -1,11 +1,19 @@
 // AsioNetwork: listening and connecting on this machine.
 #pragma once
 
+#include <functional>
 #include <mutex>
 
 #include "lib/rt/network.h"
 
 namespace postern::rt {
+
+// Binder binds `socket` where bind(2) was refused with EACCES; it gives 0 or the errno.
+using Binder = std::function<int(int socket, const Endpoint& endpoint)>;
+
+// AsioListen is AsioNetwork's Listen. `binder` may be empty.
+StatusOr<std::unique_ptr<Listener>> AsioListen(Executor& loop, const Endpoint& endpoint,
+                                               const ListenOptions& options, const Binder& binder);
 
 class AsioNetwork final : public Network {
  public:

@@ -1,7 +1,10 @@
 #include "lib/rt/asio/helped_world.h"
 
 #include <atomic>
+#include <cerrno>
 
+#include "lib/core/base/strings.h"
+#include "lib/rt/asio/asio_network.h"
 #include "lib/rt/asio/helper_process.h"
 
 namespace postern::rt {
@@ -12,6 +15,50 @@ struct State {
   std::atomic<bool> became{false};
   std::mutex mutex;
   std::set<std::string> read;  // what was opened for reading before
+  std::set<uint16_t> ports;    // what was listened on before, of those that need root
+};
+
+class HelpedNetwork final : public Network {
+ public:
+  HelpedNetwork(Network* inner, Helper* helper, State* state)
+      : inner_(inner), helper_(helper), state_(state) {}
+
+  StatusOr<std::unique_ptr<Listener>> Listen(Executor& loop, const Endpoint& endpoint,
+                                             const ListenOptions& options) override {
+    const bool needs_root =
+        !endpoint.is_unix() && endpoint.port != 0 && endpoint.port < kLeastFreePort;
+    if (!needs_root) return inner_->Listen(loop, endpoint, options);
+    if (!state_->became) {
+      const std::lock_guard<std::mutex> lock(state_->mutex);
+      state_->ports.insert(endpoint.port);
+      return inner_->Listen(loop, endpoint, options);
+    }
+    StatusOr<std::unique_ptr<Listener>> made =
+        AsioListen(loop, endpoint, options, [this](int socket, const Endpoint& local) {
+          const Status bound = helper_->BindSocket(socket, local);
+          const int error = ErrnoOf(bound);
+          return bound.ok() ? 0 : error != 0 ? error : EACCES;
+        });
+    if (made.ok() || made.status().code() != StatusCode::kPermissionDenied) return made;
+    return PermissionDenied(
+        StrCat(Message(made.status()),
+               ": the server has given root's rights up, and this port, which is none of mail's, "
+               "takes a restart"));
+  }
+  Task<StatusOr<std::unique_ptr<Stream>>> Connect(Executor& loop, Endpoint remote,
+                                                  ConnectOptions options,
+                                                  Instant deadline) override {
+    return inner_->Connect(loop, std::move(remote), options, deadline);
+  }
+  std::vector<InterfaceAddress> Interfaces() override { return inner_->Interfaces(); }
+  std::string HostName() override { return inner_->HostName(); }
+
+ private:
+  static constexpr uint16_t kLeastFreePort = 1024;
+
+  Network* inner_;
+  Helper* helper_;
+  State* state_;
 };
 
 class HelpedFiles final : public Files {
@@ -92,9 +139,12 @@ class HelpedProcesses final : public Processes {
 
 struct HelpedWorld::Parts {
   Parts(World* inner, Helper* helper)
-      : files(&inner->files(), helper, &state), processes(&inner->processes(), helper, &state) {}
+      : files(&inner->files(), helper, &state),
+        network(&inner->network(), helper, &state),
+        processes(&inner->processes(), helper, &state) {}
   State state;
   HelpedFiles files;
+  HelpedNetwork network;
   HelpedProcesses processes;
 };
 
@@ -106,6 +156,7 @@ HelpedWorld::HelpedWorld(World* inner, std::unique_ptr<Helper> helper)
 HelpedWorld::~HelpedWorld() = default;
 
 Files& HelpedWorld::files() { return parts_->files; }
+Network& HelpedWorld::network() { return parts_->network; }
 Processes& HelpedWorld::processes() { return parts_->processes; }
 Helper* HelpedWorld::helper() { return parts_->state.became ? helper_.get() : nullptr; }
 
@@ -114,6 +165,8 @@ Status HelpedWorld::Become(const Account& account, bool passwords) {
     const std::lock_guard<std::mutex> lock(parts_->state.mutex);
     for (const std::string& path : parts_->state.read)
       POSTERN_RETURN_IF_ERROR(helper_->AllowFile(path));
+    for (const uint16_t port : parts_->state.ports)
+      POSTERN_RETURN_IF_ERROR(helper_->AllowPort(port));
   }
   if (passwords) POSTERN_RETURN_IF_ERROR(helper_->AllowPasswords());
   POSTERN_RETURN_IF_ERROR(helper_->Seal());

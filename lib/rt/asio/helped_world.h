@@ -2,8 +2,8 @@
 //
 // Until Become it is the World that it was made of, and notes which files are opened for reading.
 // From then on the process is another account, the helper does what needs the rights of users
-// (World::helper), and the files that were noted can still be read: so certificates that only root
-// may read are there for a reload.
+// (World::helper), the files that were noted can still be read, and ports of mail be listened on:
+// so certificates that only root may read are there for a reload, and new listeners.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,7 @@ class HelpedWorld final : public World {
   Clock& clock() override { return inner_->clock(); }
   Random& random() override { return inner_->random(); }
   Files& files() override;
-  Network& network() override { return inner_->network(); }
+  Network& network() override;
   Processes& processes() override;
   Helper* helper() override;
   size_t worker_count() const override { return inner_->worker_count(); }

@@ -1,18 +1,17 @@
 #include "lib/rt/asio/helper_process.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <grp.h>
-#include <mutex>
+#include <iterator>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
 #include <set>
 #include <shadow.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,108 +19,17 @@
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/helper_client.h"
+#include "lib/rt/asio/helper_wire.h"
 #include "lib/rt/asio/posix_files.h"
 #include "lib/rt/asio/program_run.h"
 
 namespace postern::rt {
 namespace {
 
-constexpr uint32_t kMagic = 0x50484c31;   // "PHL1"
 constexpr uint32_t kLeastPlainId = 1000;  // ids below are the system's own accounts and groups
 constexpr int kMaxGroups = 256;
 constexpr size_t kMaxAllowedFiles = 4096;
-
-enum class Verb : uint32_t { kWork = 1, kOpen, kHash, kAllowFile, kAllowPasswords, kSeal };
-
-// Header begins each datagram; the rest of it is the request. A reply descriptor comes with it, and
-// for work with a payload that one's.
-struct Header {
-  uint32_t magic = kMagic;
-  Verb verb = Verb::kWork;
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-  uint32_t request_bytes = 0;
-};
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  ~Fd() { Reset(); }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  void Reset(int fd = -1) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-// Send writes one datagram with descriptors.
-bool Send(int socket, std::string_view octets, const std::vector<int>& fds) {
-  iovec part{const_cast<char*>(octets.data()), octets.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  if (!fds.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
-  }
-  ssize_t sent = 0;
-  do {
-    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  return sent == static_cast<ssize_t>(octets.size());
-}
-
-// Receive reads one datagram; false at the end, or when it is too long.
-bool Receive(int socket, std::vector<char>* octets, std::vector<Fd>* fds, bool* ended) {
-  octets->resize(sizeof(Header) + kMaxHelperRequestBytes);
-  iovec part{octets->data(), octets->size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t got = 0;
-  do {
-    got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  *ended = got <= 0;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-      fds->emplace_back(fd);
-    }
-  }
-  if (got < 0) return false;
-  octets->resize(static_cast<size_t>(got));
-  return (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-}
-
-void WriteAll(int fd, std::string_view octets) {
-  while (!octets.empty()) {
-    const ssize_t put = ::send(fd, octets.data(), octets.size(), MSG_NOSIGNAL);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return;
-    octets.remove_prefix(static_cast<size_t>(put));
-  }
-}
 
 // --- the process with the privileges ---
 
@@ -152,8 +60,8 @@ bool Become(const Credentials& who, const HelperGrant& grant) {
          ::getegid() == who.gid;
 }
 
-[[noreturn]] void Work(const HelperOptions& options, const Header& header, std::string_view request,
-                       int reply, Fd payload) {
+[[noreturn]] void Work(const HelperOptions& options, const HelperHeader& header,
+                       std::string_view request, int reply, Fd payload) {
   HelperTask task;
   task.request = request;
   task.who = Credentials{header.uid, header.gid, {header.gid}};
@@ -178,6 +86,7 @@ bool Become(const Credentials& who, const HelperGrant& grant) {
 
 struct Allowed {
   std::set<std::string> files;
+  std::set<uint16_t> ports = {std::begin(kHelperPorts), std::end(kHelperPorts)};
   bool passwords = false;
   bool sealed = false;
 };
@@ -214,6 +123,36 @@ void HashFor(const Allowed& allowed, const std::string& name, int reply) {
   }
 }
 
+// BindFor binds a socket of the server's. The socket is the same in both processes.
+void BindFor(const Allowed& allowed, std::string_view request, int socket, int reply) {
+  HelperPlace place;
+  int domain = 0;
+  int type = 0;
+  socklen_t size = sizeof domain;
+  if (request.size() != sizeof place || socket < 0 ||
+      ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
+      ::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
+    return WriteAll(reply, StrCat("-", EINVAL));
+  std::memcpy(&place, request.data(), sizeof place);
+  if (!allowed.ports.contains(place.port)) return WriteAll(reply, StrCat("-", EACCES));
+  int bound = -1;
+  errno = EINVAL;
+  if (place.is_v6 != 0 && domain == AF_INET6) {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_port = htons(place.port);
+    std::memcpy(&address.sin6_addr, place.address, 16);
+    bound = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  } else if (place.is_v6 == 0 && domain == AF_INET) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(place.port);
+    std::memcpy(&address.sin_addr, place.address, 4);
+    bound = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  WriteAll(reply, bound == 0 ? std::string("+") : StrCat("-", errno));
+}
+
 // Serve is the life of the helper.
 [[noreturn]] void Serve(const HelperOptions& options, int control) {
   ::prctl(PR_SET_NAME, "postern-helper");
@@ -242,14 +181,15 @@ void HashFor(const Allowed& allowed, const std::string& name, int reply) {
     bool ended = false;
     const bool whole = Receive(control, &octets, &fds, &ended);
     if (ended) break;
-    Header header;
+    HelperHeader header;
     if (!whole || octets.size() < sizeof header || fds.empty() || fds.size() > 2) continue;
     std::memcpy(&header, octets.data(), sizeof header);
-    if (header.magic != kMagic || header.request_bytes != octets.size() - sizeof header) continue;
+    if (header.magic != kHelperMagic || header.request_bytes != octets.size() - sizeof header)
+      continue;
     const std::string_view request(octets.data() + sizeof header, header.request_bytes);
     const int reply = fds[0].get();
     switch (header.verb) {
-      case Verb::kWork: {
+      case HelperVerb::kWork: {
         const pid_t child = ::fork();
         if (child == 0) {
           ::close(control);
@@ -258,156 +198,29 @@ void HashFor(const Allowed& allowed, const std::string& name, int reply) {
         if (child > 0) ++children;
         break;
       }
-      case Verb::kOpen: OpenFor(allowed, std::string(request), reply); break;
-      case Verb::kHash: HashFor(allowed, std::string(request), reply); break;
-      case Verb::kAllowFile:
+      case HelperVerb::kOpen: OpenFor(allowed, std::string(request), reply); break;
+      case HelperVerb::kHash: HashFor(allowed, std::string(request), reply); break;
+      case HelperVerb::kAllowFile:
         if (!allowed.sealed && allowed.files.size() < kMaxAllowedFiles)
           allowed.files.emplace(request);
         break;
-      case Verb::kAllowPasswords: allowed.passwords = allowed.passwords || !allowed.sealed; break;
-      case Verb::kSeal: allowed.sealed = true; break;
+      case HelperVerb::kBind:
+        BindFor(allowed, request, fds.size() == 2 ? fds[1].get() : -1, reply);
+        break;
+      case HelperVerb::kAllowPort:
+        if (const std::optional<uint64_t> port = ParseUint(request, 65535); port && !allowed.sealed)
+          allowed.ports.insert(static_cast<uint16_t>(*port));
+        break;
+      case HelperVerb::kAllowPasswords:
+        allowed.passwords = allowed.passwords || !allowed.sealed;
+        break;
+      case HelperVerb::kSeal: allowed.sealed = true; break;
     }
   }
   while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
   }
   ::_exit(0);
 }
-
-// --- the server's side ---
-
-class ProcessAnswer final : public HelperAnswer {
- public:
-  explicit ProcessAnswer(int fd) : fd_(fd) {}
-  int descriptor() const override { return fd_.get(); }
-  bool Take() override {
-    while (!ended_) {
-      char buffer[4096];
-      const ssize_t got = ::recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0 && errno == EAGAIN) return false;
-      if (got > 0 && text_.size() < kMaxHelperAnswerBytes + 1) {
-        text_.append(buffer, static_cast<size_t>(got));
-      } else {
-        ended_ = true;
-      }
-    }
-    return true;
-  }
-  void Wait(Duration limit) override {
-    const WallTime end = absl::Now() + limit;
-    while (!Take()) {
-      const Duration left = end - absl::Now();
-      if (left <= absl::ZeroDuration()) return;
-      pollfd wait{fd_.get(), POLLIN, 0};
-      ::poll(&wait, 1,
-             static_cast<int>(absl::ToInt64Milliseconds(std::min(left, absl::Minutes(1)))) + 1);
-    }
-  }
-  StatusOr<std::string> Result() const override {
-    if (!ended_) return DeadlineExceeded("the helper did not answer in time");
-    if (text_.empty() || text_[0] != '+')
-      return Unavailable("the helper refused, or ended without an answer");
-    return text_.substr(1);
-  }
-
- private:
-  Fd fd_;
-  std::string text_;
-  bool ended_ = false;
-};
-
-class ProcessHelper final : public Helper {
- public:
-  ProcessHelper(int control, pid_t pid) : control_(control), pid_(pid) {}
-  ~ProcessHelper() override {
-    control_.Reset();
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
-
-  StatusOr<std::unique_ptr<HelperAnswer>> Begin(const HelperCall& call) override {
-    Fd payload;
-    if (call.payload.data() != nullptr) {
-      payload.Reset(::memfd_create("postern-message", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-      if (payload.get() < 0) return ErrnoError(errno, "memfd_create");
-      std::string_view left = call.payload;
-      while (!left.empty()) {
-        const ssize_t put = ::write(payload.get(), left.data(), left.size());
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return ErrnoError(errno, "write to memory");
-        left.remove_prefix(static_cast<size_t>(put));
-      }
-      ::fcntl(payload.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
-    }
-    StatusOr<int> reply =
-        Ask(Verb::kWork, call.who, call.request, payload.get() >= 0 ? payload.get() : -1);
-    if (!reply.ok()) return reply.status();
-    return std::unique_ptr<HelperAnswer>(std::make_unique<ProcessAnswer>(*reply));
-  }
-
-  StatusOr<std::unique_ptr<File>> OpenNamed(const std::string& path) override {
-    StatusOr<int> reply = Ask(Verb::kOpen, {}, path, -1);
-    if (!reply.ok()) return reply.status();
-    Fd socket(*reply);
-    std::vector<char> octets;
-    std::vector<Fd> fds;
-    bool ended = false;
-    if (Receive(socket.get(), &octets, &fds, &ended) && fds.size() == 1 && !octets.empty() &&
-        octets[0] == '+')
-      return FileOfDescriptor(fds[0].Release(), path);
-    const std::string_view text(octets.data(), octets.size());
-    const std::optional<uint64_t> error =
-        text.empty() ? std::optional<uint64_t>() : ParseUint(text.substr(1), 4095);
-    return ErrnoError(static_cast<int>(error.value_or(EPERM)), StrCat("open ", path));
-  }
-
-  StatusOr<std::string> FindPasswordHash(const std::string& name) override {
-    StatusOr<int> reply = Ask(Verb::kHash, {}, name, -1);
-    if (!reply.ok()) return reply.status();
-    ProcessAnswer answer(*reply);
-    answer.Wait(absl::Seconds(30));
-    StatusOr<std::string> hash = answer.Result();
-    if (!hash.ok()) return NotFound(StrCat("no password of ", Escape(name)));
-    return hash;
-  }
-
-  Status AllowFile(const std::string& path) override {
-    return Ask(Verb::kAllowFile, {}, path, -1, false).status();
-  }
-  Status AllowPasswords() override {
-    return Ask(Verb::kAllowPasswords, {}, "", -1, false).status();
-  }
-  Status Seal() override { return Ask(Verb::kSeal, {}, "", -1, false).status(); }
-
- private:
-  // Ask sends one call and gives our end of its reply socket, or closes it.
-  StatusOr<int> Ask(Verb verb, const Credentials& who, const std::string& request, int payload,
-                    bool keep = true) {
-    if (request.size() > kMaxHelperRequestBytes)
-      return ResourceExhausted("a request to the helper that is too long");
-    int pair[2];
-    if (::socketpair(AF_UNIX, (verb == Verb::kOpen ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC,
-                     0, pair) != 0)
-      return ErrnoError(errno, "socketpair");
-    Fd ours(pair[0]), theirs(pair[1]);
-    Header header;
-    header.verb = verb;
-    header.uid = who.uid;
-    header.gid = who.gid;
-    header.request_bytes = static_cast<uint32_t>(request.size());
-    std::string octets(reinterpret_cast<const char*>(&header), sizeof header);
-    octets += request;
-    std::vector<int> fds = {theirs.get()};
-    if (payload >= 0) fds.push_back(payload);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!Send(control_.get(), octets, fds)) return ErrnoError(errno, "ask the helper");
-    return keep ? ours.Release() : -1;
-  }
-
-  std::mutex mutex_;
-  Fd control_;
-  const pid_t pid_;
-};
 
 }  // namespace
 
@@ -436,7 +249,7 @@ StatusOr<std::unique_ptr<Helper>> StartHelper(HelperOptions options) {
     Serve(options, control);
   }
   ::close(pair[1]);
-  return std::unique_ptr<Helper>(std::make_unique<ProcessHelper>(pair[0], pid));
+  return NewProcessHelper(pair[0], pid);
 }
 
 Status BecomeAccount(const Account& account) {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -152,6 +153,35 @@ TEST_F(HelperProcessTest, OpensWhatWasNamedBeforeTheSeal) {
   EXPECT_FALSE(helper_->OpenNamed(folder_).ok()) << "a folder";
   EXPECT_FALSE(helper_->FindPasswordHash("root").ok());
   EXPECT_FALSE(helper_->FindPasswordHash("nobody").ok());
+}
+
+// BindOf asks for a socket to be bound, and gives the errno.
+int BindOf(Helper& helper, int type, const char* address, uint16_t port) {
+  const IpAddress ip = *IpAddress::Parse(address);
+  const int socket = ::socket(ip.is_v6() ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
+  const Status bound = helper.BindSocket(socket, Endpoint{ip, port, ""});
+  // The socket is the same here: it can be listened on.
+  const bool listens = bound.ok() && ::listen(socket, 1) == 0;
+  ::close(socket);
+  return bound.ok() ? (listens ? 0 : -1) : ErrnoOf(bound);
+}
+
+TEST_F(HelperProcessTest, BindsToPortsOfMailAndThoseNamedBeforeTheSeal) {
+  const int may = geteuid() == 0 ? 0 : EACCES;
+  for (const char* address : {"127.63.17.4", "::1"}) {
+    EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, address, 993), may) << address;
+    EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, address, 1017), EACCES) << address;
+    EXPECT_EQ(BindOf(*helper_, SOCK_DGRAM, address, 993), EINVAL) << address;
+  }
+  ASSERT_TRUE(helper_->AllowPort(1017).ok());
+  EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, "127.63.17.4", 1017), may);
+  ASSERT_TRUE(helper_->Seal().ok());
+  ASSERT_TRUE(helper_->AllowPort(1018).ok());
+  EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, "127.63.17.4", 1018), EACCES);
+  EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, "192.0.2.1", 25),
+            geteuid() == 0 ? EADDRNOTAVAIL : EACCES);
+  // It lives on, and works.
+  EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, "127.63.17.4", 1017), may);
 }
 
 TEST(HelperFields, ReadBackAndNothingElse) {

@@ -1,0 +1,71 @@
+#include "lib/rt/asio/helper_wire.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+
+#include "lib/rt/helper.h"
+
+namespace postern::rt {
+
+bool Send(int socket, std::string_view octets, const std::vector<int>& fds) {
+  iovec part{const_cast<char*>(octets.data()), octets.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
+  }
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent == static_cast<ssize_t>(octets.size());
+}
+
+bool Receive(int socket, std::vector<char>* octets, std::vector<Fd>* fds, bool* ended) {
+  octets->resize(sizeof(HelperHeader) + kMaxHelperRequestBytes);
+  iovec part{octets->data(), octets->size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t got = 0;
+  do {
+    got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  *ended = got <= 0;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      fds->emplace_back(fd);
+    }
+  }
+  if (got < 0) return false;
+  octets->resize(static_cast<size_t>(got));
+  return (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+}
+
+void WriteAll(int fd, std::string_view octets) {
+  while (!octets.empty()) {
+    const ssize_t put = ::send(fd, octets.data(), octets.size(), MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return;
+    octets.remove_prefix(static_cast<size_t>(put));
+  }
+}
+
+}  // namespace postern::rt
