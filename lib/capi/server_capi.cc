@@ -244,7 +244,7 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
               postern::policy::MakeError(file, "cannot be read: No such file").ToString()));
     }
   }
-  server::LoadedConfig config = server::LoadConfig(world, server_options);
+  server::LoadedConfig config = server::LoadConfig(world, server_options, handle->log.get());
   if (config.runtime == nullptr) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config", AllErrors(config.diagnostics));
   }

@@ -62,6 +62,7 @@ void ActionArchive::Restore() {
   }
   // The newest first: of two actions of one name that is the one that mail was queued under last.
   std::sort(numbers.rbegin(), numbers.rend());
+  if (!numbers.empty()) last_ = numbers.front();
   for (const uint64_t number : numbers) {
     const StatusOr<std::string> text = rt::ReadFile(files, PathOf(number), kMaxCopyBytes);
     StatusOr<policy::ConfigCopy> copy =
@@ -69,7 +70,6 @@ void ActionArchive::Restore() {
     if (!copy.ok()) {
       Tell(LogLevel::kWarning, "the copy of an old configuration cannot be read",
            {{"file", PathOf(number)}, {"error", Text(copy.status())}});
-      copies_[number];
       continue;
     }
     RestoreFrom(number, *copy);
@@ -79,13 +79,15 @@ void ActionArchive::Restore() {
 void ActionArchive::RestoreFrom(uint64_t number, const policy::ConfigCopy& copy) {
   const std::shared_ptr<const Runtime> current = runtimes_->Get();
   const std::set<Key> in_force = ActionsOf(current->config());
-  std::set<Key>& own = copies_[number];
   policy::ParseOptions options;
   options.server_name = [current] { return current->server_name(); };
   options.table_backends = store::ListTablePrograms(world_->files());
   const policy::ParseResult parsed = policy::ParseCopy(copy, options);
-  if (parsed.readable == nullptr) return;
-  own = ActionsOf(*parsed.readable);
+  if (parsed.readable == nullptr) {
+    Tell(LogLevel::kWarning, "an old configuration is none any more", {{"file", PathOf(number)}});
+    return;
+  }
+  copies_[number] = ActionsOf(*parsed.readable);
   const policy::Config& config = *parsed.readable;
   for (size_t i = 0; i < config.actions.size(); ++i) {
     const Key key = {config.actions[i].name, config.actions[i].IsLocal()};
@@ -96,7 +98,7 @@ void ActionArchive::RestoreFrom(uint64_t number, const policy::ConfigCopy& copy)
     const std::shared_ptr<const Runtime> runtime = Runtime::Load(
         *world_,
         std::make_shared<const policy::Config>(policy::OnlyAction(config, static_cast<int>(i))),
-        config.mailname.empty() ? current->server_name() : config.mailname, &wrong);
+        config.mailname.empty() ? current->server_name() : config.mailname, &wrong, log_);
     restored_.push_back({key, number, runtime});
     if (runtime != nullptr) {
       runtimes_->Keep(key, runtime);
@@ -115,10 +117,9 @@ void ActionArchive::Keep(const policy::ConfigCopy& copy, const policy::Config& c
   const std::lock_guard<std::mutex> lock(mutex_);
   rt::Files& files = world_->files();
   const std::string encoded = policy::EncodeConfigCopy(copy);
-  const uint64_t last = copies_.empty() ? 0 : copies_.rbegin()->first;
-  const StatusOr<std::string> there = rt::ReadFile(files, PathOf(last), kMaxCopyBytes);
-  const uint64_t number = there.ok() && *there == encoded ? last : last + 1;
-  if (number != last) {
+  const StatusOr<std::string> there = rt::ReadFile(files, PathOf(last_), kMaxCopyBytes);
+  const uint64_t number = there.ok() && *there == encoded ? last_ : last_ + 1;
+  if (number != last_) {
     Status written = rt::MakeDirectories(files, folder_, 0700);
     if (written.ok()) written = rt::WriteFileDurably(files, PathOf(number), encoded, 0600);
     if (!written.ok()) {
@@ -128,6 +129,7 @@ void ActionArchive::Keep(const policy::ConfigCopy& copy, const policy::Config& c
       return;
     }
   }
+  last_ = number;
   copies_[number] = ActionsOf(config);
   Prune();
 }

@@ -64,6 +64,7 @@ class ActionArchive {
   const std::string folder_;
   mutable std::mutex mutex_;
   std::map<uint64_t, std::set<Key>> copies_;  // by number, rising with time: their actions
+  uint64_t last_ = 0;  // number of the newest, also of those that cannot be read and stay
   std::vector<Restored> restored_;
 };
 

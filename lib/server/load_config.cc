@@ -42,7 +42,7 @@ const TakenEndpoint* FindClash(const std::vector<TakenEndpoint>& taken, const En
 
 }  // namespace
 
-LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
+LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options, LogSink* log) {
   LoadedConfig loaded;
   policy::ParseOptions parse_options;
   parse_options.macros = options.macros;
@@ -108,7 +108,7 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options) {
           StrCat("spool \"", Escape(config->spool, 200), "\": ", Message(spool))));
     }
   }
-  loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics);
+  loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics, log);
   if (loaded.runtime != nullptr) {
     store::SystemAccounts accounts(&world.processes(), &world.files(), world.helper());
     CheckPostmaster(*loaded.runtime, accounts, &loaded.diagnostics);

@@ -22,11 +22,13 @@ namespace postern::server {
 class Runtime {
  public:
   // Load reads the tables and certificates of `config` and checks them; what is wrong is added to
-  // `*diagnostics`, and the result is null when any of it is an error. Blocks.
+  // `*diagnostics`, and the result is null when any of it is an error. `log` gets what befalls the
+  // tables later; it outlives the result. Blocks.
   static std::shared_ptr<const Runtime> Load(rt::World& world,
                                              std::shared_ptr<const policy::Config> config,
                                              std::string server_name,
-                                             policy::Diagnostics* diagnostics);
+                                             policy::Diagnostics* diagnostics,
+                                             LogSink* log = nullptr);
 
   const policy::Config& config() const { return *config_; }
   const policy::TableSet& tables() const { return tables_->set(); }

@@ -352,7 +352,7 @@ void Server::Configure(Parts* parts, const Runtime& runtime) {
 Status Server::Reload(policy::Diagnostics* diagnostics) {
   Parts& parts = *parts_;
   const std::lock_guard<std::mutex> lock(parts.reload_mutex);
-  LoadedConfig config = LoadConfig(*parts.world, parts.options);
+  LoadedConfig config = LoadConfig(*parts.world, parts.options, parts.log);
   *diagnostics = std::move(config.diagnostics);
   if (config.runtime == nullptr)
     return InvalidArgument("the configuration is wrong; the old one stays in force");

@@ -68,8 +68,9 @@ struct LoadedConfig {
 
 // LoadConfig reads the configuration and everything it points to, changes nothing and opens no
 // port: what `postern check` and a start have in common. `runtime` is null when something is wrong.
+// `log` gets what befalls the tables of a server that runs, and outlives the runtime.
 // Blocks.
-LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options);
+LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options, LogSink* log = nullptr);
 
 // Server is used on the main loop of its World, except where said otherwise.
 class Server {

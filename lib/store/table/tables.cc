@@ -171,7 +171,23 @@ bool DbTable::Reload(Diagnostics* diagnostics) {
   const std::optional<Stamp> stamp = StampNow();
   if (!table_.Reload(diagnostics)) return false;
   stamp_ = stamp;
+  bad_.reset();
+  TellOfChange(false, "");
   return true;
+}
+
+void DbTable::TellOfChange(bool is_bad, const std::string& reason) {
+  if (is_bad_ == is_bad) return;
+  is_bad_ = is_bad;
+  if (log_ == nullptr) return;
+  LogRecord record;
+  record.level = is_bad ? LogLevel::kWarning : LogLevel::kInfo;
+  record.subsystem = "table";
+  record.event =
+      is_bad ? "a changed file is wrong: the old content stays" : "the file is right again";
+  record.fields = {{"file", path_}, {"declared", location_.ToString()}};
+  if (is_bad) record.fields.push_back({"reason", reason});
+  log_->Write(record);
 }
 
 void DbTable::LookAgain() {
@@ -183,9 +199,20 @@ void DbTable::LookAgain() {
   if (now < next_look_) return;
   next_look_ = now + kBetweenLooks;
   const std::optional<Stamp> stamp = StampNow();
-  if (!stamp.has_value() || stamp == stamp_) return;
-  Diagnostics dropped;
-  if (table_.Reload(&dropped)) stamp_ = stamp;
+  if (!stamp.has_value()) return TellOfChange(true, "it cannot be opened");
+  if (stamp == stamp_) return TellOfChange(false, "");
+  if (stamp == bad_) return;
+  Diagnostics wrong;
+  if (table_.Reload(&wrong)) {
+    stamp_ = stamp;
+    bad_.reset();
+    return TellOfChange(false, "");
+  }
+  bad_ = stamp;
+  const auto error = std::find_if(wrong.begin(), wrong.end(), [](const policy::Diagnostic& each) {
+    return each.severity == policy::Severity::kError;
+  });
+  TellOfChange(true, error == wrong.end() ? "it cannot be read" : error->ToString());
 }
 
 StatusOr<std::optional<std::string>> DbTable::Lookup(Service service, std::string_view key) {

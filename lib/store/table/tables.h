@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/core/base/log.h"
 #include "lib/core/policy/model.h"
 #include "lib/core/policy/table.h"
 #include "lib/core/policy/table_text.h"
@@ -29,11 +30,12 @@ struct TableLoadOptions {
 // `clock` a table that a program serves, or a database, is refused.
 struct TableSources {
   TableSources(rt::Files* table_files, rt::Processes* table_processes = nullptr,
-               rt::Clock* table_clock = nullptr)
-      : files(table_files), processes(table_processes), clock(table_clock) {}
+               rt::Clock* table_clock = nullptr, LogSink* table_log = nullptr)
+      : files(table_files), processes(table_processes), clock(table_clock), log(table_log) {}
   rt::Files* files;
   rt::Processes* processes;
   rt::Clock* clock;
+  LogSink* log;  // for what befalls a table later; null: nobody is told
 };
 
 // FileTable serves a file:, passwd: or db: table from memory. Look-ups from any thread, while
@@ -79,8 +81,8 @@ class FileTable final : public policy::Table {
 
 // DbTable is a FileTable that reads its file anew by itself when that has changed, as OpenSMTPD
 // does with what makemap writes: the first question a second or more after the last look looks
-// again. While the new file is wrong (still being written, say) the old contents stay. Calls block:
-// on the pool only.
+// again. While the new file is wrong (still being written, say) the old contents stay; the log says
+// so once, and when it is right again. Calls block: on the pool only.
 class DbTable final : public policy::Table {
  public:
   DbTable(const policy::TableDeclaration* declaration, const policy::Config* config,
@@ -88,6 +90,8 @@ class DbTable final : public policy::Table {
       : path_(declaration->path),
         files_(sources.files),
         clock_(sources.clock),
+        log_(sources.log),
+        location_(declaration->location),
         table_(declaration, config, sources.files, options) {}
 
   // Reload reads the file now; see FileTable.
@@ -108,13 +112,19 @@ class DbTable final : public policy::Table {
   };
   std::optional<Stamp> StampNow();
   void LookAgain();
+  // TellOfChange logs that the file has become wrong, or right. With `mutex_` held.
+  void TellOfChange(bool is_bad, const std::string& reason);
 
   const std::string path_;
   rt::Files* files_;
   rt::Clock* clock_;
+  LogSink* log_;
+  const policy::SourceLocation location_;
   FileTable table_;
-  std::mutex mutex_;            // guards the two below; who holds it may read the file
+  std::mutex mutex_;            // guards the rest; who holds it may read the file
   std::optional<Stamp> stamp_;  // of the file that is in memory
+  std::optional<Stamp> bad_;    // of one that was wrong since
+  bool is_bad_ = false;         // the log has it that the file is wrong
   Instant next_look_;
 };
 

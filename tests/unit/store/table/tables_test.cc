@@ -135,6 +135,14 @@ class SteppedClock final : public rt::Clock {
   Instant now{1};
 };
 
+// Lines keeps what is logged, as text.
+class Lines final : public LogSink {
+ public:
+  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
+  std::string Take() { return std::exchange(text, ""); }
+  std::string text;
+};
+
 TEST_F(TablesTest, ADatabaseOfMakemapIsReadAnewWhenItChanges) {
   const auto put = [&](const std::string& sample) {
     fs::copy_file(fs::path(POSTERN_DB_DIR) / sample, Path("new"),
@@ -142,11 +150,12 @@ TEST_F(TablesTest, ADatabaseOfMakemapIsReadAnewWhenItChanges) {
     fs::rename(Path("new"), Path("aliases.db"));
   };
   SteppedClock clock;
+  Lines log;
   const auto load = [&](const std::string& text) {
     policy::MemoryLoader loader("smtpd.conf", text);
     policy::ParseResult result = policy::Parse("smtpd.conf", loader);
     diagnostics_.clear();
-    return ConfigTables::Load(result.config, {&files_, nullptr, &clock}, {}, &diagnostics_);
+    return ConfigTables::Load(result.config, {&files_, nullptr, &clock, &log}, {}, &diagnostics_);
   };
   const std::string conf = StrCat("table a db:", Path("aliases.db"),
                                   "\naction m mbox alias <a>\nmatch for any action m\n");
@@ -166,19 +175,34 @@ TEST_F(TablesTest, ADatabaseOfMakemapIsReadAnewWhenItChanges) {
   clock.now = clock.now + absl::Milliseconds(1500);
   EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
   EXPECT_FALSE(table->Lookup(Service::kAlias, "carol")->has_value());
-  // Half a file, and none, leave what there was; the next look finds the whole one.
+  EXPECT_EQ(log.Take(), "");
+  // Half a file, and none, leave what there was; the next look finds the whole one. It is told
+  // once.
   Write("aliases.db", "half");
-  clock.now = clock.now + absl::Milliseconds(1500);
-  EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
+  for (int i = 0; i < 3; ++i) {
+    clock.now = clock.now + absl::Milliseconds(1500);
+    EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
+  }
+  const std::string told = log.Take();
+  EXPECT_THAT(told, HasSubstr("a changed file is wrong: the old content stays"));
+  EXPECT_THAT(told, HasSubstr("aliases.db: error: it is no Berkeley DB file"));
+  EXPECT_THAT(told, HasSubstr("smtpd.conf:1:7"));
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1) << told;
   EXPECT_FALSE(tables->Update("a", &diagnostics_));
   EXPECT_THAT(Told(), HasSubstr("aliases.db: error: "));
   fs::remove(Path("aliases.db"));
   clock.now = clock.now + absl::Milliseconds(1500);
   EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());
+  EXPECT_EQ(log.Take(), "");
   put("aliases_hash");
   EXPECT_TRUE(table->Lookup(Service::kAlias, "long")->has_value());  // looked a moment ago
   clock.now = clock.now + absl::Milliseconds(1500);
   EXPECT_TRUE(table->Lookup(Service::kAlias, "carol")->has_value());
+  EXPECT_THAT(log.Take(), HasSubstr("the file is right again"));
+  fs::remove(Path("aliases.db"));
+  clock.now = clock.now + absl::Milliseconds(1500);
+  EXPECT_TRUE(table->Lookup(Service::kAlias, "carol")->has_value());
+  EXPECT_THAT(log.Take(), HasSubstr("it cannot be opened"));
 }
 
 TEST_F(TablesTest, EachServiceOfEachKindOfFile) {
