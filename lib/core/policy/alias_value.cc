@@ -105,6 +105,23 @@ StatusOr<AliasValue> ParseItem(std::string_view raw) {
   return value;
 }
 
+// WithoutComment cuts a line at a `#` that begins it or follows a blank or a comma, outside of
+// quotes: within a word it belongs to the word.
+std::string_view WithoutComment(std::string_view line) {
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '\\') {
+      ++i;
+    } else if (line[i] == '"') {
+      quoted = !quoted;
+    } else if (line[i] == '#' && !quoted &&
+               (i == 0 || line[i - 1] == ' ' || line[i - 1] == '\t' || line[i - 1] == ',')) {
+      return line.substr(0, i);
+    }
+  }
+  return line;
+}
+
 }  // namespace
 
 StatusOr<std::vector<AliasValue>> ParseAliasValues(std::string_view text) {
@@ -125,8 +142,8 @@ StatusOr<std::vector<AliasValue>> ParseForwardText(std::string_view text) {
   int number = 0;
   for (std::string_view line : Split(text, '\n')) {
     ++number;
-    line = Trim(line);
-    if (line.empty() || line[0] == '#') continue;
+    line = Trim(WithoutComment(line));
+    if (line.empty()) continue;
     StatusOr<std::vector<AliasValue>> parsed = ParseAliasValues(line);
     if (!parsed.ok()) return Annotate(parsed.status(), StrCat("line ", number));
     values.insert(values.end(), std::make_move_iterator(parsed->begin()),

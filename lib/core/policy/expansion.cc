@@ -175,13 +175,14 @@ bool Expander::VisitUser(int index) {
   if (!ok) return false;
   if (!account) return Unknown(StrCat("no such account: ", Chain(index)));
   if (!action.user.empty() && action.user != name) {
-    const std::optional<LocalAccount> run_as = FindAccount(action, action.user, &ok);
-    if (!ok) return false;
-    if (!run_as)
+    // It is one of the system's: `userbase` does not apply to it (smtpd.conf(5)).
+    StatusOr<std::optional<LocalAccount>> run_as = accounts_.FindAccount(action.user);
+    if (!run_as.ok() || !run_as->has_value()) {
       return Temporary(
           StrCat(action.location.ToString(), ": no such account: ", Escape(action.user, 80)));
+    }
     if (!Deliver(index, action, *account, sub_address)) return false;
-    result_.destinations.back().run_as = *run_as;
+    result_.destinations.back().run_as = **std::move(run_as);
     return true;
   }
   // In one's own .forward, one's own name means delivery.
@@ -216,14 +217,6 @@ bool Expander::VisitUser(int index) {
       if (values->size() > options_.max_forward_nodes) {
         return BadListForNow(StrCat(".forward of ", Escape(name, 80), " has more than ",
                                     options_.max_forward_nodes, " items"));
-      }
-      if (action.kind == ActionKind::kForwardOnly) {
-        for (const AliasValue& value : *values) {
-          if (value.kind == AliasValue::Kind::kAddress || value.kind == AliasValue::Kind::kUser)
-            continue;
-          return BadListForNow(StrCat(".forward of ", Escape(name, 80),
-                                      ": forward-only takes addresses and users alone"));
-        }
       }
       owners_.push_back(*account);
       return AddValues(index, *values, static_cast<int>(owners_.size()) - 1, /*in_include=*/false);

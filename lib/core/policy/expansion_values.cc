@@ -11,6 +11,13 @@ bool Expander::AddValues(int index, const std::vector<AliasValue>& values, int f
     node.parent = index;
     node.forward_owner = forward_owner;
     bool ok = true;
+    // forward-only sends mail on and does nothing else, whoever says so.
+    if (ActionOf(index).kind == ActionKind::kForwardOnly &&
+        (value.kind == AliasValue::Kind::kError || value.kind == AliasValue::Kind::kCommand ||
+         value.kind == AliasValue::Kind::kFile)) {
+      return BadListForNow(
+          StrCat("forward-only, and an error, a command or a file: ", Chain(index)));
+    }
     switch (value.kind) {
       case AliasValue::Kind::kError: {
         StatusOr<mail::Reply> reply = mail::Reply::FromText(value.text);

@@ -24,6 +24,10 @@ std::string PlainText(const mail::Address& address) {
                                 : StrCat(address.local_part, "@", address.domain);
 }
 
+// The local socket is this machine, which has a name: its mail and the notices we make are not what
+// `!from rdns` is written against.
+constexpr std::string_view kLocalName = "localhost";
+
 // SourceKey is what `from src` asks for.
 std::string SourceKey(const EnvelopeContext& c) {
   return c.is_internal || c.is_local_socket ? std::string(kLocalKey) : c.remote.ToString();
@@ -36,6 +40,19 @@ StatusOr<bool> Ask(const TableSet& tables, const Criterion& criterion, Service s
   StatusOr<bool> found = table->Match(criterion.regex ? Service::kRegex : service, key);
   if (!found.ok()) return found.status();
   return *found != criterion.negated;
+}
+
+// AskSource asks for the client's address. Expressions may be written for an address of IPv6 as it
+// is or, as smtpd shows it to them, in brackets.
+StatusOr<bool> AskSource(const TableSet& tables, const Criterion& criterion,
+                         const EnvelopeContext& c) {
+  const std::string key = SourceKey(c);
+  const StatusOr<bool> holds = Ask(tables, criterion, Service::kNetaddr, key);
+  if (!holds.ok() || !criterion.regex || key.find(':') == std::string::npos) return holds;
+  // One that matches is enough, for the negation too.
+  if (*holds == criterion.negated)
+    return Ask(tables, criterion, Service::kNetaddr, StrCat("[", key, "]"));
+  return holds;
 }
 
 }  // namespace
@@ -70,22 +87,24 @@ StatusOr<std::string_view> Ruleset::FirstFailure(const Rule& rule, const Envelop
       holds = !c.is_internal && c.is_local_socket != rule.from.negated;
       break;
     case FromKind::kSource:
-      asked = Ask(*tables_, rule.from, Service::kNetaddr, SourceKey(c));
+      asked = AskSource(*tables_, rule.from, c);
       if (!asked.ok()) return asked.status();
       holds = *asked;
       break;
-    case FromKind::kRdns:
+    case FromKind::kRdns: {
+      const std::string_view name =
+          c.is_local_socket ? kLocalName : std::string_view(c.reverse_name);
       if (rule.from.table == kNoIndex) {
-        holds = !c.is_internal && !c.reverse_name.empty() != rule.from.negated;
-      } else if (!c.is_internal && c.reverse_name.empty()) {
+        holds = !c.is_internal && !name.empty() != rule.from.negated;
+      } else if (!c.is_internal && name.empty()) {
         holds = rule.from.negated;
       } else {
-        asked = Ask(*tables_, rule.from, Service::kDomain,
-                    c.is_internal ? kLocalKey : std::string_view(c.reverse_name));
+        asked = Ask(*tables_, rule.from, Service::kDomain, c.is_internal ? kLocalKey : name);
         if (!asked.ok()) return asked.status();
         holds = *asked;
       }
       break;
+    }
   }
   if (!holds) return "from";
 

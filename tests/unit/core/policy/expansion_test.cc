@@ -154,6 +154,10 @@ TEST(Expansion, Forward) {
   accounts.Forward("root", "|/bin/sh");
   EXPECT_THAT(ExpandTo(policy, accounts, "root@h"),
               ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  accounts.Forward("carol", "x@r, bob#1@r # both\n\"|/bin/a # b\" #, c\n  # d\n");
+  EXPECT_THAT(
+      ExpandTo(policy, accounts, "carol@h"),
+      UnorderedElementsAre("relay <x@r>", "relay <bob#1@r>", "command /bin/a # b as carol"));
   accounts.Forward("carol", "# nothing\n");
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("carol as carol <carol@h>"));
   accounts.Forward("carol", "carol@h");
@@ -176,16 +180,18 @@ TEST(Expansion, Forward) {
 
 TEST(Expansion, UserAndUserbase) {
   const Policy policy(
-      "table base { carol = \"2000:2001:/v/carol\", vm = \"7:7:/v\" }\naction box "
-      "maildir userbase <base> user vm\n"
+      "table base { carol = \"2000:2001:/v/carol\", bob = \"7:7:/v\" }\naction box "
+      "maildir userbase <base> user bob\n"
       "action own maildir userbase <base>\n"
       "match from any for domain h action box\nmatch from any for domain o action own\n");
   FakeAccounts accounts;
   accounts.Forward("carol", "x@y");  // not read: `user` delivers as another account
-  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("carol as vm <carol@h>"));
+  Expansion expansion;
+  EXPECT_THAT(ExpandTo(policy, accounts, "carol@h", &expansion),
+              ElementsAre("carol as bob <carol@h>"));
+  EXPECT_EQ(expansion.destinations[0].run_as.home, "/home/bob");  // the system's bob, not <base>'s
   EXPECT_THAT(ExpandTo(policy, accounts, "alice@h"), ElementsAre("550 5.1.1 Invalid recipient"));
   accounts.forwards.clear();
-  Expansion expansion;
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@o", &expansion),
               ElementsAre("carol as carol <carol@o>"));
   EXPECT_EQ(expansion.destinations[0].run_as.uid, 2000u);
@@ -194,7 +200,9 @@ TEST(Expansion, UserAndUserbase) {
 
 TEST(Expansion, ForwardOnlyAndExpandOnly) {
   const Policy policy(
-      "action f forward-only\naction e expand-only alias { list = \"x@remote.example\" }\naction "
+      "action f forward-only alias { copy = \"/copy\", run = \"|/bin/cat\", "
+      "gone = \"error:550 5.1.6 Gone\" }\n"
+      "action e expand-only alias { list = \"x@remote.example\" }\naction "
       "out relay\n"
       "match from any for domain f action f\nmatch from any for domain e action e\nmatch for any "
       "action out\n");
@@ -206,6 +214,11 @@ TEST(Expansion, ForwardOnlyAndExpandOnly) {
   accounts.Forward("bob", "/file");
   EXPECT_THAT(ExpandTo(policy, accounts, "bob@f"),
               ElementsAre("424 4.2.4 Mailing list expansion problem"));
+  for (const char* alias : {"copy@f", "run@f", "gone@f"}) {
+    EXPECT_THAT(ExpandTo(policy, accounts, alias),
+                ElementsAre("424 4.2.4 Mailing list expansion problem"))
+        << alias;
+  }
   EXPECT_THAT(ExpandTo(policy, accounts, "list@e"), ElementsAre("relay <x@remote.example>"));
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@e"),
               ElementsAre("524 5.2.4 Mailing list expansion problem"));

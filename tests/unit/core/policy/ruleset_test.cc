@@ -21,8 +21,13 @@ struct Vector {
 void Nothing(EnvelopeContext&) {}
 void Internal(EnvelopeContext& c) { c.is_internal = true; }
 void Socket(EnvelopeContext& c) { c.is_local_socket = true; }
+void NamelessSocket(EnvelopeContext& c) {
+  Socket(c);
+  c.reverse_name.clear();
+}
 void Loopback(EnvelopeContext& c) { c.remote = *IpAddress::Parse("127.0.0.1"); }
 void Interface(EnvelopeContext& c) { c.remote = *IpAddress::Parse("192.0.2.25"); }
+void OverV6(EnvelopeContext& c) { c.remote = *IpAddress::Parse("2001:db8::9"); }
 void NoName(EnvelopeContext& c) { c.reverse_name.clear(); }
 void Login(EnvelopeContext& c) { c.authenticated = true, c.auth_user = "bob"; }
 void MailLogin(EnvelopeContext& c) { c.authenticated = true, c.auth_user = "Bob+x@Example.org"; }
@@ -70,7 +75,15 @@ TEST(Ruleset, Criteria) {
       {"!from socket for any", Nothing, true},
       {"from rdns for any", Nothing, true},
       {"from rdns for any", NoName, false},
+      {"from src regex '^\\[2001:' for any", OverV6, true},
+      {"from src regex '^2001:' for any", OverV6, true},
+      {"!from src regex '^\\[2001:' for any", OverV6, false},
+      {"!from src regex '^2001:' for any", OverV6, false},
+      {"!from src regex '^2002:' for any", OverV6, true},
       {"from rdns for any", Internal, false},
+      {"from rdns for any", NamelessSocket, true},
+      {"!from rdns for any", NamelessSocket, false},
+      {"from rdns \"localhost\" for any", NamelessSocket, true},
       {"from rdns \"client.example.net\" for any", Nothing, true},
       {"from rdns \"*.net\" for any", Nothing, false},
       {"from rdns regex 'example' for any", Nothing, true},
