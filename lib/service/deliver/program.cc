@@ -31,12 +31,12 @@ rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& t
   spec.argv = {kShell[0], kShell[1], target.command.text()};
   spec.environment = {
       "PATH=/usr/local/bin:/usr/bin:/bin",
-      Variable("DOMAIN", envelope.destination.domain),
+      Variable("DOMAIN", envelope.recipient.domain),
       Variable("HOME", target.home),
       Variable("ORIGINAL_RECIPIENT", envelope.recipient.ToString()),
       Variable("RECIPIENT", envelope.destination.ToString()),
       StrCat("SHELL=", kShell[0]),
-      Variable("LOCAL", envelope.destination.local_part),
+      Variable("LOCAL", envelope.recipient.local_part),
       Variable("LOGNAME", target.user),
       Variable("USER", target.user),
       Variable("SENDER", envelope.sender.address.ToString()),

@@ -43,10 +43,10 @@ TEST(Program, IsStartedAsTheManualSays) {
   EXPECT_EQ(
       spec.environment,
       (std::vector<std::string>{
-          "DOMAIN=example.org", "EXTENSION=lists", "HOME=/home/bob", "LOCAL=bob+lists",
-          "LOGNAME=bob", "ORIGINAL_RECIPIENT=robert@example.org",
-          "PATH=/usr/local/bin:/usr/bin:/bin", "POSTERN_1=bob", "RECIPIENT=bob+lists@example.org",
-          "SENDER=joe@example.net", "SHELL=/bin/sh", "USER=bob"}));
+          "DOMAIN=example.org", "EXTENSION=lists", "HOME=/home/bob", "LOCAL=robert", "LOGNAME=bob",
+          "ORIGINAL_RECIPIENT=robert@example.org", "PATH=/usr/local/bin:/usr/bin:/bin",
+          "POSTERN_1=bob", "RECIPIENT=bob+lists@example.org", "SENDER=joe@example.net",
+          "SHELL=/bin/sh", "USER=bob"}));
   EXPECT_EQ(spec.directory, "/home/bob");
   EXPECT_EQ(spec.time_limit, absl::Seconds(300));
 }
@@ -55,7 +55,7 @@ TEST(Program, ItsEnvironmentIsSafeForAnyProgram) {
   queue::Envelope envelope = ToBob();
   envelope.sender.address = {"() { :;}; touch x", "example.net"};
   envelope.destination.local_part = "a\nPATH=x\x1b";
-  envelope.recipient = mail::Address{};
+  envelope.recipient = {"b\nPATH=y\x1b", ""};
   envelope.sub_address = "() { :;};";
   const rt::ProcessSpec spec = ProgramFor(envelope, Target(envelope, "p %{sender.user:raw}"), {});
   for (const std::string& each : spec.environment) {
