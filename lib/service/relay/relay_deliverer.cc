@@ -378,6 +378,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
       // Somebody's connection may have become idle meanwhile.
       std::unique_ptr<Connection> idle = TakeIdle(key);
       if (idle != nullptr) co_return idle;
+      if (free == Instant::Never()) MakeRoom(shares);
       (void)co_await freed_.Wait(std::min(free, patience));
       if (loop_.Now() >= patience && FreeAt(shares) > loop_.Now()) {
         failure->refusal = {};
@@ -445,6 +446,28 @@ std::unique_ptr<Connection> RelayDeliverer::TakeIdle(const std::string& key) {
     return connection;
   }
   return nullptr;
+}
+
+void RelayDeliverer::MakeRoom(const std::vector<Share>& wanted) {
+  const auto used_up = [this, &wanted](const Share& share) {
+    const auto used = in_use_.find(share.key);
+    return std::any_of(wanted.begin(), wanted.end(), [&](const Share& each) {
+      return each.key == share.key && each.most > 0 && used != in_use_.end() &&
+             used->second >= each.most;
+    });
+  };
+  // The newest stand in front.
+  for (auto it = idle_.end(); it != idle_.begin();) {
+    --it;
+    const Connection& connection = *it->connection;
+    const std::vector<Share> held = SharesOf(connection.settings(), it->key, connection.target());
+    if (!std::any_of(held.begin(), held.end(), used_up)) continue;
+    loop_.CancelTimer(it->timer);
+    std::unique_ptr<Connection> oldest = std::move(it->connection);
+    idle_.erase(it);
+    Retire(std::move(oldest));
+    return;
+  }
 }
 
 void RelayDeliverer::KeepIdle(const std::string& key, std::unique_ptr<Connection> connection) {

@@ -135,6 +135,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   // Pause waits for the session-transaction-delay of a connection that was used before.
   rt::Task<void> Pause(Connection* connection);
   std::unique_ptr<Connection> TakeIdle(const std::string& key);
+  // MakeRoom says good-bye on the oldest idle connection that holds a share which `wanted` lacks:
+  // one kept for another destination must not keep mail for this one waiting.
+  void MakeRoom(const std::vector<Share>& wanted);
   void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
   void Retire(std::unique_ptr<Connection> connection);

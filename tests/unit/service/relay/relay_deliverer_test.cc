@@ -30,6 +30,18 @@ TEST_F(RelayTest, ConnectionsAreKeptForAWhile) {
   EXPECT_EQ(server_->quits, 1);
 }
 
+TEST_F(RelayTest, AnIdleConnectionGivesItsPlaceToAnotherDestination) {
+  routes_.settings.limits.max_conn_per_host = 1;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(relay_->idle_connections(), 1u);
+  routes_.settings.helo_name = "another.example";  // so that the idle one cannot be shared
+  const Instant begun = simulation_.now();
+  EXPECT_EQ(Send({"b@one.example"})[0].outcome, Outcome::kDelivered);
+  EXPECT_LT(simulation_.now() - begun, absl::Seconds(2));
+  EXPECT_EQ(server_->connections, 2);
+  EXPECT_EQ(server_->quits, 1);
+}
+
 // reliability.md P2: what a crash would repeat is one message for each connection.
 TEST_F(RelayTest, AConnectionWaitsForTheRecordOfItsMessage) {
   record_ = false;
