@@ -49,6 +49,7 @@ service::MessageIntakeOptions IntakeOptions(rt::World& world,
   options.message_id = mail::MakeMessageId(
       std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()),
       facts.listener->options->hostname);
+  options.domain = facts.listener->options->hostname;
   return options;
 }
 
@@ -142,7 +143,7 @@ rt::Task<StatusOr<std::vector<queue::Envelope>>> NoticeRoutes::Route(mail::Addre
   policy::EnvelopeContext context;
   context.is_local_socket = true;
   context.authenticated = true;
-  context.helo = "localhost";
+  context.helo = runtime->server_name();  // as if we sent it to ourselves
   context.recipient = recipient;
   context.day = DayOf(world_->clock().WallNow());
   auto expand = world_->main_loop().RunOutside(

@@ -369,6 +369,7 @@ std::unique_ptr<MessageIntake> SmtpConnection::MakeIntake(const IncomingMessage&
     const std::string_view random(reinterpret_cast<const char*>(octets.data()), octets.size());
     options.date = mail::FormatDate(now, zone);
     options.message_id = mail::MakeMessageId(random, listener.options->hostname);
+    options.domain = listener.options->hostname;
   }
   if (listener.masquerade && !facts_.auth_user.empty() && !transaction_->sender.address.empty())
     options.masquerade = transaction_->sender.address.ToString();

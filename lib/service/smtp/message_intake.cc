@@ -2,9 +2,14 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/service/smtp/masquerade.h"
+#include "lib/service/smtp/qualify.h"
 
 namespace postern::service {
 namespace {
+
+// Past this many fields of addresses (RFC 5322 §3.6 has one of each kind) bare names stay bare, so
+// that a header cannot grow much.
+constexpr int kMaxAddressFields = 20;
 
 // FieldName returns the name of the header field that `line` begins, or "" when it begins none (RFC
 // 5322 §2.2: printable octets but colon, and blanks before the colon as §4.5 allows).
@@ -63,10 +68,17 @@ void MessageIntake::WriteHeader(std::string_view header) {
   out_ += options_.received;
   bool has_date = false, has_message_id = false, dropping = false, is_header = true, first = true;
   int received_fields = 0;
-  bool has_from = false, in_from = false;
-  std::string from;  // the From field to be masqueraded
+  bool has_from = false, in_from = false, in_addresses = false;
+  std::string field;  // the one that is to be masqueraded or completed
   std::string kept;
   kept.reserve(header.size());
+  int addresses = 0;
+  const auto end_field = [&] {
+    if (in_from) kept += MasqueradeFrom(field, options_.masquerade);
+    if (in_addresses) kept += QualifyAddresses(field, options_.domain);
+    in_from = in_addresses = false;
+    field.clear();
+  };
   std::string_view rest = header;
   while (!rest.empty()) {
     const size_t line_end = rest.find("\r\n");
@@ -76,8 +88,7 @@ void MessageIntake::WriteHeader(std::string_view header) {
     const bool continues = line[0] == ' ' || line[0] == '\t';
     if (!continues || first) {
       first = false;
-      if (in_from) kept += MasqueradeFrom(from, options_.masquerade);
-      in_from = false;
+      end_field();
       const std::string_view name = FieldName(line);
       dropping = EqualsIgnoreCase(name, "Bcc") ||
                  (options_.complete && EqualsIgnoreCase(name, "Return-Path"));
@@ -85,21 +96,22 @@ void MessageIntake::WriteHeader(std::string_view header) {
         dropping = has_from;
         in_from = !has_from;
         has_from = true;
-        from.clear();
       }
+      in_addresses = options_.complete && !options_.domain.empty() && !in_from && !dropping &&
+                     TakesQualification(name) && ++addresses <= kMaxAddressFields;
       has_date |= EqualsIgnoreCase(name, "Date");
       has_message_id |= EqualsIgnoreCase(name, "Message-ID");
       received_fields += EqualsIgnoreCase(name, "Received") ? 1 : 0;
       // Text that is no header at all: our own fields become the header and this the body.
       if (name.empty() && kept.empty() && !dropping && line != "\r\n") is_header = false;
     }
-    if (in_from) {
-      from.append(line);
+    if (in_from || in_addresses) {
+      field.append(line);
     } else if (!dropping) {
       kept.append(line);
     }
   }
-  if (in_from) kept += MasqueradeFrom(from, options_.masquerade);
+  end_field();
   if (received_fields >= options_.max_received_fields) problem_ = Problem::kLoop;
   if (options_.complete && !has_date) StrAppend(out_, "Date: ", options_.date, "\r\n");
   if (options_.complete && !has_message_id)

@@ -11,12 +11,14 @@ namespace postern::service {
 struct MessageIntakeOptions {
   std::string received;  // the whole Received field, ended by CRLF
   // complete is for what begins its way here: Date and Message-ID are added when missing (RFC 6409
-  // §8.2, §8.3), and a Return-Path is removed (RFC 5321 §4.4: a system that originates a message
-  // sends none). What is only passed on keeps what it has: the same section forbids a relay to
-  // look.
+  // §8.2, §8.3), bare names get a domain (§8.1), and a Return-Path is removed (RFC 5321 §4.4: a
+  // system that originates a message sends none). What is only passed on keeps what it has: the
+  // same section forbids a relay to look.
   bool complete = false;
   std::string date;        // the value for a missing Date
   std::string message_id;  // the value for a missing Message-ID
+  // domain is what bare names in From, To and Cc get with `complete` (qualify.h); empty: they stay.
+  std::string domain;
   // masquerade: the address that From shows whatever the client wrote; a second From is dropped.
   // Empty: From stays.
   std::string masquerade;

@@ -54,6 +54,12 @@ constexpr Case kCases[] = {
      "m\r\n\r\nReturn-Path: "
      "stays\r\n",
      "Received: here\r\nDate: d\r\nMessage-ID: m\r\n\r\nReturn-Path: stays\r\n"},
+    {"bare names of a new message get our domain", true,
+     "Date: d\r\nFrom: Alice\r\n <alice>\r\nTO: bob, c@x\r\nMessage-ID: m\r\nReply-To: "
+     "d\r\n\r\nTo: bob\r\n",
+     "Received: here\r\nDate: d\r\nFrom: Alice\r\n <alice@us>\r\nTO: bob@us, c@x\r\n"
+     "Message-ID: m\r\nReply-To: d\r\n\r\nTo: bob\r\n"},
+    {"those of a relayed one stay", false, "To: bob\r\n\r\n", "Received: here\r\nTo: bob\r\n\r\n"},
     {"a relayed one keeps it", false, "Return-Path: <x@y>\r\nSubject: x\r\n\r\nbody\r\n",
      "Received: here\r\nReturn-Path: <x@y>\r\nSubject: x\r\n\r\nbody\r\n"},
     {"only a Bcc", false, "Bcc: a\r\n\r\nbody\r\n", "Received: here\r\n\r\nbody\r\n"},
@@ -67,6 +73,7 @@ TEST(MessageIntake, GivesTheSameHoweverTheMessageIsCut) {
       options.complete = each.complete;
       options.date = "today";
       options.message_id = "<id>";
+      options.domain = "us";
       EXPECT_EQ(Through(options, each.message, step, nullptr), each.stored)
           << each.what << ", step " << step;
     }
