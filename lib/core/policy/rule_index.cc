@@ -175,7 +175,11 @@ RuleIndex::RuleIndex(const Config& config, const TableSet& tables)
 bool RuleIndex::Holds(const Group& group, const std::string& fact) const {
   Table* table = tables_.Get(group.criterion.table);
   const Service service = group.criterion.regex ? Service::kRegex : ServiceOf(group.aspect);
-  const StatusOr<bool> found = table->Match(service, fact);
+  StatusOr<bool> found = table->Match(service, fact);
+  // As the rule's own test does: an expression may be written for the address in brackets.
+  if (found.ok() && !*found && service == Service::kRegex && group.aspect == RuleAspect::kFrom &&
+      fact.find(':') != std::string::npos)
+    found = table->Match(service, StrCat("[", fact, "]"));
   // It said that it cannot fail; should it all the same, the rule's own test says so.
   return !found.ok() || *found != group.criterion.negated;
 }
