@@ -12,6 +12,9 @@ import unittest
 
 import suite
 import world
+from suite import BY_SOCKET, LOCAL, NO_RULE, NO_VIRTUAL, REMOTE, TAKEN, Origin, Row, maildir, mbox, relayed
+
+LOCAL6 = Origin(address="::1")
 
 RECORDS = suite.ELSEWHERE
 
@@ -27,6 +30,11 @@ def setUpModule():
 class OpenbsdDefault(suite.InWorld):
     config = "openbsd-default.conf"
     tables = "openbsd"
+    rows = tuple(Row(origin, recipient, TAKEN, place)
+                 for origin in (LOCAL, LOCAL6, BY_SOCKET)
+                 for recipient, place in (("alice@mail.example.org", mbox("alice")), ("Gilles@LocalHost", mbox("gilles")),
+                                          ("abuse", mbox("alice")), ("root@localhost", mbox("alice")),
+                                          ("anybody@elsewhere.test", relayed("anybody@elsewhere.test"))))
 
     def test_is_reached_on_loopback_alone(self):
         self.assertEqual(self.listening(), {("127.0.0.1", "25"), ("[::1]", "25")})
@@ -107,6 +115,13 @@ class OpenbsdDefaultOnAll(suite.InWorld):
     config = "openbsd-default.conf"
     tables = "openbsd"
     changes = (("listen on lo0", "listen on all"),)
+
+    rows = (
+        *(Row(REMOTE, recipient, NO_RULE) for recipient in ("alice@mail.example.org", "root@localhost", "a@elsewhere.test")),
+        # An address of this machine is local, by whatever way it comes.
+        Row(Origin(address=world.OUR_ADDRESS), "alice@mail.example.org", TAKEN, mbox("alice")),
+        Row(Origin(address=world.OUR_ADDRESS6), "somebody@elsewhere.test", TAKEN, relayed("somebody@elsewhere.test")),
+    )
 
     def test_a_remote_client_gets_550_for_every_recipient(self):
         client = self.client(remote=True)
@@ -193,6 +208,19 @@ class AthomeQuick(Submission, suite.InWorld):
     deliverable = "john@athome.tld"
     right = ("bruce", "bruce-pass")
     wrong = (("bruce", "wrong"), ("nobody-there", "bruce-pass"))
+    rows = (
+        Row(REMOTE, "john@athome.tld", TAKEN, maildir("/var/home/john/Maildir", "john")),
+        Row(REMOTE, "webmaster@athome.tld", TAKEN, maildir("/var/home/bruce/Maildir", "bruce")),
+        Row(REMOTE, "postmaster@athome.tld", TAKEN, relayed("jdoe@domain.tld")),
+        Row(REMOTE, "john@localhost", NO_RULE),
+        Row(REMOTE, "john@domain.tld", NO_RULE),
+        Row(suite.submission(right), "auth@elsewhere.test", TAKEN, relayed("auth@elsewhere.test")),
+        Row(suite.submission(right), "jdoe@athome.tld", TAKEN, relayed("jdoe@domain.tld")),
+        *(Row(origin, recipient, TAKEN, place)
+          for origin in (LOCAL, LOCAL6, BY_SOCKET, Origin(address=world.OUR_ADDRESS))
+          for recipient, place in (("john@localhost", maildir("/var/home/john/Maildir", "john")),
+                                   ("local@elsewhere.test", relayed("local@elsewhere.test")))),
+    )
 
     def test_mail_for_users(self):
         client = self.client(remote=True)
@@ -233,6 +261,21 @@ class AthomeVirtual(Submission, suite.InWorld):
     right = ("batman@athome.tld", "batman-test-pass")
     wrong = (("batman@athome.tld", "superman-test-pass"), ("batman", "batman-test-pass"), ("bruce", "bruce-pass"))
     root = "/var/vmail/athome.tld"
+    rows = (
+        Row(REMOTE, "superman@athome.tld", TAKEN, maildir(f"{root}/superman/Maildir", "_vmail")),
+        Row(REMOTE, "SuperMan+X@athome.tld", TAKEN, maildir(f"{root}/superman+x/Maildir", "_vmail")),
+        Row(REMOTE, "heroes@athome.tld", TAKEN, maildir(f"{root}/batman/Maildir", "_vmail"),
+            maildir(f"{root}/superman/Maildir", "_vmail")),
+        Row(REMOTE, "jwayne@athome.tld", TAKEN, relayed("batman@wayne.com")),
+        Row(REMOTE, "joker@athome.tld", NO_VIRTUAL),
+        Row(REMOTE, "info@domain.tld", NO_RULE),
+        Row(REMOTE, "somebody@elsewhere.test", NO_RULE),
+        *(Row(origin, "somebody@elsewhere.test", TAKEN, relayed("somebody@elsewhere.test"))
+          for origin in (suite.submission(right), LOCAL, LOCAL6, BY_SOCKET)),
+        Row(BY_SOCKET, "heroes@athome.tld", TAKEN, maildir(f"{root}/batman/Maildir", "_vmail"),
+            maildir(f"{root}/superman/Maildir", "_vmail")),
+        Row(REMOTE, "john@localhost", TAKEN, maildir("/var/home/john/Maildir", "john")),
+    )
 
     def test_any_letter_case_into_one_maildir(self):
         client = self.client(remote=True)

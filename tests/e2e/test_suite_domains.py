@@ -1,6 +1,8 @@
 """The suite's configurations of several domains with virtual users, on a machine of their own, run without root's rights."""
 
 import os
+import pwd
+import subprocess
 import unittest
 
 import suite
@@ -140,6 +142,22 @@ class Openbsd69Basic(suite.InWorld):
 
     def test_the_open_relay_is_told(self):
         self.assertRegex(self.log(), r"/etc/mail/smtpd\.conf:27:\d+: warning: open relay")
+
+    def test_every_user_may_hand_in_mail_by_the_socket(self):
+        script = ("import smtplib, socket, sys\n"
+                  "class Local(smtplib.SMTP):\n"
+                  "    def _get_socket(self, host, port, timeout):\n"
+                  "        there = socket.socket(socket.AF_UNIX)\n"
+                  "        there.connect(sys.argv[1])\n"
+                  "        return there\n"
+                  "Local('localhost', local_hostname='x').sendmail(*sys.argv[2:])\n")
+        account = pwd.getpwnam("alice")
+        subprocess.run(["/usr/bin/python3", "-c", script, suite.SOCKET, "alice@mail.example.com",
+                        "users-own@elsewhere.test", "Subject: hi\r\n\r\nHello.\r\n"], user=account.pw_uid, group=account.pw_gid,
+                       extra_groups=[], check=True, timeout=20, cwd="/")
+        mail, = self.relayed("users-own@elsewhere.test")
+        self.assertEqual(mail.sender, "alice@mail.example.com")
+        self.assertRegex(self.log(), rf"smtp connected address=local .*uid={account.pw_uid}\b")
 
     def test_folders_are_the_delivery_users(self):
         self.session(REMOTE).mail_to("mary@example.com", subject="for mary")
