@@ -19,6 +19,9 @@ LOCAL6 = Origin(address="::1")
 RECORDS = suite.ELSEWHERE
 
 
+load_tests = suite.load_tests
+
+
 class Configs(suite.Outside):
     inside = "test_configs"
 

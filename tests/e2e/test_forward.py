@@ -11,6 +11,7 @@ import subprocess
 import time
 import unittest
 
+import suite
 import world
 from harness import POSTERN
 from suite import ELSEWHERE, Client
@@ -49,16 +50,12 @@ outside: someone@elsewhere.test
 """
 
 
-@unittest.skipIf(world.inside(), "already inside")
-class Forward(unittest.TestCase):
-    def test_in_a_world_of_their_own(self):
-        reason = world.available()
-        if reason:
-            print(f"SKIP .forward e2e: {reason}")
-            self.skipTest(reason)
-        done = world.run_inside("test_forward")
-        print(done.stdout)
-        self.assertEqual(done.returncode, 0, "what failed inside stands above")
+load_tests = suite.load_tests
+
+
+class Forward(suite.Outside):
+    inside = "test_forward"
+    needs_suite = False
 
 
 def setUpModule():
@@ -83,7 +80,6 @@ def read(path):
         return file.read()
 
 
-@unittest.skipUnless(world.inside(), "inside only")
 class InWorld(unittest.TestCase):
     daemon = "nobody"  # who delivers what an alias names
     user = "root"      # whom the server becomes
@@ -354,7 +350,6 @@ class InWorld(unittest.TestCase):
                 smtp.login("alice", "wrong")
 
 
-@unittest.skipUnless(world.inside(), "inside only")
 class Unprivileged(InWorld):
     daemon = user = "postern"
 

@@ -10,6 +10,9 @@ import world
 from suite import LOCAL, NO_RULE, NO_VIRTUAL, REMOTE, BY_SOCKET, TAKEN, Row, maildir, mbox, relayed
 
 
+load_tests = suite.load_tests
+
+
 class Domains(suite.Outside):
     inside = "test_suite_domains"
 

@@ -19,6 +19,9 @@ FILTERED = ("athome-dkimsign.conf", "athome-rspamd.conf", "athome-senderscore.co
 RECORDS = {**suite.ELSEWHERE, ("mx.elsewhere.test", "AAAA"): [world.PEER_ADDRESS6]}
 
 
+load_tests = suite.load_tests
+
+
 class Filters(suite.Outside):
     inside = "test_suite_filters"
 
@@ -307,7 +310,6 @@ class IrcnowMaildir(WithoutFilters):
         self.assertEqual(set(clients().values()), {"192.168.1.1", IRCNOW6})
 
 
-@unittest.skipUnless(world.inside(), "inside only")
 class AsTheyStand(unittest.TestCase):
     """Whether the daemon takes the files with their filters."""
 

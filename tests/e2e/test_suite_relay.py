@@ -26,6 +26,9 @@ RECORDS = {**suite.ELSEWHERE,
            ("worse.example.com", "A"): [WORSE]}
 
 
+load_tests = suite.load_tests
+
+
 class Relay(suite.Outside):
     inside = "test_suite_relay"
 
