@@ -109,6 +109,16 @@ class Files {
   virtual Status SyncDirectory(const std::string& path) = 0;
   virtual StatusOr<SpaceInfo> Space(const std::string& path) = 0;
   virtual Status SetOwner(const std::string& path, uint32_t uid, uint32_t gid) = 0;
+  // GiveOwned makes uid:gid the owner of what root owns in the folder `path`: of its entries
+  // `names`, of all that is in those of them that are folders (four deep), and of the folder
+  // itself. What others own, files with a second name and links stay as they are, and no link is
+  // followed but `path` itself; a name that is not there is passed over. Nobody who can write in
+  // the folder meanwhile gets more than that. For root. kUnimplemented where there are no owners.
+  virtual Status GiveOwned(const std::string& path, const std::vector<std::string>& names,
+                           uint32_t uid, uint32_t gid) {
+    (void)path, (void)names, (void)uid, (void)gid;
+    return Unimplemented("no owners here");
+  }
 
   // As returns this file system seen and changed as another user (of whom created files are), for
   // delivery. It dies before this object. Needs privilege unless `who` is who we are.

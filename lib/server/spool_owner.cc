@@ -1,34 +1,59 @@
 #include "lib/server/spool_owner.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "lib/core/base/strings.h"
+#include "lib/store/queue/spool_lock.h"
+#include "lib/store/queue/spool_names.h"
 
 namespace postern::server {
 namespace {
 
-constexpr int kMaxDepth = 4;  // the queue has folders in folders, no deeper
+constexpr uint32_t kOthersWrite = 022;
+// What the root of a file system of its own has in it from its beginning.
+constexpr std::string_view kLostAndFound = "lost+found";
 
-Status Give(rt::Files& files, const std::string& path, uint32_t uid, uint32_t gid, int depth) {
-  const StatusOr<rt::FileInfo> info = files.Stat(path);
+// CheckIsSpool refuses a folder of root's that is not a queue's alone.
+Status CheckIsSpool(rt::Files& files, const std::string& spool) {
+  // "/." is the folder itself where the path is a link to it.
+  const StatusOr<rt::FileInfo> info = files.Stat(spool + "/.");
   if (!info.ok()) return info.status();
-  const bool folder = info->kind == rt::FileInfo::Kind::kDirectory;
-  if (info->uid == 0 && (folder || info->links == 1)) {
-    // The entries first: a folder that is the account's already is taken for done.
-    if (folder && depth < kMaxDepth) {
-      const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(path);
-      if (!entries.ok()) return entries.status();
-      for (const rt::DirectoryEntry& entry : *entries) {
-        POSTERN_RETURN_IF_ERROR(Give(files, StrCat(path, "/", entry.name), uid, gid, depth + 1));
-      }
-    }
-    return files.SetOwner(path, uid, gid);
+  if (info->uid != 0) return OkStatus();
+  if ((info->mode & kOthersWrite) != 0) {
+    return FailedPrecondition(
+        "belongs to root, and others than root may write in it: the queue needs a folder of its "
+        "own");
+  }
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(spool);
+  if (!entries.ok()) return entries.status();
+  for (const rt::DirectoryEntry& entry : *entries) {
+    if (store::IsSpoolName(entry.name) || entry.name == kLostAndFound) continue;
+    return FailedPrecondition(
+        StrCat("belongs to root and holds \"", Escape(entry.name, 80),
+               "\", which no queue makes: name a folder of its own, or make this one the account's "
+               "yourself"));
   }
   return OkStatus();
+}
+
+Status Give(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t gid) {
+  POSTERN_RETURN_IF_ERROR(CheckIsSpool(files, spool));
+  const StatusOr<store::SpoolLock> lock = store::SpoolLock::Take(files, spool);
+  if (!lock.ok()) return lock.status();
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(spool);
+  if (!entries.ok()) return entries.status();
+  std::vector<std::string> names;
+  for (const rt::DirectoryEntry& entry : *entries) {
+    if (store::IsSpoolName(entry.name)) names.push_back(entry.name);
+  }
+  return files.GiveOwned(spool, names, uid, gid);
 }
 
 }  // namespace
 
 Status GiveSpool(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t gid) {
-  return Annotate(Give(files, spool, uid, gid, 0), StrCat("give ", spool, " to user ", uid));
+  return Annotate(Give(files, spool, uid, gid), StrCat("spool \"", spool, "\""));
 }
 
 }  // namespace postern::server

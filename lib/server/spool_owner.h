@@ -8,9 +8,13 @@
 
 namespace postern::server {
 
-// GiveSpool makes the folder `spool`, and what root has in it, the account's: a server that ran as
-// root before left its queue so. Links are not followed, and a file with a second name is left
-// alone. Blocks.
+// GiveSpool makes the folder `spool`, and what root has of a queue in it, the account's: a server
+// that ran as root before left its queue so, beside what was the account's already. It takes the
+// spool's lock for as long as that lasts (kUnavailable: another server uses it).
+//
+// kFailedPrecondition, and nothing is touched, for a folder of root's that is not a queue's alone:
+// one with anything in it that no queue makes, or in which others may write. Somebody slipped there
+// ("-s /var/lib"), and a change of owners is not undone. Blocks.
 Status GiveSpool(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t gid);
 
 }  // namespace postern::server

@@ -19,6 +19,8 @@ class PosixFiles : public Files {
   Status SyncDirectory(const std::string& path) override;
   StatusOr<SpaceInfo> Space(const std::string& path) override;
   Status SetOwner(const std::string& path, uint32_t uid, uint32_t gid) override;
+  Status GiveOwned(const std::string& path, const std::vector<std::string>& names, uint32_t uid,
+                   uint32_t gid) override;
   std::unique_ptr<Files> As(const Credentials& who) override;
 };
 

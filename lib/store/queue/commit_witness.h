@@ -29,8 +29,8 @@ class CommitWitness {
   const std::vector<queue::MessageId>& promised() const { return promised_; }
 
   // Accepted notes messages whose transaction is durable, and those that have envelopes left after
-  // one. Leaving notes, before the transaction
-  // that may take them out of the queue, that they need not be found any more.
+  // one. Leaving notes, before the transaction that may take them out of the queue, that they need
+  // not be found any more.
   void Accepted(const std::vector<queue::MessageId>& ids) { Note(ids, true); }
   void Leaving(const std::vector<queue::MessageId>& ids) { Note(ids, false); }
 

@@ -33,6 +33,10 @@ StatusOr<SpoolLock> SpoolLock::Take(rt::Files& files, const std::string& spool) 
   StatusOr<std::unique_ptr<rt::File>> file = files.Open(spool + "/lock", open);
   if (file.status().code() == StatusCode::kResourceExhausted) return SpoolLock(nullptr);
   if (!file.ok()) return file.status();
+  // Root may lock the spool of an account that could have given another's file this name, too.
+  const StatusOr<rt::FileInfo> info = (*file)->Stat();
+  if (!info.ok()) return info.status();
+  if (info->links > 1) return FailedPrecondition(StrCat(spool, "/lock has more than one name"));
   if (const Status locked = (*file)->TryLock(); !locked.ok()) {
     if (locked.code() != StatusCode::kUnavailable) return locked;
     const std::string holder = HolderOf(**file);

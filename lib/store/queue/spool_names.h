@@ -1,0 +1,21 @@
+// The names that a queue makes in its spool, for who has to tell its folder from another one.
+#pragma once
+
+#include <string_view>
+
+namespace postern::store {
+
+// IsSpoolName tells whether an entry `name` of a folder can be a queue's: its database and what
+// SQLite makes beside it, the messages, the lock, the witness, what a rebuild makes, and the socket
+// of the server (server/ports.h).
+inline bool IsSpoolName(std::string_view name) {
+  for (const std::string_view exact :
+       {"queue.db", "queue.db-wal", "queue.db-shm", "queue.db-journal", "queue.db-new",
+        "queue.db-new-wal", "queue.db-new-shm", "queue.db-new-journal", "bodies", "lock", "recent",
+        "rebuild", "submit.sock"}) {
+    if (name == exact) return true;
+  }
+  return name.starts_with("damaged-") || name.starts_with("rebuild.");
+}
+
+}  // namespace postern::store
