@@ -1,5 +1,4 @@
 #include "postern/server.h"
-#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "lib/rt/asio/helped_world.h"
 #include "lib/rt/asio/helper_process.h"
 #include "lib/server/helper_work.h"
+#include "lib/server/privileges.h"
 #include "lib/server/runtime.h"
 #include "lib/server/server.h"
 #include "lib/server/spool_owner.h"
@@ -77,6 +77,8 @@ struct postern_server {
   rt::TaskGroup tasks;
   std::vector<std::string> endpoints;
   std::atomic<postern_status> last_callback_status{POSTERN_OK};
+  std::unique_ptr<rt::FdWatch> helper_watch;  // on the main loop, from the start to the end
+  bool helper_lost = false;
   bool started = false;
   bool stopping = false;
   std::atomic<bool> stopped{false};
@@ -141,21 +143,47 @@ void LogWarnings(postern_server* handle, const postern::policy::Diagnostics& dia
   if (count > kMaxToldMistakes) write(StrCat("and ", count - kMaxToldMistakes, " warnings more"));
 }
 
-// HasListener tells whether `config` has a listener of which `is_it` says so.
-template <typename Test>
-bool HasListener(const postern::policy::Config& config, const Test& is_it) {
-  return std::any_of(config.listeners.begin(), config.listeners.end(), is_it);
+constexpr char kHelperLost[] =
+    "the helper process has ended, which delivers to users: the server stops and must be started "
+    "again";
+
+// WatchHelper stops the server when its helper ends (killed for want of memory, say): without one
+// no mail can be delivered, and without root's privileges there can be no other. Whoever started
+// the server hears of it, and can start it anew.
+void WatchHelper(postern_server* handle) {
+  const rt::Helper* helper = handle->helped != nullptr ? handle->helped->helper() : nullptr;
+  if (helper == nullptr || helper->end_descriptor() < 0) return;
+  handle->helper_watch = handle->world->main_loop().WatchFd(
+      helper->end_descriptor(), {.read = true}, [handle](rt::FdInterest) {
+        handle->helper_lost = true;
+        handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kError,
+                                              .subsystem = "server",
+                                              .session = "",
+                                              .event = StrCat("ALARM: ", kHelperLost),
+                                              .fields = {}});
+        BeginStop(handle, absl::Milliseconds(kDefaultGraceMs));
+        handle->helper_watch.reset();  // last: what is used here goes with it
+      });
 }
+
+// Ended is what the end of a server means to its host.
+postern_status Ended(const postern_server* handle, postern_status status,
+                     postern_error** out_error) {
+  return handle->helper_lost ? Fail(out_error, POSTERN_ERR_CLOSED, "helper", kHelperLost) : status;
+}
+
+using UserPairs = std::vector<std::pair<uint32_t, uint32_t>>;
 
 // PrepareToBecome arranges that the server becomes `account` when it starts.
 void PrepareToBecome(postern_server* handle, const rt::Account& account, bool passwords,
-                     server::ServerOptions* options) {
-  options->become = [handle, account, passwords](const std::string& spool) -> Status {
+                     UserPairs pairs, server::ServerOptions* options) {
+  options->become = [handle, account, passwords,
+                     pairs = std::move(pairs)](const std::string& spool) -> Status {
     if (!spool.empty()) {
       POSTERN_RETURN_IF_ERROR(
           server::GiveSpool(handle->world->files(), spool, account.uid, account.gid));
     }
-    POSTERN_RETURN_IF_ERROR(handle->helped->Become(account, passwords));
+    POSTERN_RETURN_IF_ERROR(handle->helped->Become(account, passwords, pairs));
     handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kInfo,
                                           .subsystem = "server",
                                           .session = "",
@@ -250,11 +278,8 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   }
   LogWarnings(handle.get(), config.diagnostics);
   const postern::policy::Config& meaning = config.runtime->config();
-  const bool reads_mail = HasListener(meaning, [](const postern::policy::Listener& each) {
-    return each.protocol == postern::policy::ListenerProtocol::kImap;
-  });
-  if (handle->helped != nullptr && reads_mail) {
-    // IMAP reads and writes mailboxes with the rights of their users, which only root can take on.
+  const server::PrivilegeNeeds needs = server::NeedsOf(meaning);
+  if (handle->helped != nullptr && needs.mailboxes) {
     handle->log->Write(postern::LogRecord{
         .level = postern::LogLevel::kWarning,
         .subsystem = "server",
@@ -263,11 +288,8 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
         .fields = {
             {"reason", "the configuration serves IMAP, which acts as the mailboxes' users"}}});
   } else if (handle->helped != nullptr) {
-    const bool passwords = HasListener(meaning, [](const postern::policy::Listener& each) {
-      return each.auth != postern::policy::ListenerAuth::kNone &&
-             each.auth_table == postern::policy::kNoIndex;
-    });
-    PrepareToBecome(handle.get(), account, passwords, &server_options);
+    PrepareToBecome(handle.get(), account, needs.passwords, server::UserbasePairs(*config.runtime),
+                    &server_options);
   }
   handle->server = server::Server::Create(&world, std::move(server_options), std::move(config),
                                           handle->log.get());
@@ -284,6 +306,7 @@ postern_status Start(postern_server* handle, postern_error** out_error) {
   PollUntil(handle, done);
   if (!result.ok()) return FailWith(out_error, result);
   handle->started = true;
+  WatchHelper(handle);
   for (const postern::Endpoint& endpoint : handle->server->endpoints())
     handle->endpoints.push_back(endpoint.ToString());
   return POSTERN_OK;
@@ -379,12 +402,12 @@ postern_status postern_server_poll(postern_server* handle, size_t* out_ran, int6
       return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
                   "a server with several workers is run, not polled");
     }
-    if (handle->stopped) return POSTERN_DONE;
+    if (handle->stopped) return Ended(handle, POSTERN_DONE, out_error);
     const Duration wait =
         timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
     const size_t ran = handle->world->Poll(wait);
     if (out_ran != nullptr) *out_ran = ran;
-    return handle->stopped ? POSTERN_DONE : POSTERN_OK;
+    return handle->stopped ? Ended(handle, POSTERN_DONE, out_error) : POSTERN_OK;
   });
 }
 
@@ -395,7 +418,7 @@ postern_status postern_server_run(postern_server* handle, postern_error** out_er
     if (!handle->started)
       return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
     if (!handle->stopped) handle->world->Run();
-    return POSTERN_OK;
+    return Ended(handle, POSTERN_OK, out_error);
   });
 }
 

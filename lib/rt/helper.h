@@ -3,14 +3,15 @@
 // A server that was started by root keeps, when it gives its privileges up, a second process that
 // has them and does nothing but this: for each call it makes a child, the child becomes the user
 // whom the call names, for good, and does one piece of work out of a short list (deliver a message,
-// read a .forward). The process with the privileges reads one fixed form from its socket and
-// nothing else; what is in a request is looked at by the child. rt/asio/helper_process.h is the
-// real one; a simulated machine has none.
+// read a .forward or a file that one includes). The process with the privileges reads one fixed
+// form from its socket and nothing else; what is in a request is looked at by the child.
+// rt/asio/helper_process.h is the real one; a simulated machine has none.
 //
-// What a stranger who took over the server could ask of it: to have mail delivered and programs run
-// as any user but root, and to read the files that the configuration named when the server started.
-// And to have its sockets bound to ports of mail. Not: to become root, to join a group that the
-// user is not in, to read anybody's mail by itself.
+// What a stranger who took over the server could ask of it: all that any user but root can do, as
+// programs are run and text files read as that user; the files that the configuration named when
+// the server started; and to have its sockets bound to ports of mail. Not: to become root, to be a
+// user in a group that he is not in (but as the userbase files of the start said), to read what
+// root alone may read.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,7 @@ namespace postern::rt {
 
 inline constexpr size_t kMaxHelperRequestBytes = 64 << 10;
 inline constexpr size_t kMaxHelperAnswerBytes = 2 << 20;
+inline constexpr size_t kMaxHelperPairs = 1 << 20;
 // kHelperPorts are those of mail: smtp, imap, submissions, submission, imaps.
 inline constexpr uint16_t kHelperPorts[] = {25, 143, 465, 587, 993};
 
@@ -39,9 +41,13 @@ struct HelperCall {
   Credentials who;
   std::string request;       // EncodeFields; at most kMaxHelperRequestBytes
   std::string_view payload;  // what the work reads as a file: the message. Copied by Begin
+  // After it the work is killed, whoever awaits it (HelperOptions::max_time is the most).
+  Duration time_limit = absl::Minutes(5);
 };
 
-// HelperAnswer is an answer that is awaited. To let it go ends the work, if it still runs.
+// HelperAnswer is an answer that is awaited. To let it go kills the work, and the program that it
+// runs, if they still run. What hangs in the kernel (a file system that does not answer) dies
+// later: an attempt that follows may meet it.
 class HelperAnswer {
  public:
   virtual ~HelperAnswer() = default;
@@ -51,20 +57,24 @@ class HelperAnswer {
   virtual bool Take() = 0;
   // Wait takes until that was all, or `limit` has passed.
   virtual void Wait(Duration limit) = 0;
-  // Result is what the work gave back, once Take said true; kUnavailable when it ended without.
+  // Result is what the work gave back, once Take said true. Nothing was done when it is
+  // kPermissionDenied (the call's user and group may not be taken together, which the message
+  // says), or kUnavailable (as much is under way as may be); kInternal when the work ended without
+  // an answer: killed, or dead.
   virtual StatusOr<std::string> Result() const = 0;
 };
 
 class Helper {
  public:
   virtual ~Helper() = default;
-  // Begin hands a call over. Any thread; it may block while the helper has as many children as it
-  // may have.
+  // Begin hands a call over. Any thread; it does not wait for others' work. kInternal when the
+  // helper has ended.
   virtual StatusOr<std::unique_ptr<HelperAnswer>> Begin(const HelperCall& call) = 0;
 
   // OpenNamed opens a file for reading that was named by AllowFile; kPermissionDenied for others.
   virtual StatusOr<std::unique_ptr<File>> OpenNamed(const std::string& path) = 0;
-  // FindPasswordHash is Processes::FindPasswordHash; kPermissionDenied unless AllowPasswords.
+  // FindPasswordHash is Processes::FindPasswordHash; kNotFound for an account that is not there,
+  // kPermissionDenied unless AllowPasswords, and whatever kept the helper from looking.
   virtual StatusOr<std::string> FindPasswordHash(const std::string& name) = 0;
 
   // BindSocket binds a TCP socket of ours to an address with a port below 1024, for a reload that
@@ -75,8 +85,17 @@ class Helper {
   // Until Seal. What was allowed by then stays allowed.
   virtual Status AllowPort(uint16_t port) = 0;
   virtual Status AllowFile(const std::string& path) = 0;
+  // AllowPairs names users and groups (uid, gid) that may be taken together though the machine's
+  // accounts do not say so: those of the operator's userbases. Never root's; kMaxHelperPairs, and
+  // those beyond are passed over.
+  virtual Status AllowPairs(const std::vector<std::pair<uint32_t, uint32_t>>& pairs) = 0;
   virtual Status AllowPasswords() = 0;
   virtual Status Seal() = 0;
+
+  // end_descriptor becomes readable when the helper has ended, which it does not before it is
+  // destroyed unless somebody kills it: to watch on a loop. There can be no other one, as the
+  // server has no privileges left. -1: cannot be watched.
+  virtual int end_descriptor() const { return -1; }
 };
 
 // HelperTask is one call as the work sees it, in a process of its own that is the user already.
@@ -86,6 +105,9 @@ struct HelperTask {
   Files* files = nullptr;
   File* payload = nullptr;  // null when there is none
   WallTime now;
+  // mark tells this piece of work from every other that is under way on this machine: for the names
+  // of temporary files.
+  std::string mark;
   // run runs a program as the same user and waits for its end; it is ended when nobody awaits the
   // answer any more.
   std::function<StatusOr<ProcessResult>(const ProcessSpec& spec)> run;
@@ -103,9 +125,16 @@ struct HelperOptions {
   std::function<HelperGrant(const Credentials& who, std::string_view request)> grant;
   // work does it, and gives the answer.
   std::function<std::string(const HelperTask& task)> work;
-  // at the same time; more calls wait. Programs may run for minutes: it is more than the deliverers
-  // ask for together
+  // max_children is how many calls are worked on at the same time, max_children_of_user how many of
+  // them for one uid; more are refused as kUnavailable. Programs may run for minutes: it is more
+  // than the deliverers ask for together. Half for a user, as all of a userbase may be one uid.
   size_t max_children = 512;
+  size_t max_children_of_user = 256;
+  // max_time bounds HelperCall::time_limit: a little more than the longest that a program may take.
+  Duration max_time = absl::Minutes(61);
+  // farewell is how long the helper waits, once nobody has it any more, for the death of what it
+  // killed.
+  Duration farewell = absl::Seconds(5);
 };
 
 // EncodeFields writes texts with their lengths before them, so that none can be taken for two.

@@ -14,6 +14,7 @@
 #include "lib/server/local_session.h"
 #include "lib/server/mail_gate.h"
 #include "lib/server/ports.h"
+#include "lib/server/privileges.h"
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
 #include "lib/server/spool_folder.h"
@@ -70,6 +71,7 @@ struct Server::Parts {
   std::unique_ptr<Ports> ports;
   std::vector<Endpoint> endpoints;
   std::string spool;
+  std::optional<PrivilegeNeeds> kept;  // what was kept of the privileges that were given up
   std::mutex reload_mutex;
   std::atomic<bool> stopping = false;
   std::atomic<bool> started = false;  // from the end of Start to the beginning of Stop
@@ -184,6 +186,7 @@ rt::Task<Status> Server::Start() {
     if (!became.ok()) co_return SpoolError(became, spool, parts.options, config);
     became = parts.options.become(spool);
     if (!became.ok()) co_return became;
+    parts.kept = NeedsOf(config);
   }
   if (parts.options.in_memory) {
     parts.queue = store::NewMemoryQueue(world);
@@ -360,6 +363,11 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
     parts.runtimes->Set(std::move(config.runtime));
     parts.first = std::move(config.copy);
     return OkStatus();
+  }
+  if (parts.kept.has_value()) {
+    CheckReloadNeeds(config.runtime->config(), *parts.kept, diagnostics);
+    if (policy::HasErrors(*diagnostics))
+      return FailedPrecondition("it needs a restart; the old one stays in force");
   }
   if (const Config& wanted = config.runtime->config();
       parts.options.spool_path.empty() && !parts.spool.empty() && SpoolOf(wanted) != parts.spool) {

@@ -97,9 +97,10 @@ class Server {
   // sessions go on to their ends, those of a line that is gone under the old configuration; queued
   // mail whose action is gone keeps it. `*diagnostics` says what is wrong with the file.
   // kInvalidArgument, and the reason why an address cannot be opened (the message names the line),
-  // leave the old one in force. Limits, intervals, the disk's reserve and the resolver's zone are
-  // those of the new one for what begins from then on. The spool stays where it is, with a warning,
-  // until a restart. Any thread; blocks.
+  // leave the old one in force, and so does kFailedPrecondition: a listener needs privileges that
+  // were given up at the start (privileges.h). Limits, intervals, the disk's reserve and the
+  // resolver's zone are those of the new one for what begins from then on. The spool stays where it
+  // is, with a warning, until a restart. Any thread; blocks.
   Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.

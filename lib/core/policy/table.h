@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,12 @@ class Table {
   // SampleValue returns the value of some entry, or "". The password check of an unknown login
   // takes it as long as a known one.
   virtual std::string SampleValue() { return {}; }
+  // EachValue calls `each` with the value of every entry that `service` would find, in no order;
+  // false for a table that does not know all it has (a program's, a database's).
+  virtual bool EachValue(Service service, const std::function<void(std::string_view)>& each) {
+    (void)service, (void)each;
+    return false;
+  }
   // Blocks tells whether a call may have to wait (for a file, a program). One that says no may be
   // asked on a loop.
   virtual bool Blocks() const { return true; }
@@ -80,6 +87,7 @@ class TableContents {
   // At returns the key of entry `turn` modulo size, in sorted order.
   std::optional<std::string> At(uint64_t turn) const;
   std::string SampleValue() const;
+  void EachValue(const std::function<void(std::string_view)>& each) const;
   size_t size() const;
 
  private:
@@ -96,6 +104,10 @@ class StaticTable final : public Table {
   StatusOr<std::optional<std::string>> Lookup(Service service, std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(Service service) override;
   std::string SampleValue() override { return contents_->SampleValue(); }
+  bool EachValue(Service, const std::function<void(std::string_view)>& each) override {
+    contents_->EachValue(each);
+    return true;
+  }
   bool Blocks() const override { return false; }
   bool CanFail() const override { return false; }
 

@@ -335,6 +335,10 @@ std::optional<std::string> TableContents::At(uint64_t turn) const {
   return std::string(impl_->entries.key(impl_->sorted[turn % impl_->sorted.size()]));
 }
 
+void TableContents::EachValue(const std::function<void(std::string_view)>& each) const {
+  for (uint32_t i = 0; i < impl_->entries.size(); ++i) each(impl_->entries.value(i));
+}
+
 std::string TableContents::SampleValue() const {
   return impl_->entries.size() == 0 ? "" : std::string(impl_->entries.value(0));
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/descriptor.h"
 
 namespace postern::rt {
 
@@ -16,7 +17,7 @@ ActingAs::ActingAs(const Credentials& who) {
     }
     return;
   }
-  groups_.resize(256);
+  groups_.resize(kMaxGroups);
   const int count = ::getgroups(static_cast<int>(groups_.size()), groups_.data());
   groups_.resize(count > 0 ? static_cast<size_t>(count) : 0);
   std::vector<gid_t> groups(who.groups.begin(), who.groups.end());

@@ -160,7 +160,8 @@ Network& HelpedWorld::network() { return parts_->network; }
 Processes& HelpedWorld::processes() { return parts_->processes; }
 Helper* HelpedWorld::helper() { return parts_->state.became ? helper_.get() : nullptr; }
 
-Status HelpedWorld::Become(const Account& account, bool passwords) {
+Status HelpedWorld::Become(const Account& account, bool passwords,
+                           const std::vector<std::pair<uint32_t, uint32_t>>& pairs) {
   {
     const std::lock_guard<std::mutex> lock(parts_->state.mutex);
     for (const std::string& path : parts_->state.read)
@@ -168,6 +169,7 @@ Status HelpedWorld::Become(const Account& account, bool passwords) {
     for (const uint16_t port : parts_->state.ports)
       POSTERN_RETURN_IF_ERROR(helper_->AllowPort(port));
   }
+  POSTERN_RETURN_IF_ERROR(helper_->AllowPairs(pairs));
   if (passwords) POSTERN_RETURN_IF_ERROR(helper_->AllowPasswords());
   POSTERN_RETURN_IF_ERROR(helper_->Seal());
   POSTERN_RETURN_IF_ERROR(BecomeAccount(account));

@@ -22,8 +22,9 @@ class HelpedWorld final : public World {
   ~HelpedWorld() override;
 
   // Become makes this process `account`, for good. `passwords`: system passwords are asked for.
-  // After an error nothing may go on: the process may be half of each.
-  Status Become(const Account& account, bool passwords);
+  // `pairs`: Helper::AllowPairs. After an error nothing may go on: the process may be half of each.
+  Status Become(const Account& account, bool passwords,
+                const std::vector<std::pair<uint32_t, uint32_t>>& pairs);
 
   Clock& clock() override { return inner_->clock(); }
   Random& random() override { return inner_->random(); }

@@ -4,19 +4,37 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <mutex>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/descriptor.h"
 #include "lib/rt/asio/helper_wire.h"
 #include "lib/rt/asio/posix_files.h"
 
 namespace postern::rt {
 namespace {
+
+// The helper answers at once, but for the system's look-ups: one that does not has been stopped.
+constexpr Duration kPatience = absl::Seconds(30);
+// In the end it kills what is still under way; its own limit for that is HelperOptions::farewell.
+constexpr Duration kFarewell = absl::Seconds(15);
+
+// PollFor waits until `fd` is ready for `events`; false when `limit` has passed.
+bool PollFor(int fd, short events, Duration limit) {
+  const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(limit);
+  for (;;) {
+    const int64_t left_ms = std::max<int64_t>(end_ms - MonotonicMs(), 0);
+    pollfd wait{fd, events, 0};
+    // Rounded up, so that it is not asked anew within the same millisecond.
+    if (::poll(&wait, 1, static_cast<int>(std::min<int64_t>(left_ms + 1, 60'000))) > 0) return true;
+    if (left_ms == 0) return false;
+  }
+}
 
 class ProcessAnswer final : public HelperAnswer {
  public:
@@ -37,42 +55,42 @@ class ProcessAnswer final : public HelperAnswer {
     return true;
   }
   void Wait(Duration limit) override {
-    const WallTime end = absl::Now() + limit;
+    const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(limit);
     while (!Take()) {
-      const Duration left = end - absl::Now();
-      if (left <= absl::ZeroDuration()) return;
-      pollfd wait{fd_.get(), POLLIN, 0};
-      ::poll(&wait, 1,
-             static_cast<int>(absl::ToInt64Milliseconds(std::min(left, absl::Minutes(1)))) + 1);
+      const int64_t left_ms = end_ms - MonotonicMs();
+      if (left_ms <= 0) return;
+      (void)PollFor(fd_.get(), POLLIN, absl::Milliseconds(left_ms));
     }
   }
   StatusOr<std::string> Result() const override {
     if (!ended_) return DeadlineExceeded("the helper did not answer in time");
-    if (text_.empty() || text_[0] != '+')
-      return Unavailable("the helper refused, or ended without an answer");
+    if (text_.empty() || text_[0] != '+') return RefusalStatus(text_);
     return text_.substr(1);
   }
 
  private:
-  Fd fd_;
+  Descriptor fd_;
   std::string text_;
   bool ended_ = false;
 };
 
 class ProcessHelper final : public Helper {
  public:
-  ProcessHelper(int control, pid_t pid) : control_(control), pid_(pid) {}
+  ProcessHelper(int control, pid_t pid)
+      : control_(control), pid_(pid), end_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
   ~ProcessHelper() override {
-    control_.Reset();
+    control_.Close();
+    // It is root's: it cannot be made to go by who has no privileges any more.
+    if (end_.open() && !PollFor(end_.get(), POLLIN, kFarewell)) return;
     while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
     }
   }
 
   StatusOr<std::unique_ptr<HelperAnswer>> Begin(const HelperCall& call) override {
-    Fd payload;
+    Descriptor payload;
     if (call.payload.data() != nullptr) {
-      payload.Reset(::memfd_create("postern-message", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-      if (payload.get() < 0) return ErrnoError(errno, "memfd_create");
+      payload.Take(::memfd_create("postern-message", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+      if (!payload.open()) return ErrnoError(errno, "memfd_create");
       std::string_view left = call.payload;
       while (!left.empty()) {
         const ssize_t put = ::write(payload.get(), left.data(), left.size());
@@ -82,35 +100,43 @@ class ProcessHelper final : public Helper {
       }
       ::fcntl(payload.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
     }
-    StatusOr<int> reply =
-        Ask(HelperVerb::kWork, call.who, call.request, payload.get() >= 0 ? payload.get() : -1);
+    HelperHeader header;
+    header.verb = HelperVerb::kWork;
+    header.uid = call.who.uid;
+    header.gid = call.who.gid;
+    header.limit_ms = static_cast<uint32_t>(
+        std::clamp<int64_t>(absl::ToInt64Milliseconds(call.time_limit), 0, 0x7fffffff));
+    StatusOr<Descriptor> reply = Ask(header, call.request, payload.get());
     if (!reply.ok()) return reply.status();
-    return std::unique_ptr<HelperAnswer>(std::make_unique<ProcessAnswer>(*reply));
+    return std::unique_ptr<HelperAnswer>(std::make_unique<ProcessAnswer>(reply->Release()));
   }
 
   StatusOr<std::unique_ptr<File>> OpenNamed(const std::string& path) override {
-    StatusOr<int> reply = Ask(HelperVerb::kOpen, {}, path, -1);
-    if (!reply.ok()) return reply.status();
-    Fd socket(*reply);
+    HelperHeader header;
+    header.verb = HelperVerb::kOpen;
+    const StatusOr<Descriptor> socket = Ask(header, path, -1);
+    if (!socket.ok()) return socket.status();
+    if (!PollFor(socket->get(), POLLIN, kPatience))
+      return DeadlineExceeded("the helper did not answer in time");
     std::vector<char> octets;
-    std::vector<Fd> fds;
+    std::vector<Descriptor> fds;
     bool ended = false;
-    if (Receive(socket.get(), &octets, &fds, &ended) && fds.size() == 1 && !octets.empty() &&
-        octets[0] == '+')
+    if (ReceiveDatagram(socket->get(), &octets, &fds, &ended) && fds.size() == 1 &&
+        !octets.empty() && octets[0] == '+')
       return FileOfDescriptor(fds[0].Release(), path);
-    const std::string_view text(octets.data(), octets.size());
-    const std::optional<uint64_t> error =
-        text.empty() ? std::optional<uint64_t>() : ParseUint(text.substr(1), 4095);
-    return ErrnoError(static_cast<int>(error.value_or(EPERM)), StrCat("open ", path));
+    return Annotate(RefusalStatus(std::string_view(octets.data(), octets.size())),
+                    StrCat("open ", path));
   }
 
   StatusOr<std::string> FindPasswordHash(const std::string& name) override {
-    StatusOr<int> reply = Ask(HelperVerb::kHash, {}, name, -1);
+    HelperHeader header;
+    header.verb = HelperVerb::kHash;
+    StatusOr<Descriptor> reply = Ask(header, name, -1);
     if (!reply.ok()) return reply.status();
-    ProcessAnswer answer(*reply);
-    answer.Wait(absl::Seconds(30));
+    ProcessAnswer answer(reply->Release());
+    answer.Wait(kPatience);
     StatusOr<std::string> hash = answer.Result();
-    if (!hash.ok()) return NotFound(StrCat("no password of ", Escape(name)));
+    if (!hash.ok()) return Annotate(hash.status(), StrCat("password of ", Escape(name, 80)));
     return hash;
   }
 
@@ -120,60 +146,76 @@ class ProcessHelper final : public Helper {
     const std::string_view octets = local.address.bytes();
     std::memcpy(place.address, octets.data(), std::min(octets.size(), sizeof place.address));
     place.port = local.port;
-    StatusOr<int> reply =
-        Ask(HelperVerb::kBind, {}, std::string(reinterpret_cast<const char*>(&place), sizeof place),
-            socket);
+    HelperHeader header;
+    header.verb = HelperVerb::kBind;
+    const StatusOr<Descriptor> reply =
+        Ask(header, std::string(reinterpret_cast<const char*>(&place), sizeof place), socket);
     if (!reply.ok()) return reply.status();
-    Fd answer(*reply);
-    char text[16];
-    const ssize_t got = ::recv(answer.get(), text, sizeof text, 0);
-    if (got > 0 && text[0] == '+') return OkStatus();
-    const std::optional<uint64_t> error =
-        got > 1 ? ParseUint(std::string_view(text + 1, static_cast<size_t>(got) - 1), 4095)
-                : std::nullopt;
-    return ErrnoError(static_cast<int>(error.value_or(EPERM)), StrCat("bind ", local.ToString()));
+    if (!PollFor(reply->get(), POLLIN, kPatience))
+      return DeadlineExceeded("the helper did not answer in time");
+    char text[128];
+    const ssize_t got = ::recv(reply->get(), text, sizeof text, 0);
+    const std::string_view answer(text, got > 0 ? static_cast<size_t>(got) : 0);
+    if (answer == "+") return OkStatus();
+    return ErrnoError(RefusalErrno(answer), StrCat("bind ", local.ToString()));
   }
 
-  Status AllowPort(uint16_t port) override {
-    return Ask(HelperVerb::kAllowPort, {}, StrCat(port), -1, false).status();
+  Status AllowPort(uint16_t port) override { return Tell(HelperVerb::kAllowPort, StrCat(port)); }
+  Status AllowFile(const std::string& path) override { return Tell(HelperVerb::kAllowFile, path); }
+  Status AllowPairs(const std::vector<std::pair<uint32_t, uint32_t>>& pairs) override {
+    constexpr size_t kAtOnce = kMaxHelperRequestBytes / (2 * sizeof(uint32_t));
+    for (size_t from = 0; from < pairs.size(); from += kAtOnce) {
+      std::string octets;
+      for (size_t i = from; i < std::min(pairs.size(), from + kAtOnce); ++i) {
+        const uint32_t pair[2] = {pairs[i].first, pairs[i].second};
+        octets.append(reinterpret_cast<const char*>(pair), sizeof pair);
+      }
+      POSTERN_RETURN_IF_ERROR(Tell(HelperVerb::kAllowPairs, octets));
+    }
+    return OkStatus();
   }
-  Status AllowFile(const std::string& path) override {
-    return Ask(HelperVerb::kAllowFile, {}, path, -1, false).status();
-  }
-  Status AllowPasswords() override {
-    return Ask(HelperVerb::kAllowPasswords, {}, "", -1, false).status();
-  }
-  Status Seal() override { return Ask(HelperVerb::kSeal, {}, "", -1, false).status(); }
+  Status AllowPasswords() override { return Tell(HelperVerb::kAllowPasswords, ""); }
+  Status Seal() override { return Tell(HelperVerb::kSeal, ""); }
+  int end_descriptor() const override { return end_.get(); }
 
  private:
-  // Ask sends one call and gives our end of its reply socket, or closes it.
-  StatusOr<int> Ask(HelperVerb verb, const Credentials& who, const std::string& request,
-                    int payload, bool keep = true) {
+  Status Tell(HelperVerb verb, const std::string& request) {
+    HelperHeader header;
+    header.verb = verb;
+    return Ask(header, request, -1).status();
+  }
+
+  // Ask sends one call and gives our end of its reply socket.
+  StatusOr<Descriptor> Ask(HelperHeader header, const std::string& request, int payload) {
     if (request.size() > kMaxHelperRequestBytes)
       return ResourceExhausted("a request to the helper that is too long");
     int pair[2];
-    if (::socketpair(AF_UNIX,
-                     (verb == HelperVerb::kOpen ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0,
-                     pair) != 0)
+    const bool packets = header.verb == HelperVerb::kOpen;
+    if (::socketpair(AF_UNIX, (packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0, pair) !=
+        0)
       return ErrnoError(errno, "socketpair");
-    Fd ours(pair[0]), theirs(pair[1]);
-    HelperHeader header;
-    header.verb = verb;
-    header.uid = who.uid;
-    header.gid = who.gid;
+    Descriptor ours(pair[0]), theirs(pair[1]);
     header.request_bytes = static_cast<uint32_t>(request.size());
     std::string octets(reinterpret_cast<const char*>(&header), sizeof header);
     octets += request;
     std::vector<int> fds = {theirs.get()};
     if (payload >= 0) fds.push_back(payload);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!Send(control_.get(), octets, fds)) return ErrnoError(errno, "ask the helper");
-    return keep ? ours.Release() : -1;
+    const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(kPatience);
+    // Each datagram goes as a whole, so that threads need no lock between them.
+    while (!SendDatagram(control_.get(), octets, fds)) {
+      if (errno == EPIPE || errno == ECONNRESET)
+        return Internal("the helper process has ended: the server must be started again");
+      if (errno != EAGAIN) return ErrnoError(errno, "ask the helper");
+      const int64_t left_ms = end_ms - MonotonicMs();
+      if (left_ms <= 0 || !PollFor(control_.get(), POLLOUT, absl::Milliseconds(left_ms)))
+        return DeadlineExceeded("the helper takes no requests");
+    }
+    return ours;
   }
 
-  std::mutex mutex_;
-  Fd control_;
+  Descriptor control_;
   const pid_t pid_;
+  const Descriptor end_;
 };
 
 }  // namespace

@@ -4,11 +4,12 @@
 #include <cstring>
 #include <sys/socket.h>
 
+#include "lib/core/base/strings.h"
 #include "lib/rt/helper.h"
 
 namespace postern::rt {
 
-bool Send(int socket, std::string_view octets, const std::vector<int>& fds) {
+bool SendDatagram(int socket, std::string_view octets, const std::vector<int>& fds) {
   iovec part{const_cast<char*>(octets.data()), octets.size()};
   msghdr message{};
   message.msg_iov = &part;
@@ -25,12 +26,13 @@ bool Send(int socket, std::string_view octets, const std::vector<int>& fds) {
   }
   ssize_t sent = 0;
   do {
-    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   } while (sent < 0 && errno == EINTR);
   return sent == static_cast<ssize_t>(octets.size());
 }
 
-bool Receive(int socket, std::vector<char>* octets, std::vector<Fd>* fds, bool* ended) {
+bool ReceiveDatagram(int socket, std::vector<char>* octets, std::vector<Descriptor>* fds,
+                     bool* ended) {
   octets->resize(sizeof(HelperHeader) + kMaxHelperRequestBytes);
   iovec part{octets->data(), octets->size()};
   msghdr message{};
@@ -44,6 +46,8 @@ bool Receive(int socket, std::vector<char>* octets, std::vector<Fd>* fds, bool* 
     got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   } while (got < 0 && errno == EINTR);
   *ended = got <= 0;
+  octets->resize(got > 0 ? static_cast<size_t>(got) : 0);
+  if (got < 0) return false;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
@@ -54,8 +58,6 @@ bool Receive(int socket, std::vector<char>* octets, std::vector<Fd>* fds, bool* 
       fds->emplace_back(fd);
     }
   }
-  if (got < 0) return false;
-  octets->resize(static_cast<size_t>(got));
   return (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
@@ -66,6 +68,28 @@ void WriteAll(int fd, std::string_view octets) {
     if (put <= 0) return;
     octets.remove_prefix(static_cast<size_t>(put));
   }
+}
+
+std::string RefusalText(int error_number, std::string_view text) {
+  return StrCat("-", error_number, " ", text);
+}
+
+int RefusalErrno(std::string_view answer) {
+  if (answer.empty() || answer[0] != '-') return EPERM;
+  const std::optional<uint64_t> number = ParseUint(answer.substr(1, answer.find(' ') - 1), 4095);
+  return static_cast<int>(number.value_or(EPERM));
+}
+
+Status RefusalStatus(std::string_view answer) {
+  if (answer.empty() || answer[0] != '-') return Internal("the helper ended without an answer");
+  answer.remove_prefix(1);
+  const size_t space = answer.find(' ');
+  const std::optional<uint64_t> number = ParseUint(answer.substr(0, space), 4095);
+  if (!number || *number == 0) return Internal("the helper's answer is not whole");
+  const std::string text =
+      space == std::string_view::npos ? std::string() : std::string(answer.substr(space + 1));
+  if (*number == EAGAIN) return Unavailable(text);
+  return Error(ErrnoError(static_cast<int>(*number), "").code(), text);
 }
 
 }  // namespace postern::rt

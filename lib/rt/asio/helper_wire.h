@@ -1,26 +1,31 @@
-// What the server and its helper process say to each other: datagrams on a socket pair, each with a
-// descriptor for the reply.
+// What goes over the helper's socket: one datagram for a call, with descriptors.
+//
+// An answer on the reply descriptor is "+" and what the work gave, or "-", an errno, a space and a
+// text, and then its end.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
-#include <unistd.h>
-#include <utility>
 #include <vector>
+
+#include "lib/core/base/status.h"
+#include "lib/rt/asio/descriptor.h"
 
 namespace postern::rt {
 
-inline constexpr uint32_t kHelperMagic = 0x50484c31;  // "PHL1"
+inline constexpr uint32_t kHelperMagic = 0x50484c32;  // "PHL2"
 
 enum class HelperVerb : uint32_t {
   kWork = 1,
   kOpen,
   kHash,
   kAllowFile,
+  kAllowPairs,
   kAllowPasswords,
   kSeal,
   kBind,
-  kAllowPort
+  kAllowPort,
 };
 
 // HelperPlace is the request of kBind: an address, of IPv4 in its first four octets, and a port.
@@ -37,35 +42,26 @@ struct HelperHeader {
   HelperVerb verb = HelperVerb::kWork;
   uint32_t uid = 0;
   uint32_t gid = 0;
+  uint32_t limit_ms = 0;  // for work: when it is given up
   uint32_t request_bytes = 0;
 };
 
-// Fd owns a descriptor.
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  ~Fd() { Reset(); }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  void Reset(int fd = -1) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
+// SendDatagram writes one datagram with at most two descriptors; false, with errno, when it could
+// not. It does not block: EAGAIN.
+bool SendDatagram(int socket, std::string_view octets, const std::vector<int>& fds);
 
- private:
-  int fd_;
-};
+// ReceiveDatagram reads one datagram; false when it was too long, or `*ended`: there are no more.
+bool ReceiveDatagram(int socket, std::vector<char>* octets, std::vector<Descriptor>* fds,
+                     bool* ended);
 
-// Send writes one datagram with descriptors.
-bool Send(int socket, std::string_view octets, const std::vector<int>& fds);
-
-// Receive reads one datagram; false at the end, which `*ended` tells, or when it is too long.
-bool Receive(int socket, std::vector<char>* octets, std::vector<Fd>* fds, bool* ended);
-
-// WriteAll writes to a socket, or stops where nobody reads.
+// WriteAll writes to a reply descriptor, as far as somebody reads.
 void WriteAll(int fd, std::string_view octets);
+
+// RefusalText is the answer that says why nothing was done, RefusalStatus what the asker makes of
+// it: EAGAIN is kUnavailable (more is under way than may be), others as ErrnoError has it, but
+// without an errno. RefusalErrno is that number; EPERM where there is none.
+std::string RefusalText(int error_number, std::string_view text);
+Status RefusalStatus(std::string_view answer);
+int RefusalErrno(std::string_view answer);
 
 }  // namespace postern::rt

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cerrno>
-#include <ctime>
 #include <fcntl.h>
 #include <mutex>
 #include <poll.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/descriptor.h"
 #include "lib/rt/asio/program_run.h"
 
 namespace postern::rt {
@@ -20,12 +20,6 @@ namespace {
 // What of standard error is looked at for its last line; the rest is read and dropped, so that a
 // program that complains a lot does not stand still.
 constexpr size_t kMaxErrorBytes = 1024;
-
-int64_t MonotonicMs() {
-  timespec ts{};
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec * int64_t{1000} + ts.tv_nsec / 1'000'000;
-}
 
 class PosixConversation final : public Conversation {
  public:

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/descriptor.h"
 #include "lib/rt/asio/posix_conversation.h"
 #include "lib/rt/asio/program_run.h"
 
@@ -15,7 +16,6 @@ namespace postern::rt {
 namespace {
 
 constexpr size_t kAccountBufferBytes = 64 * 1024;
-constexpr int kMaxGroups = 256;
 constexpr size_t kMaxKnownAccounts = 4096;
 constexpr Duration kAccountLifetime = absl::Seconds(2);
 

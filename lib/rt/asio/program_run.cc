@@ -3,34 +3,32 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/descriptor.h"
 
 namespace postern::rt {
 
-namespace {
-constexpr size_t kMaxGroups = 256;
-}  // namespace
-
 // Only calls that are safe after fork in a process with threads.
 [[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out, int error) {
+                                int in, int out, int error, pid_t die_with) {
   ::dup2(in, 0);
   ::dup2(out, 1);
   ::dup2(error, 2);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // What the host ignores its programs need not: a shell counts on SIGPIPE.
-  ::signal(SIGPIPE, SIG_DFL);
+  // What the host or the helper ignores its programs need not: a shell counts on SIGPIPE, and cannot
+  // trap what was ignored when it was started.
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   ::setsid();
   if (spec.run_as.has_value() && ::geteuid() == 0) {
     std::array<gid_t, kMaxGroups> groups{};
@@ -44,31 +42,14 @@ constexpr size_t kMaxGroups = 256;
   }
   if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0 && ::chdir("/") != 0)
     ::_exit(75);
+  // After the change of identity, which would forget it.
+  if (die_with != 0 && (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != die_with))
+    ::_exit(75);
   ::execve(argv[0], argv, envp);
   ::_exit(errno == ENOENT ? 69 : 71);  // EX_UNAVAILABLE, EX_OSERR
 }
 
 namespace {
-
-class Descriptor {
- public:
-  Descriptor() = default;
-  ~Descriptor() { Close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  void Take(int fd) {
-    Close();
-    fd_ = fd;
-  }
-  void Close() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-  int get() const { return fd_; }
-  bool open() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 struct Pipe {
   Descriptor read;
@@ -90,8 +71,8 @@ struct Child {
 };
 
 // Start forks the program. What it needs is made before, as a child of a process with threads may
-// not allocate.
-Status Start(const ProcessSpec& spec, Child* child) {
+// not allocate. `dies_with_us`: see BecomeProgram.
+Status Start(const ProcessSpec& spec, bool dies_with_us, Child* child) {
   if (spec.argv.empty() || spec.argv[0].empty() || spec.argv[0][0] != '/') {
     return InvalidArgument("a program is named by its absolute path");
   }
@@ -101,10 +82,11 @@ Status Start(const ProcessSpec& spec, Child* child) {
   argv.push_back(nullptr);
   envp.push_back(nullptr);
   if (!child->in.Open() || !child->out.Open()) return ErrnoError(errno, "pipe");
+  const pid_t us = dies_with_us ? ::getpid() : 0;
   child->pid = ::fork();
   if (child->pid == 0) {
     BecomeProgram(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get(),
-                  child->out.write.get());
+                  child->out.write.get(), us);
   }
   if (child->pid < 0) return ErrnoError(errno, "fork");
   child->end.Take(static_cast<int>(::syscall(SYS_pidfd_open, child->pid, 0)));
@@ -180,12 +162,6 @@ void Reap(pid_t pid, ProcessResult* result) {
   if (WIFEXITED(status)) result->exit_code = WEXITSTATUS(status);
 }
 
-int64_t MonotonicMs() {
-  timespec ts{};
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec * int64_t{1000} + ts.tv_nsec / 1'000'000;
-}
-
 // ProgramIo feeds a program and listens to it, on a loop.
 class ProgramIo {
  public:
@@ -257,7 +233,7 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec) {
   Child child;
   Status started;
   // The pages of a large process take a while to copy.
-  auto start = loop.RunBlocking([&] { started = Start(spec, &child); });
+  auto start = loop.RunBlocking([&] { started = Start(spec, false, &child); });
   co_await start;
   if (!started.ok()) co_return started;
   ProgramIo io(&loop, &spec, &child);
@@ -267,7 +243,7 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec) {
 
 StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up) {
   Child child;
-  POSTERN_RETURN_IF_ERROR(Start(spec, &child));
+  POSTERN_RETURN_IF_ERROR(Start(spec, true, &child));
   ProcessResult result;
   std::string_view left = spec.input;
   bool hung_up = false;

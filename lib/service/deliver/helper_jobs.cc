@@ -10,10 +10,14 @@ namespace postern::deliver {
 namespace {
 
 constexpr size_t kMaxFields = 64;
+constexpr size_t kMaxPathBytes = 4096;  // the kernel takes no more (PATH_MAX)
 constexpr char kMaildir[] = "maildir";
 constexpr char kMbox[] = "mbox";
 constexpr char kProgram[] = "program";
-constexpr Duration kMaxProgramTime = absl::Hours(1);
+constexpr Duration kMaxProgramTime = absl::Hours(1);  // less than rt::HelperOptions::max_time
+// A program that takes its whole time is ended by the process that watches it, which is given a
+// little more.
+constexpr Duration kProgramFarewell = absl::Seconds(20);
 
 using Fields = std::vector<std::string>;
 
@@ -63,7 +67,7 @@ Status DeliverToMailbox(const rt::HelperTask& task, const Fields& fields) {
   const std::optional<queue::EnvelopeId> id = queue::ParseEnvelopeId(fields[kId]);
   if (!envelope.ok() || !id) return InvalidArgument("a request without an envelope");
   const std::string& path = fields[kPath];
-  if (path.empty() || path[0] != '/' || path.find('\0') != std::string::npos)
+  if (path.empty() || path.size() > kMaxPathBytes || path[0] != '/' || path.find('\0') != std::string::npos)
     return InvalidArgument("a mailbox without a path");
   const auto flag = [&fields](char letter) {
     return fields[kFlags].find(letter) != std::string::npos;
@@ -82,7 +86,7 @@ Status DeliverToMailbox(const rt::HelperTask& task, const Fields& fields) {
   rt::DurableNames names;
   // As one who is in the group of the mail spool, the user makes the mailbox and its lock himself.
   if (fields[kKind] == kMbox) return AppendToMbox(delivery, *task.files, task.now, &names);
-  MaildirBatch batch(fields[kHost], &names);
+  MaildirBatch batch(fields[kHost], &names, task.mark);
   batch.Deliver({&delivery});
   return delivery.outcome;
 }
@@ -160,6 +164,7 @@ rt::HelperCall ProgramCall(const rt::ProcessSpec& spec) {
   fields.insert(fields.end(), spec.environment.begin(), spec.environment.end());
   rt::HelperCall call;
   call.who = *spec.run_as;
+  call.time_limit = std::min(spec.time_limit, kMaxProgramTime) + kProgramFarewell;
   call.request = rt::EncodeFields(fields);
   call.payload = spec.input;
   return call;

@@ -61,7 +61,7 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries, std::vector<A
     StatusOr<LocalTarget> target =
         asked[i].has_value() ? *std::move(asked[i]) : targets_.ResolveTarget(*delivery.envelope);
     if (!target.ok()) {
-      delivery.outcome = target.status();
+      delivery.outcome = ByTheSchedule(target.status());
       continue;
     }
     delivery.target = *std::move(target);
@@ -73,7 +73,7 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries, std::vector<A
       delivery.files = files.get();
     }
     if (delivery.target.kind != LocalTarget::Kind::kNowhere) {
-      delivery.outcome = Prepare(*delivery.envelope, &delivery.body);
+      delivery.outcome = ByTheSchedule(Prepare(*delivery.envelope, &delivery.body));
       if (!delivery.outcome.ok()) continue;
     }
     switch (delivery.target.kind) {
@@ -121,14 +121,23 @@ void LocalDeliverer::DeliverByHelper(const std::vector<Delivery*>& deliveries) {
     std::unique_ptr<rt::HelperAnswer> answer;
   };
   std::deque<Begun> begun;
+  // Users of whom a delivery did not end in its time: the others of this batch do not wait for
+  // their next ones, too.
+  std::set<uint32_t> slow;
   const auto finish = [&] {
     Begun& first = begun.front();
     first.answer->Wait(options_.helper_limit);
     first.delivery->outcome = MailboxOutcome(first.answer->Result());
+    if (first.delivery->outcome.code() == StatusCode::kDeadlineExceeded)
+      slow.insert(first.delivery->target.run_as->uid);
     begun.pop_front();
   };
   for (Delivery* const delivery : deliveries) {
     if (begun.size() >= options_.max_helped) finish();
+    if (slow.contains(delivery->target.run_as->uid)) {
+      delivery->outcome = DeadlineExceeded("a delivery for the same user did not end in time");
+      continue;
+    }
     // Two at one mbox would meet each other's lock.
     const auto at_same_mbox = [delivery](const Begun& other) {
       return delivery->target.kind == LocalTarget::Kind::kMbox &&
@@ -136,7 +145,8 @@ void LocalDeliverer::DeliverByHelper(const std::vector<Delivery*>& deliveries) {
     };
     while (std::any_of(begun.begin(), begun.end(), at_same_mbox)) finish();
     std::string text;
-    const StatusOr<rt::HelperCall> call = MailboxCall(*delivery, options_.host_name, &text);
+    StatusOr<rt::HelperCall> call = MailboxCall(*delivery, options_.host_name, &text);
+    if (call.ok()) call->time_limit = options_.helper_limit;
     StatusOr<std::unique_ptr<rt::HelperAnswer>> answer =
         call.ok() ? world_.helper()->Begin(*call)
                   : StatusOr<std::unique_ptr<rt::HelperAnswer>>(call.status());

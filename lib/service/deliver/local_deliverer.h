@@ -26,11 +26,11 @@ struct LocalDelivererOptions {
   // batches grow to what comes in batch_interval_max.
   Duration batch_pace = absl::Milliseconds(5);
   Duration batch_interval_max = absl::Milliseconds(100);
-  Duration locked_retry = absl::Seconds(5);  // after which a locked mbox is tried again
+  Duration locked_retry = absl::Seconds(5);  // of a locked mbox, to begin with (outcome.h)
   // With a helper (World::helper): deliveries that it does at the same time, and how long one may
-  // take.
+  // take: the batch waits for the slowest.
   size_t max_helped = 16;
-  Duration helper_limit = absl::Minutes(5);
+  Duration helper_limit = absl::Minutes(2);
   // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle
   // IMAP sessions hear of it.
   std::function<void(const std::string& path)> on_maildir_changed;

@@ -183,7 +183,9 @@ Status MaildirBatch::MakeFolder(rt::Files& files, const std::string& folder) {
 
 Status MaildirBatch::OpenTemporary(Item& item, const std::string& name) {
   rt::Files& files = *item.delivery->files;
-  item.temporary = StrCat(item.folder, "/tmp/", name);
+  item.temporary = StrCat(item.folder, "/tmp/", name, mark_.empty() ? "" : ".P", mark_);
+  if (!mark_.empty() && !item.delivery->envelope->fresh)
+    RemoveEarlierTemporaries(files, item.folder, name);
   rt::OpenOptions open;
   open.write = open.create = open.exclusive = true;
   open.mode = kFileMode;
@@ -201,6 +203,16 @@ Status MaildirBatch::OpenTemporary(Item& item, const std::string& name) {
   if (!file.ok()) return file.status();
   item.file = *std::move(file);
   return OkStatus();
+}
+
+void MaildirBatch::RemoveEarlierTemporaries(rt::Files& files, const std::string& folder,
+                                            const std::string& name) {
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(folder + "/tmp");
+  if (!entries.ok()) return;
+  for (const rt::DirectoryEntry& entry : *entries) {
+    if (entry.name == name || entry.name.starts_with(name + ".P"))
+      (void)files.Unlink(StrCat(folder, "/tmp/", entry.name));
+  }
 }
 
 Status MaildirBatch::Write(Item& item) {

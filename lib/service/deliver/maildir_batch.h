@@ -45,9 +45,11 @@ bool IsSafeFolderName(std::string_view name);
 
 class MaildirBatch {
  public:
-  // `names` is what all batches of a process know in common; it outlives them.
-  MaildirBatch(std::string host_name, rt::DurableNames* names)
-      : host_name_(std::move(host_name)), names_(names) {}
+  // `names` is what all batches of a process know in common; it outlives them. `mark`, if not
+  // empty, is of this attempt alone and part of the names in tmp/: an attempt that was given up may
+  // not have ended yet, and must not take the file of this one for its own.
+  MaildirBatch(std::string host_name, rt::DurableNames* names, std::string mark = "")
+      : host_name_(std::move(host_name)), names_(names), mark_(std::move(mark)) {}
 
   // Deliver attempts each of `deliveries`, which are for Maildirs, and sets its outcome. Blocks.
   void Deliver(const std::vector<Delivery*>& deliveries);
@@ -73,6 +75,10 @@ class MaildirBatch {
   Status Prepare(Item& item);
   Status Write(Item& item);
   Status OpenTemporary(Item& item, const std::string& name);
+  // RemoveEarlierTemporaries takes away what attempts with other marks left in tmp/: one that still
+  // goes on then has nothing to rename.
+  void RemoveEarlierTemporaries(rt::Files& files, const std::string& folder,
+                                const std::string& name);
   Status MakeFolder(rt::Files& files, const std::string& folder);
   StatusOr<std::string> ChooseFolder(const Delivery& delivery);
   // FindEarlier tells in which directory an earlier attempt left this delivery; "" when there is
@@ -81,6 +87,7 @@ class MaildirBatch {
 
   const std::string host_name_;
   rt::DurableNames* const names_;
+  const std::string mark_;
   // By device, the first file of the batch: it is what SyncFileSystem is asked of.
   std::map<uint64_t, std::unique_ptr<rt::File>> witnesses_;
   // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may

@@ -1,5 +1,6 @@
 #include "lib/service/deliver/outcome.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -34,7 +35,7 @@ Status Prepare(const queue::Envelope& envelope, std::shared_ptr<const store::Bod
 }
 
 DeliveryResult ResultOf(const queue::Envelope& envelope, const Status& outcome,
-                        Duration locked_retry) {
+                        Duration momentary_retry) {
   DeliveryResult result;
   result.id = envelope.id;
   if (outcome.ok()) {
@@ -68,12 +69,22 @@ DeliveryResult ResultOf(const queue::Envelope& envelope, const Status& outcome,
     case StatusCode::kAborted: permanent({5, 4, 6}); break;  // RFC 3463 §3.5: routing loop
     case StatusCode::kResourceExhausted: result.status = mail::EnhancedStatus{4, 2, 2}; break;
     case StatusCode::kUnavailable:
+      if (ErrnoOf(outcome) != 0) {
+        result.status = mail::EnhancedStatus{4, 3, 0};
+        break;
+      }
       result.status = mail::EnhancedStatus{4, 2, 1};
-      result.retry_after = locked_retry;
+      result.retry_after =
+          momentary_retry * (std::min(envelope.attempts, kMaxMomentaryRetries - 1) + 1);
       break;
     default: result.status = mail::EnhancedStatus{4, 3, 0}; break;
   }
   return result;
+}
+
+Status ByTheSchedule(const Status& status) {
+  if (status.code() != StatusCode::kUnavailable) return status;
+  return Internal(std::string(Message(status)));
 }
 
 }  // namespace postern::deliver

@@ -77,11 +77,11 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   auto prepare = loop_.RunBlocking([&]() -> Status {
     StatusOr<LocalTarget> found =
         asked.has_value() ? *std::move(asked) : targets_.ResolveTarget(*envelope);
-    if (!found.ok()) return found.status();
+    if (!found.ok()) return ByTheSchedule(found.status());
     target = *std::move(found);
     if (target.kind != LocalTarget::Kind::kProgram)
       return Unavailable("its action delivers in another way now");
-    POSTERN_RETURN_IF_ERROR(Prepare(*envelope, &body));
+    POSTERN_RETURN_IF_ERROR(ByTheSchedule(Prepare(*envelope, &body)));
     spec = ProgramFor(*envelope, target, options_.program);
     spec.input.reserve(share + 512);
     return WriteMaildirText(DeliveryHeaders(*envelope), *body, [&spec](std::string_view piece) {
@@ -97,8 +97,9 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   spec.stop = &stop_;
   StatusOr<rt::ProcessResult> end = co_await Run(std::move(spec));
   if (!end.ok()) {
-    // Not the program's word: we could not start it.
-    co_return ResultOf(*envelope, Unavailable(std::string(Message(end.status()))),
+    // Not the program's word: we could not start it, whatever kind of failure that was.
+    const bool busy = end.status().code() == StatusCode::kUnavailable && ErrnoOf(end.status()) == 0;
+    co_return ResultOf(*envelope, busy ? end.status() : Internal(std::string(Message(end.status()))),
                        options_.busy_retry);
   }
   co_return ProgramResult(*envelope, *end, options_.program);

@@ -19,7 +19,8 @@ struct ProgramDelivererOptions {
   size_t max_programs_per_user = 7;  // `mda limit max-session-per-user`
   // of the messages that running programs have not taken yet, all together; one always runs
   size_t max_input_bytes = 256 << 20;
-  Duration busy_retry = absl::Seconds(5);  // after which what found no room in that is tried again
+  // of what found no room in that, to begin with (outcome.h)
+  Duration busy_retry = absl::Seconds(5);
   Duration stop_grace = absl::Seconds(5);  // after Stop, for programs that run
 };
 

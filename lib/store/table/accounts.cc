@@ -58,6 +58,7 @@ StatusOr<std::vector<std::string>> SystemAccounts::Ask(const LocalAccount& accou
   rt::HelperCall call;
   call.who = rt::Credentials{account.uid, account.gid, {account.gid}};
   call.request = rt::EncodeFields(request);
+  call.time_limit = kHelperLimit;
   StatusOr<std::unique_ptr<rt::HelperAnswer>> answer = helper_->Begin(call);
   if (!answer.ok()) return answer.status();
   (*answer)->Wait(kHelperLimit);

@@ -145,6 +145,12 @@ StatusOr<std::optional<std::string>> FileTable::Fetch(Service service) {
   return contents->At(turn_.fetch_add(1, std::memory_order_relaxed));
 }
 
+bool FileTable::EachValue(Service service, const std::function<void(std::string_view)>& each) {
+  const Contents contents = ContentsFor(service);
+  if (contents) contents->EachValue(each);
+  return contents != nullptr;
+}
+
 std::string FileTable::SampleValue() {
   const Contents contents = ContentsFor(Service::kCredentials);
   return contents ? contents->SampleValue() : "";

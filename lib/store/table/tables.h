@@ -57,6 +57,8 @@ class FileTable final : public policy::Table {
                                               std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(policy::Service service) override;
   std::string SampleValue() override;
+  bool EachValue(policy::Service service,
+                 const std::function<void(std::string_view)>& each) override;
   // The contents are in memory; only Reload reads the file. Once loaded, there is no error.
   bool Blocks() const override { return false; }
   bool CanFail() const override { return false; }
@@ -101,6 +103,10 @@ class DbTable final : public policy::Table {
                                               std::string_view key) override;
   StatusOr<std::optional<std::string>> Fetch(policy::Service service) override;
   std::string SampleValue() override { return table_.SampleValue(); }
+  bool EachValue(policy::Service service,
+                 const std::function<void(std::string_view)>& each) override {
+    return table_.EachValue(service, each);
+  }
   size_t size() { return table_.size(); }
 
  private:

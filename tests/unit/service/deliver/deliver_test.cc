@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <sstream>
 #include <sys/stat.h>
@@ -114,6 +115,62 @@ TEST_F(DeliverTest, ALoopIsKnownByDeliveredTo) {
     EXPECT_EQ(result.text,
               "Loop detected: the message was delivered to u@example.com before (Delivered-To)");
   }
+}
+
+// What waits for somebody's lock is tried soon, and less and less soon; nothing else is.
+TEST_F(DeliverTest, OnlyALockAsksForAnEarlyAttempt) {
+  const auto retry = [this](const Status& status, uint32_t attempts) {
+    envelope_.attempts = attempts;
+    const schedule::DeliveryResult result = ResultOf(envelope_, status, absl::Seconds(5));
+    EXPECT_EQ(result.outcome, schedule::DeliveryResult::Outcome::kTemporary) << Text(status);
+    return result.retry_after;
+  };
+  const Status locked = Unavailable("mailbox is locked");
+  EXPECT_EQ(retry(locked, 0), absl::Seconds(5));
+  EXPECT_EQ(retry(locked, 1), absl::Seconds(10));
+  EXPECT_EQ(retry(locked, 1000), absl::Minutes(1));
+  for (const Status& other :
+       {ErrnoError(24, "open /x"), Internal("the helper ended without an answer"),
+        PermissionDenied("user bob (1000) is not in group 100"), DeadlineExceeded("too slow"),
+        ByTheSchedule(Unavailable("no action is called \"local\" any more"))})
+    EXPECT_EQ(retry(other, 0), std::nullopt) << Text(other);
+  EXPECT_TRUE(ByTheSchedule(OkStatus()).ok());
+  EXPECT_EQ(ByTheSchedule(NotFound("nobody")).code(), StatusCode::kNotFound);
+}
+
+// An attempt that was given up and goes on all the same must not deliver half a file of the next.
+TEST_F(DeliverTest, AnAttemptTakesNoFileOfAnother) {
+  Delivery first = Make("Subject: x\r\n\r\nwhole\r\n");
+  Delivery second = first;
+  MaildirBatch one("mx", &names_, "100");
+  MaildirBatch two("mx", &names_, "200");
+  // The first one stands still when its file is written, before it has its name in new/.
+  struct Late final : public rt::PosixFiles {
+    std::function<void()> before;
+    std::string from;
+    Status Rename(const std::string& a, const std::string& b) override {
+      from = a;
+      if (before) std::exchange(before, nullptr)();
+      return PosixFiles::Rename(a, b);
+    }
+  } late, other;
+  first.files = &late;
+  second.files = &other;
+  bool between = false;
+  other.before = [&] {
+    // Here the second has its file in tmp/; the first one wakes up and must not move it.
+    between = true;
+    EXPECT_NE(other.from, late.from);
+    EXPECT_TRUE(fs::exists(other.from));
+    EXPECT_FALSE(fs::exists(late.from)) << "nothing is left to be renamed";
+  };
+  late.before = [&] { two.Deliver({&second}); };
+  one.Deliver({&first});
+  EXPECT_TRUE(between);
+  EXPECT_TRUE(second.outcome.ok()) << Text(second.outcome);
+  EXPECT_FALSE(first.outcome.ok());
+  EXPECT_EQ(Names().size(), 1u);
+  EXPECT_TRUE(Names().front().starts_with("/Maildir/new/")) << Names().front();
 }
 
 // RFC 5321 §4.4: one Return-Path, which is ours.
