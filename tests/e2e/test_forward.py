@@ -23,13 +23,16 @@ mailname "athome.tld"
 pki athome.tld cert "/etc/ssl/athome.tld.crt"
 pki athome.tld key "/etc/ssl/private/athome.tld.key"
 table aliases file:/etc/mail/aliases
+table users file:/etc/mail/users
 listen on 127.0.0.1 port 25 tls pki athome.tld
 listen on 127.0.0.1 port 587 tls-require pki athome.tld auth
 action "maildir" maildir alias <aliases>
 action "mbox" mbox
 action "forward" forward-only
 action "expand" expand-only alias <aliases>
+action "users" maildir userbase <users>
 action "out" relay
+match for domain "users.tld" action "users"
 match for domain "athome.tld" action "maildir"
 match for domain "mbox.tld" action "mbox"
 match for domain "forward.tld" action "forward"
@@ -48,6 +51,13 @@ nest: inner
 inner: nest
 outside: someone@elsewhere.test
 """
+
+
+def add_account():
+    """The account that the server becomes; once."""
+    if "\npostern:" not in read("/etc/passwd"):
+        MACHINE.write("/etc/passwd", "postern:x:6100:6100::/var/spool/postern:/usr/sbin/nologin\n", "a")
+        MACHINE.write("/etc/group", "postern:x:6100:\n", "a")
 
 
 load_tests = suite.load_tests
@@ -97,6 +107,11 @@ class InWorld(unittest.TestCase):
         os.chmod("/etc/mail", 0o755)
         MACHINE.write("/etc/mail/smtpd.conf", CONFIG)
         MACHINE.write("/etc/mail/aliases", ALIASES)
+        # An account with a group that /etc/group does not put it in, as one does for a quota or a share.
+        account = pwd.getpwnam("alice")
+        MACHINE.write("/etc/mail/users", f"alice {account.pw_uid}:100:/var/tmp/users/alice\n")
+        os.makedirs("/var/tmp/users/alice")
+        os.chown("/var/tmp/users/alice", account.pw_uid, 100)
         MACHINE.write("/etc/mail/list", "# members\ngilles, bruce\noutsider@elsewhere.test\n")
         with open("/var/tmp/log", "w", encoding="utf-8") as log:
             cls.process = subprocess.Popen([POSTERN, "serve", "-u", cls.user, "-s", "/var/spool/postern"], stdout=log, stderr=log)
@@ -295,6 +310,21 @@ class InWorld(unittest.TestCase):
         self.owned("/var/mail/root", "root")
         os.unlink("/var/mail/root")
 
+    def test_a_userbase_has_groups_of_its_own(self):
+        self.send("alice@users.tld")
+        folder = "/var/tmp/users/alice/Maildir/new"
+        wait_for(lambda: os.path.isdir(folder) and os.listdir(folder), "no letter")
+        letter = os.stat(f"{folder}/{os.listdir(folder)[0]}")
+        self.assertEqual((letter.st_uid, letter.st_gid), (pwd.getpwnam("alice").pw_uid, 100))
+
+    def test_a_program_can_trap_signals(self):
+        """A shell cannot trap what was ignored when it was started."""
+        home = self.home("gilles")
+        self.forward("gilles", "|\"cat > /dev/null; trap 'echo yes > trapped' TERM; kill -TERM $$; exit 0\"\n")
+        self.send("gilles@athome.tld")
+        wait_for(lambda: os.path.exists(f"{home}/trapped") or self.failures("gilles"), "nothing ran")
+        self.assertTrue(os.path.exists(f"{home}/trapped"), self.log())
+
     def test_no_room_and_no_rights_are_temporary(self):
         home = self.home("_vmail")
         account = pwd.getpwnam("_vmail")
@@ -355,8 +385,7 @@ class Unprivileged(InWorld):
 
     @classmethod
     def setUpClass(cls):
-        MACHINE.write("/etc/passwd", "postern:x:6100:6100::/var/spool/postern:/usr/sbin/nologin\n", "a")
-        MACHINE.write("/etc/group", "postern:x:6100:\n", "a")
+        add_account()
         super().setUpClass()
 
     def test_another_privileged_port_takes_a_restart(self):
@@ -364,6 +393,50 @@ class Unprivileged(InWorld):
         MACHINE.write("/etc/mail/smtpd.conf", CONFIG + "listen on 127.0.0.1 port 26\n")
         self.assertRegex(self.reload(), r"not reloaded: .*smtpd.conf:\d+:1: error: .*127.0.0.1:26 .*takes a restart")
         socket.create_connection(("127.0.0.1", 25), 5).close()
+
+    def helper(self):
+        return int(read(f"/proc/{self.process.pid}/task/{self.process.pid}/children").split()[0])
+
+    def under_way(self):
+        """What the helper does at this moment: [(process, state)]."""
+        helper = self.helper()
+        return [(pid, read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[0])
+                for pid in read(f"/proc/{helper}/task/{helper}/children").split()]
+
+    def test_a_program_that_stops_its_parent(self):
+        """Who watches over a user's program is the user's by then: stopping it must not keep it, nor its message."""
+        self.forward("john", "|\"kill -STOP $PPID; sleep 299\"\n")
+        had = self.failures("john")
+        for _ in range(20):
+            self.send("john@athome.tld")
+        wait_for(lambda: self.failures("john") - had >= 20, "they are held")
+        wait_for(lambda: not self.under_way(), "something is still there")
+        self.assertEqual(subprocess.run(["pgrep", "-f", "sleep 299"], check=False, capture_output=True).stdout, b"")
+        had = len(self.letters("alice"))
+        self.send("alice@athome.tld")
+        wait_for(lambda: len(self.letters("alice")) > had, "no mail for anybody else")
+
+    def test_a_group_that_nobody_named(self):
+        """What a userbase says later about an account and somebody's group is not done, and the log says why."""
+        before = read("/etc/mail/users")
+        uid = pwd.getpwnam("vmail").pw_uid
+        MACHINE.write("/etc/mail/users", f"{before}vmail {uid}:8:/var/tmp/users/vmail\n")
+        self.addCleanup(MACHINE.write, "/etc/mail/users", before)
+        had = self.log().count("configuration reloaded")
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log().count("configuration reloaded") > had, "no reload")
+        self.assertEqual(self.answer("vmail@users.tld")[:3], "451")
+        self.assertIn("is not in group 8", self.log())
+        self.assertFalse(os.path.exists("/var/tmp/users/vmail"))
+
+    def test_a_reload_that_needs_root(self):
+        """What was given up does not come back: the listener is refused, the old ones stay."""
+        before = read("/etc/mail/smtpd.conf")
+        MACHINE.write("/etc/mail/smtpd.conf", before + "listen on 127.0.0.1 port 143 proto imap tls pki athome.tld auth\n")
+        self.addCleanup(MACHINE.write, "/etc/mail/smtpd.conf", before)
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "serving IMAP takes a restart" in self.log(), "it was taken")
+        self.assertEqual(self.answer("alice@athome.tld")[:3], "250")
 
     def test_who_runs(self):
         """The server is nobody but its account; the helper is root, and holds nothing but its socket."""
@@ -375,10 +448,64 @@ class Unprivileged(InWorld):
         children = read(f"/proc/{self.process.pid}/task/{self.process.pid}/children").split()
         self.assertEqual(len(children), 1)
         self.assertEqual(ids(children[0]), [["0"] * 4, ["0"] * 4])
-        self.assertEqual(sorted(os.listdir(f"/proc/{children[0]}/fd"), key=int), ["0", "1", "2", "3"])
+        # … once it has nothing to do: a reply for each piece of work is open meanwhile.
+        wait_for(lambda: sorted(os.listdir(f"/proc/{children[0]}/fd"), key=int) == ["0", "1", "2", "3"], "it holds more")
         for folder, _, files in os.walk("/var/spool/postern"):
             for name in [folder] + [f"{folder}/{each}" for each in files]:
                 self.assertEqual(os.stat(name).st_uid, 6100, name)
+
+
+@unittest.skipUnless(world.inside(), "inside only")
+class UnprivilegedEnds(unittest.TestCase):
+    """Starts that must not be, and an end that must be seen."""
+
+    def setUp(self):
+        add_account()
+        MACHINE.write("/etc/mail/smtpd.conf", 'mailname "athome.tld"\nlisten on 127.0.0.1 port 25\n'
+                      'action "maildir" maildir\nmatch for domain "athome.tld" action "maildir"\n')
+
+    @staticmethod
+    def serve(spool, user="postern"):
+        with open("/var/tmp/log", "w", encoding="utf-8") as log:
+            return subprocess.Popen([POSTERN, "serve", "-u", user, "-s", spool], stdout=log, stderr=log)
+
+    def serve_a_moment(self, spool, user="postern"):
+        process = self.serve(spool, user)
+        wait_for(lambda: "started" in read("/var/tmp/log") or process.poll() is not None, "no start")
+        process.terminate()
+        self.assertEqual(process.wait(30), 0, read("/var/tmp/log"))
+
+    @staticmethod
+    def owners(spool):
+        return {os.stat(f"{folder}/{each}").st_uid for folder, folders, files in os.walk(spool) for each in [*folders, *files, "."]}
+
+    def test_a_folder_that_is_not_a_spool(self):
+        os.makedirs("/var/lib-of-others/cron")
+        for path in ("/var/lib-of-others", "/var"):
+            process = self.serve(path)
+            self.assertEqual(process.wait(20), 1, read("/var/tmp/log"))
+            self.assertIn(f'spool "{path}": belongs to root', read("/var/tmp/log"))
+            self.assertEqual(os.stat(path).st_uid, 0)
+            self.assertEqual(os.stat("/var/lib-of-others/cron").st_uid, 0)
+
+    def test_what_a_run_as_root_left_is_taken_over(self):
+        spool = "/var/spool/taken"
+        self.serve_a_moment(spool, "root")
+        self.assertEqual(self.owners(spool), {0})
+        self.serve_a_moment(spool)
+        self.assertEqual(self.owners(spool), {6100})
+        os.chown(f"{spool}/recent", 0, 0)
+        MACHINE.write(f"{spool}/bodies/0000000000000001", "")
+        self.serve_a_moment(spool)
+        self.assertEqual(self.owners(spool), {6100})
+
+    def test_without_its_helper_the_server_ends(self):
+        process = self.serve("/var/spool/helped")
+        wait_for(lambda: "started" in read("/var/tmp/log") or process.poll() is not None, "no start")
+        helper = int(read(f"/proc/{process.pid}/task/{process.pid}/children").split()[0])
+        os.kill(helper, signal.SIGKILL)
+        self.assertEqual(process.wait(30), 1)
+        self.assertIn("ALARM: the helper process has ended", read("/var/tmp/log"))
 
 
 if __name__ == "__main__":
