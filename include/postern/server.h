@@ -81,8 +81,8 @@ typedef struct postern_server_options {
    * postern_server_new makes a second process, which keeps root's rights, delivers to users as
    * those users and does nothing else; call it before your program makes threads. When that process
    * is killed the server stops, and poll and run return POSTERN_ERR_CLOSED. The spool is given to
-   * the account; a folder of root's that is not a queue's alone is refused. NULL, or not run by root: everything is done by this process, with the
-   * rights that it has. Since 0.1. */
+   * the account; a folder of root's that is not a queue's alone is refused. NULL, or not run by
+   * root: everything is done by this process, with the rights that it has. Since 0.1. */
   const char* run_as;
   /* Macros that win over the file's: "name=value" each, NUL-terminated. */
   const char* const* macros;
@@ -115,7 +115,8 @@ POSTERN_API postern_status postern_server_start(postern_server* server, postern_
 /* postern_server_poll runs what is ready on the calling thread and returns when nothing is, after
  * waiting at most `timeout_ms` milliseconds (0: not at all, negative: no limit) for the first of
  * it. `*out_ran`, if not NULL, is how many callbacks ran. POSTERN_DONE once the server has stopped;
- * POSTERN_ERR_CLOSED when that was for want of its second process (run_as). One thread, always the same. Since 0.1. */
+ * POSTERN_ERR_CLOSED when that was for want of its second process (run_as). One thread, always the
+ * same. Since 0.1. */
 POSTERN_API postern_status postern_server_poll(postern_server* server, size_t* out_ran,
                                                int64_t timeout_ms, postern_error** out_error);
 

@@ -25,8 +25,8 @@ PrivilegeNeeds NeedsOf(const policy::Config& config);
 // program cannot be asked for all it has). Root's are left out. Sorted.
 std::vector<std::pair<uint32_t, uint32_t>> UserbasePairs(const Runtime& runtime);
 
-// CheckReloadNeeds tells, at its line, about each listener of `config` that needs what a server that
-// started with `had` has given up: errors, as only a restart can help.
+// CheckReloadNeeds tells, at its line, about each listener of `config` that needs what a server
+// that started with `had` has given up: errors, as only a restart can help.
 void CheckReloadNeeds(const policy::Config& config, const PrivilegeNeeds& had,
                       policy::Diagnostics* diagnostics);
 

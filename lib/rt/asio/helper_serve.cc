@@ -173,8 +173,7 @@ std::vector<pid_t> ChildrenOf(pid_t pid) {
   char text[1024];
   const ssize_t got = file.open() ? ::read(file.get(), text, sizeof text) : -1;
   if (got <= 0) return found;
-  for (const std::string_view word :
-       Split(std::string_view(text, static_cast<size_t>(got)), ' ')) {
+  for (const std::string_view word : Split(std::string_view(text, static_cast<size_t>(got)), ' ')) {
     const std::optional<uint64_t> number = ParseUint(word, 1 << 30);
     if (number && *number > 1) found.push_back(static_cast<pid_t>(*number));
   }
@@ -195,7 +194,8 @@ class Work {
                       [&header](const Child& child) { return child.uid == header.uid; });
     if (children_.size() >= options_.max_children ||
         static_cast<size_t>(of_user) >= options_.max_children_of_user) {
-      WriteAll(fds[0].get(), RefusalText(EAGAIN, "too much is being done for users at this moment"));
+      WriteAll(fds[0].get(),
+               RefusalText(EAGAIN, "too much is being done for users at this moment"));
       return;
     }
     const pid_t pid = ::fork();
@@ -228,9 +228,9 @@ class Work {
     for (;;) {
       siginfo_t info{};
       if (::waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG) != 0 || info.si_pid == 0) break;
-      const auto child = std::find_if(children_.begin(), children_.end(), [&info](const Child& each) {
-        return each.pid == info.si_pid;
-      });
+      const auto child =
+          std::find_if(children_.begin(), children_.end(),
+                       [&info](const Child& each) { return each.pid == info.si_pid; });
       if (child == children_.end()) continue;
       if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED) {
         Kill(*child);
@@ -294,9 +294,7 @@ void Call(Work* work, Allowed* allowed, int control, const std::vector<char>& oc
   const std::string_view request(octets.data() + sizeof header, header.request_bytes);
   const int reply = fds[0].get();
   switch (header.verb) {
-    case HelperVerb::kWork:
-      work->Begin(*allowed, header, request, control, std::move(fds));
-      break;
+    case HelperVerb::kWork: work->Begin(*allowed, header, request, control, std::move(fds)); break;
     case HelperVerb::kOpen: OpenFor(*allowed, std::string(request), reply); break;
     case HelperVerb::kHash: HashFor(*allowed, std::string(request), reply); break;
     case HelperVerb::kAllowFile:

@@ -31,8 +31,7 @@ Status GiveEntry(int parent, const char* name, const std::string& path, const Ne
   // Most are the account's already, in a folder with very many.
   if (st.st_uid != 0 && !S_ISDIR(st.st_mode)) return OkStatus();
   const Descriptor entry(::openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!entry.open())
-    return errno == ENOENT ? OkStatus() : ErrnoError(errno, StrCat("open ", path));
+  if (!entry.open()) return errno == ENOENT ? OkStatus() : ErrnoError(errno, StrCat("open ", path));
   if (::fstat(entry.get(), &st) != 0) return ErrnoError(errno, StrCat("stat ", path));
   if (st.st_uid != 0 && st.st_uid != to.uid) return OkStatus();
   if (S_ISDIR(st.st_mode)) {
@@ -76,8 +75,7 @@ Status PosixFiles::GiveOwned(const std::string& path, const std::vector<std::str
   for (const std::string& name : names) {
     if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos)
       return InvalidArgument(StrCat(Escape(name, 80), " is no name of an entry"));
-    POSTERN_RETURN_IF_ERROR(
-        GiveEntry(folder.get(), name.c_str(), StrCat(path, "/", name), to, 1));
+    POSTERN_RETURN_IF_ERROR(GiveEntry(folder.get(), name.c_str(), StrCat(path, "/", name), to, 1));
   }
   struct stat st {};
   if (::fstat(folder.get(), &st) != 0) return ErrnoError(errno, StrCat("stat ", path));

@@ -26,8 +26,8 @@ namespace postern::rt {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // What the host or the helper ignores its programs need not: a shell counts on SIGPIPE, and cannot
-  // trap what was ignored when it was started.
+  // What the host or the helper ignores its programs need not: a shell counts on SIGPIPE, and
+  // cannot trap what was ignored when it was started.
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   ::setsid();
   if (spec.run_as.has_value() && ::geteuid() == 0) {

@@ -67,7 +67,8 @@ Status DeliverToMailbox(const rt::HelperTask& task, const Fields& fields) {
   const std::optional<queue::EnvelopeId> id = queue::ParseEnvelopeId(fields[kId]);
   if (!envelope.ok() || !id) return InvalidArgument("a request without an envelope");
   const std::string& path = fields[kPath];
-  if (path.empty() || path.size() > kMaxPathBytes || path[0] != '/' || path.find('\0') != std::string::npos)
+  if (path.empty() || path.size() > kMaxPathBytes || path[0] != '/' ||
+      path.find('\0') != std::string::npos)
     return InvalidArgument("a mailbox without a path");
   const auto flag = [&fields](char letter) {
     return fields[kFlags].find(letter) != std::string::npos;

@@ -99,7 +99,8 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   if (!end.ok()) {
     // Not the program's word: we could not start it, whatever kind of failure that was.
     const bool busy = end.status().code() == StatusCode::kUnavailable && ErrnoOf(end.status()) == 0;
-    co_return ResultOf(*envelope, busy ? end.status() : Internal(std::string(Message(end.status()))),
+    co_return ResultOf(*envelope,
+                       busy ? end.status() : Internal(std::string(Message(end.status()))),
                        options_.busy_retry);
   }
   co_return ProgramResult(*envelope, *end, options_.program);

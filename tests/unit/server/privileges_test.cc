@@ -37,13 +37,14 @@ class PrivilegesTest : public ::testing::Test {
   }
 
   rt::sim::Simulation simulation_{5};
-  rt::sim::Host& host_ = simulation_.AddHost(
-      {.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
+  rt::sim::Host& host_ =
+      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
 };
 
 TEST_F(PrivilegesTest, ThePairsOfUserbases) {
-  Write("/users", "bob 1000:100:/home/bob\ncarol 1001:100:/home/carol\nbob2 1000:100:/srv/bob\n"
-                  "root 0:0:/root\nmail 8:1000:/x\n");
+  Write("/users",
+        "bob 1000:100:/home/bob\ncarol 1001:100:/home/carol\nbob2 1000:100:/srv/bob\n"
+        "root 0:0:/root\nmail 8:1000:/x\n");
   Write("/passwd", "ann:x:2000:2001::/home/ann:/bin/sh\n");
   const LoadedConfig loaded = Load(
       "mailname \"mx.example.org\"\n"

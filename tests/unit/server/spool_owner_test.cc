@@ -37,8 +37,8 @@ class SpoolOwnerTest : public ::testing::Test {
   void MakeQueue() {
     fs::create_directories(spool_ + "/bodies");
     fs::create_directories(spool_ + "/damaged-20240101T000000Z/bodies");
-    for (const char* name : {"queue.db", "queue.db-wal", "lock", "recent", "bodies/0123456789abcdef",
-                             "damaged-20240101T000000Z/report.txt"})
+    for (const char* name : {"queue.db", "queue.db-wal", "lock", "recent",
+                             "bodies/0123456789abcdef", "damaged-20240101T000000Z/report.txt"})
       Make(name);
   }
   static uint32_t OwnerOfPath(const std::string& path) {
@@ -57,10 +57,10 @@ TEST_F(SpoolOwnerTest, AllOfAQueueChangesHands) {
   MakeQueue();
   fs::create_directory(spool_ + "/lost+found");
   ASSERT_TRUE(Give().ok()) << Text(Give());
-  for (const char* name : {"", "queue.db", "queue.db-wal", "lock", "recent", "bodies",
-                           "bodies/0123456789abcdef", "damaged-20240101T000000Z",
-                           "damaged-20240101T000000Z/report.txt",
-                           "damaged-20240101T000000Z/bodies"})
+  for (const char* name :
+       {"", "queue.db", "queue.db-wal", "lock", "recent", "bodies", "bodies/0123456789abcdef",
+        "damaged-20240101T000000Z", "damaged-20240101T000000Z/report.txt",
+        "damaged-20240101T000000Z/bodies"})
     EXPECT_EQ(Owner(name), kAccount) << name;
   EXPECT_EQ(Owner("lost+found"), 0u);
 }

@@ -92,9 +92,7 @@ class HelperProcessTest : public ::testing::Test {
     return (*answer)->Result();
   }
   // AskPlain asks as some user without special rights.
-  StatusOr<std::string> AskPlain(const std::string& request) {
-    return Ask(PlainCall(request));
-  }
+  StatusOr<std::string> AskPlain(const std::string& request) { return Ask(PlainCall(request)); }
   static HelperCall PlainCall(const std::string& request) {
     HelperCall call;
     call.who =
@@ -156,8 +154,9 @@ TEST_F(HelperProcessTest, IsNobodyElse) {
   refused(54321, 42, "no account, with a group of the system's");
   refused(54321, 65534, "no account, with somebody's group");
   refused(6, 54321, "a system account with another group");
-  EXPECT_NE(Message(Ask(65534, 42, "echo x").status()).find("user nobody (65534) is not in group 42"),
-            std::string_view::npos);
+  EXPECT_NE(
+      Message(Ask(65534, 42, "echo x").status()).find("user nobody (65534) is not in group 42"),
+      std::string_view::npos);
   EXPECT_EQ(*Ask(54321, 54321, "echo x"), "54321:54321 x none");
   EXPECT_EQ(*Ask(0, 0, "echo root"), "0:0 root none") << "what is granted";
 }
@@ -201,12 +200,10 @@ TEST_F(HelperProcessTest, WhatNobodyAwaitsIsEnded) {
 }
 
 TEST_F(HelperProcessTest, AChildThatIsStoppedIsKilled) {
-  for (int i = 0; i < 10; ++i)
-    EXPECT_EQ(AskPlain("stop").status().code(), StatusCode::kInternal);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(AskPlain("stop").status().code(), StatusCode::kInternal);
   // The user's program stops who watches it, and goes on by itself, with another one.
-  const std::string command =
-      StrCat("run kill -STOP $PPID; sleep 600 & echo $! > ", folder_, "/other; echo $$ > ", folder_,
-             "/shell; wait");
+  const std::string command = StrCat("run kill -STOP $PPID; sleep 600 & echo $! > ", folder_,
+                                     "/other; echo $$ > ", folder_, "/shell; wait");
   const WallTime begun = absl::Now();
   EXPECT_FALSE(AskPlain(command).ok());
   EXPECT_LT(absl::Now() - begun, absl::Seconds(15));
@@ -220,9 +217,9 @@ TEST_F(HelperProcessTest, AChildThatIsStoppedIsKilled) {
 }
 
 TEST_F(HelperProcessTest, WhatIsKilledTakesItsProgramsAlong) {
-  StatusOr<std::unique_ptr<HelperAnswer>> answer = helper_->Begin(
-      PlainCall(StrCat("run sleep 600 & echo $! > ", folder_, "/other; echo $PPID > ", folder_,
-                       "/parent; sleep 600")));
+  StatusOr<std::unique_ptr<HelperAnswer>> answer =
+      helper_->Begin(PlainCall(StrCat("run sleep 600 & echo $! > ", folder_,
+                                      "/other; echo $PPID > ", folder_, "/parent; sleep 600")));
   ASSERT_TRUE(answer.ok());
   const std::string other = Read("other"), parent = Read("parent");
   ASSERT_FALSE(parent.empty());
@@ -259,10 +256,11 @@ TEST_F(HelperProcessTest, AUserHasHisShareAndNobodyWaits) {
 
 TEST_F(HelperProcessTest, ProgramsCanTrapSignals) {
   // A shell cannot trap what was ignored when it was started.
-  EXPECT_EQ(AskPlain("run for s in TERM INT HUP USR1 USR2 PIPE CHLD; do trap \"echo $s\" $s; kill -$s "
-                     "$$; done; exit 3")
-                .value_or(""),
-            "3 TERM\nINT\nHUP\nUSR1\nUSR2\nPIPE\nCHLD\n");
+  EXPECT_EQ(
+      AskPlain("run for s in TERM INT HUP USR1 USR2 PIPE CHLD; do trap \"echo $s\" $s; kill -$s "
+               "$$; done; exit 3")
+          .value_or(""),
+      "3 TERM\nINT\nHUP\nUSR1\nUSR2\nPIPE\nCHLD\n");
 }
 
 TEST_F(HelperProcessTest, ItsEndIsSeen) {
