@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "lib/capi/config_capi.h"
 #include "lib/capi/error_capi.h"
@@ -63,6 +64,15 @@ std::string AllErrors(const postern::policy::Diagnostics& diagnostics) {
   return text;
 }
 
+// Stop brings postern_server_stop to the main loop; as a Timer it tries again when memory was short.
+struct Stop : rt::Job, rt::Timer {
+  postern_server* handle = nullptr;
+  Duration grace;
+  std::atomic<bool> asked{false};
+};
+
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
+
 }  // namespace
 
 struct postern_server {
@@ -71,6 +81,7 @@ struct postern_server {
   OnFree free_message_data;
   postern_message_callbacks message{};
   std::unique_ptr<postern::LogSink> log;
+  Stop stop;
   std::unique_ptr<rt::AsioWorld> world;
   std::unique_ptr<rt::HelpedWorld> helped;  // null: the process stays who it is
   std::unique_ptr<server::Server> server;
@@ -107,7 +118,18 @@ rt::Task<void> StartServer(postern_server* handle, Status* result, bool* done) {
 }
 
 rt::Task<void> StopServer(postern_server* handle, Duration grace) {
-  co_await handle->server->Stop(grace);
+  rt::Executor& loop = handle->world->main_loop();
+  for (bool ended = false; !ended;) {
+    try {
+      co_await handle->server->Stop(grace);
+      ended = true;
+    } catch (const std::bad_alloc&) {
+      // It goes on where it was.
+    }
+    rt::Event never(&loop);
+    const postern::Instant again = loop.Now() + kPauseWithoutMemory;
+    if (!ended) (void)co_await never.Wait(again);
+  }
   handle->stopped = true;
   handle->world->Stop();
 }
@@ -120,8 +142,23 @@ rt::Task<void> SubmitTo(postern_server* handle, server::Submission submission,
 
 void BeginStop(postern_server* handle, Duration grace) {
   if (handle->stopping) return;
+  rt::Task<void> stop = StopServer(handle, grace);
   handle->stopping = true;
-  handle->tasks.Spawn(StopServer(handle, grace));
+  try {
+    handle->tasks.Spawn(std::move(stop));
+  } catch (...) {
+    handle->stopping = false;
+    throw;
+  }
+}
+
+void TryToStop(Stop* stop) noexcept {
+  try {
+    BeginStop(stop->handle, stop->grace);
+  } catch (const std::bad_alloc&) {
+    rt::Executor& loop = stop->handle->world->main_loop();
+    loop.Arm(stop, loop.Now() + kPauseWithoutMemory);
+  }
 }
 
 // LogWarnings writes the warnings to the log. Errors go to the caller, in the postern_error, and
@@ -424,11 +461,13 @@ postern_status postern_server_run(postern_server* handle, postern_error** out_er
 
 void postern_server_stop(postern_server* handle, int64_t grace_ms) {
   if (handle == nullptr) return;
-  const Duration grace = absl::Milliseconds(grace_ms > 0 ? grace_ms : kDefaultGraceMs);
-  (void)Guard(nullptr, [&]() -> postern_status {
-    handle->world->main_loop().Post([handle, grace] { BeginStop(handle, grace); });
-    return POSTERN_OK;
-  });
+  Stop& stop = handle->stop;
+  if (stop.asked.exchange(true)) return;
+  stop.handle = handle;
+  stop.grace = absl::Milliseconds(grace_ms > 0 ? grace_ms : kDefaultGraceMs);
+  stop.Job::run = [](rt::Job* job) { TryToStop(static_cast<Stop*>(job)); };
+  stop.Timer::run = [](rt::Timer* timer) { TryToStop(static_cast<Stop*>(timer)); };
+  handle->world->main_loop().PostJob(&stop);
 }
 
 void postern_server_free(postern_server* handle) {

@@ -76,11 +76,9 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
   ~TaskGroup() { POSTERN_CHECK(running_ == 0); }
 
-  // Spawn starts `task` at once, in this turn, up to its first wait.
-  void Spawn(Task<void> task) {
-    ++running_;
-    Run(this, std::move(task));
-  }
+  // Spawn starts `task` at once, in this turn, up to its first wait. Without memory to start it, it
+  // throws std::bad_alloc and the task has not run.
+  void Spawn(Task<void> task) { Run(this, std::move(task)); }
 
   // running is how many tasks have not ended.
   size_t running() const { return running_; }
@@ -107,6 +105,7 @@ class TaskGroup {
     };
   };
   static Detached Run(TaskGroup* group, Task<void> task) {
+    ++group->running_;  // here, where the frame is made already
     {
       Task<void> owned = std::move(task);
       try {

@@ -296,9 +296,23 @@ rt::Task<Status> Server::Start() {
 
 namespace {
 
-// OnLoop runs `task` on `loop` and waits for its end from the main loop.
-rt::Task<void> RunAndReport(rt::Task<void> task, rt::Completion<bool>* done) {
-  co_await std::move(task);
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
+
+// StopAndReport runs on the loop of `worker`. Memory that runs out puts the end off and does not
+// prevent it.
+rt::Task<void> StopAndReport(Worker* worker, rt::Executor* loop, bool imap, Duration grace,
+                             rt::Completion<bool>* done) {
+  for (bool stopped = false; !stopped;) {
+    try {
+      rt::Task<void> stop = imap ? worker->imap->Stop(grace) : worker->smtp->Stop(grace);
+      co_await std::move(stop);
+      stopped = true;
+    } catch (const std::bad_alloc&) {
+    }
+    rt::Event never(loop);
+    const Instant again = loop->Now() + kPauseWithoutMemory;
+    if (!stopped) (void)co_await never.Wait(again);
+  }
   done->Complete(true);
 }
 
@@ -316,9 +330,9 @@ rt::Task<void> Server::Stop(Duration grace) {
     for (const bool imap : {false, true}) {
       stopped.push_back(std::make_unique<rt::Completion<bool>>(&main));
       parts.world->worker(i).Post(
-          [worker = &parts.workers[i], imap, grace, done = stopped.back().get()] {
-            rt::Task<void> stop = imap ? worker->imap->Stop(grace) : worker->smtp->Stop(grace);
-            worker->stops->Spawn(RunAndReport(std::move(stop), done));
+          [worker = &parts.workers[i], loop = &parts.world->worker(i), imap, grace,
+           done = stopped.back().get()] {
+            worker->stops->Spawn(StopAndReport(worker, loop, imap, grace, done));
           });
     }
   }

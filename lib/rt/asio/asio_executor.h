@@ -1,9 +1,9 @@
-// AsioExecutor: one Asio event loop with the timers of rt::Executor.
+// AsioExecutor: one Asio event loop with the jobs and timers of rt::Executor.
 #pragma once
 
 #include <atomic>
-#include <map>
 #include <thread>
+#include <unordered_map>
 
 #include <asio/io_context.hpp>
 
@@ -16,16 +16,20 @@ class AsioExecutor final : public Executor {
  public:
   // `pool` outlives the executor; null means blocking work runs on the loop itself.
   explicit AsioExecutor(ThreadPool* pool);
+  ~AsioExecutor() override;
 
   Instant Now() const override {
     if (waited_) ReadClock();
     return now_;
   }
+  void PostJob(Job* job) noexcept override;
   void Post(std::function<void()> fn) override;
+  void Arm(Timer* timer, Instant at) noexcept override;
+  void Disarm(Timer* timer) noexcept override;
   TimerId CallAt(Instant at, std::function<void()> fn) override;
-  void CancelTimer(TimerId id) override;
-  void PostBlocking(std::function<void()> work, std::function<void()> done) override;
-  void PostOutside(std::function<void()> work, std::function<void()> done) override;
+  void CancelTimer(TimerId id) noexcept override;
+  void PostBlocking(Job* job) noexcept override;
+  void PostOutside(Job* job) noexcept override;
   std::unique_ptr<FdWatch> WatchFd(int fd, FdInterest interest,
                                    std::function<void(FdInterest)> on_ready) override;
   bool IsCurrent() const override {
@@ -33,19 +37,26 @@ class AsioExecutor final : public Executor {
   }
 
   // RunOnce runs what is ready; when nothing is, it waits until something is or `max_wait` has
-  // passed. It returns how many callbacks ran. One thread at a time.
+  // passed. It returns how many callbacks ran. One thread at a time. What a callback throws leaves
+  // it, and the rest waits for the next call.
   size_t RunOnce(Duration max_wait);
 
-  // Wake ends a RunOnce that waits. Any thread.
-  void Wake();
+  // Wake ends a RunOnce that waits, or the next one. Any thread.
+  void Wake() noexcept { io_.stop(); }
 
   asio::io_context& io() { return io_; }
 
  private:
+  struct OwnedTimer : Timer {
+    AsioExecutor* loop = nullptr;
+    TimerId id = 0;
+    std::function<void()> fn;
+  };
+
   void ReadClock() const;
   size_t RunDueTimers();
-
-  using TimerKey = std::pair<Instant, TimerId>;
+  void TakeJobsOfOthers() noexcept;
+  size_t RunJobs();
 
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> keep_open_;
@@ -53,9 +64,12 @@ class AsioExecutor final : public Executor {
   mutable Instant now_;
   // the loop has slept since now_ was read: the first callback after it reads anew
   mutable bool waited_ = false;
-  std::map<TimerKey, std::function<void()>> timers_;
-  std::map<TimerId, Instant> timer_times_;
-  TimerId next_timer_ = 1;
+  TimerHeap timers_;
+  std::unordered_map<TimerId, OwnedTimer> owned_timers_;  // of CallAt
+  TimerId last_timer_ = 0;
+  JobList jobs_;  // the loop's own
+  // of other threads, the last first; who puts the first on it wakes the loop
+  std::atomic<Job*> others_{nullptr};
   std::atomic<std::thread::id> running_on_{};
 };
 

@@ -23,7 +23,10 @@ namespace {
 using Descriptor = asio::posix::stream_descriptor;
 
 struct ListeningSocket {
-  ListeningSocket(AsioExecutor& executor, int fd) : loop(executor), descriptor(executor.io(), fd) {}
+  ListeningSocket(AsioExecutor& executor, SocketHolder& fd)
+      : loop(executor), descriptor(executor.io(), fd.get()) {
+    fd.Release();
+  }
   AsioExecutor& loop;
   Descriptor descriptor;
   bool closed = false;
@@ -43,7 +46,7 @@ struct AcceptableAwaiter {
 
 class AsioListener final : public Listener {
  public:
-  AsioListener(AsioExecutor& loop, int fd, Endpoint local)
+  AsioListener(AsioExecutor& loop, SocketHolder& fd, Endpoint local)
       : socket_(std::make_shared<ListeningSocket>(loop, fd)), local_(std::move(local)) {
     RefillReserve();
   }
@@ -72,10 +75,11 @@ class AsioListener final : public Listener {
                        SOCK_NONBLOCK | SOCK_CLOEXEC);
       }
       if (fd >= 0) {
+        SocketHolder connected(fd);
         Endpoint remote = peer.ToEndpoint(length);
         Endpoint local = local_.is_unix() ? local_ : EndpointOfSocket(fd, false);
-        co_return MakeAsioStream(static_cast<AsioExecutor&>(worker), fd, std::move(local),
-                                 std::move(remote), on_reserve);
+        co_return MakeAsioStream(static_cast<AsioExecutor&>(worker), std::move(connected),
+                                 std::move(local), std::move(remote), on_reserve);
       }
       switch (errno) {
         case EAGAIN:
@@ -181,6 +185,7 @@ StatusOr<std::unique_ptr<Listener>> AsioListen(Executor& loop, const Endpoint& e
   if (endpoint.is_unix() && IsStaleSocket(endpoint)) ::unlink(endpoint.unix_path.c_str());
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ErrnoError(errno, "socket");
+  SocketHolder holder(fd);
   const int on = 1;
   if (!endpoint.is_unix()) {
     ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -192,15 +197,11 @@ StatusOr<std::unique_ptr<Listener>> AsioListen(Executor& loop, const Endpoint& e
   int error = ::bind(fd, address.get(), address.length()) == 0 ? 0 : errno;
   if (error == EACCES && binder && !endpoint.is_unix()) error = binder(fd, endpoint);
   if (error == 0 && ::listen(fd, options.backlog) != 0) error = errno;
-  if (error != 0) {
-    const Status failed = ListenError(error, endpoint);
-    ::close(fd);
-    return failed;
-  }
+  if (error != 0) return ListenError(error, endpoint);
   if (endpoint.is_unix()) ::chmod(endpoint.unix_path.c_str(), options.unix_mode);
   Endpoint local = endpoint.is_unix() ? endpoint : EndpointOfSocket(fd, false);
   return std::unique_ptr<Listener>(
-      std::make_unique<AsioListener>(static_cast<AsioExecutor&>(loop), fd, std::move(local)));
+      std::make_unique<AsioListener>(static_cast<AsioExecutor&>(loop), holder, std::move(local)));
 }
 
 Task<StatusOr<std::unique_ptr<Stream>>> AsioNetwork::Connect(Executor& loop, Endpoint remote,

@@ -28,7 +28,10 @@ struct Readiness {
 
 // Socket is shared by the stream and its armed operations, which may outlive the stream.
 struct Socket {
-  Socket(AsioExecutor& executor, int fd) : loop(executor), descriptor(executor.io(), fd) {}
+  Socket(AsioExecutor& executor, SocketHolder& fd)
+      : loop(executor), descriptor(executor.io(), fd.get()) {
+    fd.Release();
+  }
   AsioExecutor& loop;
   Descriptor descriptor;
   Readiness read;
@@ -39,7 +42,6 @@ struct Socket {
 void Arm(const std::shared_ptr<Socket>& socket, Readiness Socket::*direction) {
   Readiness& state = (*socket).*direction;
   if (state.armed) return;
-  state.armed = true;
   const auto kind = direction == &Socket::read ? Descriptor::wait_read : Descriptor::wait_write;
   socket->descriptor.async_wait(kind, [socket, direction](const asio::error_code&) {
     Readiness& fired = (*socket).*direction;
@@ -47,42 +49,47 @@ void Arm(const std::shared_ptr<Socket>& socket, Readiness Socket::*direction) {
     fired.ready = true;
     if (fired.waiter) std::exchange(fired.waiter, nullptr).resume();
   });
+  state.armed = true;
 }
 
 // ReadinessAwaiter gives true when the direction is ready or closed, false when the deadline came
 // first.
-struct ReadinessAwaiter {
-  std::shared_ptr<Socket> socket;
-  Readiness Socket::*direction;
-  Instant deadline;
-  Executor::TimerId timer = 0;
+struct ReadinessAwaiter : Timer {
+  ReadinessAwaiter(std::shared_ptr<Socket> on, Readiness Socket::*way, Instant until)
+      : socket(std::move(on)), direction(way), deadline(until) {}
 
   bool await_ready() const { return socket->closed; }
+  // Without memory for the wait it throws, and nothing waits.
   void await_suspend(std::coroutine_handle<> handle) {
     Readiness& state = (*socket).*direction;
     state.ready = false;
     state.timed_out = false;
-    state.waiter = handle;
     Arm(socket, direction);
-    if (deadline.IsNever()) return;
-    timer = socket->loop.CallAt(deadline, [this] {
-      timer = 0;
-      Readiness& late = (*socket).*direction;
+    state.waiter = handle;
+    run = [](Timer* timer) {
+      auto* const self = static_cast<ReadinessAwaiter*>(timer);
+      Readiness& late = (*self->socket).*(self->direction);
       late.timed_out = true;
       if (late.waiter) std::exchange(late.waiter, nullptr).resume();
-    });
+    };
+    socket->loop.Arm(this, deadline);
   }
   bool await_resume() {
-    if (timer != 0) socket->loop.CancelTimer(timer);
+    socket->loop.Disarm(this);
     return !((*socket).*direction).timed_out;
   }
+
+  std::shared_ptr<Socket> socket;
+  Readiness Socket::*direction;
+  Instant deadline;
 };
 
 Status ClosedStatus() { return Cancelled("the stream was closed"); }
 
 class AsioStream final : public Stream {
  public:
-  AsioStream(AsioExecutor& loop, int fd, Endpoint local, Endpoint remote, bool on_reserve)
+  AsioStream(AsioExecutor& loop, SocketHolder& fd, Endpoint local, Endpoint remote,
+             bool on_reserve)
       : socket_(std::make_shared<Socket>(loop, fd)),
         local_(std::move(local)),
         remote_(std::move(remote)),
@@ -91,7 +98,7 @@ class AsioStream final : public Stream {
 
   Task<Status> WaitReadable(Instant deadline) override {
     if (socket_->closed) co_return ClosedStatus();
-    ReadinessAwaiter awaiter{socket_, &Socket::read, deadline};
+    ReadinessAwaiter awaiter(socket_, &Socket::read, deadline);
     const bool ready = co_await awaiter;
     if (awaiter.socket->closed) co_return ClosedStatus();
     if (!ready) co_return DeadlineExceeded("nothing came in time");
@@ -122,7 +129,7 @@ class AsioStream final : public Stream {
       }
       if (errno == EINTR) continue;
       if (errno != EAGAIN && errno != EWOULDBLOCK) co_return ErrnoError(errno, "send");
-      ReadinessAwaiter awaiter{socket, &Socket::write, deadline};
+      ReadinessAwaiter awaiter(socket, &Socket::write, deadline);
       const bool ready = co_await awaiter;
       if (!ready) co_return DeadlineExceeded("the peer did not read in time");
     }
@@ -172,24 +179,20 @@ StatusOr<int> OpenAndStartConnect(const Endpoint& remote, const std::optional<Ip
     return InvalidArgument(StrCat(remote.unix_path, ": socket path too long"));
   const int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ErrnoError(errno, "socket");
+  SocketHolder holder(fd);
   if (source.has_value() && !remote.is_unix()) {
     SocketAddress from;
     from.Set(Endpoint{*source, 0, ""});
-    if (::bind(fd, from.get(), from.length()) != 0) {
-      const Status failed = ErrnoError(errno, StrCat("bind to source ", source->ToString()));
-      ::close(fd);
-      return failed;
-    }
+    if (::bind(fd, from.get(), from.length()) != 0)
+      return ErrnoError(errno, StrCat("bind to source ", source->ToString()));
   }
   *in_progress = false;
-  if (::connect(fd, address.get(), address.length()) == 0) return fd;
+  if (::connect(fd, address.get(), address.length()) == 0) return holder.Release();
   if (errno == EINPROGRESS || errno == EAGAIN) {
     *in_progress = true;
-    return fd;
+    return holder.Release();
   }
-  const Status failed = ErrnoError(errno, StrCat("connect to ", remote.ToString()));
-  ::close(fd);
-  return failed;
+  return ErrnoError(errno, StrCat("connect to ", remote.ToString()));
 }
 
 }  // namespace
@@ -202,14 +205,14 @@ Endpoint EndpointOfSocket(int fd, bool remote) {
   return got == 0 ? address.ToEndpoint(length) : Endpoint{};
 }
 
-std::unique_ptr<Stream> MakeAsioStream(AsioExecutor& loop, int fd, Endpoint local, Endpoint remote,
-                                       bool on_reserve) {
+std::unique_ptr<Stream> MakeAsioStream(AsioExecutor& loop, SocketHolder fd, Endpoint local,
+                                       Endpoint remote, bool on_reserve) {
   if (!local.is_unix() && !remote.is_unix()) {
     const int on = 1;
     // Replies are small and wanted at once; Nagle's algorithm would hold each back for the peer's
     // delayed acknowledgement.
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   }
   return std::make_unique<AsioStream>(loop, fd, std::move(local), std::move(remote), on_reserve);
 }
@@ -218,11 +221,13 @@ Task<StatusOr<std::unique_ptr<Stream>>> AsioConnect(AsioExecutor& loop, Endpoint
                                                     std::optional<IpAddress> source,
                                                     Instant deadline) {
   bool in_progress = false;
-  StatusOr<int> fd = OpenAndStartConnect(remote, source, &in_progress);
-  if (!fd.ok()) co_return fd.status();
-  auto socket = std::make_shared<Socket>(loop, *fd);
+  StatusOr<int> opened = OpenAndStartConnect(remote, source, &in_progress);
+  if (!opened.ok()) co_return opened.status();
+  const int fd = *opened;
+  SocketHolder holder(fd);
+  auto socket = std::make_shared<Socket>(loop, holder);
   if (in_progress) {
-    ReadinessAwaiter awaiter{socket, &Socket::write, deadline};
+    ReadinessAwaiter awaiter(socket, &Socket::write, deadline);
     const bool ready = co_await awaiter;
     if (!ready) {
       asio::error_code ignored;
@@ -232,12 +237,12 @@ Task<StatusOr<std::unique_ptr<Stream>>> AsioConnect(AsioExecutor& loop, Endpoint
     }
     int error = 0;
     socklen_t length = sizeof error;
-    ::getsockopt(*fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0) co_return ErrnoError(error, StrCat("connect to ", remote.ToString()));
   }
-  socket->descriptor.release();
-  Endpoint local = remote.is_unix() ? Endpoint{} : EndpointOfSocket(*fd, false);
-  co_return MakeAsioStream(loop, *fd, std::move(local), std::move(remote), false);
+  Endpoint local = remote.is_unix() ? Endpoint{} : EndpointOfSocket(fd, false);
+  SocketHolder connected(socket->descriptor.release());
+  co_return MakeAsioStream(loop, std::move(connected), std::move(local), std::move(remote), false);
 }
 
 }  // namespace postern::rt

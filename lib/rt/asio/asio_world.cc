@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <signal.h>
 #include <sys/random.h>
 #include <thread>
@@ -91,7 +92,13 @@ void AsioWorld::Run() {
   };
   const auto serve = [&](AsioExecutor* loop) {
     try {
-      while (!parts_->stopped) loop->RunOnce(absl::InfiniteDuration());
+      while (!parts_->stopped) {
+        try {
+          loop->RunOnce(absl::InfiniteDuration());
+        } catch (const std::bad_alloc&) {
+          // It ended one callback. What waits in the loop is in place and goes on.
+        }
+      }
     } catch (...) {
       fail();
     }

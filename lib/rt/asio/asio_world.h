@@ -35,7 +35,8 @@ class AsioWorld final : public World {
   Executor& worker(size_t index) override;
 
   // Run runs the main loop on the calling thread and the others on threads of their own, until
-  // Stop. An exception that leaves a callback ends them all and is rethrown here.
+  // Stop. An exception that leaves a callback ends them all and is rethrown here, but for
+  // std::bad_alloc, which ends that callback.
   void Run();
 
   // Poll runs what is ready on every loop, all on the calling thread, waiting at most `max_wait`

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/acting_as.h"
@@ -37,9 +38,24 @@ FileInfo InfoOfStat(const struct stat& st) {
   return info;
 }
 
+// OpenDescriptor closes a descriptor that no PosixFile took over.
+class OpenDescriptor {
+ public:
+  explicit OpenDescriptor(int fd) : fd_(fd) {}
+  OpenDescriptor(const OpenDescriptor&) = delete;
+  OpenDescriptor& operator=(const OpenDescriptor&) = delete;
+  ~OpenDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
 class PosixFile final : public File {
  public:
-  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  PosixFile(OpenDescriptor& open, std::string path) : fd_(open.Release()), path_(std::move(path)) {}
   ~PosixFile() override { ::close(fd_); }
 
   StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) override {
@@ -124,7 +140,8 @@ Status Result(int result, const char* call, const std::string& path) {
 }  // namespace
 
 std::unique_ptr<File> FileOfDescriptor(int fd, std::string name) {
-  return std::make_unique<PosixFile>(fd, std::move(name));
+  OpenDescriptor open(fd);
+  return std::make_unique<PosixFile>(open, std::move(name));
 }
 
 StatusOr<std::unique_ptr<File>> PosixFiles::Open(const std::string& path,
@@ -144,7 +161,8 @@ StatusOr<std::unique_ptr<File>> PosixFiles::Open(const std::string& path,
       return FailedPrecondition(StrCat(path, " is a symbolic link"));
     return ErrnoError(errno, StrCat("open ", path));
   }
-  auto file = std::make_unique<PosixFile>(fd, path);
+  OpenDescriptor open(fd);
+  auto file = std::make_unique<PosixFile>(open, path);
   const StatusOr<FileInfo> info = file->Stat();
   if (!info.ok()) return info.status();
   if (info->kind != FileInfo::Kind::kRegular)
@@ -169,8 +187,12 @@ Status PosixFiles::RemoveDirectory(const std::string& path) {
 }
 
 StatusOr<std::vector<DirectoryEntry>> PosixFiles::List(const std::string& path) {
-  DIR* directory = ::opendir(path.c_str());
+  DIR* const directory = ::opendir(path.c_str());
   if (directory == nullptr) return ErrnoError(errno, StrCat("list ", path));
+  struct Close {
+    DIR* directory;
+    ~Close() { ::closedir(directory); }
+  } const close_at_end{directory};
   std::vector<DirectoryEntry> entries;
   errno = 0;
   while (const dirent* entry = ::readdir(directory)) {
@@ -188,7 +210,6 @@ StatusOr<std::vector<DirectoryEntry>> PosixFiles::List(const std::string& path) 
     entries.push_back({.name = std::string(name), .kind = kind, .inode = entry->d_ino});
   }
   const int error = errno;
-  ::closedir(directory);
   if (error != 0) return ErrnoError(error, StrCat("list ", path));
   return entries;
 }
@@ -202,9 +223,8 @@ StatusOr<FileInfo> PosixFiles::Stat(const std::string& path) {
 Status PosixFiles::SyncDirectory(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return ErrnoError(errno, StrCat("open ", path));
-  const Status synced = Result(::fsync(fd), "sync", path);
-  ::close(fd);
-  return synced;
+  const OpenDescriptor open(fd);
+  return Result(::fsync(fd), "sync", path);
 }
 
 StatusOr<SpaceInfo> PosixFiles::Space(const std::string& path) {

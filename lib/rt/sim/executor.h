@@ -18,11 +18,14 @@ class SimExecutor : public Executor {
   // Post from the loop itself runs in this instant, in order; from elsewhere (the pool, another
   // loop) a little later, in order too, so that the seed decides how threads interleave.
   void Post(std::function<void()> fn) override;
+  void PostJob(Job* job) noexcept override;
+  void Arm(Timer* timer, Instant at) noexcept override;
+  void Disarm(Timer* timer) noexcept override;
   TimerId CallAt(Instant at, std::function<void()> fn) override;
-  void CancelTimer(TimerId id) override { life_->simulation().Cancel(id); }
-  // PostBlocking runs `work` as one event: other events happen before or after it, never within. It
+  void CancelTimer(TimerId id) noexcept override { life_->simulation().Cancel(id); }
+  // PostBlocking runs `job` as one event: other events happen before or after it, never within. It
   // must not wait for other work of the pool.
-  void PostBlocking(std::function<void()> work, std::function<void()> done) override;
+  void PostBlocking(Job* job) noexcept override;
   bool IsCurrent() const override { return life_->simulation().current() == this; }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <new>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -108,11 +109,15 @@ void LocalDeliverer::DeliverAll(std::vector<Delivery>& deliveries, std::vector<A
     if (delivery->target.kind == LocalTarget::Kind::kMaildir) maildirs.push_back(delivery);
   }
   if (!options_.on_maildir_changed) return;
-  std::set<std::string> changed;
-  for (const Delivery* delivery : maildirs) {
-    if (delivery->outcome.ok()) changed.insert(delivery->target.path);
+  try {
+    std::set<std::string> changed;
+    for (const Delivery* delivery : maildirs) {
+      if (delivery->outcome.ok()) changed.insert(delivery->target.path);
+    }
+    for (const std::string& path : changed) options_.on_maildir_changed(path);
+  } catch (const std::bad_alloc&) {
+    // Delivered is delivered: idle sessions look now and then without being told.
   }
-  for (const std::string& path : changed) options_.on_maildir_changed(path);
 }
 
 void LocalDeliverer::DeliverByHelper(const std::vector<Delivery*>& deliveries) {

@@ -120,6 +120,7 @@ rt::Task<void> ImapConnection::End() {
   if (stream_ != nullptr) stream_->Close();
   co_await goodbye_.Join();
   co_await StopIdle();
+  co_await idle_tasks_.Join();  // an earlier StopIdle may have failed before it came to that
   co_await DropSelected();
   append_.reset();
 }
@@ -130,11 +131,13 @@ rt::Task<bool> ImapConnection::Flush() {
     const std::string_view output = session_->PendingOutput();
     const Duration patience =
         session_->closed() ? service_->options_.farewell_timeout : service_->options_.write_timeout;
+    writing_ = true;
     const Status written = co_await stream_->Write(output, loop().Now() + patience);
     if (!written.ok()) {
       stream_->Close();
       co_return false;
     }
+    writing_ = false;
     session_->Wrote(output.size());
   }
   co_return true;
@@ -443,7 +446,7 @@ rt::Task<void> ImapConnection::DropSelected() {
 }
 
 void ImapConnection::AskToLeave() {
-  leaving_ = true;
+  if (std::exchange(leaving_, true)) return;
   // A session at work comes to FillInput by itself.
   if (waiting_for_input_) goodbye_.Spawn(SayGoodbye());
 }
@@ -455,6 +458,15 @@ rt::Task<void> ImapConnection::SayGoodbye() {
   session_->Bye("UNAVAILABLE", "Server shutting down");
   const bool written = co_await Flush();
   (void)written;
+  stream_->Close();
+}
+
+rt::Task<void> ImapConnection::Apologize() {
+  // RFC 9051 §7.1.5. A response of which a part was sent is not finished: then there is none.
+  constexpr std::string_view kFarewell = "* BYE [UNAVAILABLE] Out of memory, try again later\r\n";
+  if (stream_ == nullptr || writing_) co_return;
+  const Status ignored = co_await stream_->Write(kFarewell, loop().Now() + absl::Seconds(1));
+  (void)ignored;
   stream_->Close();
 }
 

@@ -2,6 +2,7 @@
 // the commands over the account's mailboxes.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,9 @@ class ImapConnection {
 
   // AskToLeave says BYE once no command is under way; called when the service stops.
   void AskToLeave();
+  // Apologize says BYE to the client of a session that an exception ended, memory that ran out
+  // above all, where that cannot be taken for a part of what was said before; then it closes.
+  rt::Task<void> Apologize();
   // Cut closes the stream at once.
   void Cut();
 
@@ -48,8 +52,10 @@ class ImapConnection {
   };
   // IdleSignal is reached by watches from other threads through the loop; `event` is null once
   // nobody listens.
-  struct IdleSignal {
-    rt::Event* event = nullptr;
+  struct IdleSignal : rt::Job {
+    rt::Event* event = nullptr;         // loop only
+    std::atomic<bool> posted = false;   // then it is in the loop's queue, and
+    std::shared_ptr<IdleSignal> owner;  // this keeps it there
   };
 
   // connection.cc: the loop
@@ -113,6 +119,7 @@ class ImapConnection {
 
   bool waiting_for_input_ = false;
   bool leaving_ = false;
+  bool writing_ = false;  // a part of what the session says may have been sent
   rt::TaskGroup goodbye_;
 
   // While IDLE runs, idle_tasks_ has one task, which alone writes.

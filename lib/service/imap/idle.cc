@@ -1,5 +1,7 @@
 // IDLE (RFC 2177): while the client waits, one task looks for changes and tells them; it alone
 // writes until it has ended.
+#include <utility>
+
 #include "lib/service/imap/connection.h"
 
 namespace postern::service {
@@ -10,14 +12,24 @@ void ImapConnection::StartIdle() {
   idle_event_.Reset();
   idle_signal_ = std::make_shared<IdleSignal>();
   idle_signal_->event = &idle_event_;
-  // The callback runs on the thread that made the change, and what it posts may run after this
-  // session is over.
+  idle_signal_->run = [](rt::Job* job) {
+    const std::shared_ptr<IdleSignal> signal =
+        std::move(static_cast<IdleSignal*>(job)->owner);
+    signal->posted = false;
+    if (signal->event != nullptr) signal->event->Set();
+  };
+  idle_signal_->drop = [](rt::Job* job) {
+    const std::shared_ptr<IdleSignal> signal =
+        std::move(static_cast<IdleSignal*>(job)->owner);
+  };
+  // The callback runs on the thread that made the change, which must not fail for want of memory
+  // here, and what it posts may run after this session is over.
   rt::Executor* loop = service_->loop_;
   std::shared_ptr<IdleSignal> signal = idle_signal_;
   idle_watch_ = store_->Watch(selected_->mailbox->name(), [loop, signal] {
-    loop->Post([signal] {
-      if (signal->event != nullptr) signal->event->Set();
-    });
+    if (signal->posted.exchange(true)) return;
+    signal->owner = signal;
+    loop->PostJob(signal.get());
   });
   idle_tasks_.Spawn(IdleUpdates());
 }

@@ -1,10 +1,16 @@
 #include "lib/service/imap/service.h"
 
 #include <exception>
+#include <new>
 
 #include "lib/service/imap/connection.h"
 
 namespace postern::service {
+namespace {
+
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
+
+}  // namespace
 
 ImapService::ImapService(rt::World* world, rt::Executor* loop, ImapBackend* backend, LogSink* log,
                          ImapServiceOptions options)
@@ -46,8 +52,26 @@ rt::Task<void> ImapService::ServeConnection(std::unique_ptr<rt::Stream> stream,
   } catch (...) {
     failure = std::current_exception();
   }
-  // Also after a failure, what still runs for the session ends before it does.
-  co_await connection.End();
+  if (failure) {
+    try {
+      co_await connection.Apologize();
+    } catch (const std::exception&) {
+      // Then it is closed without a word.
+    }
+    connection.Cut();
+  }
+  // Also after a failure, and though memory is short, what still runs for the session ends before
+  // it does.
+  for (bool ended = false; !ended;) {
+    try {
+      co_await connection.End();
+      ended = true;
+    } catch (const std::bad_alloc&) {
+    }
+    rt::Event never(loop_);
+    const Instant again = loop_->Now() + kPauseWithoutMemory;
+    if (!ended) (void)co_await never.Wait(again);
+  }
   connections_.erase(at);
   if (connections_.empty()) all_gone_.Set();
   if (failure) std::rethrow_exception(failure);

@@ -1,5 +1,7 @@
 #include "lib/service/resolve/unbound_events.h"
 
+#include <exception>
+#include <new>
 #include <sys/time.h>
 
 // The header wants these names to be known.
@@ -13,7 +15,7 @@ namespace {
 
 // Event is one ub_event: a descriptor, a timer, or both. libunbound owns it and frees it by the
 // table's `free`.
-struct Event : ub_event {
+struct Event : ub_event, rt::Timer {
   rt::Executor* loop = nullptr;
   int fd = -1;
   short bits = 0;
@@ -21,25 +23,20 @@ struct Event : ub_event {
   void* argument = nullptr;
 
   std::unique_ptr<rt::FdWatch> watch;
-  rt::Executor::TimerId timer = 0;
   bool added = false;
   // *alive turns false when libunbound frees the event, perhaps in its own callback.
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 
   void Disarm() {
     watch.reset();
-    if (timer != 0) loop->CancelTimer(std::exchange(timer, 0));
+    loop->Disarm(this);
     added = false;
   }
 
   void Fire(short what) {
     // As in libevent: an event that does not persist is over before its callback runs, which may
     // add it again.
-    if ((bits & UB_EV_PERSIST) == 0) {
-      Disarm();
-    } else if (what == UB_EV_TIMEOUT) {
-      timer = 0;
-    }
+    if ((bits & UB_EV_PERSIST) == 0) Disarm();
     callback(fd, what, argument);
   }
 
@@ -61,10 +58,8 @@ struct Event : ub_event {
       if (watch == nullptr) return -1;
     }
     if (timeout != nullptr && (bits & UB_EV_TIMEOUT) != 0) {
-      timer = loop->CallAt(loop->Now() + absl::DurationFromTimeval(*timeout), [this] {
-        timer = 0;
-        Fire(UB_EV_TIMEOUT);
-      });
+      run = [](rt::Timer* timer) { static_cast<Event*>(timer)->Fire(UB_EV_TIMEOUT); };
+      loop->Arm(this, loop->Now() + absl::DurationFromTimeval(*timeout));
     }
     added = true;
     return 0;
@@ -80,7 +75,16 @@ void Free(ub_event* event) {
   Of(event)->Disarm();
   delete Of(event);
 }
-int Add(ub_event* event, timeval* timeout) { return Of(event)->Arm(timeout); }
+// TryToArm keeps exceptions out of libunbound's C.
+int TryToArm(Event* event, const timeval* timeout) noexcept {
+  try {
+    return event->Arm(timeout);
+  } catch (const std::exception&) {
+    event->Disarm();
+    return -1;
+  }
+}
+int Add(ub_event* event, timeval* timeout) { return TryToArm(Of(event), timeout); }
 int Del(ub_event* event) {
   Of(event)->Disarm();
   return 0;
@@ -90,7 +94,7 @@ int AddTimer(ub_event* event, ub_event_base*, void (*callback)(int, short, void*
   Of(event)->callback = callback;
   Of(event)->argument = argument;
   Of(event)->bits |= UB_EV_TIMEOUT;
-  return Of(event)->Arm(timeout);
+  return TryToArm(Of(event), timeout);
 }
 int NoSignal(ub_event*, timeval*) { return -1; }
 int NoSignalEnd(ub_event*) { return -1; }
@@ -116,7 +120,12 @@ UnboundEvents::UnboundEvents(rt::Executor* loop) : base_(std::make_unique<Base>(
       [](ub_event_base*, timeval*) { return -1; },
       [](ub_event_base* base, int fd, short bits, void (*callback)(int, short, void*),
          void* argument) -> ub_event* {
-        auto* event = new Event;
+        Event* event = nullptr;
+        try {
+          event = new Event;
+        } catch (const std::bad_alloc&) {
+          return nullptr;
+        }
         event->magic = UB_EVENT_MAGIC;
         event->vmt = EventTable();
         event->loop = static_cast<Base*>(base)->loop;

@@ -1,4 +1,6 @@
 #include <cerrno>
+#include <exception>
+#include <new>
 #include <unbound.h>
 #include <unordered_map>
 
@@ -18,10 +20,26 @@ constexpr int kClassIn = 1;
 bool Absent(int error) { return error == UB_READFILE && errno == ENOENT; }
 
 // Question is one that is under way. It is shared by the asker, who may live on another loop and
-// give up at its deadline, and by the main loop, which gets the answer.
-struct Question {
-  explicit Question(rt::Executor* asker_loop) : loop(asker_loop), done(asker_loop) {}
+// give up at its deadline, and by the main loop, which gets the answer. As a Job it goes from the
+// one to the other and back.
+struct Question : rt::Job {
+  explicit Question(rt::Executor* asker_loop) : loop(asker_loop), done(asker_loop) {
+    drop = [](rt::Job* job) { (void)Arrived(job); };
+  }
+  // Send posts `question` to `to`, where `then` gets it; Arrived is how it does.
+  static void Send(const std::shared_ptr<Question>& question, rt::Executor* to,
+                   void (*then)(rt::Job*)) noexcept {
+    question->run = then;
+    question->owner = question;
+    to->PostJob(question.get());
+  }
+  static std::shared_ptr<Question> Arrived(rt::Job* job) noexcept {
+    return std::move(static_cast<Question*>(job)->owner);
+  }
+
   rt::Executor* loop;
+  std::shared_ptr<Question> owner;  // while it is in a loop's queue
+  std::shared_ptr<void> core;       // on the way to the main loop: whom to ask
   rt::Event done;  // asker's loop
   dns::Answer answer;
   dns::Name name;
@@ -97,8 +115,12 @@ class UnboundResolver final : public Resolver {
     auto question = std::make_shared<Question>(&loop);
     question->name = std::move(name);
     question->type = type;
-    std::shared_ptr<Core> core = core_;
-    main_->Post([core, question] { core->Ask(question); });
+    question->core = core_;
+    Question::Send(question, main_, [](rt::Job* job) {
+      const std::shared_ptr<Question> arrived = Question::Arrived(job);
+      const auto core = std::static_pointer_cast<Core>(std::move(arrived->core));
+      core->AskOrFail(arrived);
+    });
     const bool answered = co_await question->done.Wait(deadline);
     if (!answered) {
       // The question goes on: its answer will be in the cache when it is asked again.
@@ -114,10 +136,7 @@ class UnboundResolver final : public Resolver {
     ub_ctx_delete(context);
     std::unordered_map<uint64_t, std::shared_ptr<Question>> open;
     open.swap(core_->open);
-    for (auto& [id, question] : open) {
-      Core::Finish(question,
-                   dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
-    }
+    for (auto& [id, question] : open) Core::Fail(question, "the resolver was stopped");
   }
 
  private:
@@ -137,38 +156,53 @@ class UnboundResolver final : public Resolver {
     };
     std::unordered_map<uint64_t, std::unique_ptr<Call>> calls;
 
-    static void Finish(const std::shared_ptr<Question>& question, dns::Answer answer) {
-      rt::Executor* loop = question->loop;
-      auto carried = std::make_shared<dns::Answer>(std::move(answer));
-      loop->Post([question, carried] {
-        question->answer = std::move(*carried);
-        question->done.Set();
-      });
+    static void Finish(const std::shared_ptr<Question>& question, dns::Answer answer) noexcept {
+      question->answer = std::move(answer);
+      Question::Send(question, question->loop,
+                     [](rt::Job* job) { Question::Arrived(job)->done.Set(); });
+    }
+    // Fail is Finish with a failure; without memory for `why` it goes unsaid.
+    static void Fail(const std::shared_ptr<Question>& question, const char* why) noexcept {
+      dns::Answer answer;
+      answer.kind = dns::Answer::Kind::kServFail;
+      try {
+        answer.detail = why;
+      } catch (const std::bad_alloc&) {
+      }
+      Finish(question, std::move(answer));
     }
 
-    void Ask(const std::shared_ptr<Question>& question) {
+    void AskOrFail(const std::shared_ptr<Question>& question) noexcept {
+      const uint64_t id = next_id++;
+      try {
+        Ask(question, id);
+      } catch (const std::bad_alloc&) {
+        // It did not come to libunbound.
+        open.erase(id);
+        Fail(question, "out of memory");
+      }
+    }
+
+    void Ask(const std::shared_ptr<Question>& question, uint64_t id) {
       if (context == nullptr) {
-        Finish(question,
-               dns::Answer::Failure(dns::Answer::Kind::kServFail, "the resolver was stopped"));
+        Fail(question, "the resolver was stopped");
         return;
       }
       if (open.size() >= max_questions) {
-        Finish(question,
-               dns::Answer::Failure(dns::Answer::Kind::kServFail, "too many questions under way"));
+        Fail(question, "too many questions under way");
         return;
       }
-      const uint64_t id = next_id++;
+      const std::string text = question->name.is_root() ? "." : question->name.ToString() + ".";
       auto call = std::make_unique<Call>(Call{this, id});
       Call* raw = call.get();
       open.emplace(id, question);
       calls.emplace(id, std::move(call));
-      const std::string text = question->name.is_root() ? "." : question->name.ToString() + ".";
       // The callback may come before this returns (for names of the hosts file).
       const int error = ub_resolve_event(context, text.c_str(), static_cast<int>(question->type),
                                          kClassIn, raw, &Core::OnAnswer, nullptr);
       if (error != 0 && open.erase(id) != 0) {
         calls.erase(id);
-        Finish(question, dns::Answer::Failure(dns::Answer::Kind::kServFail, ub_strerror(error)));
+        Fail(question, ub_strerror(error));
       }
     }
 
@@ -182,7 +216,12 @@ class UnboundResolver final : public Resolver {
       const std::shared_ptr<Question> question = it->second;
       core->open.erase(it);
       core->calls.erase(id);
-      Finish(question, Read(*question, rcode, packet, size, security, why_bogus));
+      // The caller is C.
+      try {
+        Finish(question, Read(*question, rcode, packet, size, security, why_bogus));
+      } catch (const std::exception&) {
+        Fail(question, "out of memory");
+      }
     }
 
     static dns::Answer Read(const Question& question, int rcode, const void* packet, int size,

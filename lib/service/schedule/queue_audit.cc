@@ -1,5 +1,6 @@
 #include "lib/service/schedule/queue_audit.h"
 
+#include <new>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -12,8 +13,12 @@ QueueAudit::QueueAudit(rt::World& world, store::Queue& queue, LogSink& log,
 
 rt::Task<void> QueueAudit::Run() {
   while (!stop_.is_set()) {
-    const bool whole = co_await Walk();
-    if (whole) ++counters_.walks;
+    try {
+      const bool whole = co_await Walk();
+      if (whole) ++counters_.walks;
+    } catch (const std::bad_alloc&) {
+      // The next walk begins anew.
+    }
     const Instant again = loop_.Now() + options_.interval;
     co_await stop_.Wait(again);
   }

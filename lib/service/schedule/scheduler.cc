@@ -22,11 +22,10 @@ namespace {
 
 // The store is asked again at least this often, whatever it said before.
 const Duration kLongestSleep = absl::Hours(1);
-// What commits left behind is looked for at least this often, as without memory a commit cannot
-// wake anybody.
-const Duration kLongestDeafness = absl::Minutes(1);
-// After a failure that nobody foresaw.
-const Duration kPauseAfterFailure = absl::Seconds(1);
+// After a failure that nobody foresaw; doubled while they go on.
+const Duration kFirstPauseAfterFailure = absl::Milliseconds(10);
+const Duration kLongestPauseAfterFailure = absl::Seconds(2);
+const Duration kPauseWithoutMemory = absl::Milliseconds(100);
 
 // The queue's time is in microseconds, the loop's in nanoseconds: a sleep for the difference alone
 // could end before the queue agrees that the time has come, and begin again for ever.
@@ -35,24 +34,23 @@ const Duration kShortestSleep = absl::Milliseconds(1);
 }  // namespace
 
 // Committed outlives the scheduler as long as the queue's observer does.
-struct Scheduler::Committed {
+struct Scheduler::Committed : rt::Job {
   std::mutex mutex;
   std::vector<Envelope> envelopes;
-  Scheduler* scheduler = nullptr;  // touched on the loop only
-  bool posted = false;
-  bool missed = false;  // some are in the store only
+  Scheduler* scheduler = nullptr;    // touched on the loop only
+  std::shared_ptr<Committed> owner;  // keeps it while it is in the loop's queue
+  bool missed = false;               // some are in the store only
   std::optional<SchedulerOptions> options;
 
   // Wake has TakeCommitted called on `loop`. With `mutex` held.
-  static void Wake(const std::shared_ptr<Committed>& committed, rt::Executor& loop) {
-    if (committed->posted) return;
-    try {
-      loop.Post([committed] {
-        if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
-      });
-      committed->posted = true;
-    } catch (const std::bad_alloc&) {
-    }
+  static void Wake(const std::shared_ptr<Committed>& committed, rt::Executor& loop) noexcept {
+    if (committed->owner != nullptr) return;
+    committed->owner = committed;
+    loop.PostJob(committed.get());
+  }
+  std::shared_ptr<Committed> Posted() {
+    const std::lock_guard lock(mutex);
+    return std::move(owner);
   }
 };
 
@@ -70,8 +68,16 @@ Scheduler::Scheduler(rt::World& world, store::Queue& queue, LogSink& log, Notice
       ready_(options_.ready),
       tasks_([this](std::exception_ptr failure) { Fail(std::move(failure)); }),
       wake_(&loop_),
-      ending_(&loop_) {
+      ending_(&loop_),
+      pause_after_failure_(kFirstPauseAfterFailure) {
   committed_->scheduler = this;
+  committed_->run = [](rt::Job* job) {
+    const std::shared_ptr<Committed> committed = static_cast<Committed*>(job)->Posted();
+    if (committed->scheduler != nullptr) committed->scheduler->wake_.Set();
+  };
+  committed_->drop = [](rt::Job* job) {
+    const std::shared_ptr<Committed> committed = static_cast<Committed*>(job)->Posted();
+  };
   // A burst of commits posts once; what does not fit into memory is in the store anyway.
   queue_.SetCommitObserver([committed = committed_,
                             loop = &loop_](const std::vector<Envelope>& envelopes) {
@@ -99,7 +105,17 @@ rt::Task<void> Scheduler::Run() {
     }
     if (stopping_) break;
     co_await tasks_.Join();
-    co_await BeginAgain();
+    for (bool begun = false; !begun && !stopping_;) {
+      try {
+        co_await BeginAgain();
+        begun = true;
+      } catch (const std::exception&) {
+        // Memory is short still.
+      }
+      rt::Event never(&loop_);
+      const Instant again = loop_.Now() + kPauseWithoutMemory;
+      if (!begun) (void)co_await never.Wait(again);
+    }
   }
   for (Deliverer* const deliverer : deliverers_) {
     if (deliverer != nullptr) deliverer->Stop();
@@ -115,7 +131,8 @@ rt::Task<void> Scheduler::BeginAgain() {
   for (bool recorded = false; !recorded && !stopping_;) {
     try {
       wake_.Reset();
-      const Instant again = loop_.Now() + kPauseAfterFailure;
+      const Instant again = loop_.Now() + pause_after_failure_;
+      pause_after_failure_ = std::min(2 * pause_after_failure_, kLongestPauseAfterFailure);
       (void)co_await wake_.Wait(again);
       recorded = (co_await queue_.Flush(loop_)).ok();
     } catch (const std::exception&) {
@@ -181,9 +198,8 @@ Instant Scheduler::NextWake() const {
   const Duration until_due = next_due_ - queue_.Now();
   // While a load runs its end wakes us.
   // With no room here there is nothing to ask the store for; the end of a delivery wakes us.
-  const Instant deaf_until = std::min(paced_until_, loop_.Now() + kLongestDeafness);
-  if (loading_ || !ready_.HasRoom()) return deaf_until;
-  return std::min(deaf_until, loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep));
+  if (loading_ || !ready_.HasRoom()) return paced_until_;
+  return std::min(paced_until_, loop_.Now() + std::clamp(until_due, kShortestSleep, kLongestSleep));
 }
 
 queue::ReadyQueue::Offer Scheduler::Offer(Envelope envelope) {
@@ -196,7 +212,6 @@ void Scheduler::TakeCommitted() {
   {
     const std::lock_guard lock(committed_->mutex);
     fresh.swap(committed_->envelopes);
-    committed_->posted = false;
     if (std::exchange(committed_->missed, false)) more_in_store_ = true;
     if (committed_->options.has_value()) {
       options_ = *std::move(committed_->options);
@@ -289,6 +304,7 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
   for (DeliveryResult& result : results) by_id[result.id] = &result;
   const EnvelopeId first = batch.front().id;
   bool delivered = false;
+  std::exception_ptr failure;
   for (Envelope& envelope : batch) {
     DeliveryResult result;
     result.id = envelope.id;
@@ -298,13 +314,46 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
     NoticeItem item{std::move(envelope), std::move(result), nullptr};
     const auto body = bodies.find(item.envelope.message_id());
     if (body != bodies.end()) item.body = body->second;
-    delivered = delivered || item.result.outcome == DeliveryResult::Outcome::kDelivered;
-    Handle(std::move(item));
+    const bool is_delivered = item.result.outcome == DeliveryResult::Outcome::kDelivered;
+    delivered = delivered || is_delivered;
+    const EnvelopeId id = item.envelope.id;
+    try {
+      Handle(std::move(item));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    // What is delivered is recorded before the store is read again: else it would be delivered
+    // twice.
+    if (failure && is_delivered) co_await InsistOnRecord(id);
   }
-  if (delivered && deliverer->keeps_back()) co_await AwaitRecord();
+  try {
+    if (delivered && deliverer->keeps_back()) co_await AwaitRecord();
+  } catch (...) {
+    failure = std::current_exception();
+  }
   deliverer->Recorded(first);
+  if (failure) std::rethrow_exception(failure);
+  pause_after_failure_ = kFirstPauseAfterFailure;
   --running_batches_[static_cast<size_t>(kind)];
   wake_.Set();
+}
+
+rt::Task<void> Scheduler::InsistOnRecord(EnvelopeId id) {
+  for (;;) {
+    try {
+      std::vector<Change> changes(1);
+      changes[0].id = id;
+      changes[0].fate = Change::Fate::kDelivered;
+      changes[0].urgent = true;
+      queue_.Record(std::move(changes));
+      co_return;
+    } catch (const std::bad_alloc&) {
+      if (stopping_) co_return;
+    }
+    rt::Event never(&loop_);
+    const Instant again = loop_.Now() + kPauseWithoutMemory;
+    co_await never.Wait(again);
+  }
 }
 
 rt::Task<void> Scheduler::AwaitRecord() {

@@ -121,6 +121,8 @@ class Scheduler {
   void Dispatch();
   void DispatchKind(queue::Envelope::Kind kind);
   rt::Task<void> RunBatch(queue::Envelope::Kind kind, std::vector<queue::Envelope> batch);
+  // InsistOnRecord records that an envelope is delivered, however long it takes to get the memory.
+  rt::Task<void> InsistOnRecord(queue::EnvelopeId id);
   // AwaitRecord ends when what was recorded before is durable, or at the stop.
   rt::Task<void> AwaitRecord();
   void Handle(NoticeItem item);
@@ -154,6 +156,7 @@ class Scheduler {
   rt::TaskGroup tasks_;
   rt::Event wake_;
   rt::Event ending_;  // at the stop, and after a failure until it begins again
+  Duration pause_after_failure_;
   bool stopping_ = false;
   bool more_in_store_ = true;  // something due may be in the store and not here
   bool starved_ = false;       // something due was passed over for want of room

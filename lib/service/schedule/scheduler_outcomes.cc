@@ -1,5 +1,6 @@
 // What becomes of an envelope after an attempt: delivered, tried again later, or given up.
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -69,7 +70,11 @@ void Scheduler::Handle(NoticeItem item) {
     logged = result.text;
     result.status = mail::EnhancedStatus{5, 4, 7};  // RFC 3463 §3.5: delivery time expired
   }
-  log_.Write(DeliveryRecord(envelope, result, logged, now));
+  try {
+    log_.Write(DeliveryRecord(envelope, result, logged, now));
+  } catch (const std::bad_alloc&) {
+    // What became of it is recorded without a line in the log.
+  }
   switch (result.outcome) {
     case DeliveryResult::Outcome::kDelivered: return HandleDelivered(std::move(item));
     case DeliveryResult::Outcome::kTemporary: return HandleTemporary(std::move(item));

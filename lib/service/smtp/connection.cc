@@ -1,6 +1,7 @@
 #include "lib/service/smtp/connection.h"
 
 #include <array>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/date.h"
@@ -40,7 +41,12 @@ SmtpConnection::SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream>
   facts_.peer_uid = stream_->peer_uid();
 }
 
-SmtpConnection::~SmtpConnection() = default;
+SmtpConnection::~SmtpConnection() { Leave(); }
+
+// Leave gives back the session's place, whatever ended it.
+void SmtpConnection::Leave() noexcept {
+  if (std::exchange(greeted_, false)) service_->backend_->Left(facts_);
+}
 
 rt::Task<void> SmtpConnection::Run() {
   rt::Executor& loop = stream_->executor();
@@ -95,7 +101,7 @@ rt::Task<void> SmtpConnection::Run() {
           session_->TlsEstablished();
           break;
         }
-        if (greeted_) service_->backend_->Left(facts_);
+        Leave();
         co_return;
       }
       case ServerEvent::Kind::kAuthenticate:
@@ -117,7 +123,7 @@ rt::Task<void> SmtpConnection::Run() {
         (void)co_await Flush();
         Log(LogLevel::kInfo, "disconnected",
             {{"reason", std::string(smtp::CloseReasonName(event.close_reason))}});
-        if (greeted_) service_->backend_->Left(facts_);
+        Leave();
         (void)co_await stream_->ShutdownWrite(loop.Now() + service_->options_.farewell_timeout);
         stream_->Close();
         co_return;
@@ -132,8 +138,10 @@ rt::Task<bool> SmtpConnection::Flush() {
   while (!session_->PendingOutput().empty()) {
     const std::string_view output = session_->PendingOutput();
     const Duration patience = facts_.listener->options->write_timeout;
+    writing_ = true;
     const Status written = co_await stream_->Write(output, loop.Now() + patience);
     if (!written.ok()) co_return false;
+    writing_ = false;
     session_->Wrote(output.size());
   }
   finishing_ = false;
@@ -430,6 +438,14 @@ rt::Task<void> SmtpConnection::AskToLeave() {
   const std::string farewell =
       StrCat("421 4.3.2 ", facts_.listener->options->hostname, " Service shutting down\r\n");
   (void)co_await stream_->Write(farewell, stream_->executor().Now() + absl::Seconds(1));
+  stream_->Close();
+}
+
+rt::Task<void> SmtpConnection::Apologize() {
+  // RFC 5321 §3.8: 421 may be the answer to anything. During a handshake there is no stream.
+  constexpr std::string_view kFarewell = "421 4.3.0 Out of memory, try again later\r\n";
+  if (stream_ == nullptr || writing_) co_return;
+  (void)co_await stream_->Write(kFarewell, stream_->executor().Now() + absl::Seconds(1));
   stream_->Close();
 }
 

@@ -25,6 +25,9 @@ class SmtpConnection {
   // AskToLeave ends the session with 421 as soon as no message is in flight; called while the
   // service stops.
   rt::Task<void> AskToLeave();
+  // Apologize says 421 to the client of a session that an exception ended, memory that ran out
+  // above all, where that cannot be taken for a part of what was said before; then it closes.
+  rt::Task<void> Apologize();
   // Cut closes the stream at once, unless a message is being made durable: that one gets its reply
   // first.
   void Cut();
@@ -57,6 +60,7 @@ class SmtpConnection {
   rt::Task<void> OnMessageEnd(uint64_t size);
 
   std::unique_ptr<MessageIntake> MakeIntake(const IncomingMessage& message) const;
+  void Leave() noexcept;
   void Log(LogLevel level, std::string event, std::vector<LogField> fields) const;
   void LogRefusal(std::string_view command, const mail::Reply& reply,
                   std::string_view reason) const;
@@ -71,6 +75,7 @@ class SmtpConnection {
   bool waiting_for_input_ = false;
   bool leaving_ = false;    // the session has been asked to close when it can
   bool finishing_ = false;  // the end of data has come and its reply has not been written
+  bool writing_ = false;    // a part of what the session says may have been sent
   bool cut_ = false;
 };
 

@@ -1,5 +1,8 @@
 #include "lib/service/smtp/service.h"
 
+#include <exception>
+#include <new>
+
 #include "lib/service/smtp/connection.h"
 
 namespace postern::service {
@@ -46,7 +49,19 @@ rt::Task<void> SmtpService::ServeConnection(std::unique_ptr<rt::Stream> stream,
       if (service->connections_.empty()) service->all_gone_.Pulse();
     }
   } leave{this, place};
-  co_await connection.Run();
+  std::exception_ptr failure;
+  try {
+    co_await connection.Run();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  try {
+    co_await connection.Apologize();
+  } catch (const std::exception&) {
+    // Then it is closed without a word.
+  }
+  std::rethrow_exception(failure);
 }
 
 rt::Task<void> SmtpService::CutAt(Instant deadline) {
@@ -63,9 +78,15 @@ rt::Task<void> SmtpService::Stop(Duration grace) {
   const Instant deadline = world_->clock().Now() + grace;
   const std::list<SmtpConnection*> present = connections_;
   rt::TaskGroup farewells;
-  for (SmtpConnection* connection : present) farewells.Spawn(connection->AskToLeave());
-  farewells.Spawn(CutAt(deadline));
+  std::exception_ptr failure;
+  try {
+    for (SmtpConnection* connection : present) farewells.Spawn(connection->AskToLeave());
+    farewells.Spawn(CutAt(deadline));
+  } catch (const std::bad_alloc&) {
+    failure = std::current_exception();
+  }
   co_await farewells.Join();
+  if (failure) std::rethrow_exception(failure);
   co_await tasks_.Join();
 }
 

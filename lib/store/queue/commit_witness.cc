@@ -1,7 +1,10 @@
 #include "lib/store/queue/commit_witness.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <new>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -20,14 +23,11 @@ constexpr size_t kHeadBytes = 64;
 constexpr size_t kRecordBytes = 16;
 constexpr uint64_t kRecords = 32'768;
 
-std::string Record(uint64_t number, MessageId id, bool accepted) {
-  std::string record(12, '\0');
-  std::memcpy(record.data(), &number, 8);
-  std::memcpy(record.data() + 8, &id, 4);
-  const uint32_t check = (Checksum(record) & ~1u) | (accepted ? 1u : 0u);
-  record.resize(kRecordBytes);
-  std::memcpy(record.data() + 12, &check, 4);
-  return record;
+void PutRecord(uint64_t number, MessageId id, bool accepted, char* record) noexcept {
+  std::memcpy(record, &number, 8);
+  std::memcpy(record + 8, &id, 4);
+  const uint32_t check = (Checksum(std::string_view(record, 12)) & ~1u) | (accepted ? 1u : 0u);
+  std::memcpy(record + 12, &check, 4);
 }
 
 // BootId names this run of the machine; "" where the system does not say.
@@ -85,7 +85,9 @@ void CommitWitness::Read() {
     uint32_t check = 0;
     std::memcpy(&check, ring.data() + at + 12, 4);
     const bool accepted = (check & 1) != 0;
-    if (ring.compare(at, kRecordBytes, Record(number, id, accepted)) != 0) continue;
+    char expected[kRecordBytes];
+    PutRecord(number, id, accepted, expected);
+    if (std::memcmp(ring.data() + at, expected, kRecordBytes) != 0) continue;
     next_ = std::max(next_, number + 1);
     Last& known = last[id];
     if (number > known.number) known = Last{number, accepted};
@@ -96,16 +98,25 @@ void CommitWitness::Read() {
   std::sort(promised_.begin(), promised_.end());
 }
 
-void CommitWitness::Note(const std::vector<MessageId>& ids, bool accepted) {
+// It takes no memory: a message that left the queue and is not told here would be called lost.
+void CommitWitness::Note(const std::vector<MessageId>& ids, bool accepted) noexcept {
+  constexpr size_t kTogether = 64;
   if (file_ == nullptr) return;
   for (size_t done = 0; done < ids.size();) {
-    // Up to the end of the ring in one write.
+    // Never over the end of the ring in one write.
     const uint64_t place = next_ % kRecords;
-    const size_t count = std::min<size_t>(ids.size() - done, static_cast<size_t>(kRecords - place));
-    std::string records;
-    for (size_t i = 0; i < count; ++i) records += Record(next_++, ids[done + i], accepted);
+    const size_t count = std::min<size_t>(std::min(ids.size() - done, kTogether),
+                                          static_cast<size_t>(kRecords - place));
+    std::array<char, kTogether * kRecordBytes> records;
+    for (size_t i = 0; i < count; ++i)
+      PutRecord(next_++, ids[done + i], accepted, records.data() + i * kRecordBytes);
     done += count;
-    if (file_->WriteAt(kHeadBytes + place * kRecordBytes, records).ok()) continue;
+    const std::string_view octets(records.data(), count * kRecordBytes);
+    try {
+      if (file_->WriteAt(kHeadBytes + place * kRecordBytes, octets).ok()) continue;
+    } catch (const std::bad_alloc&) {
+      // for the words of its error
+    }
     file_.reset();
     return;
   }

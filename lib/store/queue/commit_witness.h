@@ -31,12 +31,12 @@ class CommitWitness {
   // Accepted notes messages whose transaction is durable, and those that have envelopes left after
   // one. Leaving notes, before the transaction that may take them out of the queue, that they need
   // not be found any more.
-  void Accepted(const std::vector<queue::MessageId>& ids) { Note(ids, true); }
-  void Leaving(const std::vector<queue::MessageId>& ids) { Note(ids, false); }
+  void Accepted(const std::vector<queue::MessageId>& ids) noexcept { Note(ids, true); }
+  void Leaving(const std::vector<queue::MessageId>& ids) noexcept { Note(ids, false); }
 
  private:
   void Read();
-  void Note(const std::vector<queue::MessageId>& ids, bool accepted);
+  void Note(const std::vector<queue::MessageId>& ids, bool accepted) noexcept;
 
   std::unique_ptr<rt::File> file_;  // null: silent
   uint64_t next_ = 1;               // number of the next record; they are never 0

@@ -1,6 +1,7 @@
 // QueueCore: the octets of messages, in files of their own, in the database and in memory.
 
 #include <algorithm>
+#include <new>
 #include <utility>
 #include <zlib.h>
 
@@ -31,13 +32,21 @@ Status QueueCore::ReclaimBodies() {
   return OkStatus();
 }
 
-void QueueCore::RemoveBody(MessageId id) {
+void QueueCore::RemoveBody(MessageId id) noexcept {
   constexpr size_t kMostLeft = 10'000;  // the next start finds the rest
-  const Status removed = world_.files().Unlink(BodyPath(id));
-  if (removed.ok() || removed.code() == StatusCode::kNotFound) return;
+  try {
+    const Status removed = world_.files().Unlink(BodyPath(id));
+    if (removed.ok() || removed.code() == StatusCode::kNotFound) return;
+  } catch (const std::bad_alloc&) {
+    // Later there may be memory for its name.
+  }
   const std::lock_guard lock(mutex_);
   if (closed_ || left_.size() >= kMostLeft) return;
-  left_.push_back(id);
+  try {
+    left_.push_back(id);
+  } catch (const std::bad_alloc&) {
+    return;
+  }
   StartLaterLocked(options_.retry_delay);
 }
 
@@ -52,19 +61,18 @@ void QueueCore::RemoveWhatIsLeft() {
 
 // --- into the queue ---
 
-void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
-                            std::vector<Status>& outcomes) {
+void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages) {
   rt::File* first = nullptr;  // of those that this batch opened
   size_t files = 0;
   bool all_fresh = true;  // none was opened, and perhaps written out in part, before this batch
-  for (size_t i = 0; i < messages.size(); ++i) {
-    PendingMessage& message = *messages[i];
-    if (!outcomes[i].ok() ||
+  for (const auto& each : messages) {
+    PendingMessage& message = *each;
+    if (!message.outcome.ok() ||
         (message.file == nullptr && message.size_bytes <= options_.inline_body_bytes))
       continue;
     if (message.file != nullptr) all_fresh = false;
-    outcomes[i] = WriteBody(message);
-    if (!outcomes[i].ok()) continue;
+    message.outcome = WriteBody(message);
+    if (!message.outcome.ok()) continue;
     message.file->StartWriteback();
     if (first == nullptr) first = message.file.get();
     ++files;
@@ -77,20 +85,20 @@ void QueueCore::WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messag
     const Status together = first->SyncFileSystem();
     if (together.ok()) return;
   }
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (outcomes[i].ok() && messages[i]->file != nullptr)
-      outcomes[i] = Annotate(messages[i]->file->Sync(), messages[i]->path);
+  for (const auto& message : messages) {
+    if (message->outcome.ok() && message->file != nullptr)
+      message->outcome = Annotate(message->file->Sync(), message->path);
   }
   const Status named = world_.files().SyncDirectory(spool_ + "/bodies");
   if (named.ok()) return;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (outcomes[i].ok() && messages[i]->file != nullptr) outcomes[i] = named;
+  for (const auto& message : messages) {
+    if (message->outcome.ok() && message->file != nullptr) message->outcome = named;
   }
 }
 
 Status QueueCore::WriteBody(PendingMessage& message) {
   if (message.file == nullptr) {
-    const std::string path = BodyPath(message.id);
+    std::string path = BodyPath(message.id);
     rt::OpenOptions open;
     open.write = open.create = open.exclusive = true;
     StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(path, open);
@@ -98,7 +106,7 @@ Status QueueCore::WriteBody(PendingMessage& message) {
       return Unavailable("message id is taken");
     if (!file.ok()) return file.status();
     message.file = *std::move(file);
-    message.path = path;
+    message.path = std::move(path);
   }
   const Status written =
       message.file->WriteAt(message.size_bytes - message.octets.size(), message.octets);
@@ -112,13 +120,14 @@ void QueueCore::Cache(PendingMessage& message) {
   if (message.file != nullptr || message.octets.size() != message.size_bytes) return;
   const std::lock_guard lock(cache_mutex_);
   if (cached_bytes_ + message.octets.size() > options_.cached_body_bytes) return;
-  const auto [place, fresh] = cache_.try_emplace(message.id, nullptr);
-  if (!fresh) return;
-  cached_bytes_ += message.octets.size();
-  place->second = std::make_shared<MemoryBody>(std::move(message.octets));
+  if (cache_.contains(message.id)) return;
+  auto body = std::make_shared<const MemoryBody>(std::move(message.octets));
+  const uint64_t size = body->size_bytes();
+  cache_.emplace(message.id, std::move(body));
+  cached_bytes_ += size;
 }
 
-void QueueCore::Uncache(MessageId id) {
+void QueueCore::Uncache(MessageId id) noexcept {
   const std::lock_guard lock(cache_mutex_);
   const auto found = cache_.find(id);
   if (found == cache_.end()) return;

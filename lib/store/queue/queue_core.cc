@@ -1,6 +1,7 @@
 // QueueCore: the list, the job that empties it, and the room on the disk.
 
-#include <algorithm>
+#include <exception>
+#include <new>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -84,20 +85,36 @@ void QueueCore::Submit(std::shared_ptr<PendingMessage> message) {
   StartLocked();
 }
 
-void QueueCore::Merge(Overlay& below, const Overlay& above) {
+void QueueCore::Merge(Overlay& below, Overlay above) noexcept {
   if (above.removed && !below.removed) {
     below.removed = true;
     below.fate = above.fate;
   }
-  if (above.update) below.update = above.update;
+  if (above.update) below.update = std::move(above.update);
   if (above.held) below.held = above.held;
 }
 
 void QueueCore::Record(std::vector<Change> changes) {
   std::vector<MessageId> deferred;
+  deferred.reserve(changes.size());
   {
     const std::lock_guard lock(mutex_);
-    bool urgent = false;
+    // What is on the list when memory runs out is written all the same.
+    struct Start {
+      QueueCore* core;
+      bool urgent = false;
+      ~Start() {
+        if (urgent || core->waiting_.size() >= core->options_.lazy_changes) {
+          // A running job has taken its list: what is urgent now must find the next one started as
+          // soon as it ends.
+          core->waiting_is_urgent_ = core->waiting_is_urgent_ || urgent;
+          core->StartLocked();
+        } else {
+          core->StartLaterLocked(core->options_.lazy_delay);
+        }
+      }
+    } start{this};
+    bool& urgent = start.urgent;
     for (Change& change : changes) {
       urgent = urgent || change.urgent;
       Overlay overlay;
@@ -118,15 +135,7 @@ void QueueCore::Record(std::vector<Change> changes) {
           urgent = true;
           break;
       }
-      Merge(waiting_[id], overlay);
-    }
-    if (urgent || waiting_.size() >= options_.lazy_changes) {
-      // A running job has taken its list: what is urgent now must find the next one started as soon
-      // as it ends.
-      waiting_is_urgent_ = waiting_is_urgent_ || urgent;
-      StartLocked();
-    } else {
-      StartLaterLocked(options_.lazy_delay);
+      Merge(waiting_[id], std::move(overlay));
     }
   }
   // What waits for a later attempt need not be in memory until then.
@@ -144,32 +153,50 @@ void QueueCore::Shutdown() {
   closed_ = true;
 }
 
-void QueueCore::StartLocked() {
+void QueueCore::StartLocked() noexcept {
   if (running_) return;
   running_ = true;
-  world_.main_loop().PostBlocking([self = shared_from_this()] { self->RunBatch(); }, [] {});
+  job_.core = shared_from_this();
+  job_.run = [](rt::Job* job) {
+    const std::shared_ptr<QueueCore> core = std::move(static_cast<BatchJob*>(job)->core);
+    core->RunBatch();
+  };
+  job_.drop = [](rt::Job* job) {
+    const std::shared_ptr<QueueCore> core = std::move(static_cast<BatchJob*>(job)->core);
+  };
+  world_.main_loop().PostBlocking(&job_);
 }
 
-void QueueCore::StartLaterLocked(Duration delay) {
+void QueueCore::StartLaterLocked(Duration delay) noexcept {
   if (running_ || timer_set_) return;  // the running job looks at the list before it ends
-  timer_set_ = true;
   rt::Executor& loop = world_.main_loop();
-  // The timer does not keep the queue alive: after Close there is nothing left for it to do.
-  loop.Post([&loop, delay, weak = weak_from_this()] {
-    loop.CallAt(loop.Now() + delay, [weak] {
-      const std::shared_ptr<QueueCore> self = weak.lock();
-      if (!self) return;
-      const std::lock_guard lock(self->mutex_);
-      self->timer_set_ = false;
-      if (!self->waiting_.empty() || !self->left_.empty()) self->StartLocked();
+  const auto begin = [](const std::weak_ptr<QueueCore>& weak) {
+    const std::shared_ptr<QueueCore> self = weak.lock();
+    if (!self) return;
+    const std::lock_guard lock(self->mutex_);
+    self->timer_set_ = false;
+    if (!self->waiting_.empty() || !self->left_.empty()) self->StartLocked();
+  };
+  timer_set_ = true;
+  try {
+    // The timer does not keep the queue alive: after Close there is nothing left for it to do.
+    loop.Post([&loop, delay, begin, weak = weak_from_this()] {
+      try {
+        loop.CallAt(loop.Now() + delay, [begin, weak] { begin(weak); });
+      } catch (const std::bad_alloc&) {
+        begin(weak);
+      }
     });
-  });
+  } catch (const std::bad_alloc&) {
+    // Without memory for the wait it is not waited.
+    timer_set_ = false;
+    StartLocked();
+  }
 }
 
 // --- the job ---
 
-QueueCore::Batch QueueCore::TakeBatch() {
-  Batch batch;
+void QueueCore::TakeBatch(Batch& batch) {
   const std::lock_guard lock(mutex_);
   uint64_t bytes = 0;
   while (!messages_.empty() && batch.messages.size() < options_.batch_messages) {
@@ -197,7 +224,6 @@ QueueCore::Batch QueueCore::TakeBatch() {
   }
   batch.flushes = std::move(flushes_);
   flushes_.clear();
-  return batch;
 }
 
 Status QueueCore::BeingRebuilt() {
@@ -213,21 +239,26 @@ bool QueueCore::NeedsRebuild() {
 // readers are told at once to come again.
 void QueueCore::RebuildIfDamaged() {
   if (!NeedsRebuild()) return;
-  std::deque<std::shared_ptr<PendingMessage>> refused;
-  {
-    const std::lock_guard lock(mutex_);
-    rebuilding_ = true;
-    refused.swap(messages_);
-    statistics_.failed_commits += refused.size();
-  }
-  for (const auto& message : refused) message->done.Complete(BeingRebuilt());
-  Status status;
-  {
-    const std::lock_guard lock(database_mutex_);
-    status = database_->Rebuild(world_.clock().WallNow());
-  }
-  rebuilding_ = false;
+  const Status why = BeingRebuilt();
+  rebuilding_ = true;
+  struct End {
+    std::atomic<bool>* rebuilding;
+    ~End() { *rebuilding = false; }
+  } const end{&rebuilding_};
+  RefuseMessages(why);
+  const std::lock_guard lock(database_mutex_);
+  const Status status = database_->Rebuild(world_.clock().WallNow());
   if (!status.ok()) LogProblem(LogLevel::kError, "cannot rebuild the damaged queue", status, "");
+}
+
+void QueueCore::RefuseMessages(const Status& why) noexcept {
+  const std::lock_guard lock(mutex_);
+  statistics_.failed_commits += messages_.size();
+  while (!messages_.empty()) {
+    const std::shared_ptr<PendingMessage> message = std::move(messages_.front());
+    messages_.pop_front();
+    message->done.Complete(why);
+  }
 }
 
 void QueueCore::RebuildSoon() {
@@ -235,21 +266,38 @@ void QueueCore::RebuildSoon() {
   StartLocked();
 }
 
-void QueueCore::RunBatch() {
-  RebuildIfDamaged();
-  RemoveWhatIsLeft();
-  Batch batch = TakeBatch();
-  std::vector<Status> outcomes(batch.messages.size(), OkStatus());
+void QueueCore::RunBatch() noexcept {
+  Batch batch;
+  bool written = false;
+  Status status;
+  try {
+    RebuildIfDamaged();
+    RemoveWhatIsLeft();
+    TakeBatch(batch);
+    status = WriteBatch(batch, &written);
+  } catch (const std::exception&) {
+    status = without_memory_;
+    // Those that this batch could not even take would only meet the same in the next.
+    if (batch.messages.empty()) RefuseMessages(status);
+  }
+  if (written) status = OkStatus();
+  for (const auto& message : batch.messages) {
+    if (!written && message->outcome.ok()) message->outcome = status;
+  }
+  FinishBatch(batch, status);
+}
+
+Status QueueCore::WriteBatch(Batch& batch, bool* written) {
   if (!batch.messages.empty()) {
     const Status space = CheckSpace();
-    if (!space.ok()) std::fill(outcomes.begin(), outcomes.end(), space);
+    for (const auto& message : batch.messages) message->outcome = space;
   }
-  WriteBodies(batch.messages, outcomes);
+  WriteBodies(batch.messages);
 
   std::vector<NewMessageRow> rows(batch.messages.size());
   std::vector<NewMessageRow*> good;
   for (size_t i = 0; i < batch.messages.size(); ++i) {
-    if (!outcomes[i].ok()) continue;
+    if (!batch.messages[i]->outcome.ok()) continue;
     const PendingMessage& message = *batch.messages[i];
     rows[i].id = message.id;
     rows[i].size_bytes = message.size_bytes;
@@ -260,77 +308,85 @@ void QueueCore::RunBatch() {
     rows[i].changes = &message.changes;
     good.push_back(&rows[i]);
   }
-  Status status = OkStatus();
-  std::vector<SpoolDatabase::Gone> gone;
-  if (!good.empty() || !batch.changes.empty()) {
-    std::vector<MessageId> leaving;
-    const auto note = [&leaving](const std::vector<Change>& changes) {
-      for (const Change& change : changes) {
-        if (change.kind == Change::Kind::kRemove) leaving.push_back(queue::MessageIdOf(change.id));
-      }
-    };
-    note(batch.changes);
-    for (const NewMessageRow* row : good) note(*row->changes);
-    witness_.Leaving(leaving);
-    const std::lock_guard lock(database_mutex_);
-    status = database_->Write(good, batch.changes, &gone);
-    std::vector<MessageId> accepted;
-    if (status.ok()) accepted = database_->kept();
-    for (const NewMessageRow* row : good) {
-      if (status.ok() && row->outcome.ok()) accepted.push_back(row->id);
+  if (good.empty() && batch.changes.empty()) {
+    *written = true;
+    return OkStatus();
+  }
+  std::vector<MessageId> leaving;
+  const auto note = [&leaving](const std::vector<Change>& changes) {
+    for (const Change& change : changes) {
+      if (change.kind == Change::Kind::kRemove) leaving.push_back(queue::MessageIdOf(change.id));
     }
-    witness_.Accepted(accepted);
+  };
+  note(batch.changes);
+  for (const NewMessageRow* row : good) note(*row->changes);
+  witness_.Leaving(leaving);
+  std::vector<SpoolDatabase::Gone> gone;
+  std::vector<MessageId> accepted;
+  accepted.reserve(good.size());
+  {
+    const std::lock_guard lock(database_mutex_);
+    const Status status = database_->Write(good, batch.changes, &gone);
+    if (!status.ok()) return status;
+    *written = true;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (batch.messages[i]->outcome.ok()) batch.messages[i]->outcome = std::move(rows[i].outcome);
+    }
     // The scheduler hears of a message before any search for what is due can find it, so it never
     // meets one twice.
-    for (size_t i = 0; i < rows.size() && status.ok(); ++i) {
-      if (outcomes[i].ok() && rows[i].outcome.ok()) Announce(*batch.messages[i]);
+    for (const auto& message : batch.messages) {
+      if (!message->outcome.ok()) continue;
+      accepted.push_back(message->id);
+      Announce(*message);
     }
-  }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (outcomes[i].ok()) outcomes[i] = status.ok() ? rows[i].outcome : status;
+    witness_.Accepted(database_->kept());
+    witness_.Accepted(accepted);
   }
   for (const SpoolDatabase::Gone& message : gone) {
     if (message.in_file) RemoveBody(message.id);
     Uncache(message.id);
   }
-  FinishBatch(batch, outcomes, status);
+  return OkStatus();
 }
 
-void QueueCore::Announce(PendingMessage& message) {
-  Cache(message);
+void QueueCore::Announce(PendingMessage& message) noexcept {
+  try {
+    Cache(message);
+  } catch (const std::bad_alloc&) {
+    // It will be read from the disk.
+  }
   if (!observer_) return;
   for (Envelope& envelope : message.envelopes) envelope.fresh = true;
   observer_(message.envelopes);
 }
 
-void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
-                            const Status& status) {
+void QueueCore::FinishBatch(Batch& batch, const Status& status) noexcept {
   Status first_failure = status;
   uint64_t committed = 0;
-  for (size_t i = 0; i < batch.messages.size(); ++i) {
-    PendingMessage& message = *batch.messages[i];
-    if (outcomes[i].ok()) {
+  for (const auto& each : batch.messages) {
+    PendingMessage& message = *each;
+    if (message.outcome.ok()) {
       ++committed;
       message.file.reset();
       // A file that is a message's now is no longer the writer's to remove.
       message.path.clear();
       continue;
     }
-    if (first_failure.ok() && outcomes[i].code() != StatusCode::kUnavailable)
-      first_failure = outcomes[i];
+    if (first_failure.ok() && message.outcome.code() != StatusCode::kUnavailable)
+      first_failure = message.outcome;
   }
   ReportHealth(first_failure);
   {
     const std::lock_guard lock(mutex_);
     if (!status.ok()) {
-      // The changes of a failed batch go back under those that came since.
-      for (auto& [id, overlay] : writing_) {
-        const auto [place, fresh] = waiting_.try_emplace(id, overlay);
-        if (fresh) continue;
-        Overlay merged = overlay;
-        Merge(merged, place->second);
-        place->second = std::move(merged);
+      // The changes of a failed batch go back under those that came since. Nodes move, nothing is
+      // made.
+      for (auto& [id, since] : waiting_) {
+        const auto below = writing_.find(id);
+        if (below != writing_.end()) Merge(below->second, std::move(since));
       }
+      writing_.merge(waiting_);
+      waiting_.swap(writing_);
     } else {
       statistics_.changes += batch.changes.size();
       if (committed > 0 || !batch.changes.empty()) ++statistics_.transactions;
@@ -339,8 +395,9 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
     statistics_.commits += committed;
     statistics_.failed_commits += batch.messages.size() - committed;
   }
-  for (size_t i = 0; i < batch.messages.size(); ++i) {
-    batch.messages[i]->done.Complete(outcomes[i]);
+  for (const auto& message : batch.messages) {
+    Status outcome = std::move(message->outcome);
+    message->done.Complete(std::move(outcome));
   }
   for (const auto& flush : batch.flushes) flush->Complete(status);
 
@@ -360,17 +417,21 @@ void QueueCore::FinishBatch(Batch& batch, const std::vector<Status>& outcomes,
   if (!waiting_.empty() || !left_.empty()) StartLaterLocked(options_.retry_delay);
 }
 
-void QueueCore::ReportHealth(const Status& status) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (health_.healthy == status.ok()) return;
-    health_.healthy = status.ok();
-    health_.error = status.ok() ? "" : Text(status);
-  }
-  if (status.ok()) {
-    LogProblem(LogLevel::kInfo, "writes again", status, "");
-  } else {
-    LogProblem(LogLevel::kError, "cannot write", status, "");
+void QueueCore::ReportHealth(const Status& status) noexcept {
+  try {
+    {
+      const std::lock_guard lock(mutex_);
+      if (health_.healthy == status.ok()) return;
+      health_.error = status.ok() ? "" : Text(status);
+      health_.healthy = status.ok();
+    }
+    if (status.ok()) {
+      LogProblem(LogLevel::kInfo, "writes again", status, "");
+    } else {
+      LogProblem(LogLevel::kError, "cannot write", status, "");
+    }
+  } catch (const std::bad_alloc&) {
+    // There is no memory to tell it either.
   }
 }
 

@@ -14,7 +14,7 @@ using queue::EnvelopeId;
 using queue::MessageId;
 using sqlite::Statement;
 
-void SpoolDatabase::Count() {
+void SpoolDatabase::Count() noexcept {
   const bool walking = walk_.begun && !walk_.messages;
   for (const CountedRow& each : counting_) {
     const bool behind = walking && each.row <= walk_.after;
@@ -42,8 +42,16 @@ StatusOr<AuditPart> SpoolDatabase::Audit(size_t rows) {
     walk_.after = INT64_MIN;
   }
   AuditPart part;
+  // What an exception leaves in the middle of its rows is not a count.
+  struct Whole {
+    AuditWalk* walk;
+    ~Whole() {
+      if (walk != nullptr) *walk = AuditWalk();
+    }
+  } whole{&walk_};
   const StatusOr<bool> more =
       walk_.messages ? AuditMessages(rows, &part) : AuditEnvelopes(rows, &part);
+  whole.walk = nullptr;
   if (!more.ok()) return Watch(more.status());
   if (*more) return part;
   if (!walk_.messages) {

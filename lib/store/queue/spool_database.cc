@@ -1,6 +1,7 @@
 #include "lib/store/queue/spool_database.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -245,6 +246,14 @@ void SpoolDatabase::GrowLog() {
   const uint64_t whole =
       kLogHeaderBytes + static_cast<uint64_t>(options_.wal_autocheckpoint_pages) * kLogFrameBytes;
   if (options_.log_growth_bytes == 0 || log_bytes_ >= whole) return;
+  try {
+    GrowLogBy(whole);
+  } catch (const std::bad_alloc&) {
+    // With the next transaction, perhaps.
+  }
+}
+
+void SpoolDatabase::GrowLogBy(uint64_t whole) {
   if (log_file_ == nullptr) {
     rt::OpenOptions open;
     open.write = true;
@@ -295,7 +304,16 @@ Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
                             const std::vector<Change>& changes, std::vector<Gone>* gone) {
   POSTERN_RETURN_IF_ERROR(Ready());
   if (suspect_) POSTERN_RETURN_IF_ERROR(Recover());
-  const Status status = Watch(WriteInside(messages, changes, gone));
+  Status status;
+  try {
+    status = Watch(WriteInside(messages, changes, gone));
+  } catch (...) {
+    // It may have been about to tell of anything.
+    suspect_ = true;
+    handle_->database->EndStatements();
+    handle_->database->Rollback();
+    throw;
+  }
   if (status.ok()) {
     Count();
     GrowLog();
@@ -310,6 +328,10 @@ Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
     (void)Recover();
   }
   return status;
+}
+
+void SpoolDatabase::EndReads() noexcept {
+  if (handle_) handle_->database->EndStatements();
 }
 
 Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,

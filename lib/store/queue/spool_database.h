@@ -52,8 +52,11 @@ class SpoolDatabase {
     queue::MessageId id;
     bool in_file;
   };
+  // What it throws (std::bad_alloc) it throws before the commit: nothing was stored then.
   Status Write(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
                std::vector<Gone>* gone);
+  // EndReads ends the reads that an exception cut short.
+  void EndReads() noexcept;
   // kept are the messages that lost an envelope in the last Write and have others.
   const std::vector<queue::MessageId>& kept() const { return kept_; }
 
@@ -102,6 +105,7 @@ class SpoolDatabase {
   // grew costs a commit of the file system's journal, with all that others have put there. It never
   // takes room from the reserve (QueueOptions::min_free_bytes), and a failure costs speed alone.
   void GrowLog();
+  void GrowLogBy(uint64_t whole);
   Status Insert(NewMessageRow& message);
   Status Apply(const Change& change, std::vector<queue::MessageId>* touched);
   Status RemoveEmptied(std::vector<queue::MessageId>& touched, std::vector<Gone>* gone);
@@ -111,7 +115,7 @@ class SpoolDatabase {
   StatusOr<bool> AuditEnvelopes(size_t rows, AuditPart* part);
   StatusOr<bool> AuditMessages(size_t rows, AuditPart* part);
   // Count takes over what the transaction that was committed just now did to `sum_` and the walk.
-  void Count();
+  void Count() noexcept;
 
   // AuditWalk is how far an audit came: first through the envelopes, in the order of their rows,
   // then through the messages. What is written behind it is counted as it is written.

@@ -25,12 +25,12 @@ class SqliteWriter final : public MessageWriter {
   ~SqliteWriter() override {
     // A path that is still there names the file of a message that did not come to be.
     if (message_->path.empty()) return;
-    loop_.PostBlocking(
-        [core = core_, message = message_] {
-          message->file.reset();
-          core->RemoveBody(message->id);
-        },
-        [] {});
+    PendingMessage::Removal& removal = message_->removal;
+    removal.core = core_;
+    removal.message = message_;
+    removal.run = [](rt::Job* job) { Remove(static_cast<PendingMessage::Removal*>(job), true); };
+    removal.drop = [](rt::Job* job) { Remove(static_cast<PendingMessage::Removal*>(job), false); };
+    loop_.PostBlocking(&removal);
   }
 
   MessageId message_id() const override { return message_->id; }
@@ -71,6 +71,14 @@ class SqliteWriter final : public MessageWriter {
   }
 
  private:
+  // The job keeps its message and the queue alive until here.
+  static void Remove(PendingMessage::Removal* removal, bool file_too) noexcept {
+    const std::shared_ptr<QueueCore> core = std::move(removal->core);
+    const std::shared_ptr<PendingMessage> message = std::move(removal->message);
+    message->file.reset();
+    if (file_too) core->RemoveBody(message->id);
+  }
+
   // Spill moves what is in memory into the message's file.
   Status Spill() {
     POSTERN_RETURN_IF_ERROR(core_->CheckSpace());

@@ -18,6 +18,10 @@
 // Changes on the list (`waiting_`) or in the running batch (`writing_`) lie over what is read from
 // the database, so that every reader sees them at once. A change whose batch failed goes back on
 // the list.
+//
+// Memory that runs out is one more way for a batch to fail: whoever is on the list is always told,
+// as the job and what tells them take none (rt::Job), and what fails after the commit (a body that
+// cannot be kept in memory, a file that cannot be removed) does not undo it.
 #pragma once
 
 #include <atomic>
@@ -38,8 +42,16 @@
 
 namespace postern::store {
 
+class QueueCore;
+
 // PendingMessage is a message on its way into the queue.
 struct PendingMessage {
+  // Removal takes away the file of a message that did not come to be.
+  struct Removal : rt::Job {
+    std::shared_ptr<QueueCore> core;
+    std::shared_ptr<PendingMessage> message;
+  };
+
   explicit PendingMessage(rt::Executor* loop) : done(loop) {}
   queue::MessageId id = 0;
   std::string octets;              // the body, or what of it is not in `file` yet
@@ -49,7 +61,9 @@ struct PendingMessage {
   uint32_t checksum = 0;
   std::vector<queue::Envelope> envelopes;
   std::vector<Change> changes;
+  Status outcome;  // the job's, until it tells `done`
   rt::Completion<Status> done;
+  Removal removal;
 };
 
 // QueueCore is shared by the queue, its writers and the jobs on the pool; the last of them to go
@@ -96,7 +110,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   std::string BodyPath(queue::MessageId id) const;
   // RemoveBody removes the file of a message that is gone, later when the disk will not now.
   // Blocks.
-  void RemoveBody(queue::MessageId id);
+  void RemoveBody(queue::MessageId id) noexcept;
   void set_observer(std::function<void(const std::vector<queue::Envelope>&)> observer) {
     observer_ = std::move(observer);
   }
@@ -121,11 +135,21 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
     std::vector<std::shared_ptr<rt::Completion<Status>>> flushes;
   };
 
-  static void Merge(Overlay& below, const Overlay& above);
-  void StartLocked();  // posts the job unless it runs
-  void StartLaterLocked(Duration delay);
-  void RunBatch();  // the job
+  // BatchJob is the job; it keeps the queue alive from the moment it is posted until it ends.
+  struct BatchJob : rt::Job {
+    std::shared_ptr<QueueCore> core;
+  };
+
+  static void Merge(Overlay& below, Overlay above) noexcept;
+  void StartLocked() noexcept;  // posts the job unless it runs
+  void StartLaterLocked(Duration delay) noexcept;
+  void RunBatch() noexcept;  // the job
+  // WriteBatch makes the batch durable: `*written` once its transaction is. What it throws and
+  // returns before that is the failure of the batch; after it, it fails no more.
+  Status WriteBatch(Batch& batch, bool* written);
   void RemoveWhatIsLeft();
+  // RefuseMessages tells `why` to all that are on the list.
+  void RefuseMessages(const Status& why) noexcept;
   // Damage in the database: the job rebuilds it before it does anything else. Read is one call of
   // the database for a reader, which starts the job when it meets damage.
   static Status BeingRebuilt();
@@ -138,21 +162,25 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
     bool damaged = false;
     auto result = [&] {
       const std::lock_guard lock(database_mutex_);
-      auto got = call();
-      damaged = database_->damaged();
-      return got;
+      try {
+        auto got = call();
+        damaged = database_->damaged();
+        return got;
+      } catch (...) {
+        database_->EndReads();
+        throw;
+      }
     }();
     if (damaged) RebuildSoon();
     return result;
   }
-  Batch TakeBatch();
-  void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages,
-                   std::vector<Status>& outcomes);
-  void FinishBatch(Batch& batch, const std::vector<Status>& outcomes, const Status& status);
-  void Announce(PendingMessage& message);
+  void TakeBatch(Batch& batch);
+  void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages);
+  void FinishBatch(Batch& batch, const Status& status) noexcept;
+  void Announce(PendingMessage& message) noexcept;
   void Cache(PendingMessage& message);
-  void Uncache(queue::MessageId id);
-  void ReportHealth(const Status& status);
+  void Uncache(queue::MessageId id) noexcept;
+  void ReportHealth(const Status& status) noexcept;
   Overlays SnapshotOverlays();
   static bool ApplyOverlay(const Overlays& overlays, queue::Envelope& envelope);
   Status ReclaimBodies();
@@ -164,7 +192,9 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   LogSink& log_;
   const std::string spool_;
   const QueueOptions options_;
+  const Status without_memory_ = Unavailable("out of memory");  // made while there is some
   std::function<void(const std::vector<queue::Envelope>&)> observer_;
+  BatchJob job_;
 
   std::optional<SpoolLock> lock_;  // outlives the database
   std::mutex database_mutex_;      // before mutex_ where both are held

@@ -71,26 +71,34 @@ Statement& Statement::operator=(Statement&& other) noexcept {
 
 Statement::~Statement() { sqlite3_finalize(statement_); }
 
+void Statement::BeginUse() {
+  if (sqlite3_stmt_busy(statement_)) sqlite3_reset(statement_);
+}
+
 // A failed bind (a value past SQLite's limit) is reported by the Step that follows: the parameter
 // stays NULL, and our columns that must not be NULL say so.
 Statement& Statement::Bind(int parameter, int64_t value) {
+  BeginUse();
   sqlite3_bind_int64(statement_, parameter, value);
   return *this;
 }
 
 Statement& Statement::BindText(int parameter, std::string_view text) {
+  BeginUse();
   sqlite3_bind_text64(statement_, parameter, text.empty() ? "" : text.data(), text.size(),
                       SQLITE_STATIC, SQLITE_UTF8);
   return *this;
 }
 
 Statement& Statement::BindBlob(int parameter, std::string_view octets) {
+  BeginUse();
   sqlite3_bind_blob64(statement_, parameter, octets.empty() ? "" : octets.data(), octets.size(),
                       SQLITE_STATIC);
   return *this;
 }
 
 Statement& Statement::BindNull(int parameter) {
+  BeginUse();
   sqlite3_bind_null(statement_, parameter);
   return *this;
 }
@@ -102,9 +110,12 @@ StatusOr<bool> Statement::Step() {
     Reset();
     return false;
   }
-  const Status status = StatusOfCode(handle_, code, "database");
-  Reset();
-  return status;
+  // The words are taken from the connection before the statement is reset.
+  struct End {
+    Statement* statement;
+    ~End() { statement->Reset(); }
+  } const end{this};
+  return StatusOfCode(handle_, code, "database");
 }
 
 Status Statement::Run() {
@@ -332,7 +343,14 @@ StatusOr<Statement> Database::Prepare(std::string_view sql) {
 Status Database::Begin() { return Execute("BEGIN IMMEDIATE"); }
 Status Database::Commit() { return Execute("COMMIT"); }
 
-void Database::Rollback() {
+void Database::EndStatements() noexcept {
+  for (sqlite3_stmt* each = sqlite3_next_stmt(handle_, nullptr); each != nullptr;
+       each = sqlite3_next_stmt(handle_, each)) {
+    if (sqlite3_stmt_busy(each)) sqlite3_reset(each);
+  }
+}
+
+void Database::Rollback() noexcept {
   if (in_transaction()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 

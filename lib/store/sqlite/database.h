@@ -51,7 +51,8 @@ class Database;
 
 // Statement is one prepared statement, used over and over: bind, step through the rows, reset. It
 // dies before its Database. Parameters are numbered from 1, columns from 0. A bound text or blob is
-// borrowed: it stays unchanged until Reset.
+// borrowed: it stays unchanged until Reset. To bind begins a new use, where the last one was left in
+// the middle of its rows.
 class Statement {
  public:
   Statement() = default;
@@ -86,6 +87,7 @@ class Statement {
 
  private:
   friend class Database;
+  void BeginUse();
   Statement(sqlite3* handle, sqlite3_stmt* statement) : handle_(handle), statement_(statement) {}
   sqlite3* handle_ = nullptr;
   sqlite3_stmt* statement_ = nullptr;
@@ -133,7 +135,9 @@ class Database {
   Status Begin();
   Status Commit();
   // Rollback ends the transaction, if there is one, without its changes.
-  void Rollback();
+  void Rollback() noexcept;
+  // EndStatements ends those that an exception left in the middle of their rows.
+  void EndStatements() noexcept;
   bool in_transaction() const;
 
   // Checkpoint moves all of the WAL into the database, syncs it, and empties the WAL.

@@ -3,12 +3,14 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <list>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "lib/rt/asio/asio_world.h"
 #include "lib/rt/asio/thread_pool.h"
+#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt {
 namespace {
@@ -204,14 +206,15 @@ TEST(ThreadPool, WhatWaitsOutsideLeavesRoom) {
   std::atomic<int> most = 0;
   std::atomic<int> own = 0;
   std::atomic<bool> answer = false;
+  std::list<FunctionJob> jobs;
   for (int i = 0; i < 10; ++i) {
-    pool.PostOutside([&] {
+    pool.PostOutside(&jobs.emplace_back([&] {
       most = std::max(most.load(), ++outside);
       while (!answer) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       --outside;
-    });
+    }));
   }
-  for (int i = 0; i < 10; ++i) pool.Post([&] { ++own; });
+  for (int i = 0; i < 10; ++i) pool.Post(&jobs.emplace_back([&] { ++own; }));
   for (int turn = 0; turn < 5000 && own < 10; ++turn)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_EQ(own, 10);
@@ -220,18 +223,19 @@ TEST(ThreadPool, WhatWaitsOutsideLeavesRoom) {
   pool.Stop();
   EXPECT_EQ(most, 2);
   EXPECT_EQ(outside, 0);
-  EXPECT_FALSE(pool.PostOutside([] {}));
+  EXPECT_FALSE(pool.PostOutside(&jobs.emplace_back([] {})));
 }
 
 TEST(ThreadPool, OneThreadDoesBothKinds) {
   ThreadPool pool(1);
   std::vector<int> order;
+  std::list<FunctionJob> jobs;
   for (int i = 0; i < 6; ++i) {
-    auto work = [&order, i] { order.push_back(i); };
+    FunctionJob& work = jobs.emplace_back([&order, i] { order.push_back(i); });
     if (i % 2 == 0) {
-      pool.PostOutside(work);
+      pool.PostOutside(&work);
     } else {
-      pool.Post(work);
+      pool.Post(&work);
     }
   }
   pool.Stop();

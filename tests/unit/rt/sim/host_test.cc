@@ -5,6 +5,7 @@
 #include "gtest/gtest.h"
 
 #include "lib/rt/sim/simulation.h"
+#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt::sim {
 namespace {
@@ -182,8 +183,8 @@ TEST(HostDeathTest, FilesOnALoopAreFoundOutWhenAskedFor) {
   Simulation simulation(1);
   Host& host = simulation.AddHost({.disk = {.check_off_loop = true}});
   bool done = false;
-  host.main_loop().PostBlocking([&] { EXPECT_TRUE(host.world().files().List("/").ok()); },
-                                [&] { done = true; });
+  FunctionJob job([&] { EXPECT_TRUE(host.world().files().List("/").ok()); }, [&] { done = true; });
+  host.main_loop().PostBlocking(&job);
   simulation.RunUntilIdle();
   EXPECT_TRUE(done);
   host.main_loop().Post([&] { (void)host.world().files().List("/"); });

@@ -1,11 +1,13 @@
 #include "lib/rt/sim/simulation.h"
 
+#include <list>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 
 #include "lib/rt/sim/host.h"
+#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt::sim {
 namespace {
@@ -150,15 +152,22 @@ TEST(SimExecutor, WorkOfThePoolComesInAnyOrderAndNeverOnTheLoop) {
     Host& host = simulation.AddHost({});
     Executor& loop = host.main_loop();
     std::string order;
+    int ended = 0;
+    std::list<FunctionJob> jobs;
     for (const char name : {'a', 'b', 'c'}) {
-      loop.PostBlocking(
+      jobs.emplace_back(
           [&order, &loop, name] {
             EXPECT_FALSE(loop.IsCurrent());
             order += name;
           },
-          [&loop] { EXPECT_TRUE(loop.IsCurrent()); });
+          [&loop, &ended] {
+            EXPECT_TRUE(loop.IsCurrent());
+            ++ended;
+          });
+      loop.PostBlocking(&jobs.back());
     }
     simulation.RunUntilIdle();
+    EXPECT_EQ(ended, 3);
     orders.insert(order);
   }
   EXPECT_EQ(orders.size(), 6u);
