@@ -64,7 +64,8 @@ std::string AllErrors(const postern::policy::Diagnostics& diagnostics) {
   return text;
 }
 
-// Stop brings postern_server_stop to the main loop; as a Timer it tries again when memory was short.
+// Stop brings postern_server_stop to the main loop; as a Timer it tries again when memory was
+// short.
 struct Stop : rt::Job, rt::Timer {
   postern_server* handle = nullptr;
   Duration grace;

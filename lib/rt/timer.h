@@ -21,8 +21,8 @@ struct Timer {
   Instant at_;
   uint64_t number_ = 0;  // orders those of one instant; in the simulation, the event
   bool armed_ = false;
-  Timer* child_ = nullptr;  // the first
-  Timer* next_ = nullptr;   // sibling
+  Timer* child_ = nullptr;   // the first
+  Timer* next_ = nullptr;    // sibling
   Timer* before_ = nullptr;  // sibling, or of a first child the parent
 };
 

@@ -329,11 +329,10 @@ rt::Task<void> Server::Stop(Duration grace) {
   for (size_t i = 0; i < parts.workers.size(); ++i) {
     for (const bool imap : {false, true}) {
       stopped.push_back(std::make_unique<rt::Completion<bool>>(&main));
-      parts.world->worker(i).Post(
-          [worker = &parts.workers[i], loop = &parts.world->worker(i), imap, grace,
-           done = stopped.back().get()] {
-            worker->stops->Spawn(StopAndReport(worker, loop, imap, grace, done));
-          });
+      parts.world->worker(i).Post([worker = &parts.workers[i], loop = &parts.world->worker(i), imap,
+                                   grace, done = stopped.back().get()] {
+        worker->stops->Spawn(StopAndReport(worker, loop, imap, grace, done));
+      });
     }
   }
   for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();

@@ -28,7 +28,9 @@ bool FailsNow() {
 // SQLite's allocator, with the same failures.
 sqlite3_mem_methods g_sqlite_memory;
 void* SqliteMalloc(int n) { return FailsNow() ? nullptr : g_sqlite_memory.xMalloc(n); }
-void* SqliteRealloc(void* p, int n) { return FailsNow() ? nullptr : g_sqlite_memory.xRealloc(p, n); }
+void* SqliteRealloc(void* p, int n) {
+  return FailsNow() ? nullptr : g_sqlite_memory.xRealloc(p, n);
+}
 
 [[maybe_unused]] const bool g_sqlite_is_denied = [] {
   sqlite3_config(SQLITE_CONFIG_GETMALLOC, &g_sqlite_memory);

@@ -10,7 +10,8 @@ namespace postern::test {
 // ExemptThisThread lets the caller (the client, the test itself) have all the memory there is.
 void ExemptThisThread();
 
-// DenyMemory lets the n-th allocation from now (1: the next) fail, and the `in_a_row` - 1 behind it.
+// DenyMemory lets the n-th allocation from now (1: the next) fail, and the `in_a_row` - 1 behind
+// it.
 void DenyMemory(int64_t n, int64_t in_a_row);
 // IsToCome tells whether it did not come to the n-th yet.
 bool IsToCome();

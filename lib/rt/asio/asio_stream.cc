@@ -88,8 +88,7 @@ Status ClosedStatus() { return Cancelled("the stream was closed"); }
 
 class AsioStream final : public Stream {
  public:
-  AsioStream(AsioExecutor& loop, SocketHolder& fd, Endpoint local, Endpoint remote,
-             bool on_reserve)
+  AsioStream(AsioExecutor& loop, SocketHolder& fd, Endpoint local, Endpoint remote, bool on_reserve)
       : socket_(std::make_shared<Socket>(loop, fd)),
         local_(std::move(local)),
         remote_(std::move(remote)),

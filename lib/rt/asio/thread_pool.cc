@@ -14,9 +14,8 @@ bool ThreadPool::Add(JobList* queue, Job* job) noexcept {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return false;
-    const size_t may_go_outside =
-        std::min(outside_.size() + (queue == &outside_ ? 1 : 0),
-                 max_outside_ - std::min(max_outside_, outside_running_));
+    const size_t may_go_outside = std::min(outside_.size() + (queue == &outside_ ? 1 : 0),
+                                           max_outside_ - std::min(max_outside_, outside_running_));
     const size_t ready = queue_.size() + (queue == &queue_ ? 1 : 0) + may_go_outside;
     // No thread to be had: those that run will come to it. With none at all there is nobody to do
     // the work.

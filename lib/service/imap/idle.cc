@@ -13,14 +13,12 @@ void ImapConnection::StartIdle() {
   idle_signal_ = std::make_shared<IdleSignal>();
   idle_signal_->event = &idle_event_;
   idle_signal_->run = [](rt::Job* job) {
-    const std::shared_ptr<IdleSignal> signal =
-        std::move(static_cast<IdleSignal*>(job)->owner);
+    const std::shared_ptr<IdleSignal> signal = std::move(static_cast<IdleSignal*>(job)->owner);
     signal->posted = false;
     if (signal->event != nullptr) signal->event->Set();
   };
   idle_signal_->drop = [](rt::Job* job) {
-    const std::shared_ptr<IdleSignal> signal =
-        std::move(static_cast<IdleSignal*>(job)->owner);
+    const std::shared_ptr<IdleSignal> signal = std::move(static_cast<IdleSignal*>(job)->owner);
   };
   // The callback runs on the thread that made the change, which must not fail for want of memory
   // here, and what it posts may run after this session is over.

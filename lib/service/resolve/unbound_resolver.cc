@@ -40,7 +40,7 @@ struct Question : rt::Job {
   rt::Executor* loop;
   std::shared_ptr<Question> owner;  // while it is in a loop's queue
   std::shared_ptr<void> core;       // on the way to the main loop: whom to ask
-  rt::Event done;  // asker's loop
+  rt::Event done;                   // asker's loop
   dns::Answer answer;
   dns::Name name;
   dns::Type type = dns::Type::kA;

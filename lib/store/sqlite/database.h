@@ -51,8 +51,8 @@ class Database;
 
 // Statement is one prepared statement, used over and over: bind, step through the rows, reset. It
 // dies before its Database. Parameters are numbered from 1, columns from 0. A bound text or blob is
-// borrowed: it stays unchanged until Reset. To bind begins a new use, where the last one was left in
-// the middle of its rows.
+// borrowed: it stays unchanged until Reset. To bind begins a new use, where the last one was left
+// in the middle of its rows.
 class Statement {
  public:
   Statement() = default;

@@ -3,6 +3,7 @@
 // with BYE or without a word; what APPEND acknowledged is there once; the next session has all it
 // asks for. Every n with POSTERN_EVERY_ALLOCATION=1; without it those beyond the first are sampled.
 
+#include "tests/unit/denied_memory.h"
 #include <algorithm>
 #include <arpa/inet.h>
 #include <atomic>
@@ -26,7 +27,6 @@
 #include "lib/server/acceptor.h"
 #include "lib/service/imap/service.h"
 #include "lib/store/mailbox/maildir_store.h"
-#include "tests/unit/denied_memory.h"
 
 namespace postern::server {
 namespace {
@@ -212,10 +212,9 @@ class ImapOutOfMemoryTest : public ::testing::TestWithParam<bool> {
     const std::string message =
         StrCat("From: bob@example.org\r\nSubject: ", subject, "\r\n\r\nHello, Ann\r\n");
     *appended = judge(client.Ask(StrCat("APPEND INBOX {", message.size(), "+}\r\n", message)));
-    for (const char* command :
-         {"NOOP", "FETCH * (UID FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[])",
-          "STORE * +FLAGS (\\Flagged custom)", "SEARCH TEXT hello",
-          "STATUS INBOX (MESSAGES UIDNEXT)"}) {
+    for (const char* command : {"NOOP", "FETCH * (UID FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[])",
+                                "STORE * +FLAGS (\\Flagged custom)", "SEARCH TEXT hello",
+                                "STATUS INBOX (MESSAGES UIDNEXT)"}) {
       if (client.open()) judge(client.Ask(command));
     }
     if (client.open()) judge(client.Idle());
@@ -260,10 +259,11 @@ class ImapOutOfMemoryTest : public ::testing::TestWithParam<bool> {
     }
     std::string answers;
     for (const auto& [word, count] : answers_) StrAppend(answers, word, " x ", count, ", ");
-    std::printf("%d in a row: the last allocation was the %d.; %d sessions disturbed, %d polls "
-                "failed; %s\n",
-                static_cast<int>(in_a_row), static_cast<int>(n), disturbed, failed_polls_.load(),
-                answers.c_str());
+    std::printf(
+        "%d in a row: the last allocation was the %d.; %d sessions disturbed, %d polls "
+        "failed; %s\n",
+        static_cast<int>(in_a_row), static_cast<int>(n), disturbed, failed_polls_.load(),
+        answers.c_str());
     EXPECT_GT(disturbed, 20);
     if (in_a_row == 1) {
       EXPECT_GT(answers_["BYE"], 0);

@@ -4,6 +4,7 @@
 // Every n with POSTERN_EVERY_ALLOCATION=1; without it those beyond the first are sampled.
 
 #include "include/postern.h"
+#include "tests/unit/denied_memory.h"
 #include <arpa/inet.h>
 #include <atomic>
 #include <chrono>
@@ -22,7 +23,6 @@
 #include "gtest/gtest.h"
 
 #include "lib/core/base/strings.h"
-#include "tests/unit/denied_memory.h"
 
 namespace postern {
 namespace {
@@ -196,10 +196,11 @@ class OutOfMemoryTest : public ::testing::TestWithParam<bool> {
     }
     std::string answers;
     for (const auto& [code, count] : answers_) StrAppend(answers, code, " x ", count, ", ");
-    std::printf("%d in a row: the last allocation was the %d.; %d sessions put off, %zu messages "
-                "acknowledged and delivered, %d polls failed; %scut off %d\n",
-                static_cast<int>(in_a_row), static_cast<int>(n), refused_, settled_,
-                failed_polls_.load(), answers.c_str(), cut_);
+    std::printf(
+        "%d in a row: the last allocation was the %d.; %d sessions put off, %zu messages "
+        "acknowledged and delivered, %d polls failed; %scut off %d\n",
+        static_cast<int>(in_a_row), static_cast<int>(n), refused_, settled_, failed_polls_.load(),
+        answers.c_str(), cut_);
     EXPECT_GT(refused_, 20);
     EXPECT_LE(test::OpenDescriptors(), descriptors + 3);
     for (const auto& [subject, count] : delivered_) EXPECT_EQ(count, 1) << subject;

@@ -1,5 +1,6 @@
 #include "lib/rt/asio/asio_executor.h"
 
+#include "tests/unit/rt/function_job.h"
 #include <atomic>
 #include <chrono>
 #include <list>
@@ -11,8 +12,6 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-
-#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt {
 namespace {
@@ -162,7 +161,8 @@ TEST(AsioExecutor, TimersComeInTheirOrderAndMayBeTakenBack) {
   loop.Disarm(&d);
   loop.Disarm(&d);
   EXPECT_FALSE(d.armed());
-  const Executor::TimerId id = loop.CallAt(loop.Now() + absl::Milliseconds(15), [&] { order += 'x'; });
+  const Executor::TimerId id =
+      loop.CallAt(loop.Now() + absl::Milliseconds(15), [&] { order += 'x'; });
   const Executor::TimerId gone =
       loop.CallAt(loop.Now() + absl::Milliseconds(2), [&] { order += 'y'; });
   loop.CancelTimer(gone);

@@ -1,5 +1,6 @@
 #include "lib/rt/asio/posix_processes.h"
 
+#include "tests/unit/rt/function_job.h"
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -10,7 +11,6 @@
 
 #include "lib/rt/asio/asio_world.h"
 #include "lib/rt/asio/thread_pool.h"
-#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt {
 namespace {

@@ -1,11 +1,11 @@
 #include "lib/rt/sim/host.h"
 
+#include "tests/unit/rt/function_job.h"
 #include <cerrno>
 
 #include "gtest/gtest.h"
 
 #include "lib/rt/sim/simulation.h"
-#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt::sim {
 namespace {

@@ -1,5 +1,6 @@
 #include "lib/rt/sim/simulation.h"
 
+#include "tests/unit/rt/function_job.h"
 #include <list>
 #include <string>
 #include <vector>
@@ -7,7 +8,6 @@
 #include "gtest/gtest.h"
 
 #include "lib/rt/sim/host.h"
-#include "tests/unit/rt/function_job.h"
 
 namespace postern::rt::sim {
 namespace {
