@@ -5,6 +5,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/rt/proxy_stream.h"
 #include "lib/rt/tls/tls_stream.h"
+#include "lib/server/filters.h"
 
 namespace postern::server {
 namespace {
@@ -158,6 +159,9 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(rt::World*,
   for (const policy::Rule& rule : config.rules) {
     made->wants_reverse_name |= rule.from_kind == policy::FromKind::kRdns;
   }
+  const NamesWanted wanted = FilterNamesWanted(config, listener);
+  made->wants_reverse_name |= wanted.name;
+  made->wants_confirmation = wanted.confirmation;
   made->tag = listener.tag;
   made->name = endpoint.ToString();
   made->origin = std::move(slot);

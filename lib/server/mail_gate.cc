@@ -2,6 +2,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/password.h"
+#include "lib/server/filters.h"
 #include "lib/server/listener_slot.h"
 #include "lib/server/logins.h"
 #include "lib/server/reverse_name.h"
@@ -174,6 +175,19 @@ rt::Task<std::string> MailGate::ReverseName(rt::Executor& loop, IpAddress addres
   const Instant deadline = loop.Now() + limits_.reverse_name_timeout;
   std::string name = co_await FindReverseName(resolver_, &loop, address, deadline);
   co_return name;
+}
+
+rt::Task<bool> MailGate::ReverseNameLeadsBack(rt::Executor& loop, std::string name,
+                                              IpAddress address) {
+  if (address.IsLoopback()) co_return true;
+  const Instant deadline = loop.Now() + limits_.reverse_name_timeout;
+  const bool leads = co_await LeadsBack(resolver_, &loop, std::move(name), address, deadline);
+  co_return leads;
+}
+
+std::unique_ptr<service::SessionFilter> MailGate::NewFilter(rt::Executor& loop,
+                                                            const SmtpSessionFacts& facts) {
+  return MakeSessionFilter(&loop, ListenerSlot::ViewOf(facts.listener->origin), log_);
 }
 
 rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Executor& loop,

@@ -40,6 +40,10 @@ class MailGate final : public service::SmtpBackend {
   std::optional<mail::Reply> Greet(const service::SmtpSessionFacts& facts) override;
   void Left(const service::SmtpSessionFacts& facts) override;
   rt::Task<std::string> ReverseName(rt::Executor& loop, IpAddress address) override;
+  rt::Task<bool> ReverseNameLeadsBack(rt::Executor& loop, std::string name,
+                                      IpAddress address) override;
+  std::unique_ptr<service::SessionFilter> NewFilter(
+      rt::Executor& loop, const service::SmtpSessionFacts& facts) override;
   rt::Task<StatusOr<std::optional<std::string>>> Authenticate(
       rt::Executor& loop, const service::SmtpSessionFacts& facts, std::string user,
       std::string password) override;

@@ -13,4 +13,9 @@ namespace postern::server {
 rt::Task<std::string> FindReverseName(resolve::Resolver* resolver, rt::Executor* loop,
                                       IpAddress address, Instant deadline);
 
+// LeadsBack tells whether `name` has `address` among its own (FCrDNS, RFC 8601 §2.7.3). A question
+// that is not answered by `deadline` is a no.
+rt::Task<bool> LeadsBack(resolve::Resolver* resolver, rt::Executor* loop, std::string name,
+                         IpAddress address, Instant deadline);
+
 }  // namespace postern::server

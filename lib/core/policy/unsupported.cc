@@ -18,10 +18,6 @@ struct Row {
   bool (*asked)(const Item& item);
 };
 
-constexpr Row<Listener> kListeners[] = {
-    {"filter on a listener", "filter", [](const Listener& l) { return l.filter != kNoIndex; }},
-};
-
 constexpr Row<Action> kActions[] = {
     {"a wrapper of something else than mda", "wrapper",
      [](const Action& a) { return a.wrapper != kNoIndex && a.kind != ActionKind::kMda; }},
@@ -68,19 +64,17 @@ void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
 
 Diagnostics UnsupportedFeatures(const Config& config) {
   Diagnostics out;
-  // A filter keeps mail out or changes it: a server that left it out would be another one. The
-  // chains and programs written in a filter's own line are told with it.
+  // A filter keeps mail out or changes it: a server that left it out would be another one.
   for (const Filter& filter : config.filters) {
-    if (filter.name.rfind('<', 0) == 0) continue;
+    if (filter.kind != FilterKind::kProgram) continue;
     out.push_back(NotYet(filter.location, StrCat("filter ", Escape(filter.name, 80),
-                                                 ": this version cannot run filters yet")));
+                                                 ": this version runs no filter programs yet")));
   }
   for (const Proc& proc : config.procs) {
     if (proc.name.rfind('<', 0) == 0) continue;
     out.push_back(NotYet(proc.location, StrCat("proc ", Escape(proc.name, 80),
-                                               ": this version cannot run filters yet")));
+                                               ": this version runs no filter programs yet")));
   }
-  Check(config.listeners, kListeners, &out);
   Check(config.actions, kActions, &out);
   for (const WholeRow& row : kWhole) {
     if (row.asked(config))

@@ -15,6 +15,7 @@
 #include "lib/core/tls/config.h"
 #include "lib/rt/stream.h"
 #include "lib/rt/task.h"
+#include "lib/service/smtp/session_filter.h"
 
 namespace postern::service {
 
@@ -37,7 +38,8 @@ struct SmtpListener {
   bool received_auth = false;       // Received tells the login
   bool masquerade = false;          // From of who logged in is their envelope's sender
   bool wants_host_name = false;     // our name depends on the address that the client came to
-  bool wants_reverse_name = false;  // the rules ask for the client's name before the greeting
+  bool wants_reverse_name = false;  // the client's name is asked for before the greeting
+  bool wants_confirmation = false;  // … and whether that name leads back to the client
   std::string tag;
   std::shared_ptr<const void> origin;  // the backend's own note of which listener it is
   std::string name;                    // for logs: "127.0.0.1:25"
@@ -56,6 +58,7 @@ struct SmtpSessionFacts {
   Endpoint remote;
   // the client's name by DNS; empty when it has none or was not asked for
   std::string reverse_name;
+  bool reverse_confirmed = false;  // it leads back to the client; where the listener wants to know
   std::string helo;
   bool extended = false;  // EHLO
   std::optional<rt::TlsInfo> tls;
@@ -112,6 +115,17 @@ class SmtpBackend {
 
   // ReverseName finds the client's name: PTR, confirmed or not; empty when there is none.
   virtual rt::Task<std::string> ReverseName(rt::Executor& loop, IpAddress address) = 0;
+
+  // ReverseNameLeadsBack tells whether `name` has `address` (RFC 8601 §2.7.3, iprev).
+  virtual rt::Task<bool> ReverseNameLeadsBack(rt::Executor&, std::string /*name*/,
+                                              IpAddress /*address*/) {
+    co_return false;
+  }
+
+  // NewFilter gives what filters a session, asked at its start; null: nothing does.
+  virtual std::unique_ptr<SessionFilter> NewFilter(rt::Executor&, const SmtpSessionFacts&) {
+    return nullptr;
+  }
 
   // Authenticate gives the login when the password is right, nullopt when it is not; an error is a
   // temporary failure.

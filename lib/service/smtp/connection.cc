@@ -89,9 +89,7 @@ rt::Task<void> SmtpConnection::Run() {
         break;
       case ServerEvent::Kind::kConnected: co_await OnConnected(); break;
       case ServerEvent::Kind::kHello:
-        facts_.helo = std::string(event.text);
-        facts_.extended = event.extended;
-        session_->Decide(Decision::Accept());
+        co_await OnHello(std::string(event.text), event.extended);
         break;
       case ServerEvent::Kind::kStartTls: {
         const bool secured = co_await StartTls();
@@ -269,6 +267,12 @@ rt::Task<void> SmtpConnection::OnConnected() {
   }
   greeted_ = true;
   if (facts_.listener->wants_reverse_name) co_await FindReverseName();
+  filter_ = service_->backend_->NewFilter(stream_->executor(), facts_);
+  if (filter_ != nullptr) {
+    // What refuses here is said in place of the greeting; the session may then only QUIT.
+    const bool refused = co_await Filter({SmtpPhase::kConnect}, "connect", nullptr, &junk_);
+    if (refused) co_return;
+  }
   session_->Decide(Decision::Accept());
 }
 
@@ -279,14 +283,22 @@ rt::Task<void> SmtpConnection::FindReverseName() {
   asked_reverse_name_ = true;
   if (facts_.listener->is_local_socket) {
     facts_.reverse_name = "localhost";
+    facts_.reverse_confirmed = true;
     co_return;
   }
   facts_.reverse_name =
       co_await service_->backend_->ReverseName(stream_->executor(), facts_.remote.address);
+  if (!facts_.listener->wants_confirmation || facts_.reverse_name.empty()) co_return;
+  facts_.reverse_confirmed = co_await service_->backend_->ReverseNameLeadsBack(
+      stream_->executor(), facts_.reverse_name, facts_.remote.address);
 }
 
 rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials,
                                               sasl::Mechanism) {
+  if (filter_ != nullptr) {
+    const bool refused = co_await Filter({SmtpPhase::kAuth}, "AUTH", nullptr, &junk_);
+    if (refused) co_return;
+  }
   std::string user = credentials->authentication_id;
   std::string password = credentials->password;
   // RFC 4616 §2: acting for another needs a right that nobody can be given here.
@@ -319,6 +331,11 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
   auto transaction = std::make_unique<Transaction>();
   transaction->sender = *reverse_path;
   co_await FindReverseName();
+  transaction->junk = junk_;
+  if (filter_ != nullptr) {
+    const bool refused = co_await FilterSender(transaction.get());
+    if (refused) co_return;
+  }
   std::optional<mail::Reply> refusal =
       co_await service_->backend_->CheckSender(stream_->executor(), facts_, transaction->sender);
   if (refusal.has_value()) {
@@ -333,6 +350,10 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
 rt::Task<void> SmtpConnection::OnRcptTo(const mail::ForwardPath* forward_path) {
   AcceptedRecipient recipient;
   recipient.path = *forward_path;
+  if (filter_ != nullptr) {
+    const bool refused = co_await FilterRecipient(&recipient.path.address);
+    if (refused) co_return;
+  }
   RecipientVerdict verdict = co_await service_->backend_->CheckRecipient(
       stream_->executor(), facts_, transaction_->sender, recipient.path);
   if (verdict.refusal.has_value()) {
@@ -347,6 +368,12 @@ rt::Task<void> SmtpConnection::OnRcptTo(const mail::ForwardPath* forward_path) {
 }
 
 rt::Task<void> SmtpConnection::OnDataBegin() {
+  if (filter_ != nullptr) {
+    const bool refused =
+        co_await Filter({.phase = SmtpPhase::kData, .sender = &transaction_->sender.address},
+                        "DATA", nullptr, &transaction_->junk);
+    if (refused) co_return;
+  }
   StatusOr<std::unique_ptr<IncomingMessage>> message =
       co_await service_->backend_->NewMessage(stream_->executor(), facts_, transaction_->sender);
   if (!message.ok()) {
@@ -368,7 +395,8 @@ std::unique_ptr<MessageIntake> SmtpConnection::MakeIntake(const IncomingMessage&
   const std::string single = transaction_->recipients.size() == 1
                                  ? transaction_->recipients[0].path.address.ToString()
                                  : std::string();
-  options.received =
+  if (transaction_->junk) options.received = "X-Spam: Yes\r\n";
+  options.received +=
       FormatReceived(facts_, transaction_->sender.smtputf8, message.id(), single, now, zone);
   options.complete = listener.complete_messages;
   if (options.complete) {
@@ -415,6 +443,14 @@ rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
     reply = ReplyForFailure(transaction->failure);
     reason = std::string(Message(transaction->failure));
   } else {
+    if (filter_ != nullptr) {
+      // What it could mark is written already; the parser lets no filter junk here.
+      bool junk = transaction->junk;
+      const bool refused =
+          co_await Filter({.phase = SmtpPhase::kCommit, .sender = &transaction->sender.address},
+                          "message", nullptr, &junk);
+      if (refused) co_return;
+    }
     reply =
         co_await transaction->message->Finish(facts_, transaction->sender, transaction->recipients);
   }

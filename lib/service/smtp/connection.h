@@ -41,6 +41,7 @@ class SmtpConnection {
     std::unique_ptr<IncomingMessage> message;
     std::unique_ptr<MessageIntake> intake;
     Status failure;  // of Append: told at the end of the data
+    bool junk = false;
   };
 
   rt::Task<bool> Flush();
@@ -52,12 +53,23 @@ class SmtpConnection {
 
   rt::Task<void> OnConnected();
   rt::Task<void> FindReverseName();
+  rt::Task<void> OnHello(std::string name, bool extended);
   rt::Task<void> OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism mechanism);
   rt::Task<void> OnMailFrom(const mail::ReversePath* reverse_path);
   rt::Task<void> OnRcptTo(const mail::ForwardPath* forward_path);
   rt::Task<void> OnDataBegin();
   rt::Task<void> OnBodyChunk(std::string_view chunk);
   rt::Task<void> OnMessageEnd(uint64_t size);
+
+  // Filter asks the session's filter, which must be there, about a step named `command`. True: the
+  // session has been told of a refusal, and the step is not taken. Else `*argument`, where the step
+  // has one, may be another.
+  rt::Task<bool> Filter(FilterQuestion question, std::string command, std::string* argument,
+                        bool* junk);
+
+  // The same for the steps that have an address, which is rewritten in place.
+  rt::Task<bool> FilterSender(Transaction* transaction);
+  rt::Task<bool> FilterRecipient(mail::Address* recipient);
 
   std::unique_ptr<MessageIntake> MakeIntake(const IncomingMessage& message) const;
   void Leave() noexcept;
@@ -70,6 +82,8 @@ class SmtpConnection {
   SmtpSessionFacts facts_;
   std::unique_ptr<smtp::ServerSession> session_;
   std::unique_ptr<Transaction> transaction_;
+  std::unique_ptr<SessionFilter> filter_;
+  bool junk_ = false;  // all that this session sends
   bool greeted_ = false;
   bool asked_reverse_name_ = false;
   bool waiting_for_input_ = false;

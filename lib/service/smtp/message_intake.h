@@ -9,7 +9,7 @@
 namespace postern::service {
 
 struct MessageIntakeOptions {
-  std::string received;  // the whole Received field, ended by CRLF
+  std::string received;  // the Received field and what stands above it, each ended by CRLF
   // complete is for what begins its way here: Date and Message-ID are added when missing (RFC 6409
   // §8.2, §8.3), bare names get a domain (§8.1), and a Return-Path is removed (RFC 5321 §4.4: a
   // system that originates a message sends none). What is only passed on keeps what it has: the

@@ -1,0 +1,298 @@
+// Built-in filters as a client meets them: a whole server in the simulated world.
+#include "lib/server/filters.h"
+
+#include "tests/unit/core/tls/make_certificate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
+#include "lib/rt/sim/host.h"
+#include "lib/rt/sim/simulation.h"
+#include "lib/rt/tls/tls_stream.h"
+#include "lib/server/server.h"
+
+namespace postern::server {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kHead[] = R"(
+mailname "mx.example.org"
+spool "/spool"
+resolver zone "/zone"
+pki mx.example.org cert "/cert" key "/key"
+table logins { alice = "$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA" }
+table accounts { alice = "0:0:/home/alice" }
+table addresses { "@" = alice }
+)";
+constexpr char kTail[] = R"(
+action "here" maildir "/mail/%{user.username}" virtual <addresses> userbase <accounts>
+match from any for domain "example.org" action "here"
+)";
+// good has a name that leads back, liar one that does not, 192.0.2.7 none.
+constexpr char kZone[] = R"(
+8.2.0.192.in-addr.arpa. PTR good.example.
+9.2.0.192.in-addr.arpa. PTR liar.example.
+good.example. A 192.0.2.8
+liar.example. A 192.0.2.80
+)";
+
+rt::Task<void> Talk(rt::World* world, IpAddress source, std::string script,
+                    std::shared_ptr<const tls::ClientConfig> tls, std::string* heard) {
+  rt::Executor& loop = world->main_loop();
+  rt::ConnectOptions options;
+  options.source = source;
+  const Endpoint server{IpAddress::V4(192, 0, 2, 1), 25, ""};
+  StatusOr<std::unique_ptr<rt::Stream>> stream =
+      co_await world->network().Connect(loop, server, options, Instant::Never());
+  if (!stream.ok()) co_return;
+  if (tls != nullptr) {
+    const WallTime now = world->clock().WallNow();
+    const Instant deadline = loop.Now() + absl::Seconds(20);
+    StatusOr<std::unique_ptr<rt::Stream>> secured =
+        co_await rt::TlsConnect(std::move(*stream), tls, "mx.example.org", now, deadline);
+    if (!secured.ok()) co_return;
+    stream = std::move(secured);
+  }
+  const Status said = co_await (*stream)->Write(script, Instant::Never());
+  if (!said.ok()) co_return;
+  char buffer[4096];
+  for (;;) {
+    const StatusOr<size_t> got =
+        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
+    if (!got.ok() || *got == 0) break;
+    heard->append(buffer, *got);
+  }
+  (*stream)->Close();
+}
+
+class TextLog final : public LogSink {
+ public:
+  void Write(const LogRecord& record) override {
+    StrAppend(text, record.event);
+    for (const LogField& field : record.fields) StrAppend(text, " ", field.name, "=", field.value);
+    text += '\n';
+  }
+  std::string text;
+};
+
+class FiltersTest : public ::testing::Test {
+ protected:
+  FiltersTest() {
+    const tls_test::Made made = tls_test::MakeCertificate({"mx.example.org", {"mx.example.org"}});
+    Put("/cert", made.certificate_pem);
+    Put("/key", made.key_pem);
+    Put("/zone", kZone);
+  }
+  void Put(const std::string& path, const std::string& text) {
+    ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), path, text, 0600).ok());
+  }
+  // Start runs a server with these filters, of which the listener names `named`.
+  void Start(const std::string& filters, const std::string& named,
+             const std::string& listener = "") {
+    ServerOptions options;
+    options.config_text = StrCat(std::string_view(kHead), filters, "\nlisten on 192.0.2.1 port 25 ",
+                                 listener, " filter ", named, std::string_view(kTail));
+    LoadedConfig loaded = LoadConfig(host_.world(), options);
+    std::string told;
+    for (const policy::Diagnostic& each : loaded.diagnostics)
+      StrAppend(told, each.ToString(), "\n");
+    ASSERT_NE(loaded.runtime, nullptr) << told;
+    server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
+    const Status started = simulation_.Await(host_.main_loop(), server_->Start());
+    ASSERT_TRUE(started.ok()) << Text(started);
+  }
+  void TearDown() override {
+    if (server_ != nullptr) simulation_.Await(host_.main_loop(), server_->Stop(absl::Seconds(1)));
+    server_.reset();
+  }
+  // Says gives the codes of all replies, a blank between them.
+  std::string Says(const std::string& script, IpAddress source = IpAddress::V4(192, 0, 2, 8)) {
+    heard_.clear();
+    rt::TaskGroup tasks;
+    tasks.Spawn(Talk(&client_.world(), source, script, tls_, &heard_));
+    simulation_.RunFor(absl::Minutes(1));
+    std::string codes;
+    for (const std::string_view line : Split(heard_, '\n')) {
+      if (line.size() > 4 && line[3] == ' ')
+        StrAppend(codes, codes.empty() ? "" : " ", line.substr(0, 3));
+    }
+    return codes;
+  }
+  // Delivered gives the text of alice's one message, which is then removed; "" when there is none.
+  std::string Delivered() {
+    rt::Files& files = host_.world().files();
+    const StatusOr<std::vector<rt::DirectoryEntry>> found = files.List("/mail/alice/new");
+    if (!found.ok() || found->size() != 1) return "";
+    const std::string path = StrCat("/mail/alice/new/", (*found)[0].name);
+    const StatusOr<std::string> text = rt::ReadFile(files, path, 1 << 20);
+    (void)files.Unlink(path);
+    return text.ok() ? *text : "";
+  }
+  static std::string Mail(const std::string& sender = "a@b.example",
+                          const std::string& recipient = "x@example.org") {
+    return StrCat("MAIL FROM:<", sender, ">\r\nRCPT TO:<", recipient,
+                  ">\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\n");
+  }
+
+  rt::sim::Simulation simulation_{11};
+  rt::sim::Host& host_ =
+      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
+  rt::sim::Host& client_ =
+      simulation_.AddHost({.name = "client.example",
+                           .addresses = {IpAddress::V4(192, 0, 2, 7), IpAddress::V4(192, 0, 2, 8),
+                                         IpAddress::V4(192, 0, 2, 9)}});
+  TextLog log_;
+  std::string heard_;
+  std::shared_ptr<const tls::ClientConfig> tls_;  // what clients speak; null: in the clear
+  std::unique_ptr<Server> server_;
+};
+
+const IpAddress kNameless = IpAddress::V4(192, 0, 2, 7);
+const IpAddress kGood = IpAddress::V4(192, 0, 2, 8);
+const IpAddress kLiar = IpAddress::V4(192, 0, 2, 9);
+
+TEST_F(FiltersTest, NamesAtConnect) {
+  Start(
+      "filter named phase connect match !rdns disconnect \"550 no rDNS is so 80s\"\n"
+      "filter confirmed phase connect match !fcrdns reject \"550 no FCrDNS is so 80s\"\n"
+      "filter both chain { named, confirmed }",
+      "both");
+  const std::string script = StrCat("EHLO c\r\n", Mail(), "QUIT\r\n");
+  EXPECT_EQ(Says(script, kGood), "220 250 250 250 354 250 221");
+  EXPECT_NE(Delivered(), "");
+  EXPECT_EQ(Says(script, kNameless), "550");
+  EXPECT_THAT(heard_, HasSubstr("no rDNS is so 80s"));
+  // Who is rejected hears it in place of the greeting and may then only leave.
+  EXPECT_EQ(Says("EHLO c\r\nQUIT\r\n", kLiar), "550 503 221");
+  EXPECT_EQ(Delivered(), "");
+}
+
+// Each condition in each phase from which on it is known.
+TEST_F(FiltersTest, EachConditionInEachPhase) {
+  const struct {
+    const char* condition;
+    int first;  // of the phases below
+    const char* holds;
+    const char* fails;
+  } conditions[] = {
+      {"rdns", 0, "", "!"},
+      {"rdns", 0, "{ \"*.example\" }", "{ other.example }"},
+      {"rdns regex", 0, "{ \"^good\" }", "{ \"^bad\" }"},
+      {"src", 0, "{ \"192.0.2.0/24\" }", "{ \"198.51.100.0/24\" }"},
+      {"src regex", 0, "{ \"^192\" }", "{ \"^10\" }"},
+      {"helo", 1, "{ client.example }", "{ other.example }"},
+      {"helo regex", 1, "{ \"^cli\" }", "{ \"^o\" }"},
+      {"mail-from", 2, "{ \"@b.example\" }", "{ \"@c.example\" }"},
+      {"mail-from regex", 2, "{ \"^a@\" }", "{ \"^b@\" }"},
+  };
+  const struct {
+    const char* phase;
+    const char* refused;  // what the session then hears
+  } phases[] = {
+      {"connect", "550 503 503 503 503 221"},   {"ehlo", "220 550 503 503 503 221"},
+      {"mail-from", "220 250 550 503 503 221"}, {"rcpt-to", "220 250 250 550 503 221"},
+      {"data", "220 250 250 250 550 221"},      {"commit", "220 250 250 250 354 550 221"},
+  };
+  for (const auto& condition : conditions) {
+    for (int i = condition.first; i < static_cast<int>(std::size(phases)); ++i) {
+      for (const bool holds : {true, false}) {
+        const std::string word(condition.condition);
+        const std::string operand(holds ? condition.holds : condition.fails);
+        const std::string test =
+            operand == "!" ? StrCat("!", word) : StrCat(word, operand.empty() ? "" : " ", operand);
+        SCOPED_TRACE(StrCat(phases[i].phase, " ", test));
+        TearDown();
+        Start(StrCat("filter f phase ", phases[i].phase, " match ", test, " reject \"550 no\""),
+              "f");
+        const bool through = !holds || i == 5;
+        std::string script =
+            "EHLO client.example\r\nMAIL FROM:<a@b.example>\r\n"
+            "RCPT TO:<x@example.org>\r\nDATA\r\n";
+        if (through) script += "Subject: x\r\n\r\nbody\r\n.\r\n";
+        ASSERT_EQ(Says(script + "QUIT\r\n"),
+                  holds ? phases[i].refused : "220 250 250 250 354 250 221");
+        ASSERT_EQ(Delivered().empty(), holds);
+      }
+    }
+  }
+}
+
+TEST_F(FiltersTest, RecipientsAndLogins) {
+  constexpr char kLogin[] = "smtps pki mx.example.org auth-optional <logins>";
+  tls_ = *tls::ClientConfig::Make({});
+  Start(
+      "filter nobody phase rcpt-to match rcpt-to { \"nobody@example.org\" } reject \"550 5.1.1 "
+      "no\"\n"
+      "filter stranger phase mail-from match !auth reject \"530 5.7.0 log in first\"",
+      "{ nobody, stranger }", kLogin);
+  EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n"), "220 250 530 221");
+  const std::string login =
+      StrCat("AUTH PLAIN ", mail::Base64Encode(std::string("\0alice\0secret", 13)), "\r\n");
+  EXPECT_EQ(Says(StrCat("EHLO c\r\n", login,
+                        "MAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.org>\r\n"
+                        "RCPT TO:<x@example.org>\r\nQUIT\r\n")),
+            "220 250 235 250 550 250 221");
+  TearDown();
+  Start(
+      "filter before phase auth match src { \"192.0.2.9\" } reject \"550 5.7.1 not from there\"\n"
+      "filter alice phase rcpt-to match auth { alice } reject \"550 5.7.1 not you\"",
+      "{ before, alice }", kLogin);
+  EXPECT_EQ(Says(StrCat("EHLO c\r\n", login, "QUIT\r\n"), kLiar), "220 250 550 221");
+  EXPECT_EQ(Says(StrCat("EHLO c\r\n", login,
+                        "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@example.org>\r\nQUIT\r\n")),
+            "220 250 235 250 550 221");
+}
+
+TEST_F(FiltersTest, JunkOfASessionAndOfAMessage) {
+  Start("filter f phase connect match !fcrdns junk", "f");
+  const std::string two = StrCat("EHLO c\r\n", Mail(), "QUIT\r\n");
+  Says(two, kLiar);
+  EXPECT_THAT(Delivered(), HasSubstr("\nX-Spam: Yes\nReceived: "));
+  Says(two, kGood);
+  EXPECT_THAT(Delivered(), Not(HasSubstr("X-Spam")));
+  TearDown();
+  Start("filter f phase mail-from match mail-from { \"spam@b.example\" } junk", "f");
+  Says(StrCat("EHLO c\r\n", Mail("spam@b.example"), "QUIT\r\n"));
+  EXPECT_THAT(Delivered(), HasSubstr("X-Spam: Yes"));
+  // The message alone, not what follows it.
+  Says(StrCat("EHLO c\r\nMAIL FROM:<spam@b.example>\r\nRSET\r\n", Mail(), "QUIT\r\n"));
+  EXPECT_THAT(Delivered(), Not(HasSubstr("X-Spam")));
+}
+
+TEST_F(FiltersTest, RewriteReportAndBypass) {
+  Start(
+      "filter told phase mail-from match mail-from { \"@b.example\" } report \"from b\"\n"
+      "filter sender phase mail-from match mail-from { \"a@b.example\" } rewrite "
+      "\"new@c.example\"\n"
+      "filter again phase mail-from match mail-from { \"@b.example\" } reject \"550 never\"\n"
+      "filter past phase rcpt-to match rcpt-to { \"x@example.org\" } bypass\n"
+      "filter all phase rcpt-to match src { \"192.0.2.0/24\" } reject \"550 not here\"\n"
+      "filter name phase ehlo match helo { odd } rewrite \"even.example\"",
+      "{ told, sender, again, past, all, name }");
+  EXPECT_EQ(Says(StrCat("EHLO odd\r\n", Mail(), "QUIT\r\n")), "220 250 250 250 354 250 221");
+  const std::string text = Delivered();
+  EXPECT_THAT(text, HasSubstr("Return-Path: <new@c.example>"));
+  EXPECT_THAT(text, HasSubstr("Received: from even.example "));
+  EXPECT_THAT(log_.text,
+              HasSubstr("filtered filter=told phase=mail-from result=report text=from b"));
+  EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<y@example.org>\r\nQUIT\r\n"),
+            "220 250 250 550 221");
+  TearDown();
+  Start("filter f phase rcpt-to match rcpt-to { \"x@example.org\" } rewrite \"no address@@\"", "f");
+  EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@example.org>\r\n"
+                 "RCPT TO:<y@example.org>\r\nQUIT\r\n"),
+            "220 250 250 501 250 221");
+}
+
+TEST_F(FiltersTest, TextsThatAreNoStatus) {
+  Start("filter f phase ehlo match src { \"192.0.2.0/24\" } reject \"go away\"", "f");
+  EXPECT_EQ(Says("EHLO c\r\nQUIT\r\n"), "220 421");
+  EXPECT_THAT(heard_, HasSubstr("421 Internal server error"));
+}
+
+}  // namespace
+}  // namespace postern::server
