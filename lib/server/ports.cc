@@ -36,13 +36,22 @@ bool IsWildcard(const IpAddress& address) {
 Ports::Ports(rt::World* world, LogSink* log, HandlerFor handler_for)
     : world_(world), log_(log), handler_for_(std::move(handler_for)) {}
 
-bool Ports::Keep(const Endpoint& asked, std::vector<Port>* open, Plan::Item* item) const {
-  const auto found = std::find_if(open->begin(), open->end(),
-                                  [&](const Port& port) { return port.asked == asked; });
-  if (found == open->end()) return false;
-  item->kept = std::move(found->acceptor);
-  item->kept_slot = std::move(found->slot);
-  open->erase(found);
+bool Ports::Keep(const Endpoint& asked, std::vector<Port>* open, Plan::Item* item, Plan* plan) {
+  const auto is_asked = [&asked](const Port& port) { return port.asked == asked; };
+  const auto found = std::find_if(open->begin(), open->end(), is_asked);
+  if (found != open->end()) {
+    item->kept = std::move(found->acceptor);
+    item->kept_slot = std::move(found->slot);
+    open->erase(found);
+    return true;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto left = std::find_if(leaving_.begin(), leaving_.end(), is_asked);
+  if (left == leaving_.end()) return false;
+  item->kept = left->acceptor;
+  item->kept_slot = left->slot;
+  plan->taken_back_->ports.push_back(std::move(*left));
+  leaving_.erase(left);
   return true;
 }
 
@@ -66,6 +75,7 @@ StatusOr<Ports::Plan> Ports::Open(std::shared_ptr<const Runtime> runtime) {
     open = ports_;
   }
   Plan plan;
+  plan.taken_back_ = std::make_unique<TakenBack>(this);
   plan.runtime_ = std::move(runtime);
   const Config& config = plan.runtime_->config();
   const std::vector<rt::InterfaceAddress> interfaces = world_->network().Interfaces();
@@ -78,7 +88,7 @@ StatusOr<Ports::Plan> Ports::Open(std::shared_ptr<const Runtime> runtime) {
       Plan::Item item;
       item.asked = endpoint;
       item.index = static_cast<int>(i);
-      if (!Keep(endpoint, &open, &item)) {
+      if (!Keep(endpoint, &open, &item, &plan)) {
         StatusOr<std::unique_ptr<rt::Listener>> made =
             world_->network().Listen(world_->main_loop(), endpoint, rt::ListenOptions());
         if (!made.ok()) {
@@ -114,7 +124,7 @@ Status Ports::OpenSocket(const std::string& spool, Plan* plan) {
       const std::lock_guard<std::mutex> lock(mutex_);
       open = ports_;
     }
-    if (Keep(item.asked, &open, &item)) {
+    if (Keep(item.asked, &open, &item, plan)) {
       plan->items_.push_back(std::move(item));
       return OkStatus();
     }
@@ -134,6 +144,7 @@ Status Ports::OpenSocket(const std::string& spool, Plan* plan) {
 
 void Ports::Adopt(Plan plan) {
   std::vector<Change> changes;
+  std::vector<Port> given_up;
   std::vector<Port> ports;
   std::vector<std::shared_ptr<Acceptor>> kept;
   for (Plan::Item& item : plan.items_) {
@@ -159,17 +170,44 @@ void Ports::Adopt(Plan plan) {
     const std::lock_guard<std::mutex> lock(mutex_);
     // Stop has what was open; what this plan opened goes with it.
     if (stopped_) return;
-    for (const Port& old : ports_) {
-      if (std::find(kept.begin(), kept.end(), old.acceptor) != kept.end()) continue;
-      changes.push_back(Change{old.acceptor, nullptr, false});
-      leaving_.push_back(old.acceptor);
+    for (Port& old : ports_) {
+      if (std::find(kept.begin(), kept.end(), old.acceptor) == kept.end())
+        given_up.push_back(std::move(old));
     }
     ports_ = std::move(ports);
+    plan.taken_back_->ports.clear();
   }
   if (world_->main_loop().IsCurrent()) {
     Apply(changes);
   } else {
     world_->main_loop().Post([this, changes = std::move(changes)] { Apply(changes); });
+  }
+  GiveUp(std::move(given_up));
+}
+
+void Ports::GiveUp(std::vector<Port> ports) {
+  if (ports.empty()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (Port& port : ports) leaving_.push_back(std::move(port));
+  }
+  if (world_->main_loop().IsCurrent()) {
+    CloseLeaving();
+  } else {
+    world_->main_loop().Post([this] { CloseLeaving(); });
+  }
+}
+
+void Ports::CloseLeaving() {
+  std::vector<Port> ports;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
+    ports.swap(leaving_);
+  }
+  for (const Port& port : ports) {
+    Log(LogLevel::kInfo, "listener-closed", "listener", port.acceptor->local().ToString());
+    closing_.Spawn(StopOne(port.acceptor));
   }
 }
 
@@ -177,14 +215,8 @@ void Ports::Apply(const std::vector<Change>& changes) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return;
-    for (const Change& change : changes) std::erase(leaving_, change.acceptor);
   }
   for (const Change& change : changes) {
-    if (change.handler == nullptr) {
-      Log(LogLevel::kInfo, "listener-closed", "listener", change.acceptor->local().ToString());
-      closing_.Spawn(StopOne(change.acceptor));
-      continue;
-    }
     change.acceptor->SetHandler(change.handler);
     if (!change.is_new) continue;
     Log(LogLevel::kInfo, "listener-opened", "listener", change.acceptor->local().ToString());
@@ -196,15 +228,15 @@ rt::Task<void> Ports::StopOne(std::shared_ptr<Acceptor> acceptor) { co_await acc
 
 rt::Task<void> Ports::Stop() {
   std::vector<Port> ports;
-  std::vector<std::shared_ptr<Acceptor>> leaving;
+  std::vector<Port> leaving;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
     ports.swap(ports_);
     leaving.swap(leaving_);
   }
+  ports.insert(ports.end(), leaving.begin(), leaving.end());
   for (const Port& port : ports) co_await port.acceptor->Stop();
-  for (const std::shared_ptr<Acceptor>& acceptor : leaving) co_await acceptor->Stop();
   co_await closing_.Join();
 }
 

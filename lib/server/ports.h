@@ -18,13 +18,29 @@ namespace postern::server {
 // Ports is made, started and stopped on the main loop; Open, OpenSocket, Adopt and endpoints may be
 // called on any thread, one of the first three at a time.
 class Ports {
+  struct Port {
+    Endpoint asked;
+    std::shared_ptr<Acceptor> acceptor;
+    std::shared_ptr<ListenerSlot> slot;
+  };
+  // TakenBack is what an earlier reload gave up and a plan has a use for, before it was closed.
+  // What no Adopt takes from it is given up again.
+  struct TakenBack {
+    explicit TakenBack(Ports* owner) : ports_of(owner) {}
+    ~TakenBack() { ports_of->GiveUp(std::move(ports)); }
+    TakenBack(const TakenBack&) = delete;
+    TakenBack& operator=(const TakenBack&) = delete;
+    Ports* ports_of;
+    std::vector<Port> ports;
+  };
+
  public:
   // HandlerFor gives what becomes of the connections of a listener bound to `local`.
   using HandlerFor =
       std::function<Acceptor::Handler(std::shared_ptr<ListenerSlot> slot, const Endpoint& local)>;
 
   // Plan is the listeners of a configuration, each of them open, not yet served under it. Dropped,
-  // it closes what was opened for it.
+  // it closes what was opened for it. The ports outlive it.
   class Plan {
    private:
     friend class Ports;
@@ -37,6 +53,7 @@ class Ports {
     };
     std::shared_ptr<const Runtime> runtime_;
     std::vector<Item> items_;
+    std::unique_ptr<TakenBack> taken_back_;
   };
 
   // `world` and `log` outlive the ports.
@@ -62,22 +79,21 @@ class Ports {
   std::vector<Endpoint> endpoints() const;
 
  private:
-  struct Port {
-    Endpoint asked;
-    std::shared_ptr<Acceptor> acceptor;
-    std::shared_ptr<ListenerSlot> slot;
-  };
   // Change is what the main loop does of an Adopt.
   struct Change {
     std::shared_ptr<Acceptor> acceptor;
-    Acceptor::Handler handler;  // empty: close it
+    Acceptor::Handler handler;
     bool is_new = false;
   };
 
-  // Keep moves an open port for `asked` into `item`; false when there is none.
-  bool Keep(const Endpoint& asked, std::vector<Port>* open, Plan::Item* item) const;
+  // Keep moves an open port for `asked` into `item`; false when there is none. It may be one that
+  // was given up a moment ago: then the main loop will not close it.
+  bool Keep(const Endpoint& asked, std::vector<Port>* open, Plan::Item* item, Plan* plan);
+  // GiveUp has the main loop close `ports`, unless a plan takes them back first.
+  void GiveUp(std::vector<Port> ports);
   std::string OwnListenerInTheWay(const Endpoint& asked) const;
   void Apply(const std::vector<Change>& changes);
+  void CloseLeaving();
   static rt::Task<void> StopOne(std::shared_ptr<Acceptor> acceptor);
   void Log(LogLevel level, std::string event, std::string_view field, std::string value);
 
@@ -86,7 +102,7 @@ class Ports {
   HandlerFor handler_for_;
   mutable std::mutex mutex_;  // guards the next three
   std::vector<Port> ports_;
-  std::vector<std::shared_ptr<Acceptor>> leaving_;  // no ports any more, and not told so yet
+  std::vector<Port> leaving_;  // given up, and not closed yet
   bool stopped_ = false;
   rt::TaskGroup closing_;
 };
