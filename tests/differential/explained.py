@@ -231,9 +231,16 @@ def _(d):
         row["owner"] == "daemon" for row in d.ours) and all(row["report"] for row in d.theirs)
 
 
+@explanation("a range of characters and a modifier go together", "checklist §5, formats: always fails upstream; support it")
+def _(d):
+    return d.kind == "arrival" and re.search(r"%\{[a-z.]+\[[-0-9:]+\]:", d.case.configuration["text"]) is not None and d.ours and all(
+        row["where"].startswith("maildir") for row in d.ours) and all(row["report"] for row in d.theirs)
+
+
 @explanation("LMTP to root is allowed: no program runs for it", "checklist §3, mda: root's rule is for programs")
 def _(d):
-    return d.kind == "arrival" and not d.theirs and d.ours and all(re.match(r"lmtp.* to=root$", row["where"]) for row in d.ours)
+    return d.kind == "arrival" and d.ours and all(row["report"] for row in d.theirs) and all(
+        re.match(r"lmtp.* to=root$", row["where"]) for row in d.ours)
 
 
 @explanation("!from rdns holds for a client without a name, as the words say", "checklist §3, match: ! negates; theirs never holds then")
@@ -244,7 +251,9 @@ def _(d):
 @explanation("the null sender is the empty string to mail-from regex", "checklist §4: compares ''; 6.8 compares '@'")
 def _(d):
     drawn = [d.case.configuration["text"], *d.case.configuration["files"].values()]
-    return d.kind in ("rcpt", "arrival") and d.case.envelope["mail"].startswith("<>") and any("^$" in text for text in drawn)
+    null = d.case.envelope["mail"].startswith("<>") or (
+        d.kind == "arrival" and any(row["report"] for row in d.ours + d.theirs))  # a notice's sender is null, too
+    return d.kind in ("rcpt", "arrival") and null and any("^$" in text for text in drawn)
 
 
 @explanation("a name without a domain gets the server's, not the listener's", "checklist §9: RCPT without domain gets the server name")
