@@ -5,6 +5,7 @@ import json
 import re
 
 import explained
+import fixtures
 
 NAMES = {"postern": "ours", "opensmtpd": "theirs"}
 
@@ -21,7 +22,11 @@ class Difference:
 
     def our_reasons(self):
         """Why we refused this recipient, as the log says; of all sessions of the configuration that named it."""
-        return [] if self.kind != "rcpt" or self.ours is None else self.case.reasons.get(f"{self.said.strip()} {self.ours[0]}", [])
+        if self.kind != "rcpt" or self.ours is None:
+            return []
+        said = self.said.strip().lower()
+        found = [self.case.reasons.get(f"{each} {self.ours[0]}", []) for each in (said, said.replace(">", f"@{fixtures.MAILNAME}>"))]
+        return found[0] + found[1]
 
     def brief(self):
         """What kind of difference it is, without what is special to the case: the groups of the table."""
@@ -47,7 +52,9 @@ class Case:
         self.envelope = envelope
         self.replies = replies  # (ours, theirs)
         self.rows = rows        # (ours, theirs)
-        self.reasons = reasons or {}  # ours, for recipients: {"argument code": [texts]}, as the log has them
+        self.reasons = {}  # ours, for recipients: {"argument code": [texts]}, as the log has them, in lower case
+        for key, texts in (reasons or {}).items():
+            self.reasons.setdefault(key.lower(), []).extend(texts)
 
     def place(self):
         return f"configuration {self.number}, envelope {self.index}"

@@ -224,6 +224,22 @@ def _(d):
         for each in d.case.envelope["rcpt"]) and re.search(r'" relay( |$)(?!host|domain)', d.case.configuration["text"], re.M)
 
 
+def in_a_file(row):
+    return row["where"].startswith((f"mbox {fixtures.APPENDED}/", "mbox /var/home/"))
+
+
+@explanation("deliveries to one file at a time do not run into each other",
+             "RFC 4155, appendix A: theirs says Delivered and leaves no empty line")
+def _(d):
+    return d.kind == "arrival" and d.ours and all(in_a_file(row) for row in d.ours + d.theirs) and len(d.theirs) < len(d.ours)
+
+
+@explanation("NOTIFY is the recipient's that it stands behind, not of those that follow", "RFC 3461 §4.1")
+def _(d):
+    return d.kind == "arrival" and d.ours and not d.theirs and all(row["report"] for row in d.ours) and any(
+        "NOTIFY=NEVER" in each for each in d.case.envelope["rcpt"][:-1])
+
+
 @explanation("what an alias runs, runs as the daemon, whatever userbase the action has",
              "checklist §5: programs and files from aliases run as the daemon; 6.8 looks the daemon up in the userbase and bounces")
 def _(d):
@@ -266,6 +282,8 @@ def _(d):
              "checklist §4: for local holds for the interfaces' addresses as literals; RFC 5321 §4.1.3")
 def _(d):
     said = [d.said] if d.kind == "rcpt" else d.case.envelope["rcpt"] if d.kind == "arrival" else []
+    if d.kind == "arrival" and any(row["report"] for row in d.ours + d.theirs):
+        said = said + [d.case.envelope["mail"]]  # where notices go
     return any((grammar.mailbox(each) or ("", ""))[1].startswith("[ipv6:") for each in said)
 
 
@@ -300,6 +318,13 @@ def _(d):
         "forward-only, and " in reason for reason in d.our_reasons())
 
 
+@explanation("forward-only, and somebody unknown: the latter is told", "checklist §5: 424 and 550 both refuse")
+@command("rcpt")
+def _(d):
+    return (code(d.ours), code(d.theirs)) == (550, 424) and " forward-only" in d.case.configuration["text"] and any(
+        "no such account" in reason for reason in d.our_reasons())
+
+
 # --- Arrivals ---
 
 OUR_NAMES = "@(" + "|".join(map(re.escape, (fixtures.MAILNAME,) + fixtures.LISTENER_NAMES)) + ")"
@@ -312,7 +337,8 @@ def _(row, case):
         if domain:
             for key in ("where", "return-path", "delivered-to", "report"):
                 row[key] = row[key].replace(domain.group(1), domain.group(1).lower())
-    row["return-path"] = row["return-path"].replace("[IPv6:", "[ipv6:")
+    for key in ("where", "return-path", "delivered-to"):
+        row[key] = re.sub(r"\[IPv6:[^]]*\]", lambda literal: literal.group(0).lower(), row[key])
 
 
 @canonical("an mbox holds the envelope's identity",
@@ -370,10 +396,22 @@ def _(row, case):
     row["fields"] = re.sub(r"(?m)^(from|to|cc): .*$", lambda line: re.sub(OUR_NAMES, "", line.group(0)), row["fields"])
 
 
+@canonical("a bare name gets the name that the client was greeted with", "checklist §3, listen: hostnames; theirs takes the server's name")
+def _(row, case):
+    if case.envelope["port"] == 2500:
+        row["fields"] = re.sub(r"(?m)^(from|to|cc): .*$", lambda line: re.sub(OUR_NAMES, "@us", line.group(0)), row["fields"])
+
+
 @canonical("Date and Message-ID are added on port 587", "checklist §3, listen: 6.8 compares the port in the wrong order of octets")
 def _(row, case):
     if case.envelope["port"] == 587:
         row["fields"] = "\n".join(line for line in row["fields"].split("\n") if not line.endswith(": added"))
+
+
+@canonical("a loop found by Delivered-To is told as a failure", "checklist §5: permfail; theirs tells of a delay")
+def _(row, case):
+    if "Delivered-To:" in case.envelope["message"] and row["report"]:
+        row["report"] = row["report"].replace("delayed 4", "failed 5")
 
 
 @canonical("a report names the recipient as the client did", "RFC 3464 §2.3.2: as it was when the message was accepted")
@@ -386,3 +424,9 @@ def _(row, _case):
            "checklist §5: the loop check looks for Delivered-To: <dest>; 6.8 writes <rcpt>")
 def _(row, _case):
     row["delivered-to"] = ""
+
+
+@canonical("where messages of one file run together, their texts differ", "RFC 4155, appendix A")
+def _(row, case):
+    if in_a_file(row) and len([each for rows in case.rows for each in rows if in_a_file(each)]) >= 2:
+        row["body"] = ""
