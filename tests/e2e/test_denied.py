@@ -12,7 +12,7 @@ from harness import DOMAIN, Server
 from load import Load
 
 ROUNDS = 4
-HOGS = 120
+HOGS = 900
 PART_OF_A_BODY = b"x" * 70 + b"\r\n"
 
 
@@ -110,7 +110,7 @@ class Denied(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_memory(self):
-        self._deny(resource.RLIMIT_AS, lambda pid: address_space(pid))
+        self._deny(resource.RLIMIT_AS, lambda pid: address_space(pid) - 8 * 1024 * 1024)
 
     def test_no_descriptor(self):
         self._deny(resource.RLIMIT_NOFILE, open_files)
