@@ -175,7 +175,7 @@ typedef struct postern_submission {
 /* postern_server_submit queues a message as if it came over the local socket: the rules apply as
  * `from local`, missing Date and Message-ID fields are added. It runs the server's loop until the
  * queue has made the message durable. `out_id`, if not NULL, receives the message id,
- * NUL-terminated, in `out_id_size` octets (9 are enough). Returns POSTERN_ERR_INVALID_ARGUMENT for
+ * NUL-terminated, in `out_id_size` octets (9 at least). Returns POSTERN_ERR_INVALID_ARGUMENT for
  * a malformed address or content with a CR outside CRLF or a NUL (the message says where, nothing
  * is queued) and POSTERN_ERR_PROTOCOL when a recipient is refused (the message holds the
  * reply; nothing is queued then), POSTERN_ERR_LIMIT when the disk is full, POSTERN_ERR_CALLBACK

@@ -34,6 +34,7 @@ namespace rt = postern::rt;
 namespace server = postern::server;
 
 constexpr int64_t kDefaultGraceMs = 5000;
+constexpr size_t kMessageIdSize = 9;  // with the NUL
 // So many mistakes (and so many warnings) are told one by one: a file that was made wrongly can
 // have one in each line.
 constexpr size_t kMaxToldMistakes = 100;
@@ -89,6 +90,7 @@ struct postern_server {
   rt::TaskGroup tasks;
   std::vector<std::string> endpoints;
   std::atomic<postern_status> last_callback_status{POSTERN_OK};
+  std::atomic<int> callbacks_running{0};  // of on_message
   std::unique_ptr<rt::FdWatch> helper_watch;  // on the main loop, from the start to the end
   bool helper_lost = false;
   bool started = false;
@@ -103,9 +105,26 @@ server::IncomingVerdict CallOnMessage(postern_server* handle, const server::Inco
   const postern_message message = postern::capi::MessageOf(view);
   postern_message_verdict verdict{};
   verdict.struct_size = sizeof verdict;
+  ++handle->callbacks_running;
   const postern_status returned = callbacks.on_message(&message, &verdict, callbacks.user_data);
+  --handle->callbacks_running;
   handle->last_callback_status = returned;
   return postern::capi::VerdictOf(returned, verdict);
+}
+
+// InCallback tells whether the caller is one of this server's callbacks: it then runs on a loop,
+// which cannot go on before the callback has returned.
+bool InCallback(postern_server* server) {
+  // A submission calls back outside of the loop.
+  if (server->callbacks_running != 0) return true;
+  for (size_t i = 0; i < server->world->worker_count(); ++i) {
+    if (server->world->worker(i).IsCurrent()) return true;
+  }
+  return false;
+}
+
+postern_status FailInCallback(postern_error** out_error) {
+  return Fail(out_error, POSTERN_ERR_BUSY, "in-callback", "called from a callback of the server");
 }
 
 // PollUntil runs the loops on this thread until `done`: before and after postern_server_run.
@@ -397,7 +416,7 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size,
     return Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL,
                 full ? "disk-full" : "refused", result.reply.ToString());
   }
-  if (out_id != nullptr && out_id_size > 0) {
+  if (out_id != nullptr) {
     const size_t length = std::min(out_id_size - 1, result.message_id.size());
     std::memcpy(out_id, result.message_id.data(), length);
     out_id[length] = '\0';
@@ -440,6 +459,7 @@ postern_status postern_server_poll(postern_server* handle, size_t* out_ran, int6
       return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
                   "a server with several workers is run, not polled");
     }
+    if (InCallback(handle)) return FailInCallback(out_error);
     if (handle->stopped) return Ended(handle, POSTERN_DONE, out_error);
     const Duration wait =
         timeout_ms < 0 ? absl::InfiniteDuration() : absl::Milliseconds(timeout_ms);
@@ -455,6 +475,7 @@ postern_status postern_server_run(postern_server* handle, postern_error** out_er
       return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
     if (!handle->started)
       return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server was not started");
+    if (InCallback(handle)) return FailInCallback(out_error);
     if (!handle->stopped) handle->world->Run();
     return Ended(handle, POSTERN_OK, out_error);
   });
@@ -511,6 +532,12 @@ postern_status postern_server_submit(postern_server* handle, char* out_id, size_
   return Guard(out_error, [&] {
     if (handle == nullptr)
       return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (InCallback(handle)) return FailInCallback(out_error);
+    if (out_id != nullptr && out_id_size < kMessageIdSize) {
+      return Fail(
+          out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
+          StrCat("out_id_size is ", out_id_size, ": an id takes ", kMessageIdSize, " octets"));
+    }
     return Submit(handle, out_id, out_id_size, submission, out_error);
   });
 }

@@ -139,10 +139,14 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(rt::World*,
   options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
   SetLimits(config.smtp, options.get());
   SetTimeouts(config.smtp.timeouts, options.get());
+  // A handshake is a part of the session, and silence in it is silence.
+  const Duration patience = std::min(options->command_timeout, options->session_timeout);
   if (listener.no_dsn) options->extensions &= ~static_cast<uint32_t>(smtp::kExtensionDsn);
 
   auto made = std::make_shared<service::SmtpListener>();
   made->options = std::move(options);
+  made->handshake_timeout = std::min(made->handshake_timeout, patience);
+  made->proxy_timeout = std::min(made->proxy_timeout, patience);
   if (listener.tls != ListenerTls::kNone) made->tls = [slot] { return CurrentTls(*slot); };
   made->accept_proxy = ProxyOf(listener, slot);
   made->tls_from_start = listener.tls == ListenerTls::kSmtps;

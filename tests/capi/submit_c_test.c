@@ -11,9 +11,18 @@ static void expect(int condition, const char* what) {
   ++failures;
 }
 
+static postern_server* inside_of; /* set: the callback calls back */
+
+static postern_status submit(postern_server* server, const char* content, size_t size,
+                             postern_error** error);
+
 static postern_status take(const postern_message* mail, postern_message_verdict* verdict,
                            void* user_data) {
   (void)mail;
+  if (inside_of != NULL) {
+    expect(postern_server_poll(inside_of, NULL, 0, NULL) == POSTERN_ERR_BUSY, "no poll inside");
+    expect(submit(inside_of, "\r\n", 2, NULL) == POSTERN_ERR_BUSY, "no submission inside");
+  }
   verdict->action = POSTERN_MESSAGE_TAKE;
   ++*(int*)user_data;
   return POSTERN_OK;
@@ -85,6 +94,23 @@ int main(void) {
     error = NULL;
   }
   expect(taken == 0, "no bad one came to the callback");
+  inside_of = server;
+  expect(submit(server, "\r\n", 2, &error) == POSTERN_OK, "one whose callback calls back");
+  inside_of = NULL;
+  {
+    const char* recipient = "someone@example.test";
+    char id[9] = "unset";
+    postern_submission submission = POSTERN_SUBMISSION_INIT;
+    submission.reverse_path = "program@example.test";
+    submission.recipients = &recipient;
+    submission.recipient_count = 1;
+    submission.content = "\r\n";
+    submission.content_len = 2;
+    expect(postern_server_submit(server, id, 8, &submission, NULL) == POSTERN_ERR_INVALID_ARGUMENT,
+           "an id needs its room");
+    expect(postern_server_submit(server, id, 9, &submission, NULL) == POSTERN_OK && strlen(id) == 8,
+           "an id of 8 octets");
+  }
   postern_server_stop(server, 1000);
   while ((status = postern_server_poll(server, NULL, 1000, &error)) == POSTERN_OK) {
   }

@@ -235,6 +235,24 @@ TEST_F(ListenersTest, MasqueradeWritesTheSenderIntoFrom) {
   EXPECT_THAT(send(""), HasSubstr("From: \"The Boss\" <boss@bank.example>\n"));
 }
 
+// Silence is bounded by the times of the file before the first word as well.
+TEST_F(ListenersTest, AHandshakeHasNoMoreTimeThanASession) {
+  Start(
+      "smtp timeout session 20s\nsmtp timeout command 12s\n"
+      "listen on 192.0.2.1 port 465 smtps pki mx.example.org\n");
+  auto connect = client_.world().network().Connect(
+      client_.main_loop(), Endpoint{IpAddress::V4(192, 0, 2, 1), 465, ""}, {}, Instant::Never());
+  const StatusOr<std::unique_ptr<rt::Stream>> stream =
+      simulation_.Await(client_.main_loop(), std::move(connect));
+  ASSERT_TRUE(stream.ok());
+  char buffer[16];
+  simulation_.RunFor(absl::Seconds(11));
+  EXPECT_TRUE(rt::IsWouldBlock((*stream)->TryRead(buffer).status()));
+  simulation_.RunFor(absl::Seconds(2));
+  EXPECT_FALSE(rt::IsWouldBlock((*stream)->TryRead(buffer).status()));
+  (*stream)->Close();
+}
+
 TEST_F(ListenersTest, HostNamesFollowTheAddress) {
   Start(
       "listen on 192.0.2.1 port 25 hostnames { \"192.0.2.1\" = one.example.org, "
