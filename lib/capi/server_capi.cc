@@ -90,7 +90,7 @@ struct postern_server {
   rt::TaskGroup tasks;
   std::vector<std::string> endpoints;
   std::atomic<postern_status> last_callback_status{POSTERN_OK};
-  std::atomic<int> callbacks_running{0};  // of on_message
+  std::atomic<int> callbacks_running{0};      // of on_message
   std::unique_ptr<rt::FdWatch> helper_watch;  // on the main loop, from the start to the end
   bool helper_lost = false;
   bool started = false;
