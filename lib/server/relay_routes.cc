@@ -205,6 +205,7 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
             .ToString();
   }
   if (asked.host != policy::kNoIndex || asked.domain != policy::kNoIndex) {
+    settings.other_hosts = asked.host != policy::kNoIndex;
     const StatusOr<std::string> host = SmarthostFor(*runtime, asked, envelope.destination.domain);
     if (!host.ok()) return host.status();
     RelayUrl url;

@@ -1,18 +1,16 @@
 #include "lib/service/relay/relay_deliverer.h"
 
 #include <algorithm>
+#include <set>
 
 #include "lib/core/queue/bounce.h"
+#include "lib/service/relay/made_reply.h"
 #include "lib/service/schedule/carried_body.h"
 
 namespace postern::relay {
 namespace {
 
 using schedule::DeliveryResult;
-
-mail::Reply Made(int code, int subject, int detail, std::string text) {
-  return mail::Reply(code, mail::EnhancedStatus{code / 100, subject, detail}, std::move(text));
-}
 
 DeliveryResult::Outcome OutcomeFor(queue::RelayOutcome outcome) {
   switch (outcome) {
@@ -135,7 +133,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
     message.recipients.push_back(std::move(path));
   }
 
-  const std::string key = KeyOf(*shared);
+  std::string key = KeyOf(*shared);
   for (int attempt = 0;; ++attempt) {
     std::unique_ptr<Connection> connection = TakeIdle(key);
     const bool reused = connection != nullptr;
@@ -143,6 +141,10 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
       Failure failure;
       const std::string session = Hex(world_.random().Next(), 16);
       connection = co_await OpenAny(shared, key, session, &failure);
+      if (connection == nullptr && shared->other_hosts && !failure.at_limit) {
+        const queue::Envelope first = batch.front();
+        connection = co_await OpenOther(first, &shared, &key, session, &failure);
+      }
       if (connection == nullptr) co_return ResultsOf(batch, failure);
     }
     if (connection->messages() > 0) co_await Pause(connection.get());
@@ -202,81 +204,32 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
   }
 }
 
-// FindTargets turns a route into addresses, best first; none and a failure otherwise.
-rt::Task<std::vector<queue::RelayTarget>> RelayDeliverer::FindTargets(RelaySettings settings,
-                                                                      mail::Reply* failure) {
-  std::vector<queue::RelayTarget> targets;
-  const queue::RelayRoute& route = settings.route;
-  if (!route.socket_path.empty()) {
-    targets.push_back(queue::RelayTarget{route.host, IpAddress(), route.socket_path});
-    co_return targets;
-  }
-  if (route.address) {
-    targets.push_back(queue::RelayTarget{
-        route.host.empty() ? route.address->ToString() : route.host, *route.address});
-    co_return targets;
-  }
-  const Instant deadline = loop_.Now() + options_.resolve_timeout;
-  StatusOr<dns::Name> name = dns::Name::Parse(route.host);
-  if (!name.ok()) {
-    *failure = Made(550, 1, 2, std::string(Message(name.status())));
-    co_return targets;
-  }
-  queue::MxPlan plan;
-  if (route.by_mx) {
-    const dns::Answer mx = co_await resolver_.Resolve(loop_, *name, dns::Type::kMx, deadline);
-    plan = queue::PlanMx(mx, route.host, settings.own_names, settings.backup_mx,
-                         [this](uint64_t n) { return world_.random().Below(n); });
-    if (plan.hosts.empty()) {
-      *failure = plan.failure;
-      co_return targets;
+// OpenOther asks for the route again, as an action with a table of hosts names another one each
+// time: a host that is down delays no mail that another one takes.
+rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenOther(
+    queue::Envelope envelope, std::shared_ptr<const RelaySettings>* settings, std::string* key,
+    std::string session, Failure* failure) {
+  std::set<std::string> tried = {*key};
+  for (size_t i = 0; i < options_.max_other_hosts && !stopping_; ++i) {
+    StatusOr<RelaySettings> other =
+        co_await loop_.RunOutside([this, &envelope] { return routes_.RouteFor(envelope); });
+    if (!other.ok()) break;
+    std::string other_key = KeyOf(*other);
+    if (!tried.insert(other_key).second) continue;
+    auto shared = std::make_shared<const RelaySettings>(*std::move(other));
+    Failure of_other;
+    std::unique_ptr<Connection> connection = TakeIdle(other_key);
+    if (connection == nullptr) connection = co_await OpenAny(shared, other_key, session, &of_other);
+    if (connection != nullptr) {
+      *settings = std::move(shared);
+      *key = std::move(other_key);
+      co_return connection;
     }
-  } else {
-    plan.hosts.push_back(queue::MxHost{route.host, 0});
+    // What one of them met with now says more than that another was left alone.
+    if (!failure->held_back.empty()) *failure = std::move(of_other);
+    if (of_other.at_limit) break;
   }
-  bool temporary = false;
-  bool mismatch = false;
-  std::string detail;
-  for (const queue::MxHost& host : plan.hosts) {
-    if (targets.size() >= queue::kMaxRelayTargets || stopping_) break;
-    StatusOr<dns::Name> host_name = dns::Name::Parse(host.name);
-    if (!host_name.ok()) continue;
-    size_t found = 0;
-    for (const dns::Type type : {dns::Type::kAaaa, dns::Type::kA}) {
-      const RelayLimits::Family family = settings.limits.family;
-      const bool wanted = family == RelayLimits::Family::kAny ||
-                          (family == RelayLimits::Family::kV4) == (type == dns::Type::kA);
-      const bool source_fits =
-          !settings.source || settings.source->is_v4() == (type == dns::Type::kA);
-      if (!wanted || !source_fits) {
-        mismatch = true;
-        continue;
-      }
-      const dns::Answer answer = co_await resolver_.Resolve(loop_, *host_name, type, deadline);
-      if (answer.temporary()) {
-        temporary = true;
-        detail = answer.detail;
-      }
-      for (const dns::Record& record : answer.records) {
-        const auto* address = std::get_if<dns::AddressData>(&record.data);
-        if (address == nullptr || found >= queue::kMaxAddressesPerHost) continue;
-        ++found;
-        targets.push_back(queue::RelayTarget{host.name, address->address});
-      }
-    }
-  }
-  if (targets.empty()) {
-    if (temporary) {
-      *failure = Made(451, 4, 3, StrCat("Temporary failure in address lookup: ", detail));
-    } else if (mismatch) {
-      *failure = Made(451, 4, 4, "Address family mismatch on destination MXs");
-    } else {
-      // RFC 5321 §5.1: an MX without address is an error of theirs; a domain with neither takes no
-      // mail.
-      *failure = Made(550, 1, 2, "No MX found for destination");
-    }
-  }
-  co_return targets;
+  co_return nullptr;
 }
 
 // Place takes a connection's shares of the limits, and gives them back.
@@ -383,6 +336,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
       if (loop_.Now() >= patience && FreeAt(shares) > loop_.Now()) {
         failure->refusal = {};
         failure->held_back = "Too many connections to the destination";
+        failure->at_limit = true;
         failure->reply = Made(451, 4, 5, failure->held_back);
         co_return nullptr;
       }
@@ -390,6 +344,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     if (stopping_) {
       failure->refusal = {};
       failure->held_back = "The server is stopping";
+      failure->at_limit = true;
       failure->reply = Made(451, 3, 0, failure->held_back);
       co_return nullptr;
     }

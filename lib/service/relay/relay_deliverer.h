@@ -38,6 +38,8 @@ struct RelayOptions {
   // route_penalty * n^2 after n failures, at most route_penalty_max.
   Duration route_penalty = absl::Seconds(15);
   Duration route_penalty_max = absl::Hours(1);
+  // hosts of an action's table that are asked for in turn while none of them can be reached
+  size_t max_other_hosts = 8;
   size_t max_penalties = 10'000;  // routes remembered for that
   // times of connections remembered for the sake of conn-delay
   size_t max_remembered_connections = 10'000;
@@ -111,6 +113,7 @@ class RelayDeliverer final : public schedule::Deliverer {
     mail::Reply reply;
     std::string held_back;
     Refusal refusal;
+    bool at_limit = false;  // of ours; or we stop: another server would not help
   };
   // Share is one of the limits that a connection counts in.
   struct Share {
@@ -126,6 +129,10 @@ class RelayDeliverer final : public schedule::Deliverer {
   rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings,
                                                 std::string key, std::string session,
                                                 Failure* failure);
+  rt::Task<std::unique_ptr<Connection>> OpenOther(queue::Envelope envelope,
+                                                  std::shared_ptr<const RelaySettings>* settings,
+                                                  std::string* key, std::string session,
+                                                  Failure* failure);
   static std::vector<Share> SharesOf(const RelaySettings& settings, const std::string& key,
                                      const queue::RelayTarget& target);
   // FreeAt tells when a connection with these shares may be opened: Instant::Never() while one of

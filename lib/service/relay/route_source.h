@@ -44,7 +44,8 @@ struct RelayLimits {
 
 struct RelaySettings {
   queue::RelayRoute route;
-  std::string helo_name;  // what EHLO says
+  bool other_hosts = false;  // asked again, RouteFor may name another server: there are several
+  std::string helo_name;     // what EHLO says
   // helo_by_address gives another name for a connection from `ours`; "" for helo_name. Called on
   // the pool; may block. Empty: there is none.
   std::function<std::string(const IpAddress& ours)> helo_by_address;

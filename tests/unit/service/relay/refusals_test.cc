@@ -109,6 +109,19 @@ TEST_F(RelayTest, APenaltyBelongsToThePortAndTheSource) {
   EXPECT_EQ(healthy.outcome, Outcome::kDelivered) << healthy.held_back;
 }
 
+// An action with several hosts: one that is down keeps no mail from the others.
+TEST_F(RelayTest, AnotherHostOfTheTableTakesWhatADeadOneCannot) {
+  routes_.hosts = {"dead.example", "mx.example"};
+  for (int i = 0; i < 6; ++i) {
+    const DeliveryResult result = Send({"a@one.example"})[0];
+    EXPECT_EQ(result.outcome, Outcome::kDelivered) << i << " " << result.text;
+  }
+  // With none that can be reached it is told, and not for ever.
+  routes_.hosts = {"dead.example", "dead2.example"};
+  const DeliveryResult none = Send({"a@one.example"})[0];
+  EXPECT_EQ(none.outcome, Outcome::kTemporary) << none.text;
+}
+
 TEST_F(RelayTest, UnreachableServersAreLeftAloneForAWhile) {
   routes_.settings.route.host = "dead.example";
   routes_.settings.route.by_mx = false;

@@ -33,6 +33,7 @@ null MX 0 .
 broken SERVFAIL
 mx A 192.0.2.2
 dead A 192.0.2.9
+dead2 A 192.0.2.10
 )";
 
 // FakeServer says what it is told to: how it greets, what it answers to which command, and when it
@@ -161,11 +162,17 @@ class FixedRoute final : public RouteSource {
   StatusOr<RelaySettings> RouteFor(const queue::Envelope& envelope) override {
     if (!failure.ok()) return failure;
     RelaySettings answer = settings;
+    if (!hosts.empty()) {
+      answer.other_hosts = true;
+      answer.route.host = hosts[asked++ % hosts.size()];
+    }
     if (answer.route.host.empty()) answer.route.host = envelope.destination.domain;
     return answer;
   }
   RelaySettings settings;
   Status failure;
+  std::vector<std::string> hosts;  // named in turn
+  size_t asked = 0;
 };
 
 class RelayTest : public ::testing::Test {
