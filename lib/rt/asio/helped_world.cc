@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_network.h"
@@ -61,6 +63,14 @@ class HelpedNetwork final : public Network {
   State* state_;
 };
 
+// Absolute makes `path` one that the helper, which stands elsewhere, takes for the same file.
+std::string Absolute(const std::string& path) {
+  if (!path.empty() && path.front() == '/') return path;
+  std::error_code error;
+  const std::filesystem::path here = std::filesystem::current_path(error);
+  return error ? path : (here / path).string();
+}
+
 class HelpedFiles final : public Files {
  public:
   HelpedFiles(Files* inner, Helper* helper, State* state)
@@ -74,11 +84,11 @@ class HelpedFiles final : public Files {
     if (!only_reads || !options.follow_symlink) return file;
     if (!state_->became) {
       const std::lock_guard<std::mutex> lock(state_->mutex);
-      state_->read.insert(path);
+      state_->read.insert(Absolute(path));
       return file;
     }
     if (file.status().code() != StatusCode::kPermissionDenied) return file;
-    StatusOr<std::unique_ptr<File>> helped = helper_->OpenNamed(path);
+    StatusOr<std::unique_ptr<File>> helped = helper_->OpenNamed(Absolute(path));
     return helped.ok() ? std::move(helped) : std::move(file);
   }
   Status Rename(const std::string& from, const std::string& to) override {
