@@ -133,7 +133,7 @@ class Refusals(unittest.TestCase):
 
     def test_what_is_not_built_yet_is_named(self):
         self.refused('filter f proc-exec "filter-x"\nlisten on lo0 port 2525 filter f\naction a relay\nmatch for any action a\n',
-                     2, "filter")
+                     1, "filter f", "programs yet")
 
     def test_a_cipher_string_that_names_none(self):
         cert, key = harness.certificate()
