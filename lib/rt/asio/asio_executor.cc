@@ -53,14 +53,18 @@ class PosixFdWatch final : public FdWatch {
                                      if (!error) OnReady(state, read);
                                    });
     } catch (const std::exception&) {
-      (read ? state->lacks_read : state->lacks_write) = true;
-      state->run = [](Timer* timer) {
-        const std::shared_ptr<State> lacking = static_cast<State*>(timer)->shared_from_this();
-        if (std::exchange(lacking->lacks_read, false)) Ask(lacking, true);
-        if (std::exchange(lacking->lacks_write, false)) Ask(lacking, false);
-      };
-      state->loop->Arm(state.get(), state->loop->Now() + kPauseWithoutMemory);
+      AskAt(state, read, state->loop->Now() + kPauseWithoutMemory);
     }
+  }
+
+  static void AskAt(const std::shared_ptr<State>& state, bool read, Instant at) noexcept {
+    (read ? state->lacks_read : state->lacks_write) = true;
+    state->run = [](Timer* timer) {
+      const std::shared_ptr<State> lacking = static_cast<State*>(timer)->shared_from_this();
+      if (std::exchange(lacking->lacks_read, false)) Ask(lacking, true);
+      if (std::exchange(lacking->lacks_write, false)) Ask(lacking, false);
+    };
+    state->loop->Arm(state.get(), at);
   }
 
   static void OnReady(const std::shared_ptr<State>& state, bool read) {
@@ -69,7 +73,9 @@ class PosixFdWatch final : public FdWatch {
       const std::shared_ptr<State>& state;
       bool read;
       ~Again() {
-        if (state->on_ready) Ask(state, read);
+        // In the next turn: what stays ready would else be told of again and again, and those whom
+        // it woke never have theirs.
+        if (state->on_ready) AskAt(state, read, state->loop->Now());
       }
     } const again{state, read};
     const std::function<void(FdInterest)> on_ready = state->on_ready;

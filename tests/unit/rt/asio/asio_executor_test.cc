@@ -58,6 +58,28 @@ TEST(AsioExecutor, JobsOfOtherThreadsWakeTheLoop) {
   EXPECT_TRUE(in_order);
 }
 
+// A descriptor that stays ready (the end of a stream, say) is told of once a turn: what it woke has
+// its turns as well.
+TEST(AsioExecutor, ADescriptorThatStaysReadyLeavesTheOthersTheirTurns) {
+  AsioExecutor loop(nullptr);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ::close(ends[1]);
+  int told = 0;
+  bool woken = false;
+  FunctionJob wake([&] { woken = true; });
+  std::unique_ptr<FdWatch> watch = loop.WatchFd(ends[0], {.read = true}, [&](FdInterest) {
+    // The turn itself must not be endless: what comes after it is what is tested.
+    if (++told == 1) loop.PostJob(&wake);
+    if (told == 1000) watch.reset();
+  });
+  for (int turn = 0; turn < 50 && !woken; ++turn) loop.RunOnce(absl::Seconds(1));
+  EXPECT_TRUE(woken);
+  EXPECT_LT(told, 10);
+  watch.reset();
+  ::close(ends[0]);
+}
+
 TEST(AsioExecutor, AJobOfTheLoopRunsInALaterTurnAndBeforeASleep) {
   AsioExecutor loop(nullptr);
   std::string order;
