@@ -67,8 +67,10 @@ class Denied(unittest.TestCase):
         traffic = Load(server, clients=6)
         traffic.start()
         time.sleep(1)
-        felt = 0
-        for _ in range(ROUNDS):
+        felt = rounds = 0
+        # On a busy machine a round may go by before the limit is felt.
+        while rounds < ROUNDS or (felt <= ROUNDS and rounds < 5 * ROUNDS):
+            rounds += 1
             resource.prlimit(pid, limit, (least(pid), before[1]))
             hogs = []
             while len(hogs) < HOGS and sum(each.denied for each in hogs) < 10:
@@ -89,7 +91,7 @@ class Denied(unittest.TestCase):
         for refusal in traffic.refused:
             self.assertRegex(refusal, r"\b4\d\d\b", refusal)
             self.assertIsNone(re.search(r"\(5\d\d", refusal), refusal)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while True:
             found = {name: load.found_in(server, name) for name in ("alice", "bob")}
             missing = [(identity, name) for identity, who in traffic.acknowledged.items() for name in who
@@ -105,7 +107,7 @@ class Denied(unittest.TestCase):
         used = cpu_seconds(pid)
         time.sleep(1)
         self.assertLess(cpu_seconds(pid) - used, 0.2, "it spins")
-        self.assertLess(server.log().count("accept-failed"), 20 * ROUNDS, "the log is flooded")
+        self.assertLess(server.log().count("accept-failed"), 20 * rounds, "the log is flooded")
         print(f"{len(traffic.acknowledged)} acknowledged of {len(traffic.attempted)} sent, {felt} hogs denied", end=" ... ", flush=True)
         self.assertEqual(server.stop(), 0)
 
