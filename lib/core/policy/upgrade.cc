@@ -296,7 +296,7 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
     }
     body += late;
     if (!rule.options.empty())
-      Tell(false, StrCat("a relay has no", rule.options, ": it is left out"));
+      Tell(false, StrCat("a relay has no", Escape(rule.options, 200), ": it is left out"));
   } else if (!is_reject && at >= words.size() && rule.forward_only) {
     body = method = "forward-only";
     body += rule.options;
