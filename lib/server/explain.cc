@@ -212,7 +212,8 @@ rt::Task<void> Dialog::Settle() {
     if (event.kind == ServerEvent::Kind::kBodyChunk) (void)intake_->Push(event.text);
     switch (event.kind) {
       case ServerEvent::Kind::kNeedInput: session_.Wrote(said); co_return;
-      case ServerEvent::Kind::kNeedOutput: break;
+      case ServerEvent::Kind::kNeedOutput:
+      case ServerEvent::Kind::kCommandLine: break;
       case ServerEvent::Kind::kConnected:
         if (facts_.listener->wants_reverse_name) co_await AskReverseName();
         session_.Decide(Decision::Accept());

@@ -1,11 +1,12 @@
 #include "lib/server/filters.h"
 
-#include <array>
+#include <functional>
 #include <vector>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/filter_rule.h"
 #include "lib/server/runtime.h"
+#include "lib/service/filter/filter_chain.h"
 #include "lib/service/smtp/backend.h"
 
 namespace postern::server {
@@ -19,19 +20,19 @@ using service::FilterVerdict;
 using service::SmtpPhase;
 using service::SmtpSessionFacts;
 
-FilterPhase PhaseOf(SmtpPhase phase) {
+SmtpPhase PhaseOf(FilterPhase phase) {
   switch (phase) {
-    case SmtpPhase::kConnect: return FilterPhase::kConnect;
-    case SmtpPhase::kHelo: return FilterPhase::kHelo;
-    case SmtpPhase::kEhlo: return FilterPhase::kEhlo;
-    case SmtpPhase::kStartTls: return FilterPhase::kStartTls;
-    case SmtpPhase::kAuth: return FilterPhase::kAuth;
-    case SmtpPhase::kMailFrom: return FilterPhase::kMailFrom;
-    case SmtpPhase::kRcptTo: return FilterPhase::kRcptTo;
-    case SmtpPhase::kData: return FilterPhase::kData;
-    case SmtpPhase::kCommit: break;
+    case FilterPhase::kConnect: return SmtpPhase::kConnect;
+    case FilterPhase::kHelo: return SmtpPhase::kHelo;
+    case FilterPhase::kEhlo: return SmtpPhase::kEhlo;
+    case FilterPhase::kStartTls: return SmtpPhase::kStartTls;
+    case FilterPhase::kAuth: return SmtpPhase::kAuth;
+    case FilterPhase::kMailFrom: return SmtpPhase::kMailFrom;
+    case FilterPhase::kRcptTo: return SmtpPhase::kRcptTo;
+    case FilterPhase::kData: return SmtpPhase::kData;
+    case FilterPhase::kCommit: break;
   }
-  return FilterPhase::kCommit;
+  return SmtpPhase::kCommit;
 }
 
 policy::FilterContext ContextOf(const FilterQuestion& question) {
@@ -49,91 +50,87 @@ policy::FilterContext ContextOf(const FilterQuestion& question) {
   return context;
 }
 
-// A chain of built-in filters. In each phase they are asked in the chain's order, and the first
-// decision but a report ends the phase; later phases are asked anew.
-class BuiltinChain final : public service::SessionFilter {
+// BuiltinFilter is one `filter NAME phase P match …` in one session.
+class BuiltinFilter final : public service::SessionFilter {
  public:
-  BuiltinChain(rt::Executor* loop, std::shared_ptr<const Runtime> runtime, int filter, LogSink* log)
+  BuiltinFilter(rt::Executor* loop, std::shared_ptr<const Runtime> runtime, const Filter* filter,
+                std::function<void(const service::FilterReport&)> tell, LogSink* log)
       : loop_(loop),
         runtime_(std::move(runtime)),
-        members_(policy::FilterMembers(runtime_->config(), filter)),
+        filter_(*filter),
+        tell_(std::move(tell)),
         log_(log) {}
 
+  uint32_t phases() const override { return service::PhaseBit(PhaseOf(filter_.phase)); }
+  std::string_view name() const override { return filter_.name; }
+
   rt::Task<FilterVerdict> Ask(FilterQuestion question) override {
-    const FilterPhase phase = PhaseOf(question.phase);
     const policy::FilterContext context = ContextOf(question);
-    FilterVerdict verdict;
-    for (const Filter* filter : members_) {
-      if (filter->phase != phase) continue;
-      StatusOr<bool> holds = false;
-      if (Blocks(*filter)) {
-        auto ask = loop_->RunOutside(
-            [&] { holds = policy::FilterHolds(*filter, runtime_->tables(), context); });
-        co_await ask;
-      } else {
-        holds = policy::FilterHolds(*filter, runtime_->tables(), context);
-      }
-      if (!holds.ok()) {
-        Report(*question.facts, *filter, "failed", Message(holds.status()));
-        verdict.kind = FilterVerdict::Kind::kReject;
-        verdict.reply = mail::Reply(451, {4, 3, 0}, "Temporary failure, try again later");
-        verdict.filter = filter->name;
-        co_return verdict;
-      }
-      if (!*holds) continue;
-      if (filter->decision == FilterDecision::kReport) {
-        Report(*question.facts, *filter, "report", filter->argument);
-        continue;
-      }
-      Decide(*filter, &verdict);
-      co_return verdict;
+    StatusOr<bool> holds = false;
+    const policy::Table* table = runtime_->tables().Get(filter_.criterion.table);
+    if (table != nullptr && table->Blocks()) {
+      auto ask = loop_->RunOutside(
+          [&] { holds = policy::FilterHolds(filter_, runtime_->tables(), context); });
+      co_await ask;
+    } else {
+      holds = policy::FilterHolds(filter_, runtime_->tables(), context);
     }
+    if (!holds.ok()) {
+      Log(*question.facts, "failed", Message(holds.status()));
+      co_return FilterVerdict::TryLater(filter_.name);
+    }
+    if (!*holds) co_return FilterVerdict();
+    FilterVerdict verdict = Decided(question);
     co_return verdict;
   }
 
  private:
-  bool Blocks(const Filter& filter) const {
-    const policy::Table* table = runtime_->tables().Get(filter.criterion.table);
-    return table != nullptr && table->Blocks();
-  }
-
-  static void Decide(const Filter& filter, FilterVerdict* verdict) {
+  FilterVerdict Decided(const FilterQuestion& question) {
     using Kind = FilterVerdict::Kind;
-    verdict->filter = filter.name;
-    switch (filter.decision) {
+    FilterVerdict verdict;
+    verdict.filter = filter_.name;
+    switch (filter_.decision) {
       case FilterDecision::kDisconnect:
-        verdict->kind = Kind::kDisconnect;
-        verdict->reply = policy::FilterReply(filter);
+        verdict.kind = Kind::kDisconnect;
+        verdict.reply = policy::FilterReply(filter_);
         break;
       case FilterDecision::kReject:
-        verdict->kind = Kind::kReject;
-        verdict->reply = policy::FilterReply(filter);
+        verdict.kind = Kind::kReject;
+        verdict.reply = policy::FilterReply(filter_);
         break;
       case FilterDecision::kRewrite:
-        verdict->kind = Kind::kRewrite;
-        verdict->argument = filter.argument;
+        verdict.kind = Kind::kRewrite;
+        verdict.argument = filter_.argument;
         break;
-      case FilterDecision::kJunk: verdict->junk = true; break;
+      case FilterDecision::kJunk: verdict.junk = true; break;
+      case FilterDecision::kBypass: verdict.last = true; break;
       case FilterDecision::kReport:
-      case FilterDecision::kBypass: break;
+        Log(*question.facts, "report", filter_.argument);
+        tell_({.event = service::SessionEvent::kFilterReport,
+               .facts = question.facts,
+               .is_builtin = true,
+               .text = filter_.argument,
+               .filter = filter_.name});
+        break;
     }
+    return verdict;
   }
 
-  void Report(const SmtpSessionFacts& facts, const Filter& filter, std::string_view result,
-              std::string_view text) {
+  void Log(const SmtpSessionFacts& facts, std::string_view result, std::string_view text) {
     log_->Write(LogRecord{.level = LogLevel::kInfo,
                           .subsystem = "smtp",
                           .session = facts.id,
                           .event = "filtered",
-                          .fields = {{"filter", filter.name},
-                                     {"phase", std::string(policy::FilterPhaseName(filter.phase))},
+                          .fields = {{"filter", filter_.name},
+                                     {"phase", std::string(policy::FilterPhaseName(filter_.phase))},
                                      {"result", std::string(result)},
                                      {"text", std::string(text)}}});
   }
 
   rt::Executor* loop_;
   std::shared_ptr<const Runtime> runtime_;
-  std::vector<const Filter*> members_;
+  const Filter& filter_;  // of runtime_
+  std::function<void(const service::FilterReport&)> tell_;
   LogSink* log_;
 };
 
@@ -144,7 +141,18 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
                                                           LogSink* log) {
   const policy::Listener* line = view.listener();
   if (line == nullptr || line->filter == policy::kNoIndex) return nullptr;
-  return std::make_unique<BuiltinChain>(loop, view.runtime, line->filter, log);
+  // What a built-in filter reports is told to the whole chain, which outlives its members' calls.
+  const auto chain = std::make_shared<service::SessionFilter*>(nullptr);
+  const auto tell = [chain](const service::FilterReport& report) {
+    if ((*chain)->Wants(report.event)) (*chain)->Report(report);
+  };
+  std::vector<std::unique_ptr<service::SessionFilter>> members;
+  for (const Filter* filter : policy::FilterMembers(view.runtime->config(), line->filter)) {
+    members.push_back(std::make_unique<BuiltinFilter>(loop, view.runtime, filter, tell, log));
+  }
+  auto filters = std::make_unique<service::FilterChain>(std::move(members));
+  *chain = filters.get();
+  return filters;
 }
 
 NamesWanted FilterNamesWanted(const policy::Config& config, const policy::Listener& listener) {

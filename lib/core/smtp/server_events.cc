@@ -37,6 +37,7 @@ std::string_view EventKindName(ServerEvent::Kind kind) {
     case Kind::kNeedOutput: return "need-output";
     case Kind::kAwaitingDecision: return "awaiting-decision";
     case Kind::kAwaitingTls: return "awaiting-tls";
+    case Kind::kCommandLine: return "command-line";
     case Kind::kConnected: return "connected";
     case Kind::kHello: return "hello";
     case Kind::kStartTls: return "starttls";

@@ -123,6 +123,7 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
     if (mode_ == Mode::kCommand) {
       input_.Release();
       if (error_text_.capacity() > 64) std::string().swap(error_text_);
+      if (watched_line_.capacity() > 64) std::string().swap(watched_line_);
     }
     return event;
   }
@@ -164,6 +165,10 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
   }
   wait_deadline_ = Instant::Never();
   first_line_ = false;
+  if (watched_ && scan.found != LineScanner::Found::kTooLong &&
+      !std::exchange(line_told_, !line_told_)) {
+    return AskAboutLine(scan.line, secret);
+  }
   ServerEvent event = Stepped();
   if (scan.found == LineScanner::Found::kTooLong) {
     // RFC 5321 §4.5.3.1.9: 500. In an exchange of AUTH the status is 5.5.6 (RFC 4954 §6), which is
@@ -198,6 +203,37 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     ConsumeInput(scan.consumed);
   }
   return event;
+}
+
+// AskAboutLine leaves the line where it is: it is found again when it may be obeyed.
+ServerEvent ServerSession::Impl::AskAboutLine(std::string_view line, bool secret) {
+  constexpr std::string_view kMask = "********";
+  ServerEvent event = Ask(Kind::kCommandLine);
+  const CommandLine parsed = secret ? CommandLine() : ParseCommandLine(line);
+  if (secret) {
+    watched_line_ = kMask;
+  } else if (parsed.command == Command::kAuth) {
+    // The mechanism may be told, what stands behind it not.
+    const size_t blank = parsed.arguments.find(' ');
+    watched_line_ = StrCat(parsed.verb, " ", parsed.arguments.substr(0, blank));
+    if (blank != std::string_view::npos) StrAppend(watched_line_, " ", kMask);
+  } else {
+    watched_line_.assign(line);
+  }
+  event.text = watched_line_;
+  event.secret = secret;
+  return event;
+}
+
+void ServerSession::Impl::DecideCommandLine(const Decision& decision) {
+  if (decision.kind == Decision::Kind::kAccept) return;
+  if (ParseCommandLine(watched_line_).command == Command::kBdat) return;
+  line_told_ = false;
+  auth_.reset();
+  mode_ = Mode::kCommand;
+  const size_t length = input_.View().find('\n') + 1;
+  input_.ConsumeAndWipe(length);
+  Send(decision.reply.code != 0 ? decision.reply : mail::Reply(550, {5, 7, 1}, "Access denied"));
 }
 
 // RefusesBareLf tells whether `line`, which ended in a LF alone, may not. DATA and BDAT may not in
@@ -418,6 +454,7 @@ void ServerSession::Impl::Decide(Decision decision) {
   if (decision.kind == Decision::Kind::kRefuse && decision.reply.code == 421)
     decision.kind = Decision::Kind::kDisconnect;
   switch (asked_) {
+    case Kind::kCommandLine: DecideCommandLine(decision); break;
     case Kind::kConnected: DecideConnected(decision); break;
     case Kind::kHello: DecideHello(decision); break;
     case Kind::kAuthenticate: DecideAuthenticate(decision); break;
@@ -447,6 +484,7 @@ void ServerSession::Wrote(size_t n) { impl_->Wrote(n); }
 Instant ServerSession::NextDeadline() const { return impl_->NextDeadline(); }
 void ServerSession::OnDeadline(Instant now) { impl_->OnDeadline(now); }
 void ServerSession::TlsEstablished() { impl_->TlsEstablished(); }
+void ServerSession::WatchCommands() { impl_->WatchCommands(); }
 void ServerSession::RequestShutdown() { impl_->RequestShutdown(); }
 std::string_view ServerSession::helo_name() const { return impl_->helo_name(); }
 bool ServerSession::extended() const { return impl_->extended(); }

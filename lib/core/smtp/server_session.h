@@ -88,6 +88,9 @@ struct ServerEvent {
     kNeedOutput,        // PendingOutput must be written before the session goes on
     kAwaitingDecision,  // the last event still wants its Decide
     kAwaitingTls,       // TlsEstablished is wanted
+    kCommandLine,   // (decide) only after WatchCommands: `text` is a line that has come, before it
+                    // is looked at. Accept: it is obeyed. Refuse: it is answered with the reply
+                    // instead, unless it is BDAT, whose octets follow all the same
     kConnected,     // (decide) greet the client? Accept: 220. Refuse(554 …): it may only QUIT.
                     // Disconnect: reply and close
     kHello,         // (decide) EHLO or HELO with `text`; `extended` for EHLO
@@ -112,6 +115,7 @@ struct ServerEvent {
   Kind kind = Kind::kNeedInput;
   bool extended = false;                                // kHello: EHLO
   bool chunking = false;                                // kDataBegin: BDAT
+  bool secret = false;                                  // kCommandLine: a response of AUTH
   uint8_t defects = 0;                                  // kMessageEnd: MessageDefect bits
   CloseReason close_reason = CloseReason::kQuit;        // kClosed
   ResetReason reset_reason = ResetReason::kRset;        // kTransactionReset
@@ -124,9 +128,9 @@ struct ServerEvent {
   const sasl::Credentials* credentials = nullptr;   // kAuthenticate; wiped at Decide
 
   bool WantsDecision() const {
-    return kind == Kind::kConnected || kind == Kind::kHello || kind == Kind::kAuthenticate ||
-           kind == Kind::kMailFrom || kind == Kind::kRcptTo || kind == Kind::kDataBegin ||
-           kind == Kind::kMessageEnd;
+    return kind == Kind::kCommandLine || kind == Kind::kConnected || kind == Kind::kHello ||
+           kind == Kind::kAuthenticate || kind == Kind::kMailFrom || kind == Kind::kRcptTo ||
+           kind == Kind::kDataBegin || kind == Kind::kMessageEnd;
   }
 };
 
@@ -193,6 +197,10 @@ class ServerSession {
   // TlsEstablished says that the handshake after kStartTls succeeded. Everything the client said
   // before is forgotten (RFC 3207 §4.2): it must say EHLO again.
   void TlsEstablished();
+
+  // WatchCommands has each command line told as a kCommandLine before it is obeyed. What is secret
+  // in it is told as "********".
+  void WatchCommands();
 
   // RequestShutdown closes the session with 421 4.3.2 as soon as no transaction is under way (its
   // message is finished first).

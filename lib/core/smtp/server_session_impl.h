@@ -59,6 +59,7 @@ class ServerSession::Impl {
   Instant NextDeadline() const;
   void OnDeadline(Instant now);
   void TlsEstablished();
+  void WatchCommands() { watched_ = true; }
   void RequestShutdown() { shutdown_ = true; }
 
   std::string_view helo_name() const { return helo_name_; }
@@ -75,6 +76,8 @@ class ServerSession::Impl {
   // input; kNeedOutput from it means: a step was taken that has no event.
   ServerEvent Advance(Instant now);
   ServerEvent TakeCommandLine(Instant now);
+  ServerEvent AskAboutLine(std::string_view line, bool secret);
+  void DecideCommandLine(const Decision& decision);
   ServerEvent RunCommand(const CommandLine& line, Instant now);
   // Event makes an event; Ask one that wants a decision.
   static ServerEvent Event(Kind kind);
@@ -149,6 +152,8 @@ class ServerSession::Impl {
   Kind asked_ = Kind::kConnected;  // which decision is wanted, when `asking_`
   bool asking_ = false;
   bool told_connected_ = false;
+  bool watched_ = false;
+  bool line_told_ = false;  // of the line that the input starts with: it may be obeyed
   bool first_line_ = true;
   bool extended_ = false;
   bool in_tls_ = false;
@@ -164,6 +169,7 @@ class ServerSession::Impl {
   CloseReason close_reason_ = CloseReason::kQuit;
   int error_code_ = 0;
   std::string error_text_;
+  std::string watched_line_;
   std::string hello_text_;  // of the EHLO that is being decided
 
   std::unique_ptr<sasl::ServerExchange> auth_;

@@ -89,6 +89,9 @@ class IncomingMessage {
   // Append takes the next piece. After an error the message cannot be finished; kResourceExhausted
   // is a full disk.
   virtual rt::Task<Status> Append(std::string_view octets) = 0;
+  // Quarantine asks that the message be kept and not delivered until somebody releases it; before
+  // Finish.
+  virtual void Quarantine(std::string reason) { (void)reason; }
   // Finish makes the message durable (or hands it to a hook) and returns the reply that the client
   // gets: 250 is a promise. It is not cancelled half-way.
   virtual rt::Task<mail::Reply> Finish(const SmtpSessionFacts& facts,

@@ -1,13 +1,11 @@
 #include "lib/service/smtp/connection.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "lib/core/base/strings.h"
-#include "lib/core/mail/date.h"
-#include "lib/core/mail/message_id.h"
 #include "lib/rt/tls/tls_stream.h"
-#include "lib/service/smtp/received.h"
 
 namespace postern::service {
 namespace {
@@ -18,16 +16,6 @@ using smtp::ServerEvent;
 // With the longest line that may wait in the session this stays below
 // ServerOptions::input_buffer_bytes.
 constexpr size_t kReadBytes = 16 * 1024;
-constexpr size_t kMessageIdOctets = 16;
-
-// ReplyForFailure is what a client is told when the world fails us: a full disk is 452 4.3.1, all
-// else 451.
-mail::Reply ReplyForFailure(const Status& failure) {
-  if (failure.code() == StatusCode::kResourceExhausted) {
-    return mail::Reply(452, {4, 3, 1}, "Insufficient system storage, try again later");
-  }
-  return mail::Reply(451, {4, 3, 0}, "Temporary failure, try again later");
-}
 
 }  // namespace
 
@@ -45,6 +33,7 @@ SmtpConnection::~SmtpConnection() { Leave(); }
 
 // Leave gives back the session's place, whatever ended it.
 void SmtpConnection::Leave() noexcept {
+  ReportLeaving();
   if (std::exchange(greeted_, false)) service_->backend_->Left(facts_);
 }
 
@@ -75,6 +64,7 @@ rt::Task<void> SmtpConnection::Run() {
 
   for (;;) {
     const ServerEvent event = session_->NextEvent(loop.Now());
+    ReportOutput();
     switch (event.kind) {
       case ServerEvent::Kind::kNeedOutput: {
         const bool written = co_await Flush();
@@ -87,6 +77,9 @@ rt::Task<void> SmtpConnection::Run() {
         // Every event that asks is answered below before the next is asked for.
         POSTERN_CHECK(false);
         break;
+      case ServerEvent::Kind::kCommandLine:
+        co_await OnCommandLine(std::string(event.text), event.secret);
+        break;
       case ServerEvent::Kind::kConnected: co_await OnConnected(); break;
       case ServerEvent::Kind::kHello:
         co_await OnHello(std::string(event.text), event.extended);
@@ -97,6 +90,7 @@ rt::Task<void> SmtpConnection::Run() {
           facts_.helo.clear();
           facts_.auth_user.clear();
           session_->TlsEstablished();
+          if (Watches(SessionEvent::kLinkTls)) Report({.event = SessionEvent::kLinkTls});
           break;
         }
         Leave();
@@ -107,18 +101,20 @@ rt::Task<void> SmtpConnection::Run() {
         break;
       case ServerEvent::Kind::kMailFrom: co_await OnMailFrom(event.reverse_path); break;
       case ServerEvent::Kind::kRcptTo: co_await OnRcptTo(event.forward_path); break;
-      case ServerEvent::Kind::kDataBegin: co_await OnDataBegin(); break;
+      case ServerEvent::Kind::kDataBegin: co_await OnDataBegin(event.chunking); break;
       case ServerEvent::Kind::kBodyChunk: co_await OnBodyChunk(event.text); break;
       case ServerEvent::Kind::kMessageEnd: co_await OnMessageEnd(event.size); break;
-      case ServerEvent::Kind::kTransactionReset: transaction_.reset(); break;
+      case ServerEvent::Kind::kTransactionReset: DropTransaction(); break;
       case ServerEvent::Kind::kProtocolError:
         Log(LogLevel::kInfo, "failed-command",
             {{"reason", std::string(event.text)},
              {"code", event.code == 0 ? "none" : StrCat(event.code)}});
         break;
       case ServerEvent::Kind::kClosed: {
-        transaction_.reset();
+        DropTransaction();
         (void)co_await Flush();
+        if (event.close_reason == smtp::CloseReason::kTimeout && Watches(SessionEvent::kTimeout))
+          Report({.event = SessionEvent::kTimeout});
         Log(LogLevel::kInfo, "disconnected",
             {{"reason", std::string(smtp::CloseReasonName(event.close_reason))}});
         Leave();
@@ -133,6 +129,7 @@ rt::Task<void> SmtpConnection::Run() {
 // Flush writes what the session has to say; false when the peer cannot be reached any more.
 rt::Task<bool> SmtpConnection::Flush() {
   rt::Executor& loop = stream_->executor();
+  ReportOutput();
   while (!session_->PendingOutput().empty()) {
     const std::string_view output = session_->PendingOutput();
     const Duration patience = facts_.listener->options->write_timeout;
@@ -140,6 +137,7 @@ rt::Task<bool> SmtpConnection::Flush() {
     const Status written = co_await stream_->Write(output, loop.Now() + patience);
     if (!written.ok()) co_return false;
     writing_ = false;
+    reported_output_ -= std::min(reported_output_, output.size());
     session_->Wrote(output.size());
   }
   finishing_ = false;
@@ -269,11 +267,23 @@ rt::Task<void> SmtpConnection::OnConnected() {
   if (facts_.listener->wants_reverse_name) co_await FindReverseName();
   filter_ = service_->backend_->NewFilter(stream_->executor(), facts_);
   if (filter_ != nullptr) {
+    if (WatchesCommands()) session_->WatchCommands();
+    linked_ = true;
+    if (Watches(SessionEvent::kLinkConnect)) Report({.event = SessionEvent::kLinkConnect});
+    if (facts_.tls.has_value() && Watches(SessionEvent::kLinkTls))
+      Report({.event = SessionEvent::kLinkTls});
+  }
+  if (Asks(SmtpPhase::kConnect)) {
     // What refuses here is said in place of the greeting; the session may then only QUIT.
-    const bool refused = co_await Filter({SmtpPhase::kConnect}, "connect", nullptr, &junk_);
+    const bool refused =
+        co_await Filter({.phase = SmtpPhase::kConnect}, "connect", nullptr, &junk_);
     if (refused) co_return;
   }
   session_->Decide(Decision::Accept());
+  ReportOutput();
+  if (Watches(SessionEvent::kLinkGreeting)) {
+    Report({.event = SessionEvent::kLinkGreeting, .text = facts_.listener->options->hostname});
+  }
 }
 
 // FindReverseName asks once a session. Where no rule needs the name before the greeting, it is
@@ -294,9 +304,11 @@ rt::Task<void> SmtpConnection::FindReverseName() {
 }
 
 rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials,
-                                              sasl::Mechanism) {
-  if (filter_ != nullptr) {
-    const bool refused = co_await Filter({SmtpPhase::kAuth}, "AUTH", nullptr, &junk_);
+                                              sasl::Mechanism mechanism) {
+  if (Asks(SmtpPhase::kAuth)) {
+    const std::string argument = AuthArgument(*credentials, mechanism);
+    const bool refused =
+        co_await Filter({.phase = SmtpPhase::kAuth, .argument = argument}, "AUTH", nullptr, &junk_);
     if (refused) co_return;
   }
   std::string user = credentials->authentication_id;
@@ -309,12 +321,14 @@ rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentia
   if (!login.ok()) {
     Log(LogLevel::kWarning, "authentication",
         {{"user", user}, {"result", "tempfail"}, {"reason", std::string(Message(login.status()))}});
+    ReportLogin(user, StepResult::kTempFail);
     session_->Decide(
         Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
     co_return;
   }
   if (!login->has_value() || for_another) {
     Log(LogLevel::kInfo, "authentication", {{"user", user}, {"result", "permfail"}});
+    ReportLogin(user, StepResult::kPermFail);
     const Duration pause =
         service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
     rt::Event never(&stream_->executor());
@@ -324,147 +338,8 @@ rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentia
   }
   facts_.auth_user = std::move(**login);
   Log(LogLevel::kInfo, "authentication", {{"user", facts_.auth_user}, {"result", "ok"}});
+  ReportLogin(facts_.auth_user, StepResult::kOk);
   session_->Decide(Decision::Accept());
-}
-
-rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path) {
-  auto transaction = std::make_unique<Transaction>();
-  transaction->sender = *reverse_path;
-  co_await FindReverseName();
-  transaction->junk = junk_;
-  if (filter_ != nullptr) {
-    const bool refused = co_await FilterSender(transaction.get());
-    if (refused) co_return;
-  }
-  std::optional<mail::Reply> refusal =
-      co_await service_->backend_->CheckSender(stream_->executor(), facts_, transaction->sender);
-  if (refusal.has_value()) {
-    LogRefusal("MAIL FROM", *refusal, transaction->sender.address.ToString());
-    session_->Decide(Decision::Refuse(std::move(*refusal)));
-    co_return;
-  }
-  transaction_ = std::move(transaction);
-  session_->Decide(Decision::Accept());
-}
-
-rt::Task<void> SmtpConnection::OnRcptTo(const mail::ForwardPath* forward_path) {
-  AcceptedRecipient recipient;
-  recipient.path = *forward_path;
-  if (filter_ != nullptr) {
-    const bool refused = co_await FilterRecipient(&recipient.path.address);
-    if (refused) co_return;
-  }
-  RecipientVerdict verdict = co_await service_->backend_->CheckRecipient(
-      stream_->executor(), facts_, transaction_->sender, recipient.path);
-  if (verdict.refusal.has_value()) {
-    LogRefusal(StrCat("RCPT TO:<", recipient.path.address.ToString(), ">"), *verdict.refusal,
-               verdict.reason);
-    session_->Decide(Decision::Refuse(std::move(*verdict.refusal)));
-    co_return;
-  }
-  recipient.ticket = std::move(verdict.ticket);
-  transaction_->recipients.push_back(std::move(recipient));
-  session_->Decide(Decision::Accept());
-}
-
-rt::Task<void> SmtpConnection::OnDataBegin() {
-  if (filter_ != nullptr) {
-    const bool refused =
-        co_await Filter({.phase = SmtpPhase::kData, .sender = &transaction_->sender.address},
-                        "DATA", nullptr, &transaction_->junk);
-    if (refused) co_return;
-  }
-  StatusOr<std::unique_ptr<IncomingMessage>> message =
-      co_await service_->backend_->NewMessage(stream_->executor(), facts_, transaction_->sender);
-  if (!message.ok()) {
-    mail::Reply reply = ReplyForFailure(message.status());
-    LogRefusal("DATA", reply, Message(message.status()));
-    session_->Decide(Decision::Refuse(std::move(reply)));
-    co_return;
-  }
-  transaction_->message = std::move(*message);
-  transaction_->intake = MakeIntake(*transaction_->message);
-  session_->Decide(Decision::Accept());
-}
-
-std::unique_ptr<MessageIntake> SmtpConnection::MakeIntake(const IncomingMessage& message) const {
-  const SmtpListener& listener = *facts_.listener;
-  const WallTime now = service_->world_->clock().WallNow();
-  const int zone = service_->options_.time_zone_offset_minutes;
-  MessageIntakeOptions options;
-  const std::string single = transaction_->recipients.size() == 1
-                                 ? transaction_->recipients[0].path.address.ToString()
-                                 : std::string();
-  if (transaction_->junk) options.received = "X-Spam: Yes\r\n";
-  options.received +=
-      FormatReceived(facts_, transaction_->sender.smtputf8, message.id(), single, now, zone);
-  options.complete = listener.complete_messages;
-  if (options.complete) {
-    std::array<uint8_t, kMessageIdOctets> octets;
-    service_->world_->random().Fill(octets);
-    const std::string_view random(reinterpret_cast<const char*>(octets.data()), octets.size());
-    options.date = mail::FormatDate(now, zone);
-    options.message_id = mail::MakeMessageId(random, listener.options->hostname);
-    options.domain = listener.options->hostname;
-  }
-  if (listener.masquerade && !facts_.auth_user.empty() && !transaction_->sender.address.empty())
-    options.masquerade = transaction_->sender.address.ToString();
-  options.max_header_bytes = listener.max_header_bytes;
-  options.max_received_fields = listener.max_received_fields;
-  return std::make_unique<MessageIntake>(std::move(options));
-}
-
-rt::Task<void> SmtpConnection::OnBodyChunk(std::string_view chunk) {
-  Transaction& transaction = *transaction_;
-  // After a failure the rest is swallowed, so that the reply comes where the client expects it.
-  if (!transaction.failure.ok()) co_return;
-  const std::string_view stored = transaction.intake->Push(chunk);
-  if (stored.empty()) co_return;
-  transaction.failure = co_await transaction.message->Append(stored);
-}
-
-rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
-  // The transaction is over whatever comes of it: nothing of it is carried over (reliability:
-  // desync after refusal).
-  const std::unique_ptr<Transaction> transaction = std::move(transaction_);
-  finishing_ = true;
-  if (transaction->failure.ok()) {
-    const std::string_view rest = transaction->intake->Finish();
-    if (!rest.empty()) transaction->failure = co_await transaction->message->Append(rest);
-  }
-  mail::Reply reply;
-  std::string reason;
-  if (transaction->intake->problem() == MessageIntake::Problem::kHeaderTooBig) {
-    reply = mail::Reply(552, {5, 3, 4}, "Message header too big");
-  } else if (transaction->intake->problem() == MessageIntake::Problem::kLoop) {
-    // RFC 5321 §4.3.2: 554 behind DATA; 500 is for commands that nobody knows.
-    reply = mail::Reply(554, {5, 4, 6}, "Routing loop detected: too many Received fields");
-  } else if (!transaction->failure.ok()) {
-    reply = ReplyForFailure(transaction->failure);
-    reason = std::string(Message(transaction->failure));
-  } else {
-    if (filter_ != nullptr) {
-      // What it could mark is written already; the parser lets no filter junk here.
-      bool junk = transaction->junk;
-      const bool refused =
-          co_await Filter({.phase = SmtpPhase::kCommit, .sender = &transaction->sender.address},
-                          "message", nullptr, &junk);
-      if (refused) co_return;
-    }
-    reply =
-        co_await transaction->message->Finish(facts_, transaction->sender, transaction->recipients);
-  }
-  if (!reply.IsPositive()) {
-    LogRefusal("message", reply, reason);
-    session_->Decide(Decision::Refuse(std::move(reply)));
-    co_return;
-  }
-  Log(LogLevel::kInfo, "message",
-      {{"msgid", transaction->message->id()},
-       {"size", StrCat(size)},
-       {"nrcpt", StrCat(transaction->recipients.size())},
-       {"proto", facts_.extended ? "ESMTP" : "SMTP"}});
-  session_->Decide(Decision::Accept(std::move(reply)));
 }
 
 rt::Task<void> SmtpConnection::AskToLeave() {

@@ -40,9 +40,18 @@ class SmtpConnection {
     std::vector<AcceptedRecipient> recipients;
     std::unique_ptr<IncomingMessage> message;
     std::unique_ptr<MessageIntake> intake;
-    Status failure;  // of Append: told at the end of the data
+    std::unique_ptr<ContentSink> kept;  // what the filters write to, where they have content
+    FilterQuestion about;               // what they were told of that content
+    Status failure;                     // of Append: told at the end of the data
     bool junk = false;
+    bool hang_up = false;  // a filter disconnects behind the reply
+    bool begun = false;    // tx-begin was reported
   };
+
+  // IdOf is "" before the message is begun.
+  static std::string_view IdOf(const Transaction& transaction) {
+    return transaction.message == nullptr ? std::string_view() : transaction.message->id();
+  }
 
   rt::Task<bool> Flush();
   rt::Task<void> FillInput();
@@ -51,27 +60,54 @@ class SmtpConnection {
   rt::Task<bool> TakeProxyHeader();
   rt::Task<void> FindHostName();
 
+  rt::Task<void> OnCommandLine(std::string line, bool secret);
   rt::Task<void> OnConnected();
   rt::Task<void> FindReverseName();
   rt::Task<void> OnHello(std::string name, bool extended);
   rt::Task<void> OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism mechanism);
   rt::Task<void> OnMailFrom(const mail::ReversePath* reverse_path);
   rt::Task<void> OnRcptTo(const mail::ForwardPath* forward_path);
-  rt::Task<void> OnDataBegin();
+  rt::Task<void> OnDataBegin(bool chunking);
   rt::Task<void> OnBodyChunk(std::string_view chunk);
   rt::Task<void> OnMessageEnd(uint64_t size);
 
+  // Asks tells whether the filter is to be asked in `phase`.
+  bool Asks(SmtpPhase phase) const { return filter_ != nullptr && filter_->Wants(phase); }
   // Filter asks the session's filter, which must be there, about a step named `command`. True: the
   // session has been told of a refusal, and the step is not taken. Else `*argument`, where the step
   // has one, may be another.
   rt::Task<bool> Filter(FilterQuestion question, std::string command, std::string* argument,
                         bool* junk);
 
+  static std::string AuthArgument(const sasl::Credentials& credentials, sasl::Mechanism mechanism);
+
   // The same for the steps that have an address, which is rewritten in place.
   rt::Task<bool> FilterSender(Transaction* transaction);
-  rt::Task<bool> FilterRecipient(mail::Address* recipient);
+  rt::Task<bool> FilterRecipient(mail::ForwardPath* recipient);
 
-  std::unique_ptr<MessageIntake> MakeIntake(const IncomingMessage& message) const;
+  // Watches tells whether the filter is told of `event`; Report tells it.
+  bool Watches(SessionEvent event) const { return filter_ != nullptr && filter_->Wants(event); }
+  bool WatchesCommands() const;
+  void Report(FilterReport report) const;
+  void ReportLogin(std::string_view user, StepResult result) const;
+  // ReportAddress tells of a MAIL or RCPT that was answered, or of the DATA.
+  void ReportAddress(SessionEvent event, const mail::Reply& reply,
+                     const mail::Address* address) const;
+  // ReportOutput tells of the replies that were given since the last time.
+  void ReportOutput();
+  void ReportLeaving() noexcept;
+
+  rt::Task<Status> BeginMessage(Transaction* transaction);
+  // BeginContent gives the filters our own fields, of which the content begins.
+  rt::Task<void> BeginContent(std::string head);
+  // DropTransaction ends the one under way, if any, without a message.
+  void DropTransaction();
+  rt::Task<mail::Reply> FinishMessage(Transaction* transaction, std::string* reason);
+  // ApplyChanges changes the envelope as filters want; an error says why that is not possible.
+  rt::Task<Status> ApplyChanges(Transaction* transaction, FilterChanges changes);
+
+  std::string HeadFields(const Transaction& transaction) const;
+  std::unique_ptr<MessageIntake> MakeIntake(const Transaction& transaction, std::string head) const;
   void Leave() noexcept;
   void Log(LogLevel level, std::string event, std::vector<LogField> fields) const;
   void LogRefusal(std::string_view command, const mail::Reply& reply,
@@ -91,6 +127,9 @@ class SmtpConnection {
   bool finishing_ = false;  // the end of data has come and its reply has not been written
   bool writing_ = false;    // a part of what the session says may have been sent
   bool cut_ = false;
+  bool chunking_ = false;       // the message comes by BDAT
+  bool linked_ = false;         // link-connect was reported, link-disconnect not
+  size_t reported_output_ = 0;  // octets of what the session has to say
 };
 
 }  // namespace postern::service

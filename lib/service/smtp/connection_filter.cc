@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
+#include "lib/core/smtp/server_commands.h"
 #include "lib/service/smtp/connection.h"
 
 namespace postern::service {
@@ -24,15 +26,61 @@ bool Readdress(std::string_view text, bool may_be_empty, mail::Address* address)
   return true;
 }
 
+// PhaseOfCommand is where filters are asked about a whole line, or kCommit: about it they are asked
+// later, or never.
+SmtpPhase PhaseOfCommand(smtp::Command command) {
+  switch (command) {
+    case smtp::Command::kStartTls: return SmtpPhase::kStartTls;
+    case smtp::Command::kRset: return SmtpPhase::kRset;
+    case smtp::Command::kNoop: return SmtpPhase::kNoop;
+    case smtp::Command::kQuit: return SmtpPhase::kQuit;
+    case smtp::Command::kVrfy:
+    case smtp::Command::kHelp:
+    case smtp::Command::kUnimplemented:
+    case smtp::Command::kUnknown: return SmtpPhase::kOther;
+    default: return SmtpPhase::kCommit;
+  }
+}
+
 }  // namespace
+
+rt::Task<void> SmtpConnection::OnCommandLine(std::string line, bool secret) {
+  if (Watches(SessionEvent::kProtocolClient))
+    Report({.event = SessionEvent::kProtocolClient, .text = line});
+  if (!secret) {
+    const smtp::CommandLine command = smtp::ParseCommandLine(line);
+    const SmtpPhase phase = PhaseOfCommand(command.command);
+    if (phase != SmtpPhase::kCommit && Asks(phase)) {
+      bool junk = junk_;
+      FilterQuestion question{.phase = phase};
+      question.argument = phase == SmtpPhase::kOther ? std::string_view(line) : command.arguments;
+      const bool refused = co_await Filter(question, Escape(line, 80), nullptr, &junk);
+      if (refused) co_return;
+    }
+  }
+  session_->Decide(Decision::Accept());
+}
+
+std::string SmtpConnection::AuthArgument(const sasl::Credentials& credentials,
+                                         sasl::Mechanism mechanism) {
+  const std::string_view name = sasl::MechanismName(mechanism);
+  if (mechanism == sasl::Mechanism::kPlain) {
+    std::string message =
+        StrCat(credentials.authorization_id, std::string_view("\0", 1),
+               credentials.authentication_id, std::string_view("\0", 1), credentials.password);
+    return StrCat(name, " ", mail::Base64Encode(message));
+  }
+  return StrCat(name, " ", mail::Base64Encode(credentials.authentication_id));
+}
 
 rt::Task<void> SmtpConnection::OnHello(std::string name, bool extended) {
   // A filter that asks for the name means the one that the client gives now.
   std::string before = std::exchange(facts_.helo, std::move(name));
   facts_.extended = extended;
-  if (filter_ != nullptr) {
+  const SmtpPhase phase = extended ? SmtpPhase::kEhlo : SmtpPhase::kHelo;
+  if (Asks(phase)) {
     std::string given = facts_.helo;
-    const bool refused = co_await Filter({extended ? SmtpPhase::kEhlo : SmtpPhase::kHelo},
+    const bool refused = co_await Filter({.phase = phase, .argument = facts_.helo},
                                          extended ? "EHLO" : "HELO", &given, &junk_);
     if (refused) {
       facts_.helo = std::move(before);
@@ -40,6 +88,8 @@ rt::Task<void> SmtpConnection::OnHello(std::string name, bool extended) {
     }
     facts_.helo = std::move(given);
   }
+  if (Watches(SessionEvent::kLinkIdentify))
+    Report({.event = SessionEvent::kLinkIdentify, .text = facts_.helo});
   session_->Decide(Decision::Accept());
 }
 
@@ -68,27 +118,37 @@ rt::Task<bool> SmtpConnection::Filter(FilterQuestion question, std::string comma
 }
 
 rt::Task<bool> SmtpConnection::FilterSender(Transaction* transaction) {
+  if (!Asks(SmtpPhase::kMailFrom)) co_return false;
   mail::Address& address = transaction->sender.address;
   const std::string said = address.empty() ? std::string() : address.ToString();
   std::string given = said;
+  const FilterQuestion question{.phase = SmtpPhase::kMailFrom,
+                                .sender = &address,
+                                .reverse_path = &transaction->sender,
+                                .message_id = IdOf(*transaction)};
   const bool refused =
-      co_await Filter({.phase = SmtpPhase::kMailFrom, .sender = &address},
-                      StrCat("MAIL FROM:<", said, ">"), &given, &transaction->junk);
+      co_await Filter(question, StrCat("MAIL FROM:<", said, ">"), &given, &transaction->junk);
   if (refused) co_return true;
   if (given == said || Readdress(given, /*may_be_empty=*/true, &address)) co_return false;
   session_->Decide(Decision::Refuse(mail::Reply(553, {5, 1, 0}, "Sender address syntax error")));
   co_return true;
 }
 
-rt::Task<bool> SmtpConnection::FilterRecipient(mail::Address* recipient) {
-  const std::string said = recipient->ToString();
+rt::Task<bool> SmtpConnection::FilterRecipient(mail::ForwardPath* path) {
+  if (!Asks(SmtpPhase::kRcptTo)) co_return false;
+  mail::Address& recipient = path->address;
+  const std::string said = recipient.ToString();
   std::string given = said;
-  const bool refused = co_await Filter({.phase = SmtpPhase::kRcptTo,
-                                        .sender = &transaction_->sender.address,
-                                        .recipient = recipient},
-                                       StrCat("RCPT TO:<", said, ">"), &given, &transaction_->junk);
+  const FilterQuestion question{.phase = SmtpPhase::kRcptTo,
+                                .sender = &transaction_->sender.address,
+                                .recipient = &recipient,
+                                .reverse_path = &transaction_->sender,
+                                .forward_path = path,
+                                .message_id = IdOf(*transaction_)};
+  const bool refused =
+      co_await Filter(question, StrCat("RCPT TO:<", said, ">"), &given, &transaction_->junk);
   if (refused) co_return true;
-  if (given == said || Readdress(given, /*may_be_empty=*/false, recipient)) co_return false;
+  if (given == said || Readdress(given, /*may_be_empty=*/false, &recipient)) co_return false;
   session_->Decide(Decision::Refuse(mail::Reply(501, {5, 1, 3}, "Recipient address syntax error")));
   co_return true;
 }
