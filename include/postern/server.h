@@ -87,10 +87,20 @@ typedef struct postern_server_options {
   /* Macros that win over the file's: "name=value" each, NUL-terminated. */
   const char* const* macros;
   size_t macro_count;
+  /* Asked once, by postern_server_new, when the configuration says `queue encryption` and leaves
+   * the key to whoever starts the server: `from_stdin` is 1 when it says "stdin" or "-", and 0 when
+   * it expects a prompt. It writes the key's 32 characters and a NUL into `into`, which has room
+   * for `room` octets; a status other than POSTERN_OK is what postern_server_new returns. NULL:
+   * such a configuration is refused. Since 0.1. */
+  postern_status (*queue_key)(int32_t from_stdin, char* into, size_t room, void* user_data);
+  void* queue_key_data;
 } postern_server_options;
 
-#define POSTERN_SERVER_OPTIONS_INIT \
-  { sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0 }
+#define POSTERN_SERVER_OPTIONS_INIT                                                             \
+  {                                                                                             \
+    sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, \
+        NULL, NULL                                                                              \
+  }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is
  * `struct_size` octets. Since 0.1. */

@@ -250,6 +250,29 @@ void PrepareToBecome(postern_server* handle, const rt::Account& account, bool pa
   };
 }
 
+// AskQueueKey lets the host bring the key that the configuration leaves to it.
+postern_status AskQueueKey(const postern_server_options& options,
+                           const postern::policy::Config& config, std::string* key,
+                           postern_error** out_error) {
+  const std::string where = config.queue.encryption_location.ToString();
+  if (options.queue_key == nullptr) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config",
+                where + ": queue encryption: the key is not in the file, and nobody can be asked");
+  }
+  char text[256] = {};
+  const bool from_stdin = config.queue.encryption == postern::policy::QueueEncryption::kStdin;
+  const postern_status status =
+      options.queue_key(from_stdin ? 1 : 0, text, sizeof text, options.queue_key_data);
+  text[sizeof text - 1] = '\0';
+  *key = text;
+  if (status != POSTERN_OK)
+    return Fail(out_error, status, "config", where + ": queue encryption: no key was given");
+  if (key->size() == postern::policy::kQueueKeyOctets) return POSTERN_OK;
+  return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "config",
+              where + ": queue encryption: the key that was given has " +
+                  std::to_string(key->size()) + " characters instead of 32");
+}
+
 postern_status NewServer(postern_server** out, const postern_server_options* given,
                          postern_error** out_error) {
   if (out == nullptr)
@@ -335,6 +358,12 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   }
   LogWarnings(handle.get(), config.diagnostics);
   const postern::policy::Config& meaning = config.runtime->config();
+  if (meaning.queue.encryption == postern::policy::QueueEncryption::kPrompt ||
+      meaning.queue.encryption == postern::policy::QueueEncryption::kStdin) {
+    const postern_status asked =
+        AskQueueKey(options, meaning, &server_options.queue_key, out_error);
+    if (asked != POSTERN_OK) return asked;
+  }
   const server::PrivilegeNeeds needs = server::NeedsOf(meaning);
   if (handle->helped != nullptr && needs.mailboxes) {
     handle->log->Write(postern::LogRecord{

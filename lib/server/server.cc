@@ -25,6 +25,7 @@
 #include "lib/service/schedule/queue_audit.h"
 #include "lib/service/schedule/scheduler.h"
 #include "lib/service/smtp/service.h"
+#include "lib/store/queue/spool_seal.h"
 
 namespace postern::server {
 namespace {
@@ -57,6 +58,7 @@ struct Server::Parts {
   std::unique_ptr<ConfigResolver> own_resolver;
   resolve::Resolver* resolver = nullptr;
   std::unique_ptr<store::Queue> queue;
+  policy::QueueSettings sealed;  // as they were when it was opened
   std::unique_ptr<deliver::LocalDeliverer> local;
   std::unique_ptr<RelayRoutes> relay_routes;
   std::unique_ptr<relay::RelayDeliverer> relay;
@@ -114,6 +116,27 @@ schedule::SchedulerOptions SchedulerOptionsOf(const Runtime& runtime) {
 
 uint64_t ReserveOf(const Config& config, const ServerOptions& options) {
   return config.queue.reserve_bytes.value_or(options.queue.min_free_bytes);
+}
+
+// SealOf is how the queue is to be written; null: as it is.
+StatusOr<std::shared_ptr<const store::SpoolSeal>> SealOf(rt::World& world, const Config& config,
+                                                         const ServerOptions& options) {
+  const policy::QueueSettings& queue = config.queue;
+  std::string_view key = queue.encryption_key;
+  if (queue.encryption == policy::QueueEncryption::kPrompt ||
+      queue.encryption == policy::QueueEncryption::kStdin)
+    key = options.queue_key;
+  if (key.empty() && queue.encryption != policy::QueueEncryption::kNone) {
+    return FailedPrecondition(
+        StrCat(queue.encryption_location.ToString(), ": queue encryption: nobody gave the key"));
+  }
+  if (key.empty() && !queue.compression) return std::shared_ptr<const store::SpoolSeal>();
+  StatusOr<std::shared_ptr<const store::SpoolSeal>> made =
+      store::SpoolSeal::Make(queue.compression, key, world.random());
+  if (!made.ok())
+    return Annotate(made.status(),
+                    StrCat(queue.encryption_location.ToString(), ": queue encryption"));
+  return made;
 }
 
 deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
@@ -193,11 +216,15 @@ rt::Task<Status> Server::Start() {
   } else {
     store::QueueOptions queue_options = parts.options.queue;
     queue_options.min_free_bytes = ReserveOf(config, parts.options);
+    StatusOr<std::shared_ptr<const store::SpoolSeal>> seal = SealOf(world, config, parts.options);
+    if (!seal.ok()) co_return seal.status();
+    queue_options.seal = *std::move(seal);
     auto open = world.main_loop().RunBlocking([&]() -> StatusOr<std::unique_ptr<store::Queue>> {
       POSTERN_RETURN_IF_ERROR(MakeSpool(world.files(), spool));
       return store::OpenSqliteQueue(world, *parts.log, spool, queue_options);
     });
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;
+    parts.sealed = config.queue;
     if (!queue.ok()) co_return SpoolError(queue.status(), spool, parts.options, config);
     parts.queue = std::move(*queue);
     parts.archive = std::make_unique<ActionArchive>(&world, parts.log, parts.runtimes.get(),
@@ -365,6 +392,28 @@ void Server::Configure(Parts* parts, const Runtime& runtime) {
   parts->queue->SetReserve(ReserveOf(runtime.config(), parts->options));
 }
 
+namespace {
+
+// WarnOfSeal says what of `wanted` the queue that is open goes without.
+void WarnOfSeal(const policy::QueueSettings& open, const Config& wanted,
+                policy::Diagnostics* diagnostics) {
+  const auto tell = [&](const policy::SourceLocation& written, std::string_view what) {
+    policy::SourceLocation at = written;
+    if (at.line == 0) at.file = wanted.file_name;
+    diagnostics->push_back(policy::MakeWarning(
+        at, StrCat(what,
+                   " is not as it was: that takes a restart; until then the queue is written "
+                   "as before")));
+  };
+  if (open.compression != wanted.queue.compression)
+    tell(wanted.queue.compression_location, "queue compression");
+  if (open.encryption != wanted.queue.encryption ||
+      open.encryption_key != wanted.queue.encryption_key)
+    tell(wanted.queue.encryption_location, "queue encryption");
+}
+
+}  // namespace
+
 Status Server::Reload(policy::Diagnostics* diagnostics) {
   Parts& parts = *parts_;
   const std::lock_guard<std::mutex> lock(parts.reload_mutex);
@@ -391,6 +440,7 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
         StrCat("spool \"", Escape(SpoolOf(wanted), 200),
                "\" takes a restart: until then the queue stays in ", Escape(parts.spool, 200))));
   }
+  if (parts.archive != nullptr) WarnOfSeal(parts.sealed, config.runtime->config(), diagnostics);
   const auto kept = [](const Status& status) {
     return Error(status.code(), StrCat(Message(status), "\nthe old configuration stays in force"));
   };

@@ -31,6 +31,8 @@ struct ServerOptions {
   bool in_memory = false;                                   // the queue is kept in memory
   Hooks hooks;
   store::QueueOptions queue;
+  // queue_key is the key of `queue encryption` where the configuration does not have it.
+  std::string queue_key;
   schedule::QueueAuditOptions audit;
   // how long sessions may take to leave when a start fails half-way
   Duration farewell = absl::Seconds(5);
@@ -100,7 +102,8 @@ class Server {
   // leave the old one in force, and so does kFailedPrecondition: a listener needs privileges that
   // were given up at the start (privileges.h). Limits, intervals, the disk's reserve and the
   // resolver's zone are those of the new one for what begins from then on. The spool stays where it
-  // is, with a warning, until a restart. Any thread; blocks.
+  // is, with a warning, until a restart, and is written as before (`queue compression`, `queue
+  // encryption`). Any thread; blocks.
   Status Reload(policy::Diagnostics* diagnostics);
 
   // Submit queues a message as if it came by the local socket.

@@ -10,6 +10,7 @@
 #include "lib/core/base/log.h"
 #include "lib/core/base/strings.h"
 #include "lib/store/queue/queue.h"
+#include "lib/store/queue/spool_seal.h"
 
 namespace postern::sim_test {
 namespace {
@@ -111,9 +112,16 @@ Task<void> Verify(Run& run, World& world, Queue& spool, const Ledger& ledger) {
   }
 }
 
-const store::QueueOptions kOptions = {.log_growth_bytes = 20'000};
+// OptionsOf are the queue's; `sealed`: texts are compressed, and they and the envelopes encrypted.
+store::QueueOptions OptionsOf(World& world, bool sealed) {
+  store::QueueOptions options = {.log_growth_bytes = 20'000};
+  if (sealed)
+    options.seal =
+        *store::SpoolSeal::Make(true, "0123456789abcdef0123456789abcdef", world.random());
+  return options;
+}
 
-uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_sync,
+uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_sync, bool sealed,
                         uint64_t crash_at) {
   rt::sim::Simulation& simulation = run.simulation();
   Host& host = simulation.AddHost({.name = "mx"});
@@ -124,7 +132,7 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
   {
     World& world = host.world();
     StatusOr<std::unique_ptr<Queue>> opened =
-        store::OpenSqliteQueue(world, log, "/spool", kOptions);
+        store::OpenSqliteQueue(world, log, "/spool", OptionsOf(world, sealed));
     run.Require(opened.ok() || !host.up(), StrCat("open: ", Text(opened.status())));
     if (opened.ok()) {
       Queue& spool = **opened;
@@ -150,8 +158,9 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
   if (kind == CrashKind::kKill) {
     // What the process had not synced is still there for the next one, which must not build on it:
     // then the power goes.
+    World& restarted = host.Restart();
     StatusOr<std::unique_ptr<Queue>> next =
-        store::OpenSqliteQueue(host.Restart(), log, "/spool", kOptions);
+        store::OpenSqliteQueue(restarted, log, "/spool", OptionsOf(restarted, sealed));
     run.Require(next.ok(), StrCat("open after the kill: ", Text(next.status())));
     host.Crash(CrashKind::kPowerLoss);
     (void)simulation.Await(host.main_loop(), (*next)->Close(host.main_loop()));
@@ -159,7 +168,8 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
     simulation.RunFor(absl::Seconds(5));
   }
   World& world = host.Restart();
-  StatusOr<std::unique_ptr<Queue>> opened = store::OpenSqliteQueue(world, log, "/spool", kOptions);
+  StatusOr<std::unique_ptr<Queue>> opened =
+      store::OpenSqliteQueue(world, log, "/spool", OptionsOf(world, sealed));
   run.Require(opened.ok(), StrCat("open after the crash: ", Text(opened.status())));
   simulation.Await(world.main_loop(), Verify(run, world, **opened, ledger));
   (void)simulation.Await(world.main_loop(), (*opened)->Close(world.main_loop()));
@@ -168,9 +178,9 @@ uint64_t CommitAndCrash(Run& run, CrashKind kind, const std::string& missing_syn
 }
 
 Scenario Of(const char* name, CrashKind kind, uint64_t seeds,
-            const std::string& missing_sync = std::string()) {
-  const auto world = [kind, missing_sync](Run& inner, uint64_t crash_at) {
-    return CommitAndCrash(inner, kind, missing_sync, crash_at);
+            const std::string& missing_sync = std::string(), bool sealed = false) {
+  const auto world = [kind, missing_sync, sealed](Run& inner, uint64_t crash_at) {
+    return CommitAndCrash(inner, kind, missing_sync, sealed, crash_at);
   };
   return {.name = name,
           .run = [world](Run& run) { CrashAtOperations(run, 20, world); },
@@ -186,6 +196,8 @@ int main(int argc, char** argv) {
   using namespace postern::sim_test;
   return RunScenarios(argc, argv,
                       {Of("power", CrashKind::kPowerLoss, 150), Of("kill", CrashKind::kKill, 150),
+                       Of("power-sealed", CrashKind::kPowerLoss, 50, "", true),
+                       Of("kill-sealed", CrashKind::kKill, 50, "", true),
                        Of("planted-log-not-synced", CrashKind::kPowerLoss, 100, "queue.db-wal"),
                        Of("planted-bodies-not-synced", CrashKind::kPowerLoss, 100, "/bodies")});
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
@@ -63,6 +64,36 @@ static void log_lines(const struct serve_options* options, int32_t level, const 
   }
 }
 
+/* ask_queue_key reads the key of `queue encryption` where the file has none: a line of the standard
+ * input, or what is typed at the terminal, unseen. */
+static postern_status ask_queue_key(int32_t from_stdin, char* into, size_t room, void* user_data) {
+  FILE* from = from_stdin ? stdin : fopen("/dev/tty", "r+");
+  struct termios before, unseen;
+  int hidden = 0;
+  char* line;
+  (void)user_data;
+  if (from == NULL) return POSTERN_ERR_NOT_FOUND;
+  if (!from_stdin) {
+    fputs("key of the queue: ", from);
+    fflush(from);
+    hidden = tcgetattr(fileno(from), &before) == 0;
+    if (hidden) {
+      unseen = before;
+      unseen.c_lflag &= ~(tcflag_t)ECHO;
+      tcsetattr(fileno(from), TCSAFLUSH, &unseen);
+    }
+  }
+  line = fgets(into, (int)room, from);
+  if (hidden) {
+    tcsetattr(fileno(from), TCSAFLUSH, &before);
+    fputs("\n", from);
+  }
+  if (!from_stdin) fclose(from);
+  if (line == NULL) return POSTERN_ERR_NOT_FOUND;
+  line[strcspn(line, "\r\n")] = '\0';
+  return POSTERN_OK;
+}
+
 static int open_server(const struct serve_options* options, postern_server** server) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
@@ -77,6 +108,7 @@ static int open_server(const struct serve_options* options, postern_server** ser
   server_options.run_as = account_to_become(options);
   server_options.macros = options->macros;
   server_options.macro_count = options->macro_count;
+  server_options.queue_key = ask_queue_key;
   status = postern_server_new(server, &server_options, &error);
   return status == POSTERN_OK ? 0 : complain(options->config_path, status, error);
 }

@@ -438,6 +438,9 @@ struct WrittenLimit {
 
 enum class QueueEncryption : uint8_t { kNone, kKey, kPrompt, kStdin };
 
+// kQueueKeyOctets is how long the key of `queue encryption` is.
+inline constexpr size_t kQueueKeyOctets = 32;
+
 struct QueueSettings {
   Duration ttl = absl::Hours(96);
   Duration retry_delay = absl::Seconds(400);  // of relays

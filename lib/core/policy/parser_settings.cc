@@ -247,13 +247,19 @@ bool Parser::ParseQueue(const Token&) {
     config_.queue.encryption = QueueEncryption::kPrompt;
     if (AtLineEnd()) return true;
     TakeBare("key");
-    std::string key;
+    const SourceLocation key_at = Peek().location;
+    std::string& key = config_.queue.encryption_key;
     if (!ExpectString("a key, \"stdin\" or \"-\"", &key)) return false;
     if (key == "stdin" || key == "-") {
       config_.queue.encryption = QueueEncryption::kStdin;
+      key.clear();
     } else {
+      if (key.size() != kQueueKeyOctets) {
+        Error(key_at, StrCat("the key of the queue has ", key.size(),
+                             " characters; it must have 32: `openssl rand -hex 16` makes one"));
+        return true;
+      }
       config_.queue.encryption = QueueEncryption::kKey;
-      config_.queue.encryption_key = std::move(key);
     }
     return true;
   }

@@ -24,20 +24,6 @@ constexpr Row<Action> kActions[] = {
     {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},
 };
 
-// Settings of the whole file, each with the place it was written.
-struct WholeRow {
-  const char* name;
-  bool (*asked)(const Config& config);
-  const SourceLocation& (*where)(const Config& config);
-};
-constexpr WholeRow kWhole[] = {
-    {"queue compression", [](const Config& c) { return c.queue.compression; },
-     [](const Config& c) -> const SourceLocation& { return c.queue.compression_location; }},
-    {"queue encryption",
-     [](const Config& c) { return c.queue.encryption != QueueEncryption::kNone; },
-     [](const Config& c) -> const SourceLocation& { return c.queue.encryption_location; }},
-};
-
 Diagnostic NotYet(const SourceLocation& at, std::string message) {
   Diagnostic found = MakeError(at, std::move(message));
   found.code = kUnsupported;
@@ -76,11 +62,6 @@ Diagnostics UnsupportedFeatures(const Config& config) {
                                                ": this version runs no filter programs yet")));
   }
   Check(config.actions, kActions, &out);
-  for (const WholeRow& row : kWhole) {
-    if (row.asked(config))
-      out.push_back(
-          NotYet(row.where(config), StrCat(row.name, ": this version cannot do that yet")));
-  }
   return out;
 }
 

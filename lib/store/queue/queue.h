@@ -215,6 +215,8 @@ class Queue {
   virtual rt::Task<Status> Close(rt::Executor& loop) = 0;
 };
 
+class SpoolSeal;
+
 struct QueueOptions {
   // inline_body_bytes: bodies up to this size stand in the database; larger ones get a file of
   // their own.
@@ -247,6 +249,10 @@ struct QueueOptions {
   // log_growth_bytes is how much the write-ahead log is lengthened at a time, ahead of what is
   // written to it: a dozen lone messages, or one batch of a hundred. 0: it is not.
   size_t log_growth_bytes = 512 * 1024;
+  // seal is how texts and envelopes are written (spool_seal.h): compressed, encrypted. Null: as
+  // they are. What another setting wrote is read all the same, unless it takes a key that is not
+  // there.
+  std::shared_ptr<const SpoolSeal> seal;
 };
 
 // OpenSqliteQueue opens or makes the queue in the folder `spool` (queue.db, and bodies/ for large
@@ -254,7 +260,8 @@ struct QueueOptions {
 // are removed. A database that is damaged is put aside, whole, in `spool/damaged-<time>/`, and a
 // new one is made of all that can be read of it; the log names what could not. The same is done
 // when damage is met later: until it is over every call is kUnavailable. Errors: kUnavailable,
-// another process uses it, which is named; kFailedPrecondition, a later release wrote it;
+// another process uses it, which is named; kFailedPrecondition, a later release wrote it, or it is
+// encrypted with another key;
 // kResourceExhausted, no room to open or rebuild it. `world` and `log` outlive the queue.
 StatusOr<std::unique_ptr<Queue>> OpenSqliteQueue(rt::World& world, LogSink& log,
                                                  const std::string& spool,

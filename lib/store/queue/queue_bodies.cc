@@ -7,6 +7,8 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/store/queue/memory_body.h"
+#include "lib/store/queue/sealed_file.h"
+#include "lib/store/queue/spool_seal.h"
 #include "lib/store/queue/sqlite_queue.h"
 
 namespace postern::store {
@@ -108,10 +110,31 @@ Status QueueCore::WriteBody(PendingMessage& message) {
     message.file = *std::move(file);
     message.path = std::move(path);
   }
+  if (message.sealed) {
+    const Status written = message.file->WriteAt(message.record_bytes, message.record);
+    message.record_bytes += message.record.size();
+    std::string().swap(message.record);
+    return Annotate(written, message.path);
+  }
   const Status written =
       message.file->WriteAt(message.size_bytes - message.octets.size(), message.octets);
   std::string().swap(message.octets);
   return Annotate(written, message.path);
+}
+
+void QueueCore::Seal(PendingMessage& message, bool last) const {
+  message.sealed = true;
+  const bool inside = last && message.sealer == nullptr && message.file == nullptr &&
+                      message.size_bytes <= options_.inline_body_bytes;
+  if (inside) {
+    // The cache gets what was sealed.
+    message.record = seal().SealText(message.id, message.octets);
+    return;
+  }
+  if (message.sealer == nullptr)
+    message.sealer = std::make_unique<SealWriter>(seal(), SealedKind::kText, message.id);
+  message.sealer->Append(message.octets, last, &message.record);
+  std::string().swap(message.octets);
 }
 
 // --- for deliveries ---
@@ -183,32 +206,46 @@ StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
     if (!found.ok()) return found.status();
     row = *std::move(found);
   }
-  std::shared_ptr<const Body> body;
-  bool whole = false;
-  if (row.in_file) {
-    StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(BodyPath(id), rt::OpenOptions{});
-    if (file.ok()) {
-      const StatusOr<rt::FileInfo> info = (*file)->Stat();
-      if (!info.ok()) return info.status();
-      whole = info->size_bytes == row.size_bytes;
-      body = std::make_shared<FileBody>(*std::move(file), row.size_bytes);
-    } else if (file.status().code() != StatusCode::kNotFound) {
-      return file.status();
-    }
-  } else {
-    whole = row.body.size() == row.size_bytes;
-    body = std::make_shared<MemoryBody>(std::move(row.body));
+  const uint64_t size_bytes = row.size_bytes;
+  const uint32_t wanted = row.checksum;
+  StatusOr<std::shared_ptr<const Body>> body = ReadBody(id, std::move(row));
+  if (body.ok() && *body != nullptr && (*body)->size_bytes() == size_bytes) {
+    const StatusOr<uint32_t> checksum = ChecksumOf(**body);
+    if (checksum.ok() && *checksum == wanted) return body;
+    if (!checksum.ok()) body = checksum.status();
   }
-  if (whole) {
-    const StatusOr<uint32_t> checksum = ChecksumOf(*body);
-    if (!checksum.ok()) return checksum.status();
-    if (*checksum == row.checksum) return body;
-  }
+  // A disk that cannot read it now is no damage, nor is a key that is not there.
+  if (!body.ok() && body.status().code() != StatusCode::kInvalidArgument) return body.status();
   const Status damaged = DataLoss("message is damaged on disk, parked");
   LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged,
              queue::MessageIdText(id));
   (void)Read([&] { return database_->Park(id); });
   return damaged;
+}
+
+// ReadBody opens what is stored; null: its file is gone.
+StatusOr<std::shared_ptr<const Body>> QueueCore::ReadBody(MessageId id,
+                                                          SpoolDatabase::BodyRow row) {
+  std::shared_ptr<const Body> body;
+  if (!row.in_file) {
+    if (IsSealed(row.body)) {
+      StatusOr<std::string> text = seal().Open(SealedKind::kText, id, row.body, row.size_bytes);
+      if (!text.ok()) return text.status();
+      row.body = *std::move(text);
+    }
+    body = std::make_shared<MemoryBody>(std::move(row.body));
+    return body;
+  }
+  StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(BodyPath(id), rt::OpenOptions{});
+  if (file.status().code() == StatusCode::kNotFound) return body;
+  if (!file.ok()) return file.status();
+  const StatusOr<bool> sealed = FileIsSealed(**file);
+  if (!sealed.ok()) return sealed.status();
+  if (*sealed) return OpenSealedFile(*std::move(file), seal(), id, row.size_bytes);
+  const StatusOr<rt::FileInfo> info = (*file)->Stat();
+  if (!info.ok()) return info.status();
+  body = std::make_shared<FileBody>(*std::move(file), info->size_bytes);
+  return body;
 }
 
 }  // namespace postern::store

@@ -32,6 +32,7 @@ Status QueueCore::Open() {
       SpoolDatabase::Open(world_.files(), log_, spool_, options_, world_.clock().WallNow());
   if (!database.ok()) return database.status();
   database_ = *std::move(database);
+  POSTERN_RETURN_IF_ERROR(KeepKeyId());
   HearWitness();
   // The folders may have been made by a start that died before it could sync their names.
   POSTERN_RETURN_IF_ERROR(rt::DurableNames().Ensure(world_.files(), spool_ + "/bodies"));
@@ -303,7 +304,7 @@ Status QueueCore::WriteBatch(Batch& batch, bool* written) {
     rows[i].size_bytes = message.size_bytes;
     rows[i].checksum = message.checksum;
     rows[i].in_file = message.file != nullptr;
-    rows[i].body = message.octets;
+    rows[i].body = message.sealed ? message.record : message.octets;
     rows[i].envelopes = &message.envelopes;
     rows[i].changes = &message.changes;
     good.push_back(&rows[i]);

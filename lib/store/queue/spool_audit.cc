@@ -7,6 +7,7 @@
 #include "lib/store/queue/spool_database.h"
 #include "lib/store/queue/spool_handle.h"
 #include "lib/store/queue/spool_rows.h"
+#include "lib/store/queue/stored_envelope.h"
 
 namespace postern::store {
 
@@ -89,8 +90,10 @@ StatusOr<bool> SpoolDatabase::AuditEnvelopes(size_t rows, AuditPart* part) {
     const int64_t state = query.Int(2);
     seen.push_back(Seen{query.Int(0), query.Int(1), query.Int(3), state == kScheduled});
     const std::string_view data = query.Blob(5);
-    if (state != kParked && (Checksum(data) != static_cast<uint32_t>(query.Int(4)) ||
-                             !queue::DecodeEnvelope(data).ok()))
+    if (state != kParked &&
+        (Checksum(data) != static_cast<uint32_t>(query.Int(4)) ||
+         ReadEnvelope(options_, static_cast<EnvelopeId>(query.Int(0)), data).status().code() ==
+             StatusCode::kDataLoss))
       damaged.push_back(static_cast<EnvelopeId>(query.Int(0)));
   }
   query.Reset();

@@ -8,6 +8,7 @@
 #include "lib/store/queue/spool_handle.h"
 #include "lib/store/queue/spool_rebuild.h"
 #include "lib/store/queue/spool_rows.h"
+#include "lib/store/queue/stored_envelope.h"
 
 namespace postern::store {
 namespace {
@@ -367,7 +368,7 @@ Status SpoolDatabase::Insert(NewMessageRow& message) {
   if (stored.code() == StatusCode::kAlreadyExists) return Unavailable("message id is taken");
   POSTERN_RETURN_IF_ERROR(stored);
   for (const Envelope& envelope : *message.envelopes) {
-    const std::string data = queue::EncodeEnvelope(envelope);
+    const std::string data = StoredEnvelope(options_, envelope);
     Statement& row = handle_->insert_envelope;
     row.Bind(1, Signed(envelope.id)).Bind(2, Micros(envelope.next_attempt));
     row.Bind(3, envelope.held ? kHeld : kScheduled).Bind(4, Tries(envelope));
@@ -390,7 +391,7 @@ Status SpoolDatabase::Apply(const Change& change, std::vector<MessageId>* touche
     case Change::Kind::kRelease: return handle_->release.Bind(1, Signed(change.id)).Run();
     case Change::Kind::kUpdate: {
       const Envelope& envelope = change.envelope;
-      const std::string data = queue::EncodeEnvelope(envelope);
+      const std::string data = StoredEnvelope(options_, envelope);
       Statement& update = handle_->update;
       update.Bind(1, Signed(envelope.id))
           .Bind(2, Micros(envelope.next_attempt))
@@ -439,7 +440,11 @@ StatusOr<std::vector<Envelope>> SpoolDatabase::Collect(Statement& query, size_t 
     const std::string_view data = query.Blob(4);
     StatusOr<Envelope> envelope = DataLoss("checksum of the envelope is wrong");
     if (Checksum(data) == static_cast<uint32_t>(query.Int(3)))
-      envelope = queue::DecodeEnvelope(data);
+      envelope = ReadEnvelope(options_, id, data);
+    if (envelope.status().code() == StatusCode::kFailedPrecondition) {
+      query.Reset();
+      return envelope.status();
+    }
     if (!envelope.ok()) {
       if (query.Int(2) != kParked) damaged.push_back(id);
       continue;

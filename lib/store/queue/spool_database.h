@@ -77,6 +77,8 @@ class SpoolDatabase {
   };
   // ReadBody does not verify the checksum: the caller does, with the file at hand.
   StatusOr<BodyRow> ReadBody(queue::MessageId id);
+  // HasSealedEnvelopes tells whether one of them takes a key. Looks at all.
+  StatusOr<bool> HasSealedEnvelopes();
   // HasMessage tells whether there is a row for `id`.
   StatusOr<bool> HasMessage(queue::MessageId id);
   // Park takes the envelopes of a damaged message out of the schedule.

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/store/queue/sealed_file.h"
 #include "lib/store/queue/spool_rows.h"
+#include "lib/store/queue/stored_envelope.h"
 #include "lib/store/sqlite/database.h"
 #include "lib/store/sqlite/salvage.h"
 
@@ -279,7 +281,8 @@ class Rebuild {
     const std::string& data = row.values[6].octets;
     StatusOr<Envelope> envelope = DataLoss("checksum");
     if (row.whole && Checksum(data) == static_cast<uint32_t>(row.values[5].number))
-      envelope = queue::DecodeEnvelope(data);
+      envelope = ReadEnvelope(options_, id, data);
+    if (envelope.status().code() == StatusCode::kFailedPrecondition) return envelope.status();
     int64_t state = row.values[2].number;
     int64_t next = row.values[1].number;
     int64_t tries = 0, destination = 0;
@@ -324,10 +327,7 @@ class Rebuild {
     const bool in_file = row.values[4].kind == SalvagedValue::Kind::kNull;
     const std::string& body = row.values[4].octets;
     // A text in a file is measured against its checksum when it is opened.
-    const bool sound = in_file ? Exists(files_, BodyPath(id))
-                               : row.whole &&
-                                     static_cast<int64_t>(body.size()) == row.values[2].number &&
-                                     Checksum(body) == static_cast<uint32_t>(row.values[3].number);
+    const bool sound = in_file ? Exists(files_, BodyPath(id)) : row.whole && IsSound(id, row);
     if (in_file && !sound) return OkStatus();
     insert_message_.Bind(1, row.rowid).Bind(2, row.values[1].number).Bind(3, row.values[2].number);
     insert_message_.Bind(4, row.values[3].number);
@@ -345,6 +345,14 @@ class Rebuild {
     }
     messages_.push_back(id);
     return CountRow();
+  }
+
+  // IsSound tells whether a text in the database is the one that was received.
+  bool IsSound(MessageId id, const SalvagedRow& row) const {
+    const StatusOr<std::string> text = SealOf(options_).Open(
+        SealedKind::kText, id, row.values[4].octets, static_cast<uint64_t>(row.values[2].number));
+    return text.ok() && static_cast<int64_t>(text->size()) == row.values[2].number &&
+           Checksum(*text) == static_cast<uint32_t>(row.values[3].number);
   }
 
   Status Park(MessageId id) {
@@ -380,13 +388,15 @@ class Rebuild {
     for (const MessageId id : wanted_) {
       if (Has(messages_, id)) continue;
       insert_message_.Bind(1, RowOf(id)).Bind(2, Micros(request_.now));
-      const StatusOr<std::pair<uint64_t, uint32_t>> file = MeasureFile(BodyPath(id));
+      const StatusOr<std::pair<uint64_t, uint32_t>> file = MeasureFile(id);
       if (file.ok()) {
         insert_message_.Bind(3, Signed(file->first)).Bind(4, file->second).BindNull(5);
         POSTERN_RETURN_IF_ERROR(insert_message_.Run());
         Name(LogLevel::kWarning, "message taken from its file", "msgid", queue::MessageIdText(id));
       } else {
-        if (file.status().code() != StatusCode::kNotFound) return file.status();
+        if (file.status().code() != StatusCode::kNotFound &&
+            file.status().code() != StatusCode::kInvalidArgument)
+          return file.status();
         // The size does not fit the text, which is none: no release of it will
         // ever deliver it.
         insert_message_.Bind(3, 1).Bind(4, 0).BindBlob(5, "");
@@ -401,15 +411,26 @@ class Rebuild {
     return OkStatus();
   }
 
-  // MeasureFile is the size and the checksum of a file.
-  StatusOr<std::pair<uint64_t, uint32_t>> MeasureFile(const std::string& path) {
-    StatusOr<std::unique_ptr<rt::File>> file = files_.Open(path, rt::OpenOptions{});
+  // MeasureFile is the size and the checksum of the text in a file; kInvalidArgument: it is a
+  // record that is not whole.
+  StatusOr<std::pair<uint64_t, uint32_t>> MeasureFile(MessageId id) {
+    StatusOr<std::unique_ptr<rt::File>> file = files_.Open(BodyPath(id), rt::OpenOptions{});
     if (!file.ok()) return file.status();
+    const StatusOr<bool> sealed = FileIsSealed(**file);
+    if (!sealed.ok()) return sealed.status();
+    std::shared_ptr<const Body> record;
+    if (*sealed) {
+      StatusOr<std::shared_ptr<const Body>> opened =
+          OpenSealedFile(*std::move(file), SealOf(options_), id, UINT64_MAX);
+      if (!opened.ok()) return opened.status();
+      record = *std::move(opened);
+    }
     uLong sum = crc32(0, nullptr, 0);
     uint64_t size = 0;
     std::vector<char> chunk(64 * 1024);
     for (;;) {
-      const StatusOr<size_t> got = (*file)->ReadAt(size, chunk);
+      const StatusOr<size_t> got =
+          record ? record->ReadAt(size, chunk) : (*file)->ReadAt(size, chunk);
       if (!got.ok()) return got.status();
       if (*got == 0) return std::pair{size, static_cast<uint32_t>(sum)};
       sum = crc32_z(sum, reinterpret_cast<const unsigned char*>(chunk.data()), *got);

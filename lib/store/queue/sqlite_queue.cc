@@ -64,6 +64,8 @@ class SqliteWriter final : public MessageWriter {
     }
     message_->envelopes = std::move(envelopes);
     message_->changes = std::move(changes);
+    if (core_->Seals(*message_))
+      co_await loop_.RunBlocking([this] { core_->Seal(*message_, true); });
     core_->Submit(message_);
     const Status status = co_await message_->done.Wait();
     if (!status.ok()) co_return status;
@@ -82,6 +84,7 @@ class SqliteWriter final : public MessageWriter {
   // Spill moves what is in memory into the message's file.
   Status Spill() {
     POSTERN_RETURN_IF_ERROR(core_->CheckSpace());
+    if (core_->Seals(*message_)) core_->Seal(*message_, false);
     return core_->WriteBody(*message_);
   }
 

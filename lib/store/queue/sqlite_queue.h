@@ -39,6 +39,7 @@
 #include "lib/store/queue/queue.h"
 #include "lib/store/queue/spool_database.h"
 #include "lib/store/queue/spool_lock.h"
+#include "lib/store/queue/spool_seal.h"
 
 namespace postern::store {
 
@@ -59,6 +60,13 @@ struct PendingMessage {
   std::string path;                // of the file
   uint64_t size_bytes = 0;
   uint32_t checksum = 0;
+  // Of a text that is stored as a record (spool_seal.h): the part of it that is not in `file` yet,
+  // and how long it is there. `octets` is then only what was not sealed yet, or what the cache
+  // gets.
+  bool sealed = false;
+  std::unique_ptr<SealWriter> sealer;  // once a part of it is in `file`
+  std::string record;
+  uint64_t record_bytes = 0;
   std::vector<queue::Envelope> envelopes;
   std::vector<Change> changes;
   Status outcome;  // the job's, until it tells `done`
@@ -94,6 +102,15 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   // CachedBody is OpenBody for a fresh message, without the disk; null when it is not in memory.
   // Any thread.
   std::shared_ptr<const Body> CachedBody(queue::MessageId id);
+
+  // Seal makes a record of what `message` holds in memory, where the setting wants one; `last`:
+  // that is all of it. Costs time for what is compressed or encrypted: on the pool only.
+  void Seal(PendingMessage& message, bool last) const;
+  // Seals tells whether `message` is stored as a record.
+  bool Seals(const PendingMessage& message) const {
+    return message.sealed || (message.file == nullptr && seal().Wants(message.octets));
+  }
+  const SpoolSeal& seal() const { return options_.seal ? *options_.seal : SpoolSeal::Plain(); }
 
   // WriteBody moves what `message` holds in memory to the end of its file, which it makes if there
   // is none yet. Blocks.
@@ -184,6 +201,9 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   Overlays SnapshotOverlays();
   static bool ApplyOverlay(const Overlays& overlays, queue::Envelope& envelope);
   Status ReclaimBodies();
+  // KeepKeyId refuses a queue that is encrypted with another key, and notes down the key in use.
+  Status KeepKeyId();
+  StatusOr<std::shared_ptr<const Body>> ReadBody(queue::MessageId id, SpoolDatabase::BodyRow row);
   // HearWitness looks for the messages that were committed last.
   void HearWitness();
   void LogProblem(LogLevel level, std::string event, const Status& status, const std::string& id);

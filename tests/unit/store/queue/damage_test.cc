@@ -14,6 +14,7 @@
 #include "lib/rt/asio/asio_world.h"
 #include "lib/store/queue/queue.h"
 #include "lib/store/queue/spool_lock.h"
+#include "lib/store/queue/spool_seal.h"
 
 namespace postern::store {
 namespace {
@@ -50,7 +51,8 @@ rt::Task<void> Keep(rt::Task<T> task, std::optional<T>* result, rt::AsioWorld* w
   world->Stop();
 }
 
-class QueueDamageTest : public ::testing::Test {
+// The parameter: texts are compressed, and they and the envelopes encrypted.
+class QueueDamageTest : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     // Hundreds of starts sync a dozen files each: memory will do.
@@ -60,6 +62,8 @@ class QueueDamageTest : public ::testing::Test {
     root_ = name;
     options_.min_free_bytes = 1 << 20;
     options_.log_growth_bytes = 64 * 1024;
+    if (GetParam())
+      options_.seal = *SpoolSeal::Make(true, "0123456789abcdef0123456789abcdef", world_.random());
   }
   void TearDown() override {
     queue_.reset();
@@ -283,13 +287,17 @@ std::vector<uint64_t> Offsets(uint64_t page) {
   return {0, 3, 5, 9, 2000 + page * 37 % 1000, 3200 + page * 131 % 890, 4090};
 }
 
-TEST_F(QueueDamageTest, ABitInAnyPageOfTheDatabase) {
+INSTANTIATE_TEST_SUITE_P(Settings, QueueDamageTest, ::testing::Bool(), [](const auto& each) {
+  return std::string(each.param ? "Sealed" : "Plain");
+});
+
+TEST_P(QueueDamageTest, ABitInAnyPageOfTheDatabase) {
   Fill(40);
   CloseQueue();
   const std::string whole = root_ + "/whole";
   Copy(Spool(), whole);
   const uint64_t pages = fs::file_size(whole + "/queue.db") / 4096;
-  ASSERT_GT(pages, 20u);
+  ASSERT_GT(pages, 15u);
   for (uint64_t page = 0; page < pages; ++page) {
     for (const uint64_t offset : Offsets(page)) {
       Copy(whole, Spool());
@@ -311,7 +319,7 @@ TEST_F(QueueDamageTest, ABitInAnyPageOfTheDatabase) {
   std::printf("%zu judged, %zu rebuilt, %zu envelopes named\n", judged_, rebuilt_, lost_);
 }
 
-TEST_F(QueueDamageTest, ABitInAnyFrameOfTheLog) {
+TEST_P(QueueDamageTest, ABitInAnyFrameOfTheLog) {
   options_.wal_autocheckpoint_pages = 60;
   Fill(30);
   const std::string whole = root_ + "/whole";
@@ -338,7 +346,7 @@ TEST_F(QueueDamageTest, ABitInAnyFrameOfTheLog) {
   std::printf("%zu judged, %zu rebuilt, %zu envelopes named\n", judged_, rebuilt_, lost_);
 }
 
-TEST_F(QueueDamageTest, ALogThatIsCutShort) {
+TEST_P(QueueDamageTest, ALogThatIsCutShort) {
   options_.wal_autocheckpoint_pages = 150;
   Fill(60);
   const std::string whole = root_ + "/whole";
@@ -359,7 +367,7 @@ TEST_F(QueueDamageTest, ALogThatIsCutShort) {
   std::printf("%zu judged, %zu rebuilt, %zu envelopes named\n", judged_, rebuilt_, lost_);
 }
 
-TEST_F(QueueDamageTest, AKilledServerIsNotTakenForADamagedOne) {
+TEST_P(QueueDamageTest, AKilledServerIsNotTakenForADamagedOne) {
   Fill(40);
   for (int i = 0; i < 3; ++i) {
     const std::string whole = root_ + "/whole";
@@ -375,7 +383,7 @@ TEST_F(QueueDamageTest, AKilledServerIsNotTakenForADamagedOne) {
   EXPECT_EQ(rebuilt_, 0u);
 }
 
-TEST_F(QueueDamageTest, WithoutSharedMemoryNothingIsMissing) {
+TEST_P(QueueDamageTest, WithoutSharedMemoryNothingIsMissing) {
   Fill(30);
   const std::string whole = root_ + "/whole";
   Copy(Spool(), whole);
@@ -387,7 +395,7 @@ TEST_F(QueueDamageTest, WithoutSharedMemoryNothingIsMissing) {
   EXPECT_EQ(rebuilt_, 0u);
 }
 
-TEST_F(QueueDamageTest, WithoutItsDatabaseTheQueueIsNotBegunAnewInSilence) {
+TEST_P(QueueDamageTest, WithoutItsDatabaseTheQueueIsNotBegunAnewInSilence) {
   Fill(30);
   CloseQueue();
   fs::remove(Spool() + "/queue.db");
@@ -399,7 +407,7 @@ TEST_F(QueueDamageTest, WithoutItsDatabaseTheQueueIsNotBegunAnewInSilence) {
 }
 
 // What may not be read is no damage: nothing is moved, and no queue is begun beside it.
-TEST_F(QueueDamageTest, WhatIsNoFileOfOursIsLeftAlone) {
+TEST_P(QueueDamageTest, WhatIsNoFileOfOursIsLeftAlone) {
   Fill(30);
   CloseQueue();
   fs::rename(Spool() + "/queue.db", root_ + "/elsewhere");
@@ -413,7 +421,7 @@ TEST_F(QueueDamageTest, WhatIsNoFileOfOursIsLeftAlone) {
   EXPECT_EQ(lost_ + rebuilt_, 0u);
 }
 
-TEST_F(QueueDamageTest, AnInterruptedRebuildIsFinishedByTheNextStart) {
+TEST_P(QueueDamageTest, AnInterruptedRebuildIsFinishedByTheNextStart) {
   Fill(30);
   CloseQueue();
   Flip(Spool() + "/queue.db", 0, 1);
@@ -431,7 +439,7 @@ TEST_F(QueueDamageTest, AnInterruptedRebuildIsFinishedByTheNextStart) {
 }
 
 // Damage that is met while the server runs: whoever commits is refused, then the queue goes on.
-TEST_F(QueueDamageTest, DamageWhileRunningIsToldAndMended) {
+TEST_P(QueueDamageTest, DamageWhileRunningIsToldAndMended) {
   options_.wal_autocheckpoint_pages = 10;
   options_.cache_kib = 16;
   Fill(60);
@@ -464,7 +472,7 @@ TEST_F(QueueDamageTest, DamageWhileRunningIsToldAndMended) {
   EXPECT_EQ(during, 20u);
 }
 
-TEST_F(QueueDamageTest, AnothersLockIsWaitedForAndThenRefused) {
+TEST_P(QueueDamageTest, AnothersLockIsWaitedForAndThenRefused) {
   Fill(10);
   CloseQueue();
   sqlite3* other = nullptr;

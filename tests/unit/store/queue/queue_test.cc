@@ -13,6 +13,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
+#include "lib/store/queue/spool_seal.h"
 
 namespace postern::store {
 namespace {
@@ -53,7 +54,7 @@ rt::Task<void> Keep(rt::Task<T> task, std::optional<T>* result, rt::AsioWorld* w
   world->Stop();
 }
 
-class QueueTest : public ::testing::TestWithParam<bool> {
+class QueueTest : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
     char name[] = "/tmp/postern-queue-XXXXXX";
@@ -70,7 +71,11 @@ class QueueTest : public ::testing::TestWithParam<bool> {
   void Start() {
     queue_.reset();
     world_ = std::make_unique<rt::AsioWorld>();
-    if (!GetParam()) {
+    if (GetParam() >= 2) {
+      options_.seal = *SpoolSeal::Make(
+          true, GetParam() == 3 ? "0123456789abcdef0123456789abcdef" : "", world_->random());
+    }
+    if (GetParam() == 0) {
       queue_ = NewMemoryQueue(*world_);
       return;
     }
@@ -131,8 +136,12 @@ class QueueTest : public ::testing::TestWithParam<bool> {
   std::unique_ptr<Queue> queue_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Both, QueueTest, ::testing::Values(false, true),
-                         [](const auto& each) { return each.param ? "Disk" : "Memory"; });
+std::string SettingName(const ::testing::TestParamInfo<int>& each) {
+  constexpr const char* kSettings[] = {"Memory", "Disk", "Compressed", "Encrypted"};
+  return kSettings[each.param];
+}
+
+INSTANTIATE_TEST_SUITE_P(All, QueueTest, ::testing::Range(0, 4), SettingName);
 
 TEST_P(QueueTest, KeepsMessagesOfEverySizeUntilTheirLastEnvelopeIsDone) {
   for (const size_t size :
@@ -156,7 +165,7 @@ TEST_P(QueueTest, KeepsMessagesOfEverySizeUntilTheirLastEnvelopeIsDone) {
     EXPECT_EQ(counts->messages, 0u);
     EXPECT_EQ(counts->envelopes, 0u);
   }
-  if (GetParam()) {
+  if (GetParam() != 0) {
     EXPECT_TRUE(std::filesystem::is_empty(root_ + "/spool/bodies"));
   }
 }
@@ -199,7 +208,7 @@ TEST_P(QueueTest, AnAliasOfSeveralIsReportedOnce) {
   }
   ASSERT_TRUE(Run(Send("m", envelopes)).ok());
   Start();
-  if (!GetParam()) {  // it forgot
+  if (GetParam() == 0) {  // it forgot
     ASSERT_TRUE(Run(Send("m", envelopes)).ok());
   }
   const auto due = Due();
@@ -277,7 +286,7 @@ class DiskQueueTest : public QueueTest {
     sqlite3_close(db);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Disk, DiskQueueTest, ::testing::Values(true));
+INSTANTIATE_TEST_SUITE_P(Disk, DiskQueueTest, ::testing::Values(1));
 
 rt::Task<void> SendOne(Queue* queue, rt::AsioWorld* world, size_t* left) {
   StatusOr<std::unique_ptr<MessageWriter>> writer = queue->NewMessage(world->main_loop());
