@@ -173,11 +173,11 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
     if (!made.ok() && made.status().code() != StatusCode::kAlreadyExists)
       return Annotate(made.status(), "database");
   }
-  sqlite3* handle = nullptr;
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   if (options.create) flags |= SQLITE_OPEN_CREATE;
-  int code = sqlite3_open_v2(path.c_str(), &handle, flags, files.SqliteVfs());
-  std::unique_ptr<Database> database(new Database(path, handle));
+  std::unique_ptr<Database> database(new Database(path));
+  int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, files.SqliteVfs());
+  sqlite3* const handle = database->handle_;
   if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("open database ", path));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
@@ -251,12 +251,12 @@ bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const ch
 StatusOr<std::unique_ptr<Database>> Database::OpenCopy(rt::Files& files, const std::string& path,
                                                        const DatabaseOptions& options) {
   for (const bool immutable : {false, true}) {
-    sqlite3* handle = nullptr;
+    std::unique_ptr<Database> database(new Database(path));
     const int code = sqlite3_open_v2(
-        ":memory:", &handle,
+        ":memory:", &database->handle_,
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
         nullptr);
-    std::unique_ptr<Database> database(new Database(path, handle));
+    sqlite3* const handle = database->handle_;
     if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("copy database ", path));
     sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     POSTERN_RETURN_IF_ERROR(database->Execute(StrCat("PRAGMA cache_size=-", options.cache_kib)));
@@ -282,11 +282,11 @@ StatusOr<std::unique_ptr<Database>> Database::OpenForQueries(rt::Files& files,
                                                              const QueryOptions& options) {
   const StatusOr<rt::FileInfo> there = files.Stat(path);
   if (!there.ok()) return Annotate(there.status(), "database");
-  sqlite3* handle = nullptr;
+  std::unique_ptr<Database> database(new Database(path));
   const int code = sqlite3_open_v2(
-      path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-      files.SqliteVfs());
-  std::unique_ptr<Database> database(new Database(path, handle));
+      path.c_str(), &database->handle_,
+      SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, files.SqliteVfs());
+  sqlite3* const handle = database->handle_;
   if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("open database ", path));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);

@@ -159,11 +159,13 @@ class Database {
   const std::string& path() const { return path_; }
 
  private:
-  Database(std::string path, sqlite3* handle) : path_(std::move(path)), handle_(handle) {}
+  explicit Database(const std::string& path) : path_(path) {}
   static int OnProgress(void* database);
 
   std::string path_;
-  sqlite3* handle_;
+  // Opened into an object that is there already: memory that runs out between the two must not
+  // leave a connection that nobody closes.
+  sqlite3* handle_ = nullptr;
   int64_t max_steps_ = 0;
   int64_t steps_left_ = 0;
 };

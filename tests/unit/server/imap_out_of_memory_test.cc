@@ -28,11 +28,6 @@
 #include "lib/service/imap/service.h"
 #include "lib/store/mailbox/maildir_store.h"
 
-// Under clang's leak checker blocks that libsqlite3 took were still there at the end (102 of them,
-// 14,424 octets). Whether SQLite loses them when memory fails or we leave a database open is not
-// known; RELIABILITY.md names it as a gap. What SQLite did not take is looked at all the same.
-extern "C" const char* __lsan_default_suppressions() { return "leak:libsqlite3\n"; }
-
 namespace postern::server {
 namespace {
 
