@@ -13,9 +13,9 @@ namespace postern::store {
 // FileIsSealed tells whether `file` holds a sealed record. Blocks.
 StatusOr<bool> FileIsSealed(rt::File& file);
 
-// OpenSealedFile reads where the chunks are (eight octets for each 64 KiB) and lends what they stand
-// for, which is verified as it is read. kInvalidArgument: the record is not whole, or longer than
-// `limit_bytes`; kFailedPrecondition: it takes another key. Blocks, and so does the body.
+// OpenSealedFile reads where the chunks are (eight octets for each 64 KiB) and lends what they
+// stand for, which is verified as it is read. kInvalidArgument: the record is not whole, or longer
+// than `limit_bytes`; kFailedPrecondition: it takes another key. Blocks, and so does the body.
 StatusOr<std::shared_ptr<const Body>> OpenSealedFile(std::unique_ptr<rt::File> file,
                                                      const SpoolSeal& seal, uint64_t id,
                                                      uint64_t limit_bytes);

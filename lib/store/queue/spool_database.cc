@@ -6,6 +6,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/store/queue/spool_handle.h"
+#include "lib/store/queue/spool_inspect.h"
 #include "lib/store/queue/spool_rebuild.h"
 #include "lib/store/queue/spool_rows.h"
 #include "lib/store/queue/stored_envelope.h"
@@ -32,15 +33,16 @@ Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* 
 }
 
 // HasOurSchema tells whether the schema is this release's, whatever its number says: a later
-// release has another one.
-bool HasOurSchema(sqlite::Database& database) {
+// release has another one. A damaged one may mean something to SQLite too: an evpid that is no key
+// any more is NULL in every row, and nothing speaks against it.
+StatusOr<bool> HasOurSchema(sqlite::Database& database) {
   StatusOr<Statement> query =
       database.Prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid");
-  if (!query.ok()) return false;
+  if (!query.ok()) return query.status();
   std::string schema, wanted;
   for (;;) {
     const StatusOr<bool> row = query->Step();
-    if (!row.ok()) return false;
+    if (!row.ok()) return row.status();
     if (!*row) break;
     StrAppend(schema, query->Text(0), ";");
   }
@@ -232,9 +234,14 @@ Status SpoolDatabase::OpenHandle() {
   if (!database.ok()) return database.status();
   auto handle = std::make_unique<Handle>();
   handle->database = *std::move(database);
-  Status migrated = handle->database->Migrate(kSpoolSchema);
-  if (migrated.code() == StatusCode::kFailedPrecondition && HasOurSchema(*handle->database))
-    migrated = DataLoss(StrCat("damaged database: schema version of ", path_));
+  const Status migrated = handle->database->Migrate(kSpoolSchema);
+  if (!migrated.ok() && migrated.code() != StatusCode::kFailedPrecondition) return migrated;
+  const StatusOr<bool> ours = HasOurSchema(*handle->database);
+  if (!ours.ok()) return ours.status();
+  if (migrated.ok() != *ours) {
+    return DataLoss(
+        StrCat("damaged database: ", *ours ? "schema version of " : "schema of ", path_));
+  }
   POSTERN_RETURN_IF_ERROR(migrated);
   POSTERN_RETURN_IF_ERROR(handle->Prepare());
   handle_ = std::move(handle);

@@ -8,8 +8,8 @@ namespace postern::store {
 
 StatusOr<bool> SpoolDatabase::HasSealedEnvelopes() {
   POSTERN_RETURN_IF_ERROR(Ready());
-  StatusOr<sqlite::Statement> query = handle_->database->Prepare(
-      "SELECT 1 FROM envelope WHERE substr(data, 1, ?) = ? LIMIT 1");
+  StatusOr<sqlite::Statement> query =
+      handle_->database->Prepare("SELECT 1 FROM envelope WHERE substr(data, 1, ?) = ? LIMIT 1");
   if (!query.ok()) return query.status();
   query->Bind(1, static_cast<int64_t>(kSealMagic.size())).BindBlob(2, kSealMagic);
   StatusOr<bool> row = query->Step();
@@ -17,8 +17,9 @@ StatusOr<bool> SpoolDatabase::HasSealedEnvelopes() {
   return row;
 }
 
-// The name of the key stands in `spool/key-id` from before the first record is written with it until
-// a start without it finds none: a million envelopes are looked at only when the key is another one.
+// The name of the key stands in `spool/key-id` from before the first record is written with it
+// until a start without it finds none: a million envelopes are looked at only when the key is
+// another one.
 Status QueueCore::KeepKeyId() {
   const std::string path = spool_ + "/key-id";
   const std::string& ours = seal().key_id();

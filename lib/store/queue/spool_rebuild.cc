@@ -1,11 +1,13 @@
 #include "lib/store/queue/spool_rebuild.h"
 
-#include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/store/queue/rebuild_report.h"
+#include "lib/store/queue/salvaged_rows.h"
 #include "lib/store/queue/sealed_file.h"
 #include "lib/store/queue/spool_rows.h"
 #include "lib/store/queue/stored_envelope.h"
@@ -23,67 +25,10 @@ using sqlite::SalvagedRow;
 using sqlite::SalvagedValue;
 using sqlite::Statement;
 
-// The report lists everything; the log stops here and refers to it.
-constexpr size_t kMaxNamedInLog = 10'000;
 constexpr size_t kRowsPerTransaction = 10'000;
 // A next attempt that lies further away than any schedule puts one is taken for
 // damage: the time is not under the checksum.
 constexpr Duration kLongestWait = absl::Hours(24);
-
-enum Objects : size_t { kMessages, kEnvelopes, kDue, kDeferred, kAside };
-
-// The pages are those that kSpoolSchema gives its objects in a new database.
-std::vector<Salvage::Object> SpoolObjects() {
-  return {{.name = "message", .root = 2, .index = false},
-          {.name = "envelope", .root = 3, .index = false},
-          {.name = "envelope_due", .root = 4, .index = true},
-          {.name = "envelope_deferred", .root = 5, .index = true},
-          {.name = "envelope_aside", .root = 6, .index = true}};
-}
-
-// OpenIfThere opens `path`; null when there is no such file. One that may not
-// be read, or that is no file, is an error and no damage.
-StatusOr<std::unique_ptr<rt::File>> OpenIfThere(rt::Files& files, const std::string& path) {
-  StatusOr<std::unique_ptr<rt::File>> file = files.Open(path, rt::OpenOptions{});
-  if (file.status().code() == StatusCode::kNotFound) return std::unique_ptr<rt::File>();
-  if (!file.ok()) return Annotate(file.status(), path);
-  return file;
-}
-
-uint64_t SizeOf(rt::Files& files, const std::string& path) {
-  const StatusOr<rt::FileInfo> info = files.Stat(path);
-  return info.ok() ? info->size_bytes : 0;
-}
-
-bool Exists(rt::Files& files, const std::string& path) { return files.Stat(path).ok(); }
-
-bool IsInteger(const SalvagedValue& value) { return value.kind == SalvagedValue::Kind::kInteger; }
-
-bool LooksLikeMessage(const SalvagedRow& row) {
-  return row.values.size() == 5 && row.rowid > 0 && row.rowid <= int64_t{UINT32_MAX} &&
-         IsInteger(row.values[1]) && IsInteger(row.values[2]) && IsInteger(row.values[3]) &&
-         !IsInteger(row.values[4]);
-}
-
-bool LooksLikeEnvelope(const SalvagedRow& row) {
-  if (row.values.size() != 7 || queue::MessageIdOf(static_cast<EnvelopeId>(row.rowid)) == 0)
-    return false;
-  for (size_t i = 1; i <= 5; ++i) {
-    if (!IsInteger(row.values[i])) return false;
-  }
-  return row.values[6].kind == SalvagedValue::Kind::kOctets;
-}
-
-template <typename T>
-void SortUnique(std::vector<T>& values) {
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-}
-
-template <typename T>
-bool Has(const std::vector<T>& sorted, T value) {
-  return std::binary_search(sorted.begin(), sorted.end(), value);
-}
 
 class Rebuild {
  public:
@@ -95,7 +40,8 @@ class Rebuild {
         options_(options),
         request_(request),
         marker_(spool_ + "/rebuild"),
-        fresh_(spool_ + "/queue.db-new") {}
+        fresh_(spool_ + "/queue.db-new"),
+        report_(log) {}
 
   Status Run() {
     POSTERN_RETURN_IF_ERROR(Begin());
@@ -189,7 +135,10 @@ class Rebuild {
           std::pair{kInsertEnvelope, &insert_envelope_},
           std::pair{std::string_view("UPDATE envelope SET state = 2 WHERE evpid "
                                      "BETWEEN ? AND ?"),
-                    &park_}}) {
+                    &park_},
+          std::pair{std::string_view("SELECT evpid, data FROM envelope WHERE evpid BETWEEN ? AND "
+                                     "? AND state <> 2"),
+                    &of_message_}}) {
       StatusOr<Statement> statement = database_->Prepare(sql);
       if (!statement.ok()) return statement.status();
       *into = *std::move(statement);
@@ -198,49 +147,29 @@ class Rebuild {
   }
 
   Status OpenReport(const Salvage& salvage) {
-    rt::OpenOptions open;
-    open.write = open.create = open.truncate = true;
-    StatusOr<std::unique_ptr<rt::File>> file = files_.Open(folder_ + "/report.txt", open);
-    if (!file.ok()) return file.status();
-    report_ = *std::move(file);
-    Tell(StrCat("queue damaged: ", request_.reason));
-    for (const std::string& finding : request_.findings) Tell(StrCat("check: ", finding));
+    POSTERN_RETURN_IF_ERROR(report_.Open(files_, folder_ + "/report.txt"));
+    report_.Tell(StrCat("queue damaged: ", request_.reason));
+    for (const std::string& finding : request_.findings) report_.Tell(StrCat("check: ", finding));
     const Salvage::LogState& log = salvage.log();
     if (log.first_bad_frame != 0) {
-      Tell(StrCat("log: frame ", log.first_bad_frame, " of ", log.frames,
-                  log.damaged ? " is damaged" : " ends what is whole"));
+      report_.Tell(StrCat("log: frame ", log.first_bad_frame, " of ", log.frames,
+                          log.damaged ? " is damaged" : " ends what is whole"));
     }
     constexpr std::string_view kNames[] = {"message", "envelope", "envelope_due",
                                            "envelope_deferred", "envelope_aside"};
     for (size_t i = 0; i < std::size(kNames); ++i) {
-      Tell(StrCat("tree of ", kNames[i], ": ", salvage.TreeIsWhole(i) ? "whole" : "broken"));
+      report_.Tell(
+          StrCat("tree of ", kNames[i], ": ", salvage.TreeIsWhole(i) ? "whole" : "broken"));
     }
     return OkStatus();
   }
 
-  void Tell(std::string_view line) {
-    StrAppend(report_text_, line, "\n");
-    if (report_text_.size() < 64 * 1024) return;
-    (void)WriteReport();
-  }
-
-  Status WriteReport() {
-    const Status written = report_->WriteAt(report_bytes_, report_text_);
-    report_bytes_ += report_text_.size();
-    report_text_.clear();
-    return written;
-  }
-
   // Name says of one message or envelope what became of it.
-  void Name(LogLevel level, std::string_view event, std::string_view field, std::string id) {
-    Tell(StrCat(event, ": ", id));
-    if (++named_ > kMaxNamedInLog) return;
-    LogRecord record;
-    record.level = level;
-    record.subsystem = "queue";
-    record.event = std::string(event);
-    record.fields.push_back(LogField{field, std::move(id)});
-    log_.Write(record);
+  void NameMessage(LogLevel level, std::string_view event, MessageId id) {
+    report_.Name(level, event, "msgid", queue::MessageIdText(id));
+  }
+  void NameEnvelope(LogLevel level, std::string_view event, EnvelopeId id, const Parties& parties) {
+    report_.Name(level, event, "evpid", queue::EnvelopeIdText(id), parties);
   }
 
   Status CountRow() {
@@ -250,8 +179,8 @@ class Rebuild {
   }
 
   // CopyEnvelopes takes over each envelope with its own checksum for a witness.
-  // Its times and its state are not under that; the index of what is due has
-  // the one, and is a second witness for the other.
+  // Its times and its state are not under that; the index of what is due and the
+  // one of what is aside are a second witness for the state.
   Status CopyEnvelopes(Salvage& salvage) {
     const auto collect = [](std::vector<EnvelopeId>& into, size_t columns) {
       return [&into, columns](const SalvagedRow& row) {
@@ -262,8 +191,16 @@ class Rebuild {
     salvage.ForEachRow(kDue, collect(due_, 3));
     SortUnique(due_);
     salvage.ForEachRow(kDeferred, collect(others_, 2));
-    salvage.ForEachRow(kAside, collect(others_, 2));
+    salvage.ForEachRow(kAside, [&](const SalvagedRow& row) {
+      collect(others_, 2)(row);
+      if (row.values.size() != 2 || !IsInteger(row.values[1])) return;
+      const auto id = static_cast<EnvelopeId>(row.values[1].number);
+      if (row.values[0].number == kHeld) held_.push_back(id);
+      if (row.values[0].number == kParked) parked_before_.push_back(id);
+    });
     SortUnique(others_);
+    SortUnique(held_);
+    SortUnique(parked_before_);
     Status status = OkStatus();
     salvage.ForEachRow(kEnvelopes, [&](const SalvagedRow& row) {
       if (status.ok() && LooksLikeEnvelope(row)) status = CopyEnvelope(row);
@@ -283,11 +220,10 @@ class Rebuild {
     if (row.whole && Checksum(data) == static_cast<uint32_t>(row.values[5].number))
       envelope = ReadEnvelope(options_, id, data);
     if (envelope.status().code() == StatusCode::kFailedPrecondition) return envelope.status();
-    int64_t state = row.values[2].number;
+    int64_t state = StateOf(id, row.values[2].number);
     int64_t next = row.values[1].number;
     int64_t tries = 0, destination = 0;
     if (envelope.ok()) {
-      if (Has(due_, id) || (state != kHeld && state != kParked)) state = kScheduled;
       if (next < 0 || next > Micros(request_.now + kLongestWait)) next = Micros(request_.now);
       tries = Tries(*envelope);
       destination = Signed(queue::DestinationKey(*envelope));
@@ -301,11 +237,28 @@ class Rebuild {
     POSTERN_RETURN_IF_ERROR(stored);
     if (!envelope.ok()) {
       ++parked_;
-      Name(LogLevel::kError, "envelope damaged on disk, parked", "evpid",
-           queue::EnvelopeIdText(id));
+      // What can still be read of it is no more than likely.
+      envelope = ReadEnvelope(options_, id, data);
+      NameEnvelope(LogLevel::kError, "envelope damaged on disk, parked", id,
+                   envelope.ok() ? PartiesOf(*envelope) : Parties());
+    } else if (state != row.values[2].number) {
+      NameEnvelope(LogLevel::kWarning,
+                   state == kScheduled ? "envelope's state damaged, scheduled"
+                   : state == kHeld    ? "envelope's state damaged, on hold"
+                                       : "envelope's state damaged, parked",
+                   id, PartiesOf(*envelope));
     }
     envelopes_.push_back(id);
     return CountRow();
+  }
+
+  // StateOf is the state of an envelope whose row says `state`: where one bit of
+  // the row or of an index is wrong, what the two others say together. An index
+  // that names it in one state and no other is believed before the row.
+  int64_t StateOf(EnvelopeId id, int64_t state) const {
+    const bool due = Has(due_, id), held = Has(held_, id), parked = Has(parked_before_, id);
+    if (due + held + parked == 1) return due ? kScheduled : held ? kHeld : kParked;
+    return state == kHeld || state == kParked ? state : kScheduled;
   }
 
   Status CopyMessages(Salvage& salvage) {
@@ -340,8 +293,7 @@ class Rebuild {
     if (stored.code() == StatusCode::kAlreadyExists) return OkStatus();
     POSTERN_RETURN_IF_ERROR(stored);
     if (!sound) {
-      POSTERN_RETURN_IF_ERROR(Park(id));
-      Name(LogLevel::kError, "message damaged on disk, parked", "msgid", queue::MessageIdText(id));
+      POSTERN_RETURN_IF_ERROR(Park(id, "message damaged on disk, parked"));
     }
     messages_.push_back(id);
     return CountRow();
@@ -355,11 +307,37 @@ class Rebuild {
            Checksum(*text) == static_cast<uint32_t>(row.values[3].number);
   }
 
-  Status Park(MessageId id) {
+  // Park takes the envelopes of a message out of the schedule, and names it and
+  // each of them.
+  Status Park(MessageId id, std::string_view event) {
     ++parked_;
+    NameMessage(LogLevel::kError, event, id);
+    POSTERN_RETURN_IF_ERROR(ForEachOf(id, [this](const Envelope& envelope) {
+      NameEnvelope(LogLevel::kError, "envelope parked", envelope.id, PartiesOf(envelope));
+      return true;
+    }));
     return park_.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
         .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)))
         .Run();
+  }
+
+  // ForEachOf calls `look` with the envelopes of a message that were taken over
+  // sound, until it says false.
+  Status ForEachOf(MessageId id, const std::function<bool(const Envelope&)>& look) {
+    of_message_.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
+        .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)));
+    for (;;) {
+      const StatusOr<bool> row = of_message_.Step();
+      if (!row.ok()) return row.status();
+      if (!*row) return OkStatus();
+      const auto envelope_id = static_cast<EnvelopeId>(of_message_.Int(0));
+      StatusOr<Envelope> envelope = ReadEnvelope(options_, envelope_id, of_message_.Blob(1));
+      if (!envelope.ok()) continue;
+      envelope->id = envelope_id;
+      if (look(*envelope)) continue;
+      of_message_.Reset();
+      return OkStatus();
+    }
   }
 
   // What an index names and no row has is lost.
@@ -370,12 +348,18 @@ class Rebuild {
     for (const EnvelopeId id : known) {
       if (Has(envelopes_, id)) continue;
       ++lost_;
-      Name(LogLevel::kError, "envelope lost", "evpid", queue::EnvelopeIdText(id));
+      // All envelopes of a message have its sender.
+      Parties known_of_it;
+      POSTERN_RETURN_IF_ERROR(ForEachOf(queue::MessageIdOf(id), [&](const Envelope& other) {
+        known_of_it.sender = PartiesOf(other).sender;
+        return false;
+      }));
+      NameEnvelope(LogLevel::kError, "envelope lost", id, known_of_it);
       lost_messages_.push_back(queue::MessageIdOf(id));
     }
     for (const MessageId id : orphans_) {
       ++lost_;
-      Name(LogLevel::kError, "message has lost its envelopes", "msgid", queue::MessageIdText(id));
+      NameMessage(LogLevel::kError, "message has lost its envelopes", id);
       lost_messages_.push_back(id);
     }
     SortUnique(lost_messages_);
@@ -392,7 +376,7 @@ class Rebuild {
       if (file.ok()) {
         insert_message_.Bind(3, Signed(file->first)).Bind(4, file->second).BindNull(5);
         POSTERN_RETURN_IF_ERROR(insert_message_.Run());
-        Name(LogLevel::kWarning, "message taken from its file", "msgid", queue::MessageIdText(id));
+        NameMessage(LogLevel::kWarning, "message taken from its file", id);
       } else {
         if (file.status().code() != StatusCode::kNotFound &&
             file.status().code() != StatusCode::kInvalidArgument)
@@ -401,10 +385,8 @@ class Rebuild {
         // ever deliver it.
         insert_message_.Bind(3, 1).Bind(4, 0).BindBlob(5, "");
         POSTERN_RETURN_IF_ERROR(insert_message_.Run());
-        POSTERN_RETURN_IF_ERROR(Park(id));
         ++lost_;
-        Name(LogLevel::kError, "message lost, its envelopes parked", "msgid",
-             queue::MessageIdText(id));
+        POSTERN_RETURN_IF_ERROR(Park(id, "message lost, its envelopes parked"));
       }
       POSTERN_RETURN_IF_ERROR(CountRow());
     }
@@ -453,8 +435,7 @@ class Rebuild {
       if (!made) POSTERN_RETURN_IF_ERROR(rt::MakeDirectories(files_, aside, 0700));
       made = true;
       POSTERN_RETURN_IF_ERROR(files_.Rename(BodyPath(*id), StrCat(aside, "/", entry.name)));
-      Name(LogLevel::kError, "text without envelopes put aside", "msgid",
-           queue::MessageIdText(*id));
+      NameMessage(LogLevel::kError, "text without envelopes put aside", *id);
     }
     if (!made) return OkStatus();
     POSTERN_RETURN_IF_ERROR(files_.SyncDirectory(aside));
@@ -462,14 +443,13 @@ class Rebuild {
   }
 
   Status Finish() {
-    Tell(StrCat("messages ", wanted_.size(), ", envelopes ", envelopes_.size(), ", parked ",
-                parked_, ", lost ", lost_));
-    POSTERN_RETURN_IF_ERROR(WriteReport());
-    POSTERN_RETURN_IF_ERROR(report_->Sync());
+    report_.Tell(StrCat("messages ", wanted_.size(), ", envelopes ", envelopes_.size(), ", parked ",
+                        parked_, ", lost ", lost_));
+    POSTERN_RETURN_IF_ERROR(report_.Finish());
     POSTERN_RETURN_IF_ERROR(files_.SyncDirectory(folder_));
     POSTERN_RETURN_IF_ERROR(database_->Commit());
     POSTERN_RETURN_IF_ERROR(database_->Checkpoint());
-    for (Statement* statement : {&insert_message_, &insert_envelope_, &park_})
+    for (Statement* statement : {&insert_message_, &insert_envelope_, &park_, &of_message_})
       *statement = Statement();
     database_.reset();
     if (Exists(files_, fresh_ + "-wal")) POSTERN_RETURN_IF_ERROR(files_.Unlink(fresh_ + "-wal"));
@@ -505,60 +485,21 @@ class Rebuild {
   std::string folder_;
 
   std::unique_ptr<sqlite::Database> database_;
-  Statement insert_message_, insert_envelope_, park_;
-  std::unique_ptr<rt::File> report_;
-  std::string report_text_;
-  uint64_t report_bytes_ = 0;
-  size_t named_ = 0, rows_ = 0, parked_ = 0, lost_ = 0;
+  Statement insert_message_, insert_envelope_, park_, of_message_;
+  RebuildReport report_;
+  size_t rows_ = 0, parked_ = 0, lost_ = 0;
 
   // Sorted once they are complete: a million of them take a few MiB.
-  std::vector<EnvelopeId> due_, others_;  // that the indexes name
-  std::vector<EnvelopeId> envelopes_;     // taken over
-  std::vector<MessageId> wanted_;         // messages of those
-  std::vector<MessageId> messages_;       // taken over
-  std::vector<MessageId> orphans_;        // rows that no envelope names
+  std::vector<EnvelopeId> due_, others_;          // that the indexes name
+  std::vector<EnvelopeId> held_, parked_before_;  // of the others, by state
+  std::vector<EnvelopeId> envelopes_;             // taken over
+  std::vector<MessageId> wanted_;                 // messages of those
+  std::vector<MessageId> messages_;               // taken over
+  std::vector<MessageId> orphans_;                // rows that no envelope names
   std::vector<MessageId> lost_messages_;
 };
 
 }  // namespace
-
-SpoolInspection InspectSpool(rt::Files& files, const std::string& spool) {
-  SpoolInspection inspection;
-  const std::string path = spool + "/queue.db";
-  if (SizeOf(files, path) == 0) {
-    const StatusOr<std::vector<rt::DirectoryEntry>> bodies = files.List(spool + "/bodies");
-    if (SizeOf(files, path + "-wal") > 0 || (bodies.ok() && !bodies->empty()))
-      inspection.damage = DataLoss(StrCat("damaged database: ", path, " is missing or empty"));
-    return inspection;
-  }
-  // A first start that was cut short is SQLite's to finish.
-  if (SizeOf(files, path + "-journal") > 0) return inspection;
-  StatusOr<std::unique_ptr<rt::File>> database = OpenIfThere(files, path);
-  StatusOr<std::unique_ptr<rt::File>> log = OpenIfThere(files, path + "-wal");
-  for (const Status& opened : {database.status(), log.status()}) {
-    if (opened.ok()) continue;
-    inspection.damage = opened;
-    return inspection;
-  }
-  Salvage salvage(*std::move(database), *std::move(log));
-  inspection.damage = salvage.Begin();
-  if (!inspection.damage.ok()) return inspection;
-  inspection.damage = Annotate(salvage.CheckHeader(), path);
-  if (!inspection.damage.ok()) return inspection;
-  if (salvage.log().damaged) {
-    inspection.damage =
-        DataLoss(StrCat("damaged database: ", path, "-wal: frame ", salvage.log().first_bad_frame,
-                        " of ", salvage.log().frames));
-    return inspection;
-  }
-  salvage.ForEachTornRow([&](const SalvagedRow& row) {
-    if (LooksLikeMessage(row)) inspection.torn.push_back(static_cast<MessageId>(row.rowid));
-    if (LooksLikeEnvelope(row))
-      inspection.torn.push_back(queue::MessageIdOf(static_cast<EnvelopeId>(row.rowid)));
-  });
-  SortUnique(inspection.torn);
-  return inspection;
-}
 
 bool RebuildIsUnfinished(rt::Files& files, const std::string& spool) {
   return Exists(files, spool + "/rebuild");

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <openssl/aead.h>
-#include <openssl/mem.h>
-#include <openssl/sha.h>
 #include <span>
 #include <utility>
 #include <zlib.h>
+
+#include <openssl/aead.h>
+#include <openssl/mem.h>
+#include <openssl/sha.h>
 
 #include "lib/core/base/check.h"
 #include "lib/core/base/strings.h"
@@ -21,9 +22,10 @@ constexpr char kEncrypted = 1;  // flag in the head
 constexpr uint32_t kLast = 1u << 31;
 constexpr uint32_t kDeflated = 1u << 30;
 constexpr uint32_t kLengthMask = kDeflated - 1;
-// Where things are in the head: magic, version, flags, two octets of zero, a checksum of the head with
-// zeros in its place (so that damage is not taken for another key), key id, salt.
-constexpr size_t kFlagsAt = 9, kHeadSumAt = 12, kKeyIdAt = 16, kSaltAt = 24, kKeyIdOctets = 8, kSaltOctets = 16;
+// Where things are in the head: magic, version, flags, two octets of zero, a checksum of the head
+// with zeros in its place (so that damage is not taken for another key), key id, salt.
+constexpr size_t kFlagsAt = 9, kHeadSumAt = 12, kKeyIdAt = 16, kSaltAt = 24, kKeyIdOctets = 8,
+                 kSaltOctets = 16;
 // Below this many octets deflate gains nothing.
 constexpr size_t kLeastToDeflate = 64;
 constexpr size_t kNonceOctets = 12;  // of AES-GCM
@@ -42,8 +44,7 @@ void PutNumber(uint64_t number, size_t octets, char* into) {
 
 uint32_t Number32(const char* from) {
   uint32_t number = 0;
-  for (size_t i = 0; i < 4; ++i)
-    number |= uint32_t{static_cast<unsigned char>(from[i])} << (8 * i);
+  for (size_t i = 0; i < 4; ++i) number |= uint32_t{static_cast<unsigned char>(from[i])} << (8 * i);
   return number;
 }
 
@@ -134,8 +135,8 @@ bool IsSealed(std::string_view octets) { return octets.starts_with(kMagic); }
 StatusOr<std::shared_ptr<const SpoolSeal>> SpoolSeal::Make(bool compress, std::string_view key,
                                                            rt::Random& random) {
   if (!key.empty() && key.size() != kSealKeyOctets) {
-    return InvalidArgument(StrCat("the key of the queue has ", key.size(), " characters instead of ",
-                                  kSealKeyOctets));
+    return InvalidArgument(
+        StrCat("the key of the queue has ", key.size(), " characters instead of ", kSealKeyOctets));
   }
   std::shared_ptr<SpoolSeal> made(new SpoolSeal);
   made->compress_ = compress;
@@ -318,8 +319,7 @@ Status SealReader::OpenChunk(uint64_t index, const Chunk& chunk, std::string_vie
   const int result =
       uncompress(Octets(*plain), &length, Octets(stored), static_cast<uLong>(stored.size()));
   if (result == Z_MEM_ERROR) return Unavailable("out of memory");
-  if (result != Z_OK || length != plain->size())
-    return Broken("a part of it cannot be unpacked");
+  if (result != Z_OK || length != plain->size()) return Broken("a part of it cannot be unpacked");
   return OkStatus();
 }
 

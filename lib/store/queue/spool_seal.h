@@ -2,12 +2,12 @@
 // encryption` asks for more than their octets.
 //
 // A sealed record is a head of kSealHeadOctets, and chunks: four octets for the length of what is
-// stored, four for the length of what it stands for with two flags, and that. Each chunk is deflated
-// for itself (unless that gains nothing) and then sealed with AES-256-GCM, so that a large text is
-// written and read with one chunk in memory, and read from anywhere. Each record has a key of its
-// own, made of the configuration's and 16 random octets in its head; a chunk's number is its nonce
-// under that key. Bound to each chunk are the head, what kind of record it is, whose, which chunk
-// and whether it is the last: a record that was cut, or put in another's place, is noticed.
+// stored, four for the length of what it stands for with two flags, and that. Each chunk is
+// deflated for itself (unless that gains nothing) and then sealed with AES-256-GCM, so that a large
+// text is written and read with one chunk in memory, and read from anywhere. Each record has a key
+// of its own, made of the configuration's and 16 random octets in its head; a chunk's number is its
+// nonce under that key. Bound to each chunk are the head, what kind of record it is, whose, which
+// chunk and whether it is the last: a record that was cut, or put in another's place, is noticed.
 //
 // A record says itself what it is: what is read with one setting was written with any. Octets that
 // begin as a record does and are none are written as a record.
@@ -36,8 +36,8 @@ inline constexpr size_t kSealKeyOctets = 32;
 
 enum class SealedKind : char { kText = 't', kEnvelope = 'e' };
 
-// IsSealed tells whether what begins with `octets` (at least 8 of them where there are as many) is a
-// sealed record.
+// IsSealed tells whether what begins with `octets` (at least 8 of them where there are as many) is
+// a sealed record.
 bool IsSealed(std::string_view octets);
 // kSealMagic is how records begin.
 extern const std::string_view kSealMagic;
@@ -84,8 +84,8 @@ class SealReader {
 
   // ParseChunk reads the head of a chunk.
   StatusOr<Chunk> ParseChunk(std::string_view head) const;
-  // OpenChunk puts what chunk number `index` stands for in `*plain`; kInvalidArgument: it is not what
-  // was written there.
+  // OpenChunk puts what chunk number `index` stands for in `*plain`; kInvalidArgument: it is not
+  // what was written there.
   Status OpenChunk(uint64_t index, const Chunk& chunk, std::string_view stored,
                    std::string* plain) const;
 

@@ -1,13 +1,15 @@
-// Records of texts and envelopes: what they hide, what is noticed, and a queue whose setting changes.
+// Records of texts and envelopes: what they hide, what is noticed, and a queue whose setting
+// changes.
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
@@ -39,10 +41,9 @@ TEST_F(SealTest, GivesBackWhatItTook) {
   std::string noise(200'000, '\0');
   world_.random().Fill(std::span<uint8_t>(reinterpret_cast<uint8_t*>(noise.data()), noise.size()));
   std::string like_a_record = std::string(kSealMagic) + "and so on";
-  for (const std::string& text :
-       {std::string(), std::string("x"), std::string(63, 'a'), std::string(64, 'a'),
-        std::string(kSealChunkOctets, 'b'), std::string(kSealChunkOctets + 1, 'b'), noise,
-        like_a_record}) {
+  for (const std::string& text : {std::string(), std::string("x"), std::string(63, 'a'),
+                                  std::string(64, 'a'), std::string(kSealChunkOctets, 'b'),
+                                  std::string(kSealChunkOctets + 1, 'b'), noise, like_a_record}) {
     for (const bool compress : {false, true}) {
       for (const std::string_view key : {std::string_view(), kKey}) {
         const auto seal = Make(compress, key, world_.random());
@@ -118,10 +119,9 @@ TEST_F(SealTest, AChunkFromElsewhereIsRefused) {
   writer.Append("", true, &record);
   ASSERT_EQ(*Open(*seal, record), std::string(100, 'a') + std::string(100, 'b'));
   const size_t chunk = kSealChunkHeadOctets + 100 + kSealTagOctets;
-  std::string swapped = record.substr(0, kSealHeadOctets) +
-                        record.substr(kSealHeadOctets + chunk, chunk) +
-                        record.substr(kSealHeadOctets, chunk) +
-                        record.substr(kSealHeadOctets + 2 * chunk);
+  std::string swapped =
+      record.substr(0, kSealHeadOctets) + record.substr(kSealHeadOctets + chunk, chunk) +
+      record.substr(kSealHeadOctets, chunk) + record.substr(kSealHeadOctets + 2 * chunk);
   EXPECT_FALSE(Open(*seal, swapped).ok());
   // The last chunk cannot be left out by who marks another as the last.
   std::string cut = record.substr(0, kSealHeadOctets + chunk);
@@ -215,9 +215,11 @@ class SealedQueueTest : public ::testing::Test {
     }
   }
   void ExpectAll() {
-    for (const auto& [id, body] : bodies_) EXPECT_TRUE(Read(id) == body) << queue::MessageIdText(id);
+    for (const auto& [id, body] : bodies_)
+      EXPECT_TRUE(Read(id) == body) << queue::MessageIdText(id);
     ListRequest request;
-    const StatusOr<std::vector<queue::Envelope>> all = Run(queue_->List(world_->main_loop(), request));
+    const StatusOr<std::vector<queue::Envelope>> all =
+        Run(queue_->List(world_->main_loop(), request));
     ASSERT_TRUE(all.ok()) << Text(all.status());
     EXPECT_EQ(all->size(), bodies_.size());
     for (const queue::Envelope& envelope : *all) EXPECT_EQ(envelope.user, "secretuser");
@@ -290,8 +292,7 @@ TEST_F(SealedQueueTest, AnotherKeyIsRefusedAndNothingIsLost) {
   // An empty queue takes any key, and none.
   std::vector<Change> changes;
   const auto all = Run(queue_->List(world_->main_loop(), ListRequest()));
-  for (const queue::Envelope& envelope : *all)
-    changes.emplace_back().id = envelope.id;
+  for (const queue::Envelope& envelope : *all) changes.emplace_back().id = envelope.id;
   queue_->Record(std::move(changes));
   Stop();
   bodies_.clear();

@@ -1,6 +1,6 @@
 // Memory that runs out while a database is opened and used: the n-th allocation fails, ours or
-// SQLite's, for every n. Whatever came of it, no connection, no memory of SQLite's and no descriptor
-// is left behind.
+// SQLite's, for every n. Whatever came of it, no connection, no memory of SQLite's and no
+// descriptor is left behind.
 #include "tests/unit/denied_memory.h"
 #include <cstdio>
 #include <cstdlib>
