@@ -30,7 +30,8 @@ class ProxiedStream final : public Stream {
   Endpoint remote_;
 };
 
-// Take reads until `*text` has `size` octets, and never more: what follows is the client's.
+// Take reads until `*text` has `size` octets, and never more: what follows is the client's. What
+// cannot become a header is an error at once.
 Task<Status> Take(Stream* stream, size_t size, std::string* text, Instant deadline) {
   size_t have = text->size();
   text->resize(size);
@@ -40,6 +41,8 @@ Task<Status> Take(Stream* stream, size_t size, std::string* text, Instant deadli
     if (!got.ok()) co_return got.status();
     if (*got == 0) co_return Unavailable("the connection ended within the PROXY header");
     have += *got;
+    const Status right = CheckProxyStart(std::string_view(*text).substr(0, have));
+    if (!right.ok()) co_return right;
   }
   co_return OkStatus();
 }

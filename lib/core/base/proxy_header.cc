@@ -19,11 +19,27 @@ uint16_t Number(std::string_view text, size_t at) {
 
 }  // namespace
 
+Status CheckProxyStart(std::string_view start) {
+  const std::string_view signature = start.substr(0, kSignature.size());
+  if (!kSignature.starts_with(signature)) return InvalidArgument("no PROXY header of version 2");
+  if (start.size() <= 12) return OkStatus();
+  if (Octet(start, 12) >> 4 != 2)
+    return InvalidArgument(StrCat("PROXY header of version ", Octet(start, 12) >> 4, ", not 2"));
+  const uint8_t command = Octet(start, 12) & 0x0f;
+  if (command != kCommandLocal && command != kCommandProxy)
+    return InvalidArgument(StrCat("PROXY header with the unknown command ", command));
+  if (start.size() <= 13 || command == kCommandLocal) return OkStatus();
+  const uint8_t transport = Octet(start, 13);
+  // A proxy that does not know the client says UNSPEC (0), and §2.2 leaves the choice to us: its
+  // own address in place of a stranger's would make the stranger one of the house.
+  if (transport != kTcpOverIpv4 && transport != kTcpOverIpv6)
+    return InvalidArgument(StrCat("PROXY header for no TCP connection (", Hex(transport, 2), ")"));
+  return OkStatus();
+}
+
 StatusOr<size_t> ProxyHeaderSize(std::string_view prefix) {
-  if (prefix.size() < kProxyPrefixBytes || prefix.substr(0, kSignature.size()) != kSignature)
-    return InvalidArgument("no PROXY header of version 2");
-  if (Octet(prefix, 12) >> 4 != 2)
-    return InvalidArgument(StrCat("PROXY header of version ", Octet(prefix, 12) >> 4, ", not 2"));
+  POSTERN_RETURN_IF_ERROR(CheckProxyStart(prefix));
+  if (prefix.size() < kProxyPrefixBytes) return InvalidArgument("no PROXY header of version 2");
   const size_t size = kProxyPrefixBytes + Number(prefix, 14);
   if (size > kMaxProxyHeaderBytes) {
     return InvalidArgument(
@@ -37,19 +53,11 @@ StatusOr<ProxyHeader> ParseProxyHeader(std::string_view header) {
   if (!size.ok()) return size.status();
   if (header.size() != *size) return InvalidArgument("PROXY header cut short");
   ProxyHeader read;
-  const uint8_t command = Octet(header, 12) & 0x0f;
-  if (command == kCommandLocal) {
+  if ((Octet(header, 12) & 0x0f) == kCommandLocal) {
     read.local = true;
     return read;
   }
-  if (command != kCommandProxy)
-    return InvalidArgument(StrCat("PROXY header with the unknown command ", command));
-  const uint8_t transport = Octet(header, 13);
-  // A proxy that does not know the client says UNSPEC (0), and §2.2 leaves the choice to us: its
-  // own address in place of a stranger's would make the stranger one of the house.
-  if (transport != kTcpOverIpv4 && transport != kTcpOverIpv6)
-    return InvalidArgument(StrCat("PROXY header for no TCP connection (", Hex(transport, 2), ")"));
-  const size_t length = transport == kTcpOverIpv4 ? 4 : 16;
+  const size_t length = Octet(header, 13) == kTcpOverIpv4 ? 4 : 16;
   std::string_view rest = header.substr(kProxyPrefixBytes);
   if (rest.size() < 2 * length + 4) return InvalidArgument("PROXY header without whole addresses");
   const std::optional<IpAddress> source = IpAddress::FromBytes(rest.substr(0, length));

@@ -28,6 +28,11 @@ struct ProxyHeader {
   Endpoint destination;  // where the client connected to
 };
 
+// CheckProxyStart judges the first octets of what came so far, however few: an error, a sentence
+// for the log, as soon as no header that is taken begins so. Whoever speaks something else need not
+// be waited for.
+Status CheckProxyStart(std::string_view start);
+
 // ProxyHeaderSize returns how long the header is that begins with `prefix`, of kProxyPrefixBytes
 // octets. An error, a sentence for the log, when that is no header of version 2, or one over
 // kMaxProxyHeaderBytes.

@@ -329,6 +329,23 @@ TEST_F(ListenersTest, WhoeverDoesNotSpeakFirstOrSpeaksWronglyGetsNothing) {
   EXPECT_THAT(log_.text, HasSubstr("over 4096"));
 }
 
+// Nobody who speaks something else is waited for, however little he says.
+TEST_F(ListenersTest, AShortWrongStartIsRefusedAtOnce) {
+  Start("listen on 192.0.2.1 port 25 proxy-v2\n");
+  for (const std::string& first :
+       {std::string("Q"), std::string("EHLO c\r\n"), std::string("\r\n\r\n\0\r\nQUIT\r", 12),
+        std::string("\r\n\r\n\0\r\nQUIT\n\x11", 13),
+        std::string("\r\n\r\n\0\r\nQUIT\n\x21\x12", 14)}) {
+    std::string heard;
+    rt::TaskGroup tasks;
+    tasks.Spawn(Talk(&client_.world(), {.first = first}, &heard));
+    simulation_.RunFor(absl::Seconds(1));
+    EXPECT_EQ(heard, "");
+    EXPECT_EQ(tasks.running(), 0u) << "still open: " << Escape(first, 40);
+    simulation_.RunFor(absl::Seconds(15));
+  }
+}
+
 // Who relays for `from local` must not do so for whoever says to be local (reliability, row 24).
 TEST_F(ListenersTest, AProxyElsewhereCannotMakeItsClientsLocal) {
   Start("listen on 192.0.2.1 port 25 proxy-v2\nlisten on 192.0.2.1 port 26\n");

@@ -33,6 +33,22 @@ TEST(ProxyHeader, TellsTheClientAndWhereItConnected) {
   EXPECT_EQ(v6->destination.port, 465);
 }
 
+// Each octet is judged when it is there.
+TEST(ProxyHeader, AWrongStartIsKnownByItsFirstWrongOctet) {
+  const std::string good = Header(StrCat("2111000c", kV4));
+  for (size_t size = 0; size <= good.size(); ++size)
+    EXPECT_TRUE(CheckProxyStart(std::string_view(good).substr(0, size)).ok()) << size;
+  for (size_t at = 0; at < 14; ++at) {
+    std::string start = good.substr(0, at + 1);
+    start[at] ^= '\x44';
+    EXPECT_FALSE(CheckProxyStart(start).ok()) << at;
+  }
+  EXPECT_FALSE(CheckProxyStart("E").ok());
+  EXPECT_FALSE(CheckProxyStart(Header("22")).ok());
+  EXPECT_FALSE(CheckProxyStart(Header("2112")).ok()) << "datagrams";
+  EXPECT_TRUE(CheckProxyStart(Header("2012")).ok()) << "the proxy's own";
+}
+
 TEST(ProxyHeader, AMappedAddressIsTheAddressOfVersion4) {
   const StatusOr<ProxyHeader> read =
       ParseProxyHeader(Header("21210024"
