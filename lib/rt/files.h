@@ -110,10 +110,11 @@ class Files {
   virtual StatusOr<SpaceInfo> Space(const std::string& path) = 0;
   virtual Status SetOwner(const std::string& path, uint32_t uid, uint32_t gid) = 0;
   // GiveOwned makes uid:gid the owner of what root owns in the folder `path`: of its entries
-  // `names`, of all that is in those of them that are folders (four deep), and of the folder
-  // itself. What others own, files with a second name and links stay as they are, and no link is
-  // followed but `path` itself; a name that is not there is passed over. Nobody who can write in
-  // the folder meanwhile gets more than that. For root. kUnimplemented where there are no owners.
+  // `names`, of all that is in those of them that are root's folders (four deep; each is given when
+  // all in it is), and of the folder itself. What others own, files with a second name and links
+  // stay, and no link is followed but `path` itself; a name that is not there is passed over.
+  // Nobody who can write there meanwhile gets more. For root. kUnimplemented where there are no
+  // owners.
   virtual Status GiveOwned(const std::string& path, const std::vector<std::string>& names,
                            uint32_t uid, uint32_t gid) {
     (void)path, (void)names, (void)uid, (void)gid;

@@ -18,6 +18,7 @@
 #include "lib/server/relay_routes.h"
 #include "lib/server/runtime.h"
 #include "lib/server/spool_folder.h"
+#include "lib/server/spool_owner.h"
 #include "lib/service/deliver/local_deliverer.h"
 #include "lib/service/deliver/program_deliverer.h"
 #include "lib/service/imap/service.h"
@@ -221,6 +222,8 @@ rt::Task<Status> Server::Start() {
     queue_options.seal = *std::move(seal);
     auto open = world.main_loop().RunBlocking([&]() -> StatusOr<std::unique_ptr<store::Queue>> {
       POSTERN_RETURN_IF_ERROR(MakeSpool(world.files(), spool));
+      if (!parts.options.become && world.processes().Self().uid == 0)
+        POSTERN_RETURN_IF_ERROR(TakeSpool(world.files(), spool));
       return store::OpenSqliteQueue(world, *parts.log, spool, queue_options);
     });
     StatusOr<std::unique_ptr<store::Queue>> queue = co_await open;

@@ -37,6 +37,26 @@ Status CheckIsSpool(rt::Files& files, const std::string& spool) {
   return OkStatus();
 }
 
+Status Take(rt::Files& files, const std::string& spool) {
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(spool);
+  if (!entries.ok()) return entries.status();
+  std::vector<std::string> others;
+  for (const rt::DirectoryEntry& entry : *entries) {
+    if (!store::IsSpoolName(entry.name)) continue;
+    const std::string path = StrCat(spool, "/", entry.name);
+    const StatusOr<rt::FileInfo> info = files.Stat(path);
+    if (info.ok() && info->kind == rt::FileInfo::Kind::kDirectory && info->uid != 0)
+      others.push_back(path);
+  }
+  if (others.empty()) return OkStatus();
+  const StatusOr<store::SpoolLock> lock = store::SpoolLock::Take(files, spool);
+  // Who opens the queue next says whose it is.
+  if (lock.status().code() == StatusCode::kUnavailable) return OkStatus();
+  if (!lock.ok()) return lock.status();
+  for (const std::string& path : others) POSTERN_RETURN_IF_ERROR(files.SetOwner(path, 0, 0));
+  return OkStatus();
+}
+
 Status Give(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t gid) {
   POSTERN_RETURN_IF_ERROR(CheckIsSpool(files, spool));
   const StatusOr<store::SpoolLock> lock = store::SpoolLock::Take(files, spool);
@@ -54,6 +74,10 @@ Status Give(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t g
 
 Status GiveSpool(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t gid) {
   return Annotate(Give(files, spool, uid, gid), StrCat("spool \"", spool, "\""));
+}
+
+Status TakeSpool(rt::Files& files, const std::string& spool) {
+  return Annotate(Take(files, spool), StrCat("spool \"", spool, "\""));
 }
 
 }  // namespace postern::server

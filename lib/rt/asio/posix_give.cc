@@ -35,6 +35,8 @@ Status GiveEntry(int parent, const char* name, const std::string& path, const Ne
   if (::fstat(entry.get(), &st) != 0) return ErrnoError(errno, StrCat("stat ", path));
   if (st.st_uid != 0 && st.st_uid != to.uid) return OkStatus();
   if (S_ISDIR(st.st_mode)) {
+    // One that is the account's is so since all in it is.
+    if (st.st_uid != 0) return OkStatus();
     if (depth < kMaxDepth) POSTERN_RETURN_IF_ERROR(GiveAll(entry.get(), path, to, depth + 1));
   } else if ((!S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode)) || st.st_nlink != 1) {
     return OkStatus();

@@ -111,10 +111,45 @@ TEST_F(SpoolOwnerTest, WhatRootLeftInTheAccountsFolder) {
   EXPECT_EQ(Owner("bodies"), kAccount);
   EXPECT_EQ(Owner("bodies/00000000000000aa"), kAccount);
   EXPECT_EQ(Owner("notes"), 0u) << "no queue made it";
-  // A folder that is the account's, with a file in it that is not.
+  // A folder that was the account's, with a file in it that is not.
+  ASSERT_TRUE(TakeSpool(files_, spool_).ok());
+  EXPECT_EQ(Owner("bodies"), 0u);
+  EXPECT_EQ(Owner("damaged-20240101T000000Z"), 0u);
+  EXPECT_EQ(Owner("bodies/00000000000000aa"), kAccount);
   Make("bodies/00000000000000bb");
   ASSERT_TRUE(Give().ok());
+  EXPECT_EQ(Owner("bodies"), kAccount);
   EXPECT_EQ(Owner("bodies/00000000000000bb"), kAccount);
+}
+
+// A start does not look at each of a million bodies.
+TEST_F(SpoolOwnerTest, InTheAccountsFolderNothingIsLookedFor) {
+  MakeQueue();
+  ASSERT_TRUE(Give().ok());
+  Make("bodies/00000000000000cc");
+  ASSERT_TRUE(Give().ok());
+  EXPECT_EQ(Owner("bodies/00000000000000cc"), 0u);
+}
+
+TEST_F(SpoolOwnerTest, WhatRootTakesIsTheQueuesFoldersAlone) {
+  MakeQueue();
+  ASSERT_TRUE(Give().ok());
+  fs::create_directory(spool_ + "/notes");
+  fs::create_directory(root_ + "/folder");
+  for (const std::string& path : {spool_ + "/notes", root_ + "/folder"})
+    ASSERT_EQ(chown(path.c_str(), kAccount, kAccount), 0);
+  fs::create_directory_symlink(root_ + "/folder", spool_ + "/damaged-1");
+  {
+    const StatusOr<store::SpoolLock> held = store::SpoolLock::Take(files_, spool_);
+    ASSERT_TRUE(held.ok());
+    ASSERT_TRUE(TakeSpool(files_, spool_).ok());
+    EXPECT_EQ(Owner("bodies"), kAccount) << "another server has it";
+  }
+  ASSERT_TRUE(TakeSpool(files_, spool_).ok());
+  EXPECT_EQ(Owner("bodies"), 0u);
+  EXPECT_EQ(Owner("queue.db"), kAccount);
+  EXPECT_EQ(Owner("notes"), kAccount);
+  EXPECT_EQ(OwnerOfPath(root_ + "/folder"), kAccount);
 }
 
 TEST_F(SpoolOwnerTest, OthersFilesAndSecondNamesStay) {
