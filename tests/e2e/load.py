@@ -61,9 +61,11 @@ class Load:
                         if self.stopping.is_set():
                             break
                         name, who, text = self.new_message()
-                        smtp.sendmail(f"sender@{DOMAIN}", [f"{each}@{self.domain}" for each in who], text)
+                        # Of several recipients some may be refused, and the message is taken for the others.
+                        refused = smtp.sendmail(f"sender@{DOMAIN}", [f"{each}@{self.domain}" for each in who], text)
                         with self.lock:
-                            self.acknowledged[name] = who
+                            self.acknowledged[name] = tuple(each for each in who if f"{each}@{self.domain}" not in refused)
+                            self.refused += [repr(reply) for reply in refused.values()]
             except (OSError, smtplib.SMTPServerDisconnected):  # the server is down
                 self.stopping.wait(0.01)
             except smtplib.SMTPException as error:
