@@ -32,6 +32,10 @@ inline constexpr std::string_view kInsertMessage =
 inline constexpr std::string_view kInsertEnvelope =
     "INSERT INTO envelope(evpid, next, state, attempts, dest, crc, data) VALUES(?,?,?,?,?,?,?)";
 
+// What Collect reads of an envelope; a WHERE follows.
+inline constexpr std::string_view kEnvelopeColumns =
+    "SELECT evpid, next, state, crc, data FROM envelope ";
+
 // States of an envelope: the column `state`.
 enum SpoolState : int64_t { kScheduled = 0, kHeld = 1, kParked = 2 };
 
