@@ -238,7 +238,11 @@ StatusOr<std::string> MaildirBatch::FindEarlier(const Delivery& delivery) {
     std::vector<std::string> folders = {root};
     const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(root);
     if (entries.status().code() == StatusCode::kNotFound) return std::string();
-    if (!entries.ok()) return entries.status();
+    if (!entries.ok()) {
+      // Nor may the next of this mailbox take it for searched.
+      earlier_.erase(place);
+      return entries.status();
+    }
     for (const rt::DirectoryEntry& entry : *entries) {
       if (entry.kind == rt::FileInfo::Kind::kDirectory && entry.name.starts_with('.')) {
         folders.push_back(StrCat(root, "/", entry.name));
