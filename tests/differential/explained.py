@@ -213,7 +213,12 @@ def _(d):
 
 @explanation("127.0.0.2 is loopback, and so local", "checklist §4: from local is the socket, loopback and every address of the machine")
 def _(d):
-    return d.kind in REPLIES + ("arrival",) and d.case.envelope["client"] == "loopback2"
+    if d.case.envelope["client"] != "loopback2":
+        return False
+    if d.kind == "rcpt":  # another rule takes it, or none
+        return True
+    taken = [[reply[0] == 250 for reply in side["rcpt"]] for side in d.case.replies]
+    return d.kind in ("data", "end", "arrival") and (d.kind == "arrival" or taken[0] != taken[1])
 
 
 @explanation("mail relayed to ourselves goes round a hundred times and then back to its sender; theirs is still on its way",
@@ -236,8 +241,9 @@ def _(d):
 
 @explanation("NOTIFY is the recipient's that it stands behind, not of those that follow", "RFC 3461 §4.1")
 def _(d):
-    return d.kind == "arrival" and d.ours and not d.theirs and all(row["report"] for row in d.ours) and any(
-        "NOTIFY=NEVER" in each for each in d.case.envelope["rcpt"][:-1])
+    return d.kind == "arrival" and d.ours and not d.theirs and all(row["report"] for row in d.ours) and len(
+        d.case.envelope["rcpt"]) > 1 and any(
+            "NOTIFY=NEVER" in each for each in d.case.envelope["rcpt"][:-1])
 
 
 @explanation("what an alias runs, runs as the daemon, whatever userbase the action has",
@@ -308,7 +314,8 @@ def _(d):
 @explanation("forward-only refuses files, programs and errors by 424", "checklist §5: 424; 6.8: 451")
 @command("rcpt")
 def _(d):
-    return (code(d.ours), status(d.ours)) == (424, "4.2.4") and code(d.theirs) == 451
+    return (code(d.ours), status(d.ours)) == (424, "4.2.4") and code(d.theirs) == 451 and (
+        " forward-only" in d.case.configuration["text"])
 
 
 @explanation("forward-only refuses a user whom the .forward names, before it looks at the rest of it", "checklist §5: 424")
@@ -371,8 +378,9 @@ def _(row, case):
 
 
 @canonical("a sub-address outlasts one's own .forward", "checklist §5 (5), (6): the tag is kept as sub-address")
-def _(row, _case):
-    row["where"] = re.sub(r"\nEXTENSION=[^\n]*", "", row["where"])
+def _(row, case):
+    if any("+" in (grammar.mailbox(each) or (each, ""))[0] for each in case.envelope["rcpt"]):
+        row["where"] = re.sub(r"\nEXTENSION=[^\n]*", "", row["where"])
 
 
 @canonical("a blank behind X-Spam's value means nothing", "RFC 5322 §3.2.2: white space at a field's end; theirs compares the line")
@@ -423,7 +431,7 @@ def _(row, _case):
 @canonical("Delivered-To is where the message was delivered to",
            "checklist §5: the loop check looks for Delivered-To: <dest>; 6.8 writes <rcpt>")
 def _(row, _case):
-    row["delivered-to"] = ""
+    row["delivered-to"] = "there" if row["delivered-to"] else ""
 
 
 @canonical("where messages of one file run together, their texts differ", "RFC 4155, appendix A")
