@@ -148,7 +148,8 @@ POSTERN_API const char* postern_explanation_text(const postern_explanation* expl
  *   client ("local" for the socket), reverse_name, login;
  *   listener {file, line, text, why}; filters [{file, line, text}], which are not asked;
  *   dialog [{client, server}], what both sides said;
- *   recipients [{address, reply, reason, steps, destinations}].
+ *   recipients [{address, reply, reason, notes, steps, destinations}]; a note is what is odd in
+ *     the lists of one that is accepted: names in a circle, an :include: that is not obeyed.
  * A step has "step":
  *   "rules": address, internal (expansion made the address), rules [{file, line, text, matches,
  *     condition (the first that does not hold: from, for, auth, tag, helo, tls, mail-from,

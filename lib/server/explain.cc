@@ -181,6 +181,7 @@ rt::Task<void> Dialog::OnRcptTo(mail::ForwardPath recipient) {
       co_await gate_->CheckRecipient(world_->main_loop(), facts_, sender_, recipient);
   recipient_->trace = *trace_;
   recipient_->reason = std::move(verdict.reason);
+  recipient_->notes = MailGate::ExpansionOf(verdict.ticket).notes;
   for (const policy::Destination& each : MailGate::ExpansionOf(verdict.ticket).destinations)
     recipient_->destinations.push_back({each, ""});
   session_.Decide(verdict.refusal ? Decision::Refuse(*std::move(verdict.refusal))

@@ -42,8 +42,9 @@ struct ExplainedDestination {
 
 struct ExplainedRecipient {
   std::string address;
-  std::string reply;   // the server's, without CRLF; "" when it was not asked
-  std::string reason;  // what the log would say of a refusal
+  std::string reply;               // the server's, without CRLF; "" when it was not asked
+  std::string reason;              // what the log would say of a refusal
+  std::vector<std::string> notes;  // policy::Expansion::notes
   policy::Trace trace;
   std::vector<ExplainedDestination> destinations;
 };

@@ -198,6 +198,7 @@ void AddRecipient(const Explanation& e, const ExplainQuestion& question,
     return;
   }
   if (!recipient.reason.empty()) out->Add(2, StrCat("refused: ", recipient.reason));
+  for (const std::string& note : recipient.notes) out->Add(2, StrCat("note: ", note), 4);
   for (const ExplainedDestination& each : recipient.destinations) {
     const policy::Action& action = config.actions[static_cast<size_t>(each.destination.action)];
     out->Add(2, StrCat("goes ", each.where));
@@ -364,6 +365,9 @@ std::string ExplanationJson(const Explanation& e, const ExplainQuestion& questio
   for (const ExplainedRecipient& recipient : e.recipients) {
     json.BeginObject().Key("address").String(recipient.address);
     json.Key("reply").String(recipient.reply).Key("reason").String(recipient.reason);
+    json.Key("notes").BeginArray();
+    for (const std::string& note : recipient.notes) json.String(note);
+    json.EndArray();
     json.Key("steps").BeginArray();
     for (const TraceStep& step : recipient.trace.steps) StepJson(e, question, step, json);
     json.EndArray();

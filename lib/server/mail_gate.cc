@@ -291,6 +291,13 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
     ticket->expansion = co_await expand;
   }
 
+  for (const std::string& note : ticket->expansion.notes) {
+    log_->Write({LogLevel::kWarning,
+                 "smtp",
+                 facts.id,
+                 "expansion",
+                 {{"rcpt", StrCat("<", context.recipient.ToString(), ">")}, {"note", note}}});
+  }
   service::RecipientVerdict verdict;
   verdict.refusal = ticket->expansion.refusal;
   verdict.reason = ticket->expansion.reason;

@@ -299,12 +299,6 @@ def _(d):
     return {code(d.ours), code(d.theirs)} == {550, 524}
 
 
-@explanation("a loop of names is refused, which they cut", "the project's decision: a loop is told to the sender, with its names")
-@command("rcpt")
-def _(d):
-    return (code(d.ours), code(d.theirs)) == (524, 250) and any("loop: " in reason for reason in d.our_reasons())
-
-
 @explanation("an expression for addresses of IPv6 may leave out the brackets", "'^2001:' is what one writes; theirs compares '[2001:'")
 def _(d):
     return d.kind in ("rcpt", "arrival") and "6" in d.case.envelope["client"] and any(

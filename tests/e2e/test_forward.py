@@ -49,6 +49,9 @@ file: /var/tmp/alias/archive
 void: /dev/null
 nest: inner
 inner: nest
+john: john, jdoe
+team: gilles, team2
+team2: team, bruce
 outside: someone@elsewhere.test
 """
 
@@ -258,11 +261,35 @@ class InWorld(unittest.TestCase):
                 if os.path.lexists(elsewhere):
                     os.unlink(elsewhere)
 
+    def test_ones_own_name_in_alias_and_forward(self):
+        """The alias goes on to the .forward, the .forward to the mailbox: nobody's copy is lost."""
+        self.forward("john", "john, alice\n")
+        had = {name: len(self.letters(name)) for name in ("john", "jdoe", "alice")}
+        self.send("john@athome.tld")
+        wait_for(lambda: all(len(self.letters(name)) > had[name] for name in had), "a copy is missing")
+        self.assertEqual({name: len(self.letters(name)) - had[name] for name in had}, dict.fromkeys(had, 1))
+
+    def test_lists_in_a_circle_reach_their_members(self):
+        had = {name: len(self.letters(name)) for name in ("gilles", "bruce")}
+        self.send("team@athome.tld")
+        wait_for(lambda: all(len(self.letters(name)) > had[name] for name in had), "a copy is missing")
+        self.assertEqual({name: len(self.letters(name)) - had[name] for name in had}, dict.fromkeys(had, 1))
+        self.assertRegex(self.log(), r"smtp expansion rcpt=<team@athome\.tld> note=.*circle: team -> team2 -> team")
+
+    def test_a_forward_includes_nothing(self):
+        self.forward("jdoe", ":include:/etc/mail/list\n")
+        had = {name: len(self.letters(name)) for name in ("gilles", "jdoe")}
+        self.send("jdoe@athome.tld")
+        wait_for(lambda: len(self.letters("jdoe")) > had["jdoe"], "no mail")
+        self.assertEqual(len(self.letters("gilles")), had["gilles"])
+        self.assertIn("include:/etc/mail/list is not obeyed", self.log())
+
     def test_loops_are_refused_by_name(self):
         self.forward("gilles", "vmail\n")
         self.forward("vmail", "gilles\n")
         self.assertEqual(self.answer("gilles@athome.tld")[:9], "524 5.2.4")
         self.assertEqual(self.answer("nest@athome.tld")[:9], "524 5.2.4")
+        self.assertIn("loop: nest -> inner -> nest", self.answer("nest@athome.tld"))
         self.assertRegex(self.log(), r"loop: gilles@athome\.tld -> gilles -> vmail -> gilles")
 
     def test_aliases(self):

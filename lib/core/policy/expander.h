@@ -3,8 +3,8 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,9 +19,11 @@ inline std::string TextOf(const mail::Address& address) {
                                 : StrCat(address.local_part, "@", address.domain);
 }
 
-// Expander holds the tree of one recipient. Nodes are addresses and users; everything else is a
-// leaf and becomes a destination at once. A node knows its parent, which is how loops are found and
-// how the last address of the chain is.
+// Expander holds the graph of one recipient. Nodes are addresses and users; everything else is a
+// leaf and becomes a destination at once. What a node leads to depends on its key alone, and a key
+// is visited once: a list in a circle ends where it began, and no copy hangs on the order in which
+// names are found. A node knows the parent that it was found by first, which is how the last
+// address of the chain is.
 class Expander {
  public:
   Expander(const Ruleset& ruleset, AccountSource& accounts, const EnvelopeContext& context,
@@ -31,17 +33,27 @@ class Expander {
   Expansion Run();
 
  private:
+  // Step is how far a user's name has come.
+  enum class Step {
+    kName,     // it may be an alias
+    kAccount,  // its own alias says so: the account, whose .forward is read
+    kMailbox,  // its own .forward says so: delivered
+  };
   struct Node {
     bool is_user = false;
     mail::Address address;  // of an address node
     std::string user;       // of a user node: lower case, with its sub-address
+    Step step = Step::kName;
     int parent = kNoIndex;
     int depth = 0;
     // of an address node once it went through the rules, and of what came from it
     int rule = kNoIndex;
-    bool from_srs = false;         // the root, decoded: it counts as ours from here on
-    bool same_user = false;        // the name that was being expanded: not expanded again
-    int forward_owner = kNoIndex;  // index into owners_: whose .forward it came from
+    bool from_srs = false;  // the root, decoded: it counts as ours from here on
+  };
+  // Edge is a way to a node that was found before.
+  struct Edge {
+    int from = kNoIndex;
+    int to = kNoIndex;
   };
 
   static std::string NameOf(const Node& node) {
@@ -56,29 +68,33 @@ class Expander {
   bool ExpandForward(int index, const Action& action, const LocalAccount& account);
   bool Deliver(int index, const Action& action, const LocalAccount& account,
                std::string_view sub_address);
-  // AddValues hangs `values` under node `index`.
-  bool AddValues(int index, const std::vector<AliasValue>& values, int forward_owner,
-                 bool in_include);
-  bool AddInclude(int index, const std::string& path, int forward_owner);
+  // AddValues hangs `values` under node `index`. `owner` is whose .forward they are; null: they are
+  // a table's, or of what a table includes.
+  bool AddValues(int index, const std::vector<AliasValue>& values, const LocalAccount* owner);
+  bool AddInclude(int index, const std::string& path);
   bool AddNode(Node node);
-  bool AddFileOrCommand(int index, const AliasValue& value, int forward_owner);
+  bool AddFileOrCommand(int index, const AliasValue& value, const LocalAccount* owner);
   // LookUp asks a table for the first of `keys` that it has, and reads the value; nullopt when it
   // has none, and false in `*ok` when the recipient is refused.
   std::optional<std::vector<AliasValue>> LookUp(int index, TableId table,
                                                 const std::vector<std::string>& keys, bool* ok);
   std::optional<LocalAccount> FindAccount(const Action& action, const std::string& name, bool* ok);
   std::optional<LocalAccount> AskAccount(const Action& action, const std::string& name, bool* ok);
-  // Step adds a step to the trace; null when nobody wants to know.
-  TraceStep* Step(TraceStep::Kind kind, int index);
+  // AddStep adds a step to the trace; null when nobody wants to know.
+  TraceStep* AddStep(TraceStep::Kind kind, int index);
+  void AddNote(std::string note);
+  // FindCircle gives nodes that lead to each other, the first one at both ends; empty when no name
+  // was found twice, or none leads back to itself.
+  std::vector<int> FindCircle() const;
+  std::string CircleText(const std::vector<int>& circle) const;
 
+  const Node& At(int index) const { return nodes_[static_cast<size_t>(index)]; }
   const Action& ActionOf(int index) const {
-    const Rule& rule =
-        ruleset_.config().rules[static_cast<size_t>(nodes_[static_cast<size_t>(index)].rule)];
+    const Rule& rule = ruleset_.config().rules[static_cast<size_t>(At(index).rule)];
     return ruleset_.config().actions[static_cast<size_t>(rule.action)];
   }
   int LastAddress(int index) const {
-    while (nodes_[static_cast<size_t>(index)].is_user)
-      index = nodes_[static_cast<size_t>(index)].parent;
+    while (At(index).is_user) index = At(index).parent;
     return index;
   }
   Destination NewDestination(int index) const;
@@ -108,8 +124,9 @@ class Expander {
   const EnvelopeContext& context_;
   const ExpansionOptions& options_;
   std::deque<Node> nodes_;  // a deque: references stay while it grows
-  std::vector<LocalAccount> owners_;
-  std::set<std::string> seen_;
+  // seen_ has the node of each key, kNoIndex for files and commands.
+  std::map<std::string, int, std::less<>> seen_;
+  std::vector<Edge> repeated_;
   Expansion result_;
 };
 

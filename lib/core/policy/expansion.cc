@@ -8,7 +8,7 @@ namespace postern::policy {
 
 using mail::Reply;
 
-TraceStep* Expander::Step(TraceStep::Kind kind, int index) {
+TraceStep* Expander::AddStep(TraceStep::Kind kind, int index) {
   if (options_.trace == nullptr) return nullptr;
   TraceStep& step = options_.trace->steps.emplace_back();
   step.kind = kind;
@@ -53,43 +53,114 @@ Expansion Expander::Run() {
   const bool undecoded = may_be_srs && !root.from_srs;
   bool ok = AddNode(std::move(root));
   for (size_t next = 0; ok && next < nodes_.size(); ++next) ok = Visit(static_cast<int>(next));
-  if (ok && result_.destinations.empty()) ok = BadList("nothing is left of the expansion");
+  if (ok) {
+    const std::vector<int> circle = FindCircle();
+    if (!result_.destinations.empty()) {
+      if (!circle.empty())
+        AddNote(StrCat("names in a circle: ", CircleText(circle), "; each is expanded once"));
+    } else if (circle.empty()) {
+      ok = BadList("nothing is left of the expansion");
+    } else {
+      // Whoever wrote is told what to tell the postmaster, and so is who reads the log.
+      ok = Refuse(mail::Reply(524, {5, 2, 4},
+                              StrCat("Mailing list expansion problem: loop: ", CircleText(circle))),
+                  StrCat("loop: ", Chain(At(circle.front()).parent),
+                         At(circle.front()).parent == kNoIndex ? "" : " -> ", CircleText(circle)));
+    }
+  }
   if (!ok) result_.destinations.clear();
   if (!ok && undecoded)
     result_.reason += " (an SRS address that is none of ours, or older than srs ttl)";
+  if (!ok) {
+    for (const std::string& note : result_.notes) StrAppend(result_.reason, "; ", note);
+    result_.notes.clear();
+  }
   return std::move(result_);
 }
 
+void Expander::AddNote(std::string note) {
+  if (result_.notes.size() < options_.max_notes) result_.notes.push_back(std::move(note));
+}
+
 bool Expander::AddNode(Node node) {
-  node.depth = node.parent == kNoIndex ? 0 : nodes_[static_cast<size_t>(node.parent)].depth + 1;
-  if (!node.same_user) {
-    // A user is the same one only under the same address: another address may have come by another
-    // rule.
-    for (int up = node.parent; up != kNoIndex; up = nodes_[static_cast<size_t>(up)].parent) {
-      const Node& ancestor = nodes_[static_cast<size_t>(up)];
-      if (!ancestor.is_user && node.is_user) break;
-      if (ancestor.is_user != node.is_user) continue;
-      if (node.is_user ? ancestor.user != node.user
-                       : !EqualsIgnoreCase(TextOf(ancestor.address), TextOf(node.address)))
-        continue;
-      return BadList(StrCat("loop: ", Chain(node.parent), " -> ",
-                            Escape(node.is_user ? node.user : TextOf(node.address), 80)));
-    }
-  }
-  if (node.depth >= options_.max_depth) {
-    return BadList(StrCat("more than ", options_.max_depth, " steps: ", Chain(node.parent)));
-  }
   std::string key;
   if (node.is_user) {
-    key = StrCat(node.same_user ? "s " : "u ", LastAddress(node.parent), " ", node.user);
+    // A user is the same one only under the same address: another address may have come by another
+    // rule, and is another %{dest}.
+    const std::string_view steps[] = {"name ", "account ", "mailbox "};
+    key = StrCat(steps[static_cast<size_t>(node.step)], LastAddress(node.parent), " ", node.user);
   } else {
-    key = StrCat("a ", AsciiLower(TextOf(node.address)));
+    key = StrCat("address ", AsciiLower(TextOf(node.address)));
   }
-  if (!seen_.insert(std::move(key)).second) return true;  // duplicates collapse
+  const auto [found, is_new] = seen_.try_emplace(std::move(key), static_cast<int>(nodes_.size()));
+  if (!is_new) {
+    if (repeated_.size() < options_.max_repeated_edges)
+      repeated_.push_back({node.parent, found->second});
+    return true;
+  }
+  node.depth = node.parent == kNoIndex ? 0 : At(node.parent).depth + 1;
+  if (node.depth >= options_.max_depth)
+    return BadList(StrCat("more than ", options_.max_depth, " steps: ", Chain(node.parent)));
   if (nodes_.size() >= options_.max_nodes)
     return BadList(StrCat("more than ", options_.max_nodes, " addresses and users"));
   nodes_.push_back(std::move(node));
   return true;
+}
+
+std::vector<int> Expander::FindCircle() const {
+  if (repeated_.empty()) return {};
+  std::vector<std::vector<int>> next(nodes_.size());
+  for (size_t i = 1; i < nodes_.size(); ++i)
+    next[static_cast<size_t>(nodes_[i].parent)].push_back(static_cast<int>(i));
+  for (const Edge& edge : repeated_) next[static_cast<size_t>(edge.from)].push_back(edge.to);
+  // A walk in depth from the root, which reaches every node: a way back to a node that the walk is
+  // still below closes a circle.
+  enum class State : uint8_t { kNew, kOnPath, kDone };
+  std::vector<State> states(nodes_.size(), State::kNew);
+  std::vector<std::pair<int, size_t>> path;  // a node, and how many of its ways were gone
+  const auto enter = [&](int index) {
+    states[static_cast<size_t>(index)] = State::kOnPath;
+    path.emplace_back(index, 0);
+  };
+  enter(0);
+  while (!path.empty()) {
+    const int index = path.back().first;
+    const std::vector<int>& ways = next[static_cast<size_t>(index)];
+    if (path.back().second == ways.size()) {
+      states[static_cast<size_t>(index)] = State::kDone;
+      path.pop_back();
+      continue;
+    }
+    const int to = ways[path.back().second++];
+    if (states[static_cast<size_t>(to)] == State::kNew) {
+      enter(to);
+    } else if (states[static_cast<size_t>(to)] == State::kOnPath) {
+      std::vector<int> circle;
+      bool inside = false;
+      for (const auto& [each, gone] : path) {
+        inside = inside || each == to;
+        if (inside) circle.push_back(each);
+      }
+      circle.push_back(to);
+      return circle;
+    }
+  }
+  return {};
+}
+
+std::string Expander::CircleText(const std::vector<int>& circle) const {
+  // A reply is one line of 512 octets at most (RFC 5321 §4.5.3.1.5).
+  constexpr size_t kMaxShown = 5;
+  constexpr size_t kMaxNameBytes = 60;
+  std::string out;
+  for (size_t i = 0; i < circle.size(); ++i) {
+    if (i == kMaxShown && circle.size() > kMaxShown + 1) {
+      out += " -> ...";
+      i = circle.size() - 1;
+    }
+    StrAppend(out, i == 0 ? "" : " -> ", Escape(NameOf(At(circle[i])), kMaxNameBytes));
+  }
+  return out;
 }
 
 bool Expander::Visit(int index) {
@@ -101,7 +172,7 @@ bool Expander::VisitAddress(int index) {
   EnvelopeContext context = context_;
   context.recipient = node.address;
   if (node.parent != kNoIndex || node.from_srs) context.is_internal = true;
-  TraceStep* step = Step(TraceStep::Kind::kRules, index);
+  TraceStep* step = AddStep(TraceStep::Kind::kRules, index);
   if (step != nullptr) {
     step->address = node.address;
     step->internal = context.is_internal;
@@ -129,7 +200,6 @@ bool Expander::VisitAddress(int index) {
   user.user = AsciiLower(node.address.local_part);
   user.parent = index;
   user.rule = node.rule;
-  user.forward_owner = node.forward_owner;
   return AddNode(std::move(user));
 }
 
@@ -149,8 +219,7 @@ bool Expander::ExpandVirtual(int index, const Action& action) {
       LookUp(index, action.virtual_users, keys, &ok);
   if (!ok) return false;
   if (!values) return BadList(StrCat("no virtual user: ", Chain(index)));
-  return AddValues(index, *values, nodes_[static_cast<size_t>(index)].forward_owner,
-                   /*in_include=*/false);
+  return AddValues(index, *values, /*owner=*/nullptr);
 }
 
 bool Expander::VisitUser(int index) {
@@ -161,14 +230,14 @@ bool Expander::VisitUser(int index) {
   const std::string name = node.user.substr(0, mark);
   const std::string sub_address = mark == std::string::npos ? "" : node.user.substr(mark + 1);
   const TableId mapping = action.alias != kNoIndex ? action.alias : action.virtual_users;
-  if (!node.same_user && mapping != kNoIndex) {
+  if (node.step == Step::kName && mapping != kNoIndex) {
     std::vector<std::string> keys;
     if (name != node.user) keys.push_back(node.user);
     keys.push_back(name);
     bool ok = true;
     const std::optional<std::vector<AliasValue>> values = LookUp(index, mapping, keys, &ok);
     if (!ok) return false;
-    if (values) return AddValues(index, *values, node.forward_owner, /*in_include=*/false);
+    if (values) return AddValues(index, *values, /*owner=*/nullptr);
   }
   bool ok = true;
   const std::optional<LocalAccount> account = FindAccount(action, name, &ok);
@@ -185,13 +254,9 @@ bool Expander::VisitUser(int index) {
     result_.destinations.back().run_as = **std::move(run_as);
     return true;
   }
-  // In one's own .forward, one's own name means delivery.
-  if (node.same_user && node.forward_owner != kNoIndex &&
-      owners_[static_cast<size_t>(node.forward_owner)].name == account->name) {
-    return Deliver(index, action, *account, sub_address);
-  }
+  if (node.step == Step::kMailbox) return Deliver(index, action, *account, sub_address);
   const StatusOr<ForwardFile> forward = accounts_.ReadForward(*account);
-  if (TraceStep* step = Step(TraceStep::Kind::kForward, index)) {
+  if (TraceStep* step = AddStep(TraceStep::Kind::kForward, index)) {
     step->key = name;
     if (forward.ok() && forward->state == ForwardFile::State::kPresent) step->value = forward->text;
   }
@@ -209,17 +274,26 @@ bool Expander::VisitUser(int index) {
         return BadListForNow(StrCat(".forward of ", Escape(name, 80), " is larger than ",
                                     options_.max_forward_bytes, " octets"));
       }
-      const StatusOr<std::vector<AliasValue>> values = ParseForwardText(forward->text);
+      StatusOr<std::vector<AliasValue>> values = ParseForwardText(forward->text);
       if (!values.ok())
         return BadListForNow(
             StrCat(".forward of ", Escape(name, 80), ": ", Message(values.status())));
+      // forward(5) has no includes: a .forward is its owner's word, and does not hang on files that
+      // its checks do not see. Without them it may be empty, and the mail stays here.
+      for (const AliasValue& value : *values) {
+        if (value.kind == AliasValue::Kind::kInclude)
+          AddNote(StrCat(".forward of ", Escape(name, 80), ": include:", Escape(value.text, 120),
+                         " is not obeyed: a .forward may not include files"));
+      }
+      std::erase_if(*values, [](const AliasValue& value) {
+        return value.kind == AliasValue::Kind::kInclude;
+      });
       if (values->empty()) break;
       if (values->size() > options_.max_forward_nodes) {
         return BadListForNow(StrCat(".forward of ", Escape(name, 80), " has more than ",
                                     options_.max_forward_nodes, " items"));
       }
-      owners_.push_back(*account);
-      return AddValues(index, *values, static_cast<int>(owners_.size()) - 1, /*in_include=*/false);
+      return AddValues(index, *values, &*account);
     }
   }
   if (action.kind == ActionKind::kForwardOnly)

@@ -3,8 +3,10 @@
 //
 // Addresses go through the rules; a local action turns them into users through `virtual` or
 // `alias`; users are looked up as accounts and their ~/.forward is read; what comes out goes round
-// again, until only accounts, files, programs and relays are left. A loop, too deep a chain and too
-// many nodes are refusals at RCPT, so that the sender is told and nothing is lost.
+// again, until only accounts, files, programs and relays are left. What was expanded once is not
+// expanded again: members of lists that name each other get one copy each. Where nobody is left,
+// and for too deep a chain or too many nodes, RCPT is refused, so that the sender is told: no
+// expansion ends with nobody and no word.
 #pragma once
 
 #include <cstdint>
@@ -79,6 +81,9 @@ struct Expansion {
   std::optional<mail::Reply> refusal;
   // reason says for the log why it was refused, with names and lines; empty when it was not.
   std::string reason;
+  // notes say for the log what is odd in the operator's or a user's lists though the recipient is
+  // taken: names in a circle, what is not obeyed. At most ExpansionOptions::max_notes.
+  std::vector<std::string> notes;
   std::vector<Destination> destinations;
 };
 
@@ -88,6 +93,8 @@ struct ExpansionOptions {
   size_t max_forward_nodes = 100;  // of one .forward
   size_t max_forward_bytes = 4095;
   size_t max_include_bytes = 1 << 20;
+  size_t max_notes = 10;              // further ones are left out
+  size_t max_repeated_edges = 10000;  // among which a circle is looked for, to name it
   // trace, when it is given, is emptied and gets each step; it outlives the call.
   Trace* trace = nullptr;
 };

@@ -3,13 +3,12 @@
 
 namespace postern::policy {
 
-bool Expander::AddValues(int index, const std::vector<AliasValue>& values, int forward_owner,
-                         bool in_include) {
+bool Expander::AddValues(int index, const std::vector<AliasValue>& values,
+                         const LocalAccount* owner) {
   for (const AliasValue& value : values) {
-    const Node& parent = nodes_[static_cast<size_t>(index)];
+    const Node& parent = At(index);
     Node node;
     node.parent = index;
-    node.forward_owner = forward_owner;
     bool ok = true;
     // forward-only sends mail on and does nothing else, whoever says so.
     if (ActionOf(index).kind == ActionKind::kForwardOnly &&
@@ -24,13 +23,9 @@ bool Expander::AddValues(int index, const std::vector<AliasValue>& values, int f
         if (!reply.ok()) return BadListForNow(StrCat("error: of ", Chain(index)));
         return Refuse(*std::move(reply), StrCat("the alias says so: ", Chain(index)));
       }
-      case AliasValue::Kind::kInclude:
-        if (in_include)
-          return BadListForNow(StrCat("an include within an include: ", Escape(value.text)));
-        ok = AddInclude(index, value.text, forward_owner);
-        break;
+      case AliasValue::Kind::kInclude: ok = AddInclude(index, value.text); break;
       case AliasValue::Kind::kCommand:
-      case AliasValue::Kind::kFile: ok = AddFileOrCommand(index, value, forward_owner); break;
+      case AliasValue::Kind::kFile: ok = AddFileOrCommand(index, value, owner); break;
       case AliasValue::Kind::kAddress:
         node.address = value.address;
         ok = AddNode(std::move(node));
@@ -39,10 +34,12 @@ bool Expander::AddValues(int index, const std::vector<AliasValue>& values, int f
         node.is_user = true;
         node.user = value.text;
         node.rule = parent.rule;
+        // The name that is being expanded goes one step on: from its alias to its account, and in
+        // the account's own .forward to its mailbox.
         if (parent.is_user &&
             (value.text == parent.user ||
              value.text == parent.user.substr(0, parent.user.find(delimiter())))) {
-          node.same_user = true;
+          node.step = owner == nullptr ? Step::kAccount : Step::kMailbox;
           node.user = parent.user;  // the sub-address stays
         }
         ok = AddNode(std::move(node));
@@ -53,33 +50,37 @@ bool Expander::AddValues(int index, const std::vector<AliasValue>& values, int f
   return true;
 }
 
-bool Expander::AddInclude(int index, const std::string& path, int forward_owner) {
-  const LocalAccount* reader =
-      forward_owner == kNoIndex ? nullptr : &owners_[static_cast<size_t>(forward_owner)];
-  const StatusOr<std::string> text = accounts_.ReadInclude(path, reader);
+bool Expander::AddInclude(int index, const std::string& path) {
+  const StatusOr<std::string> text = accounts_.ReadInclude(path, nullptr);
   if (!text.ok())
     return BadListForNow(StrCat("include ", Escape(path), ": ", Escape(Message(text.status()))));
   if (text->size() > options_.max_include_bytes) {
     return BadListForNow(
         StrCat("include ", Escape(path), ": larger than ", options_.max_include_bytes, " octets"));
   }
-  const StatusOr<std::vector<AliasValue>> values = ParseForwardText(*text);
+  StatusOr<std::vector<AliasValue>> values = ParseForwardText(*text);
   if (!values.ok())
     return BadListForNow(StrCat("include ", Escape(path), ": ", Message(values.status())));
-  return AddValues(index, *values, forward_owner, /*in_include=*/true);
+  // One level: the rest of the list gets its mail, as OpenSMTPD has it.
+  for (const AliasValue& value : *values) {
+    if (value.kind == AliasValue::Kind::kInclude)
+      AddNote(StrCat("include ", Escape(path, 120), ": include:", Escape(value.text, 120),
+                     " is not obeyed: an included file may not include others"));
+  }
+  std::erase_if(*values,
+                [](const AliasValue& value) { return value.kind == AliasValue::Kind::kInclude; });
+  return AddValues(index, *values, /*owner=*/nullptr);
 }
 
-bool Expander::AddFileOrCommand(int index, const AliasValue& value, int forward_owner) {
-  const LocalAccount* owner =
-      forward_owner == kNoIndex ? nullptr : &owners_[static_cast<size_t>(forward_owner)];
+bool Expander::AddFileOrCommand(int index, const AliasValue& value, const LocalAccount* owner) {
   if (owner != nullptr && owner->uid == 0) {
     return BadList(
         StrCat("the .forward of ", Escape(owner->name, 80), " may not name files or programs"));
   }
-  const std::string key =
-      StrCat(value.kind == AliasValue::Kind::kFile ? "f " : "c ",
+  std::string key =
+      StrCat(value.kind == AliasValue::Kind::kFile ? "file " : "command ",
              owner == nullptr ? "" : owner->name, " ", LastAddress(index), " ", value.text);
-  if (!seen_.insert(key).second) return true;
+  if (!seen_.try_emplace(std::move(key), kNoIndex).second) return true;
   Destination destination = NewDestination(index);
   destination.kind = value.kind == AliasValue::Kind::kFile ? Destination::Kind::kFile
                                                            : Destination::Kind::kCommand;
@@ -108,7 +109,7 @@ std::optional<std::vector<AliasValue>> Expander::LookUp(int index, TableId id,
       *ok = Temporary(StrCat("table ", Escape(name, 80), ": ", Escape(Message(found.status()))));
       return std::nullopt;
     }
-    if (TraceStep* step = Step(TraceStep::Kind::kLookup, index)) {
+    if (TraceStep* step = AddStep(TraceStep::Kind::kLookup, index)) {
       step->table = id;
       step->key = key;
       step->value = *found;
@@ -128,7 +129,7 @@ std::optional<std::vector<AliasValue>> Expander::LookUp(int index, TableId id,
 std::optional<LocalAccount> Expander::FindAccount(const Action& action, const std::string& name,
                                                   bool* ok) {
   std::optional<LocalAccount> account = AskAccount(action, name, ok);
-  if (TraceStep* step = *ok ? Step(TraceStep::Kind::kAccount, kNoIndex) : nullptr) {
+  if (TraceStep* step = *ok ? AddStep(TraceStep::Kind::kAccount, kNoIndex) : nullptr) {
     step->key = name;
     step->table = action.userbase;
     if (account) step->value = account->home;

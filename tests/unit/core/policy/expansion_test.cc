@@ -84,10 +84,13 @@ TEST(Expansion, Aliases) {
       {"ghost@athome.tld", {"550 5.1.1 Invalid recipient"}},
       {"x@elsewhere.example", {"550 5.1.1 Invalid recipient"}},
       {"slow@athome.tld", {"451 4.3.0 Temporary failure"}},
-      {"ring1@athome.tld", {"524 5.2.4 Mailing list expansion problem"}},
+      {"ring1@athome.tld",
+       {"524 5.2.4 Mailing list expansion problem: loop: ring1 -> ring2 -> ring1"}},
       {"deep1@athome.tld", {"524 5.2.4 Mailing list expansion problem"}},
       {"deep4@athome.tld", {"alice as alice <deep4@athome.tld>"}},
-      {"self@athome.tld", {"524 5.2.4 Mailing list expansion problem"}},
+      {"self@athome.tld",
+       {"524 5.2.4 Mailing list expansion problem: loop: self@athome.tld -> self -> "
+        "self@athome.tld"}},
   };
   for (const auto& [recipient, expected] : vectors) {
     std::vector<std::string> words = ExpandTo(policy, accounts, recipient);
@@ -147,10 +150,16 @@ TEST(Expansion, Forward) {
               UnorderedElementsAre("alice as alice <alice@h>", "relay <away@remote.example>"));
   accounts.Forward("bob", "|/usr/bin/procmail\n/home/bob/copy\n:include:/home/bob/list\n");
   accounts.includes["/home/bob/list"] = "carol";
-  EXPECT_THAT(ExpandTo(policy, accounts, "bob@h"),
-              UnorderedElementsAre("command /usr/bin/procmail as bob", "file /home/bob/copy as bob",
-                                   "carol as carol <bob@h>"));
-  EXPECT_EQ(accounts.last_reader, "bob");
+  Expansion expansion;
+  EXPECT_THAT(
+      ExpandTo(policy, accounts, "bob@h", &expansion),
+      UnorderedElementsAre("command /usr/bin/procmail as bob", "file /home/bob/copy as bob"));
+  EXPECT_THAT(expansion.notes, ElementsAre(".forward of bob: include:/home/bob/list is not obeyed: "
+                                           "a .forward may not include files"));
+  // A .forward of nothing else is as good as none: the mail stays here.
+  accounts.Forward("bob", ":include:/home/bob/list");
+  EXPECT_THAT(ExpandTo(policy, accounts, "bob@h", &expansion), ElementsAre("bob as bob <bob@h>"));
+  EXPECT_THAT(expansion.notes, ElementsAre(HasSubstr("is not obeyed")));
   accounts.Forward("root", "|/bin/sh");
   EXPECT_THAT(ExpandTo(policy, accounts, "root@h"),
               ElementsAre("524 5.2.4 Mailing list expansion problem"));
@@ -162,7 +171,8 @@ TEST(Expansion, Forward) {
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"), ElementsAre("carol as carol <carol@h>"));
   accounts.Forward("carol", "carol@h");
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
-              ElementsAre("524 5.2.4 Mailing list expansion problem"));
+              ElementsAre("524 5.2.4 Mailing list expansion problem: loop: carol@h -> carol -> "
+                          "carol@h"));
   accounts.Forward("carol", std::string(5000, 'x'));
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
               ElementsAre("424 4.2.4 Mailing list expansion problem"));
@@ -176,6 +186,32 @@ TEST(Expansion, Forward) {
   accounts.Forward("carol", many);
   EXPECT_THAT(ExpandTo(policy, accounts, "carol@h"),
               ElementsAre("424 4.2.4 Mailing list expansion problem"));
+}
+
+TEST(Expansion, IncludesAndProgramsOfAliases) {
+  const Policy policy(
+      "table aliases { list = \":include:/etc/list\", only = \":include:/etc/only\", "
+      "prog = \"|/bin/prog\" }\n"
+      "action box mbox alias <aliases>\nmatch from any for domain h action box\n");
+  FakeAccounts accounts;
+  // One level: who else is on the list gets his copy.
+  accounts.includes["/etc/list"] = "alice\n:include:/etc/inner\nbob\n";
+  accounts.includes["/etc/inner"] = "carol\n";
+  accounts.includes["/etc/only"] = ":include:/etc/inner\n";
+  Expansion expansion;
+  EXPECT_THAT(ExpandTo(policy, accounts, "list@h", &expansion),
+              UnorderedElementsAre("alice as alice <list@h>", "bob as bob <list@h>"));
+  EXPECT_THAT(expansion.notes,
+              ElementsAre("include /etc/list: include:/etc/inner is not obeyed: an included file "
+                          "may not include others"));
+  EXPECT_THAT(ExpandTo(policy, accounts, "only@h", &expansion),
+              ElementsAre("524 5.2.4 Mailing list expansion problem"));
+  EXPECT_EQ(expansion.reason,
+            "nothing is left of the expansion; include /etc/only: include:/etc/inner is not "
+            "obeyed: an included file may not include others");
+  // What an alias runs is the daemon's, though a .forward led to it.
+  accounts.Forward("alice", "prog");
+  EXPECT_THAT(ExpandTo(policy, accounts, "alice@h"), ElementsAre("command /bin/prog as daemon"));
 }
 
 TEST(Expansion, UserAndUserbase) {
