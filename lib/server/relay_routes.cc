@@ -233,7 +233,14 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
     const StatusOr<std::string> source = FetchOne(*runtime, asked.source, policy::Service::kSource,
                                                   "Could not retrieve source address");
     if (!source.ok()) return source.status();
-    settings.source = IpAddress::Parse(*source);
+    // A table may have it as a literal: [2001:db8::1].
+    std::string_view text = *source;
+    if (text.size() > 2 && text.front() == '[' && text.back() == ']')
+      text = text.substr(1, text.size() - 2);
+    if (StartsWithIgnoreCase(text, "ipv6:")) text.remove_prefix(5);
+    settings.source = IpAddress::Parse(text);
+    // The address whose turn it is may not be ours now, or of the other family: then the next one.
+    settings.other_hosts = true;
     if (!settings.source.has_value())
       return Unavailable(StrCat("source ", *source, " is no address"));
   }

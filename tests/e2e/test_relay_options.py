@@ -51,10 +51,10 @@ class RelayOptions(unittest.TestCase):
         self.next = harness.Server(config=NEXT_CONFIG.replace("{folder}", self.folder), domain=NEXT)
         self.addCleanup(self.next.close)
 
-    def first_hop(self, action, extra="", rules=""):
+    def first_hop(self, action, extra="", rules="", files=None):
         head = f'pki client cert "{self.folder}/client.pem" key "{self.folder}/client.key"\nca house cert "{self.folder}/ca.pem"\n'
         server = harness.Server(extra="queue retry-delay 1s\n" + head + extra,
-                                rules=f'action "onward" {action}\nmatch from any for domain "{NEXT}" action "onward"\n' + rules)
+                                rules=f'action "onward" {action}\nmatch from any for domain "{NEXT}" action "onward"\n' + rules, files=files)
         self.addCleanup(server.close)
         return server
 
@@ -97,6 +97,17 @@ class RelayOptions(unittest.TestCase):
                                 'helo-src {{ "127.0.0.1" = source.example.test }}')
         self.send(server, f"bob@{NEXT}", f"alice@{DOMAIN}")
         self.assertIn("from source.example.test (", self.arrived())
+
+    def test_a_source_that_cannot_be_bound_holds_nothing_up(self):
+        """The table gives one after the other: an address that is not ours, one of the other family as SMTP writes it,
+        and one that works."""
+        server = self.first_hop(f'relay host "smtp+notls://127.0.0.1:{self.next.ports["smtp"]}" src <sources>',
+                                extra='table sources file:{home}/sources\n',
+                                files={"sources": "192.0.2.77\n[2001:db8::7]\n127.0.0.1\n"})
+        for _ in range(4):
+            self.send(server, f"bob@{NEXT}", f"alice@{DOMAIN}")
+        self.arrived(count=4)
+        self.assertNotIn("TempFail", server.log())
 
     def test_a_forwarded_message_and_its_bounce(self):
         next_url = f"smtp+notls://127.0.0.1:{self.next.ports['smtp']}"

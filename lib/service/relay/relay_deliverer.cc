@@ -204,8 +204,9 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
   }
 }
 
-// OpenOther asks for the route again, as an action with a table of hosts names another one each
-// time: a host that is down delays no mail that another one takes.
+// OpenOther asks for the route again, as an action with a table of hosts or of source addresses
+// names another one each time: a host that is down, and an address that cannot be bound, delays no
+// mail that another one takes.
 rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenOther(
     queue::Envelope envelope, std::shared_ptr<const RelaySettings>* settings, std::string* key,
     std::string session, Failure* failure) {
@@ -213,7 +214,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenOther(
   for (size_t i = 0; i < options_.max_other_hosts && !stopping_; ++i) {
     StatusOr<RelaySettings> other =
         co_await loop_.RunOutside([this, &envelope] { return routes_.RouteFor(envelope); });
-    if (!other.ok()) break;
+    if (!other.ok()) continue;  // the next of the table may be better
     std::string other_key = KeyOf(*other);
     if (!tried.insert(other_key).second) continue;
     auto shared = std::make_shared<const RelaySettings>(*std::move(other));

@@ -95,6 +95,16 @@ TEST_F(RelayRoutesTest, TheSmarthostFollowsTheDomain) {
   }
 }
 
+// An address may stand there as SMTP writes it; another one may serve where the first cannot be
+// bound.
+TEST_F(RelayRoutesTest, SourcesComeFromTables) {
+  const StatusOr<relay::RelaySettings> found =
+      Route("relay src { \"[2001:db8::7]\" }", To("x@a.example"));
+  ASSERT_TRUE(found.ok()) << Text(found.status());
+  EXPECT_EQ(found->source, IpAddress::Parse("2001:db8::7"));
+  EXPECT_TRUE(found->other_hosts);
+}
+
 TEST_F(RelayRoutesTest, EhloSaysTheNameOfTheSource) {
   const queue::Envelope envelope = To("x@a.example");
   const StatusOr<relay::RelaySettings> bound =
