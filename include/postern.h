@@ -19,6 +19,7 @@
 #include "postern/arc.h"
 #include "postern/auth.h"
 #include "postern/config.h"
+#include "postern/control.h"
 #include "postern/dkim.h"
 #include "postern/dmarc.h"
 #include "postern/dns.h"

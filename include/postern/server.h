@@ -94,12 +94,18 @@ typedef struct postern_server_options {
    * such a configuration is refused. Since 0.1. */
   postern_status (*queue_key)(int32_t from_stdin, char* into, size_t room, void* user_data);
   void* queue_key_data;
+  /* The least POSTERN_LOG_* that on_log gets, until `postern ctl log` changes it. 0: all. Since
+   * 0.1. */
+  int32_t log_level;
+  /* 1: no control socket (control.h) is opened, and mail that was handed in offline is left alone.
+   * A server in memory has none unless the configuration names one. Since 0.1. */
+  uint8_t no_control;
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, \
-        NULL, NULL                                                                              \
+        NULL, NULL, 0, 0                                                                        \
   }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is
@@ -195,6 +201,13 @@ POSTERN_API postern_status postern_server_submit(postern_server* server, char* o
                                                  size_t out_id_size,
                                                  const postern_submission* submission,
                                                  postern_error** out_error);
+
+/* postern_server_metrics gives the server's numbers as OpenMetrics text: sessions, messages,
+ * deliveries by outcome, the queue, logins, delays. It runs the server's loop until the queue has
+ * counted. POSTERN_ERR_BUSY when the server does not run. The thread that polls, between two polls;
+ * not from a callback. (`postern ctl metrics` asks a server from outside.) Since 0.1. */
+POSTERN_API postern_status postern_server_metrics(postern_server* server, postern_buf* out,
+                                                  postern_error** out_error);
 
 POSTERN_END_DECLS
 

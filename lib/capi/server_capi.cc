@@ -160,6 +160,11 @@ rt::Task<void> SubmitTo(postern_server* handle, server::Submission submission,
   *done = true;
 }
 
+rt::Task<void> AskMetrics(postern_server* handle, std::string* text, bool* done) {
+  *text = co_await handle->server->Metrics();
+  *done = true;
+}
+
 void BeginStop(postern_server* handle, Duration grace) {
   if (handle->stopping) return;
   rt::Task<void> stop = StopServer(handle, grace);
@@ -312,6 +317,9 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
       postern::capi::AddMacros(options.macros, options.macro_count, &server_options, out_error);
   if (macros != POSTERN_OK) return macros;
   server_options.in_memory = options.in_memory != 0;
+  server_options.control = options.no_control == 0;
+  if (options.log_level > POSTERN_LOG_DEBUG && options.log_level <= POSTERN_LOG_ERROR)
+    server_options.log_level = static_cast<postern::LogLevel>(options.log_level);
   handle->message = message;
   if (message.on_message != nullptr) {
     server_options.hooks.on_message = [raw = handle.get()](const server::IncomingView& view) {
@@ -568,6 +576,23 @@ postern_status postern_server_submit(postern_server* handle, char* out_id, size_
           StrCat("out_id_size is ", out_id_size, ": an id takes ", kMessageIdSize, " octets"));
     }
     return Submit(handle, out_id, out_id_size, submission, out_error);
+  });
+}
+
+postern_status postern_server_metrics(postern_server* handle, postern_buf* out,
+                                      postern_error** out_error) {
+  return Guard(out_error, [&] {
+    if (handle == nullptr || out == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "an argument is NULL");
+    if (InCallback(handle)) return FailInCallback(out_error);
+    if (!handle->started || handle->stopping)
+      return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server is not running");
+    std::string text;
+    bool done = false;
+    handle->tasks.Spawn(AskMetrics(handle, &text, &done));
+    PollUntil(handle, done);
+    postern::capi::Give(out, text);
+    return static_cast<postern_status>(POSTERN_OK);
   });
 }
 

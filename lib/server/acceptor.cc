@@ -32,7 +32,13 @@ void TryToLogFailure(LogSink& log, const Endpoint& listener, const char* error) 
 }  // namespace
 
 Acceptor::Acceptor(rt::World* world, std::unique_ptr<rt::Listener> listener, LogSink* log)
-    : world_(world), listener_(std::move(listener)), log_(log), stop_(&world->main_loop()) {}
+    : world_(world),
+      listener_(std::move(listener)),
+      log_(log),
+      stop_(&world->main_loop()),
+      resumed_(&world->main_loop()) {
+  resumed_.Set();
+}
 
 void Acceptor::SetHandler(Handler handler) {
   handler_ = std::make_shared<const Handler>(std::move(handler));
@@ -62,6 +68,7 @@ rt::Task<void> Acceptor::Accept() {
 rt::Task<Status> Acceptor::AcceptOne(size_t worker) {
   rt::Executor& loop = world_->worker(worker);
   StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener_->Accept(loop);
+  if (!resumed_.is_set()) co_await resumed_.Wait();
   if (stop_.is_set()) co_return Cancelled("");
   if (!stream.ok()) co_return stream.status();
   if (loop.IsCurrent()) {
@@ -82,6 +89,7 @@ rt::Task<Status> Acceptor::AcceptOne(size_t worker) {
 
 rt::Task<void> Acceptor::Stop() {
   stop_.Set();
+  resumed_.Set();
   listener_->Close();
   co_await tasks_.Join();
 }

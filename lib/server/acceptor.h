@@ -26,6 +26,11 @@ class Acceptor {
   // worker before comes there all the same.
   rt::Task<void> Stop();
 
+  // Pause lets who comes wait, before any greeting, until Resume. One connection is held, the
+  // others wait in the system's queue.
+  void Pause() { resumed_.Reset(); }
+  void Resume() { resumed_.Set(); }
+
   const Endpoint& local() const { return listener_->local(); }
 
  private:
@@ -38,6 +43,7 @@ class Acceptor {
   std::shared_ptr<const Handler> handler_;  // shared with what is on its way to a worker
   LogSink* log_;
   rt::Event stop_;
+  rt::Event resumed_;
   rt::TaskGroup tasks_;
 };
 

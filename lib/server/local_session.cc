@@ -36,14 +36,40 @@ std::string CrlfLines(std::string_view text) {
   return out;
 }
 
+// ReceivedFrom is the trace line of what a user of this machine handed in: who it was, the system
+// said. RFC 5321 §4.4 wants a domain behind "from"; there was none, so it stands in a comment.
+std::string ReceivedFrom(const Submission& submission, const std::string& server_name,
+                         const std::string& message_id, const std::string& date) {
+  const std::string who = submission.login.empty() ? "localhost" : submission.login + "@localhost";
+  return StrCat("Received: (from ", who, ", uid ", *submission.uid, ")\r\n\tby ", server_name,
+                " (Postern) id ", message_id, ";\r\n\t", date, "\r\n");
+}
+
+// LoginOf is the name of the account that handed `submission` in, where it is true; else "".
+rt::Task<std::string> LoginOf(rt::World* world, const Submission* submission) {
+  bool plain = !submission->login.empty() && submission->login.size() <= 64;
+  for (const char c : submission->login)
+    plain = plain && (IsAsciiAlnum(c) || c == '-' || c == '_' || c == '.');
+  if (!plain || !submission->uid.has_value()) co_return std::string();
+  auto find = world->main_loop().RunBlocking(
+      [&] { return world->processes().FindAccount(submission->login); });
+  const StatusOr<rt::Account> account = co_await find;
+  const bool own = account.ok() && account->uid == *submission->uid;
+  co_return own ? submission->login : std::string();
+}
+
 service::MessageIntakeOptions IntakeOptions(rt::World& world,
                                             const service::SmtpSessionFacts& facts,
+                                            const Submission& submission,
                                             const std::string& message_id) {
   std::array<uint8_t, 16> octets;
   world.random().Fill(octets);
   const WallTime now = world.clock().WallNow();
   service::MessageIntakeOptions options;
-  options.received = service::FormatReceived(facts, false, message_id, "", now, 0);
+  options.received = submission.uid.has_value()
+                         ? ReceivedFrom(submission, facts.listener->options->hostname, message_id,
+                                        mail::FormatDate(now, 0))
+                         : service::FormatReceived(facts, false, message_id, "", now, 0);
   options.complete = true;
   options.date = mail::FormatDate(now, 0);
   options.message_id = mail::MakeMessageId(
@@ -76,10 +102,18 @@ service::SmtpSessionFacts LocalFacts(const Runtime& runtime, std::string session
 rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const Runtime> runtime,
                                          MailGate* gate, Submission submission) {
   rt::Executor& loop = world->main_loop();
-  const service::SmtpSessionFacts facts = LocalFacts(*runtime, Hex(world->random().Next(), 16));
+  service::SmtpSessionFacts facts = LocalFacts(*runtime, Hex(world->random().Next(), 16));
+  facts.peer_uid = submission.uid;
+  submission.login = co_await LoginOf(world, &submission);
   SubmissionResult result;
   mail::ReversePath sender;
+  sender.dsn_return = submission.dsn_return;
+  sender.dsn_envelope_id = submission.envelope_id;
+  if (!IsAscii(submission.content)) sender.body = mail::BodyType::k8BitMime;
   if (!submission.reverse_path.empty()) {
+    // A user's name alone is a sender of this machine.
+    if (submission.uid.has_value() && submission.reverse_path.find('@') == std::string::npos)
+      StrAppend(submission.reverse_path, "@", runtime->server_name());
     StatusOr<mail::Address> address = mail::ParseAddress(submission.reverse_path);
     if (!address.ok()) {
       result.status = Annotate(address.status(), "reverse-path");
@@ -107,7 +141,10 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
       co_return result;
     }
     service::AcceptedRecipient recipient;
+    if (address->domain.empty() && submission.uid.has_value())
+      address->domain = runtime->server_name();
     recipient.path.address = std::move(*address);
+    recipient.path.dsn_notify = submission.dsn_notify;
     service::RecipientVerdict verdict =
         co_await gate->CheckRecipient(loop, facts, sender, recipient.path);
     if (verdict.refusal.has_value()) {
@@ -123,7 +160,7 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
     result.status = message.status();
     co_return result;
   }
-  service::MessageIntake intake(IntakeOptions(*world, facts, (*message)->id()));
+  service::MessageIntake intake(IntakeOptions(*world, facts, submission, (*message)->id()));
   const std::string content = CrlfLines(submission.content);
   std::string stored(intake.Push(content));
   stored += intake.Finish();

@@ -142,6 +142,16 @@ Status Ports::OpenSocket(const std::string& spool, Plan* plan) {
   return OkStatus();
 }
 
+namespace {
+
+bool IsPausable(const ListenerSlot& slot) {
+  const ListenerSlot::View view = slot.Get();
+  const Listener* const line = view.listener();
+  return line != nullptr && !line->is_socket && line->protocol == policy::ListenerProtocol::kSmtp;
+}
+
+}  // namespace
+
 void Ports::Adopt(Plan plan) {
   std::vector<Change> changes;
   std::vector<Port> given_up;
@@ -162,8 +172,8 @@ void Ports::Adopt(Plan plan) {
       // Sessions of the old line keep its slot.
       port.slot = std::make_shared<ListenerSlot>(view);
     }
-    changes.push_back(
-        Change{port.acceptor, handler_for_(port.slot, port.acceptor->local()), is_new});
+    changes.push_back(Change{port.acceptor, handler_for_(port.slot, port.acceptor->local()), is_new,
+                             IsPausable(*port.slot)});
     ports.push_back(std::move(port));
   }
   {
@@ -218,10 +228,25 @@ void Ports::Apply(const std::vector<Change>& changes) {
   }
   for (const Change& change : changes) {
     change.acceptor->SetHandler(change.handler);
+    if (smtp_paused_ && change.pausable) change.acceptor->Pause();
     if (!change.is_new) continue;
     Log(LogLevel::kInfo, "listener-opened", "listener", change.acceptor->local().ToString());
     change.acceptor->Start();
   }
+}
+
+void Ports::PauseSmtp() {
+  smtp_paused_ = true;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const Port& port : ports_) {
+    if (IsPausable(*port.slot)) port.acceptor->Pause();
+  }
+}
+
+void Ports::ResumeSmtp() {
+  smtp_paused_ = false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const Port& port : ports_) port.acceptor->Resume();
 }
 
 rt::Task<void> Ports::StopOne(std::shared_ptr<Acceptor> acceptor) { co_await acceptor->Stop(); }

@@ -2,6 +2,7 @@
 // it has no more are closed, or none; what is served on the others does not notice.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -75,6 +76,12 @@ class Ports {
   // Stop closes all and returns when nothing more is accepted.
   rt::Task<void> Stop();
 
+  // PauseSmtp lets clients of the SMTP listeners wait, those of a later configuration too, until
+  // ResumeSmtp; the socket in the spool goes on. Main loop.
+  void PauseSmtp();
+  void ResumeSmtp();
+  bool smtp_paused() const { return smtp_paused_; }
+
   // endpoints are the addresses of the listen lines, in the order of the configuration.
   std::vector<Endpoint> endpoints() const;
 
@@ -84,6 +91,7 @@ class Ports {
     std::shared_ptr<Acceptor> acceptor;
     Acceptor::Handler handler;
     bool is_new = false;
+    bool pausable = false;
   };
 
   // Keep moves an open port for `asked` into `item`; false when there is none. It may be one that
@@ -104,6 +112,7 @@ class Ports {
   std::vector<Port> ports_;
   std::vector<Port> leaving_;  // given up, and not closed yet
   bool stopped_ = false;
+  std::atomic<bool> smtp_paused_ = false;
   rt::TaskGroup closing_;
 };
 

@@ -6,13 +6,17 @@
 #include <set>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/control/metrics.h"
 #include "lib/server/action_archive.h"
 #include "lib/server/config_resolver.h"
+#include "lib/server/control_gate.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
 #include "lib/server/lmtp_routes.h"
 #include "lib/server/local_session.h"
+#include "lib/server/log_tap.h"
 #include "lib/server/mail_gate.h"
+#include "lib/server/offline_mail.h"
 #include "lib/server/ports.h"
 #include "lib/server/privileges.h"
 #include "lib/server/relay_routes.h"
@@ -48,7 +52,8 @@ struct Worker {
 
 struct Server::Parts {
   rt::World* world = nullptr;
-  LogSink* log = nullptr;
+  std::unique_ptr<LogTap> tap;
+  LogSink* log = nullptr;  // the tap
   ServerOptions options;
   std::unique_ptr<RuntimeHolder> runtimes;
   policy::ConfigCopy first;                // of what it was made with
@@ -78,14 +83,22 @@ struct Server::Parts {
   std::mutex reload_mutex;
   std::atomic<bool> stopping = false;
   std::atomic<bool> started = false;  // from the end of Start to the beginning of Stop
-  rt::TaskGroup tasks;                // the scheduler and the audit
+  std::unique_ptr<ControlGate> control_gate;
+  std::unique_ptr<service::ControlService> control;
+  std::unique_ptr<rt::Listener> control_listener;
+  std::unique_ptr<OfflineMail> offline;
+  rt::TaskGroup control_tasks;
+  rt::TaskGroup tasks;  // the scheduler and the audit
 };
 
 std::unique_ptr<Server> Server::Create(rt::World* world, ServerOptions options, LoadedConfig config,
                                        LogSink* log) {
   auto parts = std::make_unique<Parts>();
   parts->world = world;
-  parts->log = log;
+  parts->tap = std::make_unique<LogTap>(
+      log, [world] { return absl::ToUnixSeconds(world->clock().WallNow()); });
+  parts->tap->SetLevel(options.log_level);
+  parts->log = parts->tap.get();
   parts->options = std::move(options);
   parts->runtimes = std::make_unique<RuntimeHolder>(std::move(config.runtime));
   parts->first = std::move(config.copy);
@@ -313,6 +326,7 @@ rt::Task<Status> Server::Start() {
     parts.tasks.Spawn(ForgetUnusedActions(&parts));
 
   parts.ports->Adopt(std::move(*plan));
+  StartControl(&parts, this);
   parts.endpoints = parts.ports->endpoints();
   parts.started = true;
   parts.log->Write(LogRecord{
@@ -322,6 +336,86 @@ rt::Task<Status> Server::Start() {
       .event = "started",
       .fields = {{"name", runtime->server_name()}, {"listeners", StrCat(parts.endpoints.size())}}});
   co_return OkStatus();
+}
+
+namespace {
+
+// AcceptControl hands the operator's connections to the control service, on the main loop.
+rt::Task<void> AcceptControl(rt::World* world, rt::Listener* listener,
+                             service::ControlService* service) {
+  rt::Executor& loop = world->main_loop();
+  for (;;) {
+    bool pause = false;
+    try {
+      StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener->Accept(loop);
+      if (stream.ok()) {
+        service->Serve(std::move(*stream));
+      } else if (stream.status().code() == StatusCode::kCancelled) {
+        co_return;
+      } else {
+        pause = true;
+      }
+    } catch (const std::bad_alloc&) {
+      pause = true;
+    }
+    if (!pause) continue;
+    rt::Event never(&loop);
+    const Instant again = loop.Now() + absl::Milliseconds(100);
+    (void)co_await never.Wait(again);
+  }
+}
+
+}  // namespace
+
+// StartControl opens the control socket. A server that cannot have one does its work all the same.
+void Server::StartControl(Parts* parts, Server* server) {
+  const std::shared_ptr<const Runtime> runtime = parts->runtimes->Get();
+  const auto submit = [server](Submission submission) {
+    return server->Submit(std::move(submission));
+  };
+  ControlParts given;
+  given.world = parts->world;
+  given.log = parts->tap.get();
+  given.runtimes = parts->runtimes.get();
+  given.queue = parts->queue.get();
+  given.scheduler = parts->scheduler.get();
+  given.relays = {parts->relay.get(), parts->lmtp.get()};
+  given.ports = parts->ports.get();
+  given.reload = [server](policy::Diagnostics* diagnostics) { return server->Reload(diagnostics); };
+  given.submit = submit;
+  parts->control_gate = std::make_unique<ControlGate>(std::move(given));
+  parts->control = std::make_unique<service::ControlService>(parts->world,
+                                                             parts->control_gate.get(), parts->log);
+  parts->control_gate->set_sessions(parts->control.get());
+  if (!parts->options.control) return;
+  Endpoint at;
+  at.unix_path = runtime->config().control_socket;
+  if (at.unix_path.empty() && !parts->spool.empty())
+    at.unix_path = StrCat(parts->spool, "/", kControlSocketName);
+  if (!at.unix_path.empty()) {
+    rt::ListenOptions options;
+    options.unix_mode = 0666;  // who it is, the system says: the gate decides
+    StatusOr<std::unique_ptr<rt::Listener>> listener =
+        parts->world->network().Listen(parts->world->main_loop(), at, options);
+    if (listener.ok()) {
+      parts->control_listener = std::move(*listener);
+      parts->control_tasks.Spawn(
+          AcceptControl(parts->world, parts->control_listener.get(), parts->control.get()));
+    } else {
+      parts->log->Write(
+          LogRecord{.level = LogLevel::kError,
+                    .subsystem = "control",
+                    .session = "",
+                    .event = "no-control-socket",
+                    .fields = {{"socket", at.unix_path}, {"reason", Text(listener.status())}}});
+    }
+  }
+  if (parts->spool.empty()) return;
+  parts->offline =
+      std::make_unique<OfflineMail>(parts->world, parts->log, parts->spool,
+                                    static_cast<uint64_t>(runtime->config().smtp.max_message_bytes),
+                                    runtime->server_name(), submit);
+  parts->control_tasks.Spawn(parts->offline->Run());
 }
 
 namespace {
@@ -354,6 +448,11 @@ rt::Task<void> Server::Stop(Duration grace) {
   parts.started = false;
   parts.stopping = true;
   co_await parts.ports->Stop();
+  if (parts.control_listener != nullptr) parts.control_listener->Close();
+  if (parts.offline != nullptr) parts.offline->Stop();
+  if (parts.control != nullptr) co_await parts.control->Stop(grace);
+  co_await parts.control_tasks.Join();
+  parts.control_listener.reset();
   // Each worker's services are stopped on their own loop, all at the same time.
   std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
   for (size_t i = 0; i < parts.workers.size(); ++i) {
@@ -470,6 +569,11 @@ rt::Task<SubmissionResult> Server::Submit(Submission submission) {
   SubmissionResult result = co_await SubmitLocally(parts_->world, parts_->runtimes->Get(),
                                                    parts_->mail_gate.get(), std::move(submission));
   co_return result;
+}
+
+rt::Task<std::string> Server::Metrics() {
+  const control::StatBook book = co_await parts_->control_gate->Numbers();
+  co_return control::OpenMetrics(book);
 }
 
 }  // namespace postern::server

@@ -4,10 +4,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/core/base/log.h"
+#include "lib/core/mail/envelope.h"
 #include "lib/core/policy/config_copy.h"
 #include "lib/core/policy/diagnostic.h"
 #include "lib/core/policy/parse.h"
@@ -39,6 +41,11 @@ struct ServerOptions {
   // become, if set, is called once in Start, when the ports are bound and `spool` is made (empty:
   // in memory) and before anything is written: there the process gives its privileges up.
   std::function<Status(const std::string& spool)> become;
+  // control: the operator's socket is opened (`control socket` in the configuration, else
+  // control.sock in the spool), and mail that was handed in while no server ran is taken up.
+  bool control = true;
+  // log_level is the least level that the log gets, until `postern ctl log` changes it.
+  LogLevel log_level = LogLevel::kDebug;
   // resolver answers DNS questions in place of the configuration's; it outlives the server. Null:
   // as the configuration says.
   resolve::Resolver* resolver = nullptr;
@@ -49,6 +56,14 @@ struct Submission {
   std::string reverse_path;
   std::vector<std::string> recipients;
   std::string content;  // lines end in LF or CRLF
+  // uid is of the user who handed it in by a program of this machine, as the system says; unset:
+  // the program itself does. login is what he says his name is, which is believed where the account
+  // of that name is his.
+  std::optional<uint32_t> uid;
+  std::string login;
+  uint8_t dsn_notify = mail::kNotifyUnset;  // RFC 3461, for each recipient
+  mail::DsnReturn dsn_return = mail::DsnReturn::kUnset;
+  std::string envelope_id;  // ENVID
 };
 
 struct SubmissionResult {
@@ -114,12 +129,16 @@ class Server {
 
   store::Queue* queue();
 
+  // Metrics are the server's numbers as OpenMetrics text. On the main loop, after Start.
+  rt::Task<std::string> Metrics();
+
  private:
   struct Parts;
   static Acceptor::Handler HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot> slot,
                                       const Endpoint& local);
   static void Configure(Parts* parts, const Runtime& runtime);
   static rt::Task<void> ForgetUnusedActions(Parts* parts);
+  static void StartControl(Parts* parts, Server* server);
   explicit Server(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lib/core/base/strings.h"
+#include "lib/server/offline_mail.h"
 #include "lib/store/queue/spool_lock.h"
 #include "lib/store/queue/spool_names.h"
 
@@ -65,7 +66,13 @@ Status Give(rt::Files& files, const std::string& spool, uint32_t uid, uint32_t g
   if (!entries.ok()) return entries.status();
   std::vector<std::string> names;
   for (const rt::DirectoryEntry& entry : *entries) {
-    if (store::IsSpoolName(entry.name)) names.push_back(entry.name);
+    if (!store::IsSpoolName(entry.name)) continue;
+    // What root handed in offline stays root's: its owner is who handed it in.
+    if (entry.name == kOfflineFolder) {
+      const StatusOr<rt::FileInfo> folder = files.Stat(StrCat(spool, "/", entry.name));
+      if (folder.ok() && folder->uid == uid) continue;
+    }
+    names.push_back(entry.name);
   }
   return files.GiveOwned(spool, names, uid, gid);
 }

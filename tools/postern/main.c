@@ -34,6 +34,10 @@ static int usage(FILE* to) {
       "them, reports\n"
       "       postern auth [FILE] --ip ADDRESS --from ADDRESS            all that a receiver "
       "checks about a message\n"
+      "       postern ctl [-f smtpd.conf] [--json] VERB ...              ask a running server "
+      "(also as smtpctl)\n"
+      "       postern sendmail [-t] [-f sender] [recipient ...]          hand in a message (also "
+      "as sendmail)\n"
       "       postern version\n");
   return to == stdout ? 0 : 2;
 }
@@ -55,11 +59,17 @@ int main(int argc, char** argv) {
       "/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL, macros, 0};
   const char* command = argc > 1 ? argv[1] : "";
   int i;
+  const char* slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+  const int by_name =
+      called_by_name(slash == NULL ? (argc > 0 ? argv[0] : "") : slash + 1, argc - 1, argv + 1);
+  if (by_name >= 0) return by_name;
   if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
     printf("postern %s (%s)\n", postern_version(), postern_features());
     return 0;
   }
   if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0) return usage(stdout);
+  if (strcmp(command, "ctl") == 0) return ctl_command(argc - 2, argv + 2);
+  if (strcmp(command, "sendmail") == 0) return sendmail_command(argc - 2, argv + 2);
   if (strcmp(command, "parse") == 0) return parse_command(argc - 2, argv + 2);
   if (strcmp(command, "auth") == 0) return auth_command(argc - 2, argv + 2);
   if (strcmp(command, "dmarc") == 0) return dmarc_command(argc - 2, argv + 2);

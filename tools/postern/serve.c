@@ -18,11 +18,10 @@
 #define GRACE_MS 15000
 
 static void write_log(int32_t level, const char* line, void* user_data) {
-  const struct serve_options* options = user_data;
   struct timespec now;
   struct tm local;
   char when[32];
-  if (level < options->log_level) return;
+  (void)user_data;
   clock_gettime(CLOCK_REALTIME, &now);
   localtime_r(&now.tv_sec, &local);
   strftime(when, sizeof when, "%b %e %H:%M:%S", &local);
@@ -104,6 +103,7 @@ static int open_server(const struct serve_options* options, postern_server** ser
   server_options.config_path = options->config_path;
   server_options.spool_path = options->spool_path;
   server_options.workers = (uint16_t)options->workers;
+  server_options.log_level = options->log_level;
   server_options.log = &log;
   server_options.run_as = account_to_become(options);
   server_options.macros = options->macros;

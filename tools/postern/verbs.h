@@ -5,6 +5,11 @@
 
 int arc_command(int argc, char** argv);
 int auth_command(int argc, char** argv);
+/* By another name the program is another: `name` is what it was called as; -1 when that is none of
+ * its names. */
+int called_by_name(const char* name, int argc, char** argv);
+int ctl_command(int argc, char** argv);
+int sendmail_command(int argc, char** argv);
 int config_check_command(int argc, char** argv);
 int dkim_command(int argc, char** argv);
 int dmarc_command(int argc, char** argv);

@@ -7,6 +7,7 @@
 //   is 143, with smtps 993, and
 //                                   `auth [<t>]` names where logins are checked
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
+//   control socket "/run/x.sock"    where `postern ctl` finds the server (SPOOL/control.sock)
 //   libexec "/usr/libexec/smtpd"    a folder where the programs of tables (table-TYPE) are looked
 //   for
 //                                   first; below it, a TYPE may be any word
@@ -485,6 +486,9 @@ struct Config {
   std::string mailname;  // empty: /etc/mail/mailname, then the host's name
   std::string spool;     // empty: the daemon's default
   SourceLocation spool_location;
+  // control_socket is where `control socket` wants the operator's socket; empty: in the spool.
+  std::string control_socket;
+  SourceLocation control_location;
   std::string libexec;        // empty: the usual places alone
   std::string resolver_zone;  // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;

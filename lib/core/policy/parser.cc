@@ -18,8 +18,8 @@ const Parser::Directive Parser::kDirectives[] = {
     {"proc", &Parser::ParseProc},         {"queue", &Parser::ParseQueue},
     {"resolver", &Parser::ParseResolver}, {"scheduler", &Parser::ParseScheduler},
     {"smtp", &Parser::ParseSmtp},         {"spool", &Parser::ParseSpool},
-    {"libexec", &Parser::ParseLibexec},   {"srs", &Parser::ParseSrs},
-    {"table", &Parser::ParseTable},
+    {"control", &Parser::ParseControl},   {"libexec", &Parser::ParseLibexec},
+    {"srs", &Parser::ParseSrs},           {"table", &Parser::ParseTable},
 };
 
 Parser::Parser(SourceLoader* loader, const ParseOptions* options)

@@ -158,6 +158,7 @@ class Parser {
   bool ParseBounce(const Token& first);
   bool ParseAdmd(const Token& first);
   bool ParseSpool(const Token& first);
+  bool ParseControl(const Token& first);
   bool ParseLibexec(const Token& first);
   bool ParseMailname(const Token& first);
   bool ParseResolver(const Token& first);

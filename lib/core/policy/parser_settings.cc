@@ -416,6 +416,16 @@ bool Parser::ParseSpool(const Token&) {
   return false;
 }
 
+bool Parser::ParseControl(const Token&) {
+  SourceLocation& at = config_.control_location;
+  if (!ExpectBare("socket")) return false;
+  if (!ExpectString("the path of a socket", &config_.control_socket, &at)) return false;
+  if (!config_.control_socket.empty() && config_.control_socket[0] == '/') return true;
+  Error(at, StrCat("control socket: the path must be absolute, found \"",
+                   Escape(config_.control_socket), "\""));
+  return false;
+}
+
 bool Parser::ParseLibexec(const Token&) {
   SourceLocation at;
   if (!ExpectString("a directory", &config_.libexec, &at)) return false;

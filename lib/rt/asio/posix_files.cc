@@ -180,7 +180,10 @@ Status PosixFiles::Unlink(const std::string& path) {
   return Result(::unlink(path.c_str()), "unlink", path);
 }
 Status PosixFiles::MakeDirectory(const std::string& path, uint32_t mode) {
-  return Result(::mkdir(path.c_str(), mode), "mkdir", path);
+  const Status made = Result(::mkdir(path.c_str(), mode), "mkdir", path);
+  // A folder that others write in (sticky) is meant so, whatever the umask takes away.
+  if (!made.ok() || (mode & S_ISVTX) == 0) return made;
+  return Result(::chmod(path.c_str(), mode), "chmod", path);
 }
 Status PosixFiles::RemoveDirectory(const std::string& path) {
   return Result(::rmdir(path.c_str()), "rmdir", path);

@@ -45,6 +45,30 @@ struct RelayOptions {
   size_t max_remembered_connections = 10'000;
 };
 
+// RouteState is a route for `show routes`: from one of our addresses to one of theirs.
+struct RouteState {
+  uint64_t id = 0;     // for ResumeRoute; the same while the relay lives
+  std::string source;  // "[]": any
+  std::string address;
+  std::string host;  // the server's name; "" where it is not known
+  uint16_t port = 0;
+  size_t connections = 0;
+  int failures = 0;
+  Duration blocked;  // from now; zero: it is not
+};
+// ConnectionState is a connection, for `show hosts` and `show relays`.
+struct ConnectionState {
+  std::string address;
+  std::string host;
+  std::string route_host;  // what the configuration or the MX lookup was asked for
+  uint16_t port = 0;
+  bool by_mx = false;
+  bool lmtp = false;
+  bool idle = false;  // it waits for another message
+  size_t messages = 0;
+  std::string source;
+};
+
 class RelayDeliverer final : public schedule::Deliverer {
  public:
   // It works on `world`'s main loop, the scheduler's. All arguments outlive it.
@@ -77,6 +101,12 @@ class RelayDeliverer final : public schedule::Deliverer {
   rt::Task<void> Join();
 
   size_t idle_connections() const { return idle_.size(); }
+
+  // Routes and Connections tell how things stand, for the operator. (relay_state.cc)
+  std::vector<RouteState> Routes();
+  std::vector<ConnectionState> Connections() const;
+  // ResumeRoute lifts the pause of a route; false: there is none of that id.
+  bool ResumeRoute(uint64_t id);
 
  private:
   struct Idle {
@@ -169,6 +199,8 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::map<std::string, size_t> in_use_;            // by Share::key
   std::map<std::string, Instant> last_connection_;  // by Share::key, of those with a delay
   std::map<PenaltyKey, Penalty> penalties_;
+  std::map<PenaltyKey, uint64_t> route_ids_;  // of those that were shown
+  uint64_t next_route_id_ = 1;
   rt::Event freed_;  // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;

@@ -184,6 +184,7 @@ void Scheduler::Configure(SchedulerOptions options) {
 
 void Scheduler::Forget() {
   ready_ = queue::ReadyQueue(options_.ready);
+  started_.clear();
   notices_.clear();
   finished_while_reading_.clear();
   reads_ = 0;
@@ -219,6 +220,7 @@ void Scheduler::TakeCommitted() {
       ready_.SetLimits(options_.ready);
     }
   }
+  counters_.committed += fresh.size();
   for (Envelope& envelope : fresh) {
     if (envelope.held || envelope.next_attempt > queue_.Now()) {
       next_due_ = std::min(next_due_, envelope.next_attempt);
@@ -270,6 +272,7 @@ void Scheduler::Dispatch() {
 void Scheduler::DispatchKind(Envelope::Kind kind) {
   Deliverer* const deliverer = DelivererFor(kind);
   if (deliverer == nullptr || ending_.is_set()) return;
+  if (paused(kind != Envelope::Kind::kRelay)) return;
   size_t& running = running_batches_[static_cast<size_t>(kind)];
   Instant& next = next_batch_[static_cast<size_t>(kind)];
   const queue::ReadyQueue::BatchRule rule = deliverer->Batching();
@@ -288,6 +291,8 @@ void Scheduler::DispatchKind(Envelope::Kind kind) {
 }
 
 rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> batch) {
+  const WallTime began = queue_.Now();
+  for (const Envelope& envelope : batch) started_[envelope.id] = began;
   // What is delivered leaves the queue at once: the body that a notice of success will quote is
   // opened before.
   std::map<queue::MessageId, std::shared_ptr<const store::Body>> bodies;
@@ -369,6 +374,7 @@ rt::Task<void> Scheduler::AwaitRecord() {
 
 void Scheduler::Finish(const Envelope& envelope) {
   ready_.Finished(envelope.id);
+  started_.erase(envelope.id);
   if (reads_ > 0) finished_while_reading_.insert(envelope.id);
   if (starved_) {
     starved_ = false;
@@ -414,6 +420,7 @@ Status Scheduler::Remove(EnvelopeId id) {
   changes[0].id = id;
   changes[0].urgent = true;
   queue_.Record(std::move(changes));
+  ++counters_.removed;
   return OkStatus();
 }
 
@@ -433,6 +440,24 @@ void Scheduler::Release(EnvelopeId id) {
   queue_.Record(std::move(changes));
   // The store finds it once that is written; a moment later is soon enough.
   next_due_ = std::min(next_due_, queue_.Now() + absl::Seconds(1));
+  wake_.Set();
+}
+
+void Scheduler::Pause(bool local) { (local ? local_paused_ : relay_paused_) = true; }
+
+void Scheduler::Resume(bool local) {
+  (local ? local_paused_ : relay_paused_) = false;
+  wake_.Set();
+}
+
+std::optional<WallTime> Scheduler::InFlightSince(EnvelopeId id) const {
+  if (!ready_.InFlight(id)) return std::nullopt;
+  const auto found = started_.find(id);
+  return found == started_.end() ? queue_.Now() : found->second;
+}
+
+void Scheduler::Look() {
+  more_in_store_ = true;
   wake_.Set();
 }
 

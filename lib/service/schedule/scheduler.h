@@ -16,7 +16,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -66,7 +68,9 @@ struct SchedulerCounters {
   uint64_t failed = 0;
   uint64_t expired = 0;
   uint64_t notices = 0;
-  uint64_t dropped = 0;  // failures of which nobody may be told
+  uint64_t committed = 0;  // fresh envelopes, as they came from their commits
+  uint64_t removed = 0;    // by the operator
+  uint64_t dropped = 0;    // failures of which nobody may be told
   uint64_t ready = 0;
   uint64_t in_flight = 0;
 };
@@ -95,6 +99,17 @@ class Scheduler {
   Status Remove(queue::EnvelopeId id);
   void Hold(queue::EnvelopeId id);
   void Release(queue::EnvelopeId id);
+
+  // Pause keeps local deliveries (`local`), or those to other servers, from beginning until Resume;
+  // what is under way goes on.
+  void Pause(bool local);
+  void Resume(bool local);
+  bool paused(bool local) const { return local ? local_paused_ : relay_paused_; }
+  // InFlightSince tells when the attempt of an envelope that is being delivered began (the queue's
+  // time); nullopt: none is.
+  std::optional<WallTime> InFlightSince(queue::EnvelopeId id) const;
+  // Look reads the store for what is due, soon: something was put there without a commit.
+  void Look();
 
   SchedulerCounters counters() const;
 
@@ -172,6 +187,9 @@ class Scheduler {
   std::map<NoticeKey, std::vector<NoticeItem>> notices_;
   std::unordered_set<uint64_t> failing_destinations_;
   SchedulerCounters counters_;
+  bool local_paused_ = false;
+  bool relay_paused_ = false;
+  std::unordered_map<queue::EnvelopeId, WallTime> started_;  // of those in flight
 };
 
 }  // namespace postern::schedule

@@ -128,6 +128,13 @@ struct QueueSum {
   bool Holds() const { return queued_before + accepted == delivered + failed + removed + queued; }
 };
 
+// ParkedEnvelope is one that was set aside because it, or its message, was found damaged.
+struct ParkedEnvelope {
+  queue::EnvelopeId id = 0;
+  std::optional<queue::Envelope> envelope;  // nullopt: it cannot be read
+  bool has_message = false;                 // there is a message of it, sound or not
+};
+
 // AuditFinding is an envelope or a message that is not in exactly one state.
 struct AuditFinding {
   std::string what;
@@ -183,6 +190,21 @@ class Queue {
   virtual rt::Task<StatusOr<std::vector<queue::Envelope>>> List(rt::Executor& loop,
                                                                 ListRequest request) = 0;
   virtual rt::Task<StatusOr<QueueCounts>> Counts(rt::Executor& loop) = 0;
+  // Parked lists up to `limit` envelopes that were set aside for damage, behind `after` (0: from
+  // the first), by their ids as signed numbers. A queue that keeps nothing has none.
+  virtual rt::Task<StatusOr<std::vector<ParkedEnvelope>>> Parked(rt::Executor& loop,
+                                                                 queue::EnvelopeId after,
+                                                                 size_t limit) {
+    (void)loop, (void)after, (void)limit;
+    co_return std::vector<ParkedEnvelope>();
+  }
+  // Free puts parked envelopes back into the schedule and returns how many; one that cannot be
+  // read, or has no message, stays parked. One whose message is damaged after all is parked again
+  // when it is tried.
+  virtual rt::Task<StatusOr<size_t>> Free(rt::Executor& loop, std::vector<queue::EnvelopeId> ids) {
+    (void)loop, (void)ids;
+    co_return size_t{0};
+  }
   // Audit looks at the next `rows` envelopes and messages: whether each envelope is sound, has its
   // message and stands in the schedule it should, each message has an envelope; and counts them.
   // The queue goes on meanwhile. One caller. A queue that keeps nothing has nothing to say.

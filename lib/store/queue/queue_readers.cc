@@ -96,4 +96,20 @@ StatusOr<AuditPart> QueueCore::Audit(size_t rows) {
   return Read([&] { return database_->Audit(rows); });
 }
 
+StatusOr<std::vector<ParkedEnvelope>> QueueCore::Parked(EnvelopeId after, size_t limit) {
+  const Overlays overlays = SnapshotOverlays();
+  StatusOr<std::vector<ParkedEnvelope>> found =
+      Read([&] { return database_->Parked(after, limit); });
+  if (!found.ok()) return found.status();
+  std::erase_if(*found, [&](const ParkedEnvelope& each) {
+    const auto overlay = overlays.find(each.id);
+    return overlay != overlays.end() && overlay->second.removed;
+  });
+  return found;
+}
+
+StatusOr<size_t> QueueCore::Free(const std::vector<EnvelopeId>& ids) {
+  return Read([&] { return database_->Free(ids); });
+}
+
 }  // namespace postern::store

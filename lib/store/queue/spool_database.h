@@ -83,6 +83,9 @@ class SpoolDatabase {
   StatusOr<bool> HasMessage(queue::MessageId id);
   // Park takes the envelopes of a damaged message out of the schedule.
   Status Park(queue::MessageId id);
+  // Parked and Free are Queue's.
+  StatusOr<std::vector<ParkedEnvelope>> Parked(queue::EnvelopeId after, size_t limit);
+  StatusOr<size_t> Free(const std::vector<queue::EnvelopeId>& ids);
 
  private:
   // Handle is one connection and its statements; replaced as a whole after a failed write.

@@ -175,4 +175,55 @@ Status SpoolDatabase::Park(MessageId id) {
                    .Run());
 }
 
+StatusOr<std::vector<ParkedEnvelope>> SpoolDatabase::Parked(EnvelopeId after, size_t limit) {
+  POSTERN_RETURN_IF_ERROR(Ready());
+  StatusOr<Statement> query = handle_->database->Prepare(
+      "SELECT evpid, crc, data, EXISTS (SELECT 1 FROM message WHERE msgid = (evpid >> 32) & "
+      "4294967295) FROM envelope WHERE state = 2 AND (?1 = 0 OR evpid > ?1) ORDER BY evpid LIMIT "
+      "?2");
+  if (!query.ok()) return query.status();
+  query->Bind(1, Signed(after)).Bind(2, static_cast<int64_t>(limit));
+  std::vector<ParkedEnvelope> found;
+  for (;;) {
+    const StatusOr<bool> more = query->Step();
+    if (!more.ok()) return Watch(more.status());
+    if (!*more) return found;
+    ParkedEnvelope& parked = found.emplace_back();
+    parked.id = static_cast<EnvelopeId>(query->Int(0));
+    parked.has_message = query->Int(3) != 0;
+    const std::string_view data = query->Blob(2);
+    if (Checksum(data) != static_cast<uint32_t>(query->Int(1))) continue;
+    StatusOr<Envelope> envelope = ReadEnvelope(options_, parked.id, data);
+    if (!envelope.ok()) continue;
+    parked.envelope = *std::move(envelope);
+    parked.envelope->id = parked.id;
+    parked.envelope->held = true;
+  }
+}
+
+StatusOr<size_t> SpoolDatabase::Free(const std::vector<EnvelopeId>& ids) {
+  POSTERN_RETURN_IF_ERROR(Ready());
+  size_t freed = 0;
+  for (const EnvelopeId id : ids) {
+    const StatusOr<bool> has = HasMessage(queue::MessageIdOf(id));
+    if (!has.ok()) return has.status();
+    if (!*has) continue;
+    StatusOr<Statement> read =
+        handle_->database->Prepare("SELECT crc, data FROM envelope WHERE evpid = ? AND state = 2");
+    if (!read.ok()) return read.status();
+    const StatusOr<bool> row = read->Bind(1, Signed(id)).Step();
+    if (!row.ok()) return Watch(row.status());
+    const bool sound = *row && Checksum(read->Blob(1)) == static_cast<uint32_t>(read->Int(0)) &&
+                       ReadEnvelope(options_, id, read->Blob(1)).ok();
+    read->Reset();
+    if (!sound) continue;
+    StatusOr<Statement> free =
+        handle_->database->Prepare("UPDATE envelope SET state = 0 WHERE evpid = ? AND state = 2");
+    if (!free.ok()) return free.status();
+    POSTERN_RETURN_IF_ERROR(Watch(free->Bind(1, Signed(id)).Run()));
+    ++freed;
+  }
+  return freed;
+}
+
 }  // namespace postern::store

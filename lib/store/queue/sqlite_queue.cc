@@ -137,6 +137,16 @@ class SqliteQueue final : public Queue {
         co_await loop.RunBlocking([&] { return core_->OpenBody(id); });
     co_return body;
   }
+  rt::Task<StatusOr<std::vector<ParkedEnvelope>>> Parked(rt::Executor& loop, EnvelopeId after,
+                                                         size_t limit) override {
+    StatusOr<std::vector<ParkedEnvelope>> found =
+        co_await loop.RunBlocking([&] { return core_->Parked(after, limit); });
+    co_return found;
+  }
+  rt::Task<StatusOr<size_t>> Free(rt::Executor& loop, std::vector<EnvelopeId> ids) override {
+    StatusOr<size_t> freed = co_await loop.RunBlocking([&] { return core_->Free(ids); });
+    co_return freed;
+  }
   rt::Task<StatusOr<std::vector<Envelope>>> List(rt::Executor& loop, ListRequest request) override {
     StatusOr<std::vector<Envelope>> found =
         co_await loop.RunBlocking([&] { return core_->List(request); });

@@ -98,6 +98,8 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   StatusOr<std::vector<queue::Envelope>> List(const ListRequest& request);
   StatusOr<QueueCounts> Counts();
   StatusOr<AuditPart> Audit(size_t rows);
+  StatusOr<std::vector<ParkedEnvelope>> Parked(queue::EnvelopeId after, size_t limit);
+  StatusOr<size_t> Free(const std::vector<queue::EnvelopeId>& ids);
   StatusOr<std::shared_ptr<const Body>> OpenBody(queue::MessageId id);
   // CachedBody is OpenBody for a fresh message, without the disk; null when it is not in memory.
   // Any thread.

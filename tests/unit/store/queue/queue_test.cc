@@ -411,6 +411,49 @@ TEST_P(DiskQueueTest, BitRotParksTheMessageAndTheOthersFlow) {
   EXPECT_EQ(counts->envelopes, 3u) << "nothing is thrown away";
 }
 
+// What was parked is listed; once its message can be read again it is freed, and what cannot be
+// read itself is only removed.
+TEST_P(DiskQueueTest, ParkedMailIsListedFreedAndRemoved) {
+  const StatusOr<MessageId> bad_body = Run(Send("body one", {To("a")}));
+  ASSERT_TRUE(Run(Send("body two", {To("b")})).ok());
+  Damage(
+      "UPDATE message SET body = 'body onf' WHERE body = CAST('body one' AS BLOB);"
+      "UPDATE envelope SET data = replace(data, 'example.com', 'example.con') WHERE instr(data, "
+      "CAST('b' || char(11) AS BLOB)) > 0;");
+  Start();
+  ASSERT_FALSE(Run(queue_->OpenBody(loop(), *bad_body)).ok());
+  ASSERT_TRUE(Due().ok());
+  const auto parked = Run(queue_->Parked(loop(), 0, 10));
+  ASSERT_TRUE(parked.ok()) << Text(parked.status());
+  ASSERT_EQ(parked->size(), 2u);
+  const bool first = queue::MessageIdOf((*parked)[0].id) == *bad_body;
+  const ParkedEnvelope& readable = (*parked)[first ? 0 : 1];
+  const ParkedEnvelope& unreadable = (*parked)[first ? 1 : 0];
+  ASSERT_TRUE(readable.envelope.has_value());
+  EXPECT_EQ(readable.envelope->user, "a");
+  EXPECT_TRUE(readable.has_message);
+  EXPECT_FALSE(unreadable.envelope.has_value());
+  const auto rest = Run(queue_->Parked(loop(), (*parked)[0].id, 10));
+  ASSERT_TRUE(rest.ok());
+  EXPECT_EQ(rest->size(), 1u);
+  // Freed, the damaged one is parked again when it is tried.
+  EXPECT_EQ(*Run(queue_->Free(loop(), {unreadable.id, readable.id})), 1u);
+  EXPECT_EQ(Due()->size(), 1u);
+  ASSERT_FALSE(Run(queue_->OpenBody(loop(), *bad_body)).ok());
+  EXPECT_EQ(Due()->size(), 0u);
+  const EnvelopeId gone = unreadable.id;
+  Damage("UPDATE message SET body = 'body one' WHERE body = CAST('body onf' AS BLOB);");
+  Start();
+  EXPECT_EQ(*Run(queue_->Free(loop(), {readable.id})), 1u);
+  EXPECT_TRUE(Run(queue_->OpenBody(loop(), *bad_body)).ok());
+  EXPECT_EQ(Due()->size(), 1u);
+  std::vector<Change> changes(1);
+  changes[0].id = gone;
+  queue_->Record(std::move(changes));
+  ASSERT_TRUE(Run(queue_->Flush(loop())).ok());
+  EXPECT_TRUE(Run(queue_->Parked(loop(), 0, 10))->empty());
+}
+
 TEST_P(DiskQueueTest, ADamagedDatabaseIsRebuiltNotBegunAnew) {
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(Run(Send(std::string(3000, 'x'), {To("a")})).ok());
   queue_.reset();

@@ -1,0 +1,119 @@
+// What the control socket has the server do: tables, configurations, and mail that is handed in.
+#include <utility>
+
+#include "lib/core/base/strings.h"
+#include "lib/server/control_gate.h"
+#include "lib/server/runtime.h"
+#include "lib/server/submission_words.h"
+
+namespace postern::server {
+namespace {
+
+// sysexits.h, which the callers of sendmail know.
+constexpr int kUsage = 64;
+constexpr int kDataError = 65;
+constexpr int kNoUser = 67;
+constexpr int kUnavailable = 69;
+constexpr int kTemporary = 75;
+
+int ExitOf(const Status& status) {
+  if (status.ok()) return 0;
+  return status.code() == StatusCode::kInvalidArgument ? kDataError : kTemporary;
+}
+
+int ExitOf(const mail::Reply& reply) {
+  if (reply.IsPositive()) return 0;
+  if (reply.IsTransient()) return kTemporary;
+  return reply.code == 550 ? kNoUser : kUnavailable;
+}
+
+// Held counts octets as long as it lives.
+struct Held {
+  size_t* counter;
+  size_t octets = 0;
+  ~Held() { *counter -= octets; }
+  void Add(size_t more) {
+    octets += more;
+    *counter += more;
+  }
+};
+
+}  // namespace
+
+rt::Task<int> ControlGate::UpdateTable(Call* call, std::string name) {
+  const std::shared_ptr<const Runtime> runtime = parts_.runtimes->Get();
+  policy::Diagnostics diagnostics;
+  bool updated = false;
+  auto update = parts_.world->main_loop().RunOutside([&] {
+    const std::lock_guard<std::mutex> lock(update_mutex_);
+    updated = runtime->UpdateTable(name, &diagnostics);
+  });
+  co_await update;
+  Status status = OkStatus();
+  if (!updated) {
+    std::string why = "there is no such table, or it cannot be read again";
+    if (!diagnostics.empty()) why = diagnostics.front().ToString();
+    status = InvalidArgument(std::move(why));
+  }
+  const int done = co_await Done(call, std::move(status));
+  co_return done;
+}
+
+rt::Task<int> ControlGate::Reload(Call* call) {
+  policy::Diagnostics diagnostics;
+  auto reload = parts_.world->main_loop().RunOutside([&] { return parts_.reload(&diagnostics); });
+  Status status = co_await reload;
+  std::string told;
+  for (const policy::Diagnostic& each : diagnostics) StrAppend(told, each.ToString(), "\n");
+  if (!told.empty()) (void)co_await call->Error(std::move(told));
+  const int done = co_await Done(call, std::move(status));
+  co_return done;
+}
+
+rt::Task<int> ControlGate::Submit(Call* call, std::vector<std::string> operands) {
+  Submission submission;
+  const Status read = ReadSubmission(operands, &submission);
+  Held held{&input_bytes_};
+  Status status = OkStatus();
+  if (!read.ok()) {
+    std::string text = StrCat(Message(read), "\n");
+    (void)co_await call->Error(std::move(text));
+    co_return kUsage;
+  }
+  const auto limit = static_cast<size_t>(parts_.runtimes->Get()->config().smtp.max_message_bytes);
+  for (;;) {
+    StatusOr<std::optional<std::string>> piece = co_await call->Input();
+    if (!piece.ok()) co_return kDataError;  // nobody is there to hear it
+    if (!piece->has_value()) break;
+    held.Add((*piece)->size());
+    if (held.octets > limit) {
+      std::string text = StrCat("552 5.3.4 Message too big: more than ", limit, " octets\n");
+      (void)co_await call->Error(std::move(text));
+      co_return kUnavailable;
+    }
+    if (input_bytes_ > kMaxInputBytes) {
+      std::string text = "452 4.3.1 Too much is being handed in, try again later\n";
+      (void)co_await call->Error(std::move(text));
+      co_return kTemporary;
+    }
+    submission.content += **piece;
+  }
+  submission.uid = call->uid();
+  const SubmissionResult result = co_await parts_.submit(std::move(submission));
+  int exit_status = ExitOf(result.status);
+  std::string text;
+  if (!result.status.ok()) {
+    text = StrCat(Message(result.status), "\n");
+  } else {
+    exit_status = ExitOf(result.reply);
+    text = StrCat(result.reply.ToString(), "\n");
+  }
+  if (exit_status != 0) {
+    (void)co_await call->Error(std::move(text));
+  } else {
+    (void)co_await call->Output(std::move(text));
+  }
+  co_return exit_status;
+}
+
+}  // namespace postern::server

@@ -1,0 +1,183 @@
+/* postern ctl: asks a running server, as smtpctl(8) does. By that name, and as mailq, newaliases
+ * and makemap, the program is this. */
+#define _GNU_SOURCE
+#include "options.h"
+#include "verbs.h"
+#include <errno.h>
+#include <postern.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_LINE 4096
+
+static void show_answer(int32_t is_error, const char* text, size_t len, void* user_data) {
+  FILE* to = is_error ? stderr : stdout;
+  (void)user_data;
+  /* Nobody reads any more: `smtpctl show queue | head`. */
+  if (fwrite(text, 1, len, to) != len || fflush(to) != 0) exit(1);
+}
+
+static int usage(FILE* to) {
+  fprintf(to,
+          "usage: postern ctl [--json] [-f smtpd.conf | -s spool | -S socket] VERB ...\n"
+          "The verbs are those of smtpctl(8), and: free, metrics, reload, show parked, trace\n"
+          "ADDRESS. Words may be shortened. A verb that is not known gets the list.\n");
+  return to == stdout ? 0 : 1;
+}
+
+/* starts tells whether `word` is `whole`, or its beginning. */
+static int starts(const char* word, const char* whole) {
+  return *word != '\0' && strncmp(word, whole, strlen(word)) == 0;
+}
+
+static void chomp(char* line) { line[strcspn(line, "\r\n")] = '\0'; }
+
+static int encrypt_one(const char* password) {
+  postern_buf hash = {NULL, 0};
+  postern_error* error = NULL;
+  const postern_status status = postern_password_hash(&hash, password, strlen(password), &error);
+  if (status != POSTERN_OK) {
+    (void)complain_about("encrypt", status, error);
+    return 1;
+  }
+  printf("%s\n", hash.data);
+  postern_buf_free(&hash);
+  return 0;
+}
+
+static int encrypt(const char* password) {
+  char line[MAX_LINE];
+  int status = 0;
+  if (password != NULL) return encrypt_one(password);
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    chomp(line);
+    if (encrypt_one(line) != 0) status = 1;
+  }
+  return status;
+}
+
+static void print_network(const char* network, void* user_data) {
+  (void)user_data;
+  printf("%s\n", network);
+}
+
+static void print_remark(const char* remark, void* user_data) {
+  (void)user_data;
+  fprintf(stderr, "spf walk: %s\n", remark);
+}
+
+static int spf_walk(const char* zone, const char* servers) {
+  postern_resolver* resolver = NULL;
+  postern_spf_walk_callbacks callbacks = POSTERN_SPF_WALK_CALLBACKS_INIT;
+  char line[MAX_LINE];
+  int status = open_resolver(zone, servers, &resolver);
+  if (status != 0) return 1;
+  callbacks.on_network = print_network;
+  callbacks.on_remark = print_remark;
+  while (status == 0 && fgets(line, sizeof line, stdin) != NULL) {
+    postern_error* error = NULL;
+    postern_status walked;
+    chomp(line);
+    if (*line == '\0' || *line == '#') continue;
+    walked = postern_spf_walk(resolver, line, &callbacks, &error);
+    if (walked != POSTERN_OK) status = complain_about("spf walk", walked, error);
+    fflush(stdout);
+  }
+  postern_resolver_free(resolver);
+  return status == 0 ? 0 : 1;
+}
+
+static int ask(postern_control_options* options) {
+  int32_t exit_status = 1;
+  postern_error* error = NULL;
+  postern_status status;
+  options->on_output = show_answer;
+  status = postern_control_ask(&exit_status, options, &error);
+  if (status == POSTERN_OK) return (int)exit_status;
+  if (status == POSTERN_ERR_NOT_FOUND && strcmp(postern_error_reason(error), "not-running") == 0) {
+    fprintf(stderr, "smtpd doesn't seem to be running (%s)\n", postern_error_message(error));
+    fprintf(stderr,
+            "The queue is a database that its server alone reads: start it to see what is in it; "
+            "`pause mda`, `pause mta` and `pause smtp` keep it from doing anything.\n");
+    postern_error_free(error);
+    return 1;
+  }
+  (void)complain_about("ctl", status, error);
+  return 1;
+}
+
+int ctl_command(int argc, char** argv) {
+  postern_control_options options = POSTERN_CONTROL_OPTIONS_INIT;
+  const char** words = calloc((size_t)argc + 1, sizeof *words);
+  const char *zone = NULL, *servers = NULL;
+  int i, status;
+  if (words == NULL) return 1;
+  for (i = 0; i < argc; ++i) {
+    const char* value = i + 1 < argc ? argv[i + 1] : NULL;
+    if (strcmp(argv[i], "--json") == 0) {
+      options.json = 1;
+    } else if (strcmp(argv[i], "--help") == 0) {
+      free(words);
+      return usage(stdout);
+    } else if (options.word_count == 0 && argv[i][0] == '-' && value != NULL &&
+               strchr("fsS", argv[i][1]) != NULL && argv[i][1] != '\0' && argv[i][2] == '\0') {
+      if (argv[i][1] == 'f') options.config_path = value;
+      if (argv[i][1] == 's') options.spool_path = value;
+      if (argv[i][1] == 'S') options.socket_path = value;
+      ++i;
+    } else if (strcmp(argv[i], "--zone") == 0 && value != NULL) {
+      zone = argv[++i];
+    } else if (strcmp(argv[i], "--server") == 0 && value != NULL) {
+      servers = argv[++i];
+    } else {
+      words[options.word_count++] = argv[i];
+    }
+  }
+  options.words = words;
+  /* What needs no server. */
+  if (options.word_count >= 1 && options.word_count <= 2 && starts(words[0], "encrypt")) {
+    status = encrypt(options.word_count == 2 ? words[1] : NULL);
+  } else if (options.word_count == 2 && strlen(words[0]) > 1 && starts(words[0], "spf") &&
+             starts(words[1], "walk")) {
+    status = spf_walk(zone, servers);
+  } else {
+    status = ask(&options);
+  }
+  free(words);
+  return status;
+}
+
+/* newaliases(8) made a database of /etc/mail/aliases; here the server reads the file itself. */
+static int newaliases(void) {
+  const char* words[] = {"update", "table", "aliases"};
+  postern_control_options options = POSTERN_CONTROL_OPTIONS_INIT;
+  options.words = words;
+  options.word_count = 3;
+  return ask(&options);
+}
+
+static int makemap(void) {
+  fprintf(stderr,
+          "makemap: nothing is made: the tables of smtpd.conf are read as they are. Use\n"
+          "  table aliases file:/etc/mail/aliases\n"
+          "and after a change `smtpctl update table aliases`. Databases that another makemap made\n"
+          "(table aliases db:/etc/mail/aliases.db) are read as well.\n");
+  return 64; /* EX_USAGE */
+}
+
+int called_by_name(const char* name, int argc, char** argv) {
+  if (strcmp(name, "smtpctl") == 0) return ctl_command(argc, argv);
+  if (strcmp(name, "sendmail") == 0 || strcmp(name, "send-mail") == 0)
+    return sendmail_command(argc, argv);
+  if (strcmp(name, "mailq") == 0) {
+    char* words[] = {(char*)"show", (char*)"queue"};
+    (void)argc;
+    (void)argv;
+    return ctl_command(2, words);
+  }
+  if (strcmp(name, "newaliases") == 0) return newaliases();
+  if (strcmp(name, "makemap") == 0) return makemap();
+  return -1;
+}
