@@ -33,6 +33,22 @@ typedef struct postern_log_callbacks {
 #define POSTERN_LOG_CALLBACKS_INIT \
   { sizeof(postern_log_callbacks), NULL, NULL, NULL }
 
+/* postern_log_output is a log that the library writes itself. */
+typedef struct postern_log_output {
+  size_t struct_size;
+  /* Where it goes (NUL-terminated): "stderr"; "file:/path", one line a record; "syslog" for
+   * /dev/log, or "syslog:/path of a socket"; "syslog5424:/path", in the form of RFC 5424; "journal"
+   * for systemd's, by its own protocol, or "journal:/path". */
+  const char* target;
+  /* What the program is called there (NUL-terminated). NULL: "smtpd", which tools look for. */
+  const char* tag;
+  /* 1: each text is a JSON object (the journal has the fields anyway). */
+  uint8_t json;
+} postern_log_output;
+
+#define POSTERN_LOG_OUTPUT_INIT \
+  { sizeof(postern_log_output), NULL, NULL, 0 }
+
 /* postern_message_callbacks see each message when all of it has come and before the client gets its
  * reply. */
 typedef struct postern_message_callbacks {
@@ -100,12 +116,14 @@ typedef struct postern_server_options {
   /* 1: no control socket (control.h) is opened, and mail that was handed in offline is left alone.
    * A server in memory has none unless the configuration names one. Since 0.1. */
   uint8_t no_control;
+  /* The log written by the library; `log` is not called then. NULL: it is not. Since 0.1. */
+  const postern_log_output* log_output;
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, \
-        NULL, NULL, 0, 0                                                                        \
+        NULL, NULL, 0, 0, NULL                                                                  \
   }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is
@@ -155,6 +173,16 @@ POSTERN_API void postern_server_stop(postern_server* server, int64_t grace_ms);
  * opened (as from postern_server_start; the message names the line), the old one stays in force.
  * Blocks for as long as the files take to read. Any thread, one at a time. Since 0.1. */
 POSTERN_API postern_status postern_server_reload(postern_server* server, postern_error** out_error);
+
+/* postern_server_reopen_log opens the file of log_output anew under its name, after it was moved
+ * away; without such a file it does nothing. POSTERN_ERR_IO: it cannot be; the old one stays in
+ * use. Any thread. Since 0.1. */
+POSTERN_API postern_status postern_server_reopen_log(postern_server* server,
+                                                     postern_error** out_error);
+
+/* postern_server_log writes a line of the host's own to the log, of level POSTERN_LOG_*. Any
+ * thread; not from on_log. Since 0.1. */
+POSTERN_API void postern_server_log(postern_server* server, int32_t level, const char* text);
 
 /* postern_server_free frees the server; NULL is allowed. One that runs must have stopped (run
  * returned, or poll returned POSTERN_DONE); otherwise connections are cut and it waits for work in

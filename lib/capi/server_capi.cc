@@ -1,4 +1,5 @@
 #include "postern/server.h"
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "lib/rt/asio/helped_world.h"
 #include "lib/rt/asio/helper_process.h"
 #include "lib/server/helper_work.h"
+#include "lib/server/log_writer.h"
 #include "lib/server/privileges.h"
 #include "lib/server/runtime.h"
 #include "lib/server/server.h"
@@ -82,9 +84,10 @@ struct postern_server {
   OnFree free_log_data;
   OnFree free_message_data;
   postern_message_callbacks message{};
-  std::unique_ptr<postern::LogSink> log;
   Stop stop;
   std::unique_ptr<rt::AsioWorld> world;
+  std::unique_ptr<postern::LogSink> log;
+  server::LogWriter* log_writer = nullptr;  // `log`, where it is one
   std::unique_ptr<rt::HelpedWorld> helped;  // null: the process stays who it is
   std::unique_ptr<server::Server> server;
   rt::TaskGroup tasks;
@@ -278,6 +281,25 @@ postern_status AskQueueKey(const postern_server_options& options,
                   std::to_string(key->size()) + " characters instead of 32");
 }
 
+// OpenLog makes the log that the library writes itself.
+postern_status OpenLog(postern_server* handle, const postern_log_output* given,
+                       postern_error** out_error) {
+  postern_log_output output;
+  if (!TakeStruct(&output, postern_log_output POSTERN_LOG_OUTPUT_INIT, given) ||
+      output.target == nullptr) {
+    return Fail(out_error, POSTERN_ERR_VERSION, "version",
+                "log_output has no target, or sets a field that this version does not know");
+  }
+  const postern::StatusOr<server::LogTarget> target = server::ParseLogTarget(output.target);
+  if (!target.ok()) return FailWith(out_error, target.status());
+  postern::StatusOr<std::unique_ptr<server::LogWriter>> writer = server::LogWriter::Make(
+      handle->world.get(), *target, output.json != 0, output.tag == nullptr ? "smtpd" : output.tag);
+  if (!writer.ok()) return FailWith(out_error, writer.status());
+  handle->log_writer = writer->get();
+  handle->log = *std::move(writer);
+  return POSTERN_OK;
+}
+
 postern_status NewServer(postern_server** out, const postern_server_options* given,
                          postern_error** out_error) {
   if (out == nullptr)
@@ -326,12 +348,16 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
       return CallOnMessage(raw, view);
     };
   }
-  handle->log = std::make_unique<CallbackLogSink>(log);
   rt::AsioWorldOptions world_options;
   world_options.no_threads = options.no_threads != 0;
   if (options.pool_threads != 0) world_options.pool_threads = options.pool_threads;
   if (options.workers != 0) world_options.workers = options.workers;
   handle->world = std::make_unique<rt::AsioWorld>(world_options);
+  handle->log = std::make_unique<CallbackLogSink>(log);
+  if (options.log_output != nullptr) {
+    const postern_status opened = OpenLog(handle.get(), options.log_output, out_error);
+    if (opened != POSTERN_OK) return opened;
+  }
 
   rt::Account account;
   if (options.run_as != nullptr && handle->world->processes().Self().uid == 0) {
@@ -546,6 +572,29 @@ postern_status postern_server_reload(postern_server* handle, postern_error** out
     if (handle == nullptr)
       return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
     return Reload(handle, out_error);
+  });
+}
+
+postern_status postern_server_reopen_log(postern_server* handle, postern_error** out_error) {
+  return Guard(out_error, [&]() -> postern_status {
+    if (handle == nullptr)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "server is NULL");
+    if (handle->log_writer == nullptr) return POSTERN_OK;
+    const Status reopened = handle->log_writer->Reopen();
+    return reopened.ok() ? POSTERN_OK : FailWith(out_error, reopened);
+  });
+}
+
+void postern_server_log(postern_server* handle, int32_t level, const char* text) {
+  if (handle == nullptr || text == nullptr) return;
+  (void)Guard(nullptr, [&]() -> postern_status {
+    postern::LogRecord record;
+    record.level = static_cast<postern::LogLevel>(
+        std::clamp<int32_t>(level, POSTERN_LOG_DEBUG, POSTERN_LOG_ERROR));
+    record.subsystem = "server";
+    record.event = text;
+    handle->log->Write(record);
+    return POSTERN_OK;
   });
 }
 

@@ -106,6 +106,7 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
   facts.peer_uid = submission.uid;
   submission.login = co_await LoginOf(world, &submission);
   SubmissionResult result;
+  result.session = facts.id;
   mail::ReversePath sender;
   sender.dsn_return = submission.dsn_return;
   sender.dsn_envelope_id = submission.envelope_id;

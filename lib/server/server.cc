@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <new>
 #include <set>
 
 #include "lib/core/base/strings.h"
@@ -326,7 +327,11 @@ rt::Task<Status> Server::Start() {
     parts.tasks.Spawn(ForgetUnusedActions(&parts));
 
   parts.ports->Adopt(std::move(*plan));
-  StartControl(&parts, this);
+  try {
+    StartControl(&parts, this);
+  } catch (const std::bad_alloc&) {
+    // Mail flows without it.
+  }
   parts.endpoints = parts.ports->endpoints();
   parts.started = true;
   parts.log->Write(LogRecord{
@@ -565,13 +570,50 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   return OkStatus();
 }
 
+namespace {
+
+void LogSubmission(LogSink* log, const SubmissionResult& result, uint32_t uid, size_t size,
+                   size_t recipients) {
+  LogRecord record;
+  record.subsystem = "smtp";
+  record.session = result.session;
+  if (result.status.ok() && result.reply.IsPositive()) {
+    record.event = "message";
+    record.fields = {{"msgid", result.message_id},
+                     {"size", StrCat(size)},
+                     {"nrcpt", StrCat(recipients)},
+                     {"proto", "local"},
+                     {"uid", StrCat(uid)}};
+  } else {
+    record.event = "failed-command";
+    record.fields = {{"command", "message"},
+                     {"result", result.status.ok() ? result.reply.ToString() : Text(result.status)},
+                     {"uid", StrCat(uid)}};
+  }
+  log->Write(record);
+}
+
+}  // namespace
+
 rt::Task<SubmissionResult> Server::Submit(Submission submission) {
+  const std::optional<uint32_t> uid = submission.uid;
+  const size_t size = submission.content.size();
+  const size_t recipients = submission.recipients.size();
   SubmissionResult result = co_await SubmitLocally(parts_->world, parts_->runtimes->Get(),
                                                    parts_->mail_gate.get(), std::move(submission));
+  // The program itself knows what it hands in; of a user's programs the log tells as of clients.
+  if (uid.has_value()) {
+    try {
+      LogSubmission(parts_->log, result, *uid, size, recipients);
+    } catch (const std::bad_alloc&) {
+      // It is queued, or not, without a line in the log.
+    }
+  }
   co_return result;
 }
 
 rt::Task<std::string> Server::Metrics() {
+  if (parts_->control_gate == nullptr) co_return control::OpenMetrics(parts_->tap->Numbers());
   const control::StatBook book = co_await parts_->control_gate->Numbers();
   co_return control::OpenMetrics(book);
 }

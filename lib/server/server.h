@@ -71,6 +71,7 @@ struct SubmissionResult {
   mail::Reply reply;  // what an SMTP client would have been told: of the first refused recipient,
                       // or of the message
   std::string message_id;
+  std::string session;  // for the log
 };
 
 class ListenerSlot;

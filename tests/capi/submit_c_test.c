@@ -111,6 +111,34 @@ int main(void) {
     expect(postern_server_submit(server, id, 9, &submission, NULL) == POSTERN_OK && strlen(id) == 8,
            "an id of 8 octets");
   }
+  {
+    postern_buf text = {NULL, 0};
+    expect(postern_server_metrics(server, &text, NULL) == POSTERN_OK, "metrics of a server");
+    expect(text.len > 6 && strcmp(text.data + text.len - 6, "# EOF\n") == 0, "OpenMetrics ends");
+    expect(text.len > 0 && strstr(text.data, "postern_queue_healthy 1\n") != NULL, "a number");
+    postern_buf_free(&text);
+    expect(postern_server_reopen_log(server, NULL) == POSTERN_OK, "no log to open anew");
+    postern_server_log(server, POSTERN_LOG_INFO, "a line\nand no other");
+  }
+  {
+    postern_control_options asked = POSTERN_CONTROL_OPTIONS_INIT;
+    const char* words[] = {"show", "queue"};
+    int32_t exit_status = 0;
+    postern_buf hash = {NULL, 0};
+    asked.socket_path = "/nonexistent/control.sock";
+    asked.words = words;
+    asked.word_count = 2;
+    expect(postern_control_ask(&exit_status, &asked, &error) == POSTERN_ERR_NOT_FOUND,
+           "nobody answers there");
+    expect(strcmp(postern_error_reason(error), "not-running") == 0, "and why");
+    postern_error_free(error);
+    error = NULL;
+    expect(postern_password_hash(&hash, "secret", 6, NULL) == POSTERN_OK && hash.len == 60,
+           "a hash");
+    postern_buf_free(&hash);
+    expect(postern_password_hash(&hash, "a\0b", 3, NULL) == POSTERN_ERR_INVALID_ARGUMENT,
+           "no hash of a NUL");
+  }
   postern_server_stop(server, 1000);
   while ((status = postern_server_poll(server, NULL, 1000, &error)) == POSTERN_OK) {
   }

@@ -106,7 +106,7 @@ class NoGoodSmarthost(WithSinks):
     def test_nothing_is_sent(self):
         self.session(LOCAL).mail_to("waits@elsewhere.test")
         self.wait("waited for the attempt",
-                  lambda: re.search(r"to=<waits@elsewhere\.test> .*result=TempFail", self.log()))
+                  lambda: re.search(r"to=<waits@elsewhere\.test> .*result=.?TempFail", self.log()))
         self.assertGreater(self.smarthost.sessions, 0)
         self.assertEqual((self.smarthost.mails, suite.MACHINE.sink.mails), ([], []))
 
@@ -294,7 +294,7 @@ class Backup(WithSinks):
         self.assertEqual(self.subject_of_certificate(25), "mail.friend.eu")
 
     def attempts(self, recipient):
-        return re.findall(rf"mta delivery .*to=<{re.escape(recipient)}> .*result=(\w+) stat=(.*)", self.log())
+        return re.findall(rf"mta delivery .*to=<{re.escape(recipient)}> .*result=\"(\w+)\" stat=(.*)", self.log())
 
 
 class AthomeBackupmx(Backup):

@@ -15,7 +15,7 @@ static int usage(FILE* to) {
       "usage: postern serve -f smtpd.conf [-D name=value] [-s spool]     run what the file asks "
       "for, "
       "in the foreground\n"
-      "                     [-u user] [-w workers] [-v]\n"
+      "                     [-u user] [-w workers] [-v] [-L log] [-j]\n"
       "       postern check [--json] smtpd.conf                          all that is wrong with "
       "it, "
       "and what would mend it\n"
@@ -56,7 +56,7 @@ static unsigned read_workers(const char* value) {
 int main(int argc, char** argv) {
   static const char* macros[MAX_MACROS];
   struct serve_options options = {
-      "/etc/mail/smtpd.conf", NULL, POSTERN_LOG_INFO, 0, NULL, macros, 0};
+      "/etc/mail/smtpd.conf", NULL, NULL, 0, POSTERN_LOG_INFO, 0, NULL, macros, 0};
   const char* command = argc > 1 ? argv[1] : "";
   int i;
   const char* slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
@@ -82,6 +82,10 @@ int main(int argc, char** argv) {
     const char* value = i + 1 < argc ? argv[i + 1] : NULL;
     if (strcmp(argv[i], "-v") == 0) {
       options.log_level = POSTERN_LOG_DEBUG;
+    } else if (strcmp(argv[i], "-j") == 0) {
+      options.log_json = 1;
+    } else if (strcmp(argv[i], "-L") == 0 && value != NULL) {
+      options.log_target = argv[++i];
     } else if (strcmp(argv[i], "-f") == 0 && value != NULL) {
       options.config_path = argv[++i];
     } else if (strcmp(argv[i], "-D") == 0 && value != NULL && options.macro_count < MAX_MACROS) {
@@ -96,7 +100,8 @@ int main(int argc, char** argv) {
     } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
       return usage(stdout);
     } else if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "-s") == 0 ||
-               strcmp(argv[i], "-u") == 0 || strcmp(argv[i], "-w") == 0) {
+               strcmp(argv[i], "-u") == 0 || strcmp(argv[i], "-w") == 0 ||
+               strcmp(argv[i], "-L") == 0) {
       fprintf(stderr, "postern: %s wants a value behind it\n", argv[i]);
       return usage(stderr);
     } else {

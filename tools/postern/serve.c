@@ -51,13 +51,12 @@ static const char* account_to_become(const struct serve_options* options) {
 }
 
 /* log_lines logs `text`, which may have several lines. */
-static void log_lines(const struct serve_options* options, int32_t level, const char* what,
-                      const char* text) {
+static void log_lines(postern_server* server, int32_t level, const char* what, const char* text) {
   char line[2048];
   for (;;) {
     const size_t length = strcspn(text, "\n");
     snprintf(line, sizeof line, "%s%.*s", what, (int)length, text);
-    write_log(level, line, (void*)options);
+    postern_server_log(server, level, line);
     if (text[length] == '\0') return;
     text += length + 1;
   }
@@ -95,6 +94,7 @@ static postern_status ask_queue_key(int32_t from_stdin, char* into, size_t room,
 
 static int open_server(const struct serve_options* options, postern_server** server) {
   postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
+  postern_log_output output = POSTERN_LOG_OUTPUT_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
   postern_error* error = NULL;
   postern_status status;
@@ -105,6 +105,11 @@ static int open_server(const struct serve_options* options, postern_server** ser
   server_options.workers = (uint16_t)options->workers;
   server_options.log_level = options->log_level;
   server_options.log = &log;
+  if (options->log_target != NULL || options->log_json) {
+    output.target = options->log_target != NULL ? options->log_target : "stderr";
+    output.json = (uint8_t)options->log_json;
+    server_options.log_output = &output;
+  }
   server_options.run_as = account_to_become(options);
   server_options.macros = options->macros;
   server_options.macro_count = options->macro_count;
@@ -122,13 +127,11 @@ static void block_signals(sigset_t* set) {
 }
 
 struct signal_thread {
-  const struct serve_options* options;
   postern_server* server;
 };
 
 /* SIGHUP reloads, SIGINT and SIGTERM stop. */
 static void* wait_for_signals(void* argument) {
-  const struct serve_options* options = ((struct signal_thread*)argument)->options;
   postern_server* server = ((struct signal_thread*)argument)->server;
   sigset_t set;
   int number = 0;
@@ -136,10 +139,14 @@ static void* wait_for_signals(void* argument) {
   while (sigwait(&set, &number) == 0) {
     postern_error* error = NULL;
     if (number != SIGHUP) break;
+    if (postern_server_reopen_log(server, &error) != POSTERN_OK)
+      log_lines(server, POSTERN_LOG_ERROR, "log not reopened: ", postern_error_message(error));
+    postern_error_free(error);
+    error = NULL;
     if (postern_server_reload(server, &error) == POSTERN_OK) {
-      log_lines(options, POSTERN_LOG_INFO, "configuration reloaded", "");
+      log_lines(server, POSTERN_LOG_INFO, "configuration reloaded", "");
     } else {
-      log_lines(options, POSTERN_LOG_ERROR,
+      log_lines(server, POSTERN_LOG_ERROR,
                 "configuration not reloaded: ", postern_error_message(error));
     }
     postern_error_free(error);
@@ -188,7 +195,6 @@ int serve(const struct serve_options* options) {
   if (geteuid() == 0 && options->user == NULL && getpwnam(kAccount) == NULL) {
     fprintf(stderr, "no account \"%s\": the server keeps the rights of root\n", kAccount);
   }
-  for_signals.options = options;
   for_signals.server = server;
   if (pthread_create(&signals, NULL, wait_for_signals, &for_signals) != 0) {
     fprintf(stderr, "no thread for signals\n");

@@ -13,6 +13,14 @@ bool NeedsQuotes(std::string_view value) {
   return value.size() > kMaxValueBytes;
 }
 
+// What OpenSMTPD writes in quotes whatever it is: tools look for them.
+bool AlwaysQuoted(const LogRecord& record, std::string_view field) {
+  if (record.subsystem == "mta")
+    return field == "source" || field == "relay" || field == "result" || field == "stat";
+  return record.subsystem == "smtp" && record.event == "failed-command" &&
+         (field == "command" || field == "result");
+}
+
 }  // namespace
 
 std::string FormatLogRecord(const LogRecord& record) {
@@ -25,7 +33,7 @@ std::string FormatLogRecord(const LogRecord& record) {
     line += ' ';
     line += field.name;
     line += '=';
-    if (!NeedsQuotes(field.value)) {
+    if (!NeedsQuotes(field.value) && !AlwaysQuoted(record, field.name)) {
       line += field.value;
       continue;
     }

@@ -61,7 +61,11 @@ rt::Task<Opened> Connection::Open(queue::RelayTls tls, Instant deadline) {
   } else {
     remote.unix_path = target_.socket_path;
   }
-  Log("connecting", {{"address", remote.ToString()}, {"host", target_.host}});
+  // As OpenSMTPD has it: smtp://192.0.2.1:25.
+  const char* const scheme = settings_->route.lmtp               ? "lmtp://"
+                             : tls == queue::RelayTls::kImplicit ? "smtps://"
+                                                                 : "smtp://";
+  Log("connecting", {{"address", StrCat(scheme, remote.ToString())}, {"host", target_.host}});
   rt::ConnectOptions connect_options;
   connect_options.source = settings_->source;
   StatusOr<std::unique_ptr<rt::Stream>> stream =

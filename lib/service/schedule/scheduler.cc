@@ -221,12 +221,29 @@ void Scheduler::TakeCommitted() {
     }
   }
   counters_.committed += fresh.size();
+  for (const Envelope& envelope : fresh) LogEnvelope(envelope);
   for (Envelope& envelope : fresh) {
     if (envelope.held || envelope.next_attempt > queue_.Now()) {
       next_due_ = std::min(next_due_, envelope.next_attempt);
       continue;
     }
     if (Offer(std::move(envelope)) == queue::ReadyQueue::Offer::kFull) starved_ = true;
+  }
+}
+
+// LogEnvelope tells which envelope came of which session, in OpenSMTPD's form. Without memory for a
+// line there is none.
+void Scheduler::LogEnvelope(const Envelope& envelope) {
+  try {
+    LogRecord record;
+    record.subsystem = "smtp";
+    record.session = envelope.session.empty() ? std::string(16, '0') : envelope.session;
+    record.event = "envelope";
+    record.fields.push_back(LogField{"evpid", queue::EnvelopeIdText(envelope.id)});
+    record.fields.push_back(LogField{"from", StrCat("<", envelope.sender.address.ToString(), ">")});
+    record.fields.push_back(LogField{"to", StrCat("<", envelope.destination.ToString(), ">")});
+    log_.Write(record);
+  } catch (const std::bad_alloc&) {
   }
 }
 

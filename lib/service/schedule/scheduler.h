@@ -154,6 +154,7 @@ class Scheduler {
   Deliverer* DelivererFor(queue::Envelope::Kind kind) const {
     return deliverers_[static_cast<size_t>(kind)];
   }
+  void LogEnvelope(const queue::Envelope& envelope);
   void LogEvent(LogLevel level, std::string event, const queue::Envelope& envelope,
                 std::string reason);
 

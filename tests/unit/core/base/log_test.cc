@@ -13,7 +13,7 @@ TEST(FormatLogRecord, IsOneLineWhateverAClientSends) {
   record.fields = {{"command", "HELO \x1b]0;pwned\x07\r\nsmtp ok=\"1\""}, {"result", "501"}};
   EXPECT_EQ(FormatLogRecord(record),
             "00000000deadbeef smtp failed-command command=\"HELO \\x1b]0;pwned\\x07\\r\\nsmtp "
-            "ok=\\\"1\\\"\" result=501");
+            "ok=\\\"1\\\"\" result=\"501\"");
 }
 
 }  // namespace

@@ -414,8 +414,8 @@ TEST(DeliveryLog, HasTheFormOfOpenSmtpd) {
       FormatLogRecord(DeliveryRecord(e, result, absl::FromUnixSeconds(1000 + 16 * 3600 + 2)));
   EXPECT_EQ(line,
             "00000000000000aa mta delivery evpid=0000000100000002 from=<a@x.org> to=<b@y.org> "
-            "rcpt=<-> source=- "
-            "relay=\"192.0.2.1 (mx.y.org)\" delay=16h2s result=TempFail stat=\"451 later\"");
+            "rcpt=<-> source=\"-\" "
+            "relay=\"192.0.2.1 (mx.y.org)\" delay=16h2s result=\"TempFail\" stat=\"451 later\"");
 }
 
 // A stream of single messages is delivered in a few batches; the first of it does not wait, and a

@@ -1,0 +1,120 @@
+"""Where the log goes and in which form: files that are rotated, syslog, the journal, JSON; and that a stranger writes none of it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+import unittest
+
+import harness
+
+
+def smtp(server, *lines):
+    with harness.Session(server.ports["smtp"]) as session:
+        session.line()
+        for line in lines:
+            session.send(line if isinstance(line, bytes) else line + "\r\n")
+            session.reply()
+
+
+def letter(server, recipient="alice@example.test"):
+    with harness.Session(server.ports["smtp"]) as session:
+        session.line()
+        for line in ("HELO client.example", "MAIL FROM:<bob@example.test>", f"RCPT TO:<{recipient}>", "DATA"):
+            session.send(line + "\r\n")
+            session.line()
+        session.send("Subject: x\r\n\r\nbody\r\n.\r\n")
+        session.line()
+
+
+def wait_until(case, what, ready, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not ready():
+        case.assertLess(time.monotonic(), deadline, what)
+        time.sleep(0.05)
+
+
+class Logs(unittest.TestCase):
+    def server(self, *options, prepare=None):
+        server = harness.Server(options=[option.replace("{data}", self.folder) for option in options], prepare=prepare)
+        self.addCleanup(server.close)
+        return server
+
+    def setUp(self):
+        self.folder = f"/tmp/postern-logs-{os.getpid()}-{id(self)}"
+        os.mkdir(self.folder)
+        self.addCleanup(lambda: [os.unlink(f"{self.folder}/{each}") for each in os.listdir(self.folder)] and None or
+                        os.rmdir(self.folder))
+
+    def read(self, name):
+        with open(f"{self.folder}/{name}", encoding="utf-8") as file:
+            return file.read()
+
+    def test_opensmtpds_lines_in_a_file_that_is_rotated(self):
+        server = self.server("-L", "file:{data}/maillog")
+        letter(server)
+        server.wait_for_messages("alice", 1)
+        wait_until(self, "delivery line", lambda: "mda delivery" in self.read("maillog"))
+        log = self.read("maillog")
+        stamp = r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [0-9a-f]{16} "
+        for form in (r"smtp connected address=127\.0\.0\.1 ",
+                     r"smtp message msgid=[0-9a-f]{8} size=\d+ nrcpt=1 proto=SMTP$",
+                     r"smtp envelope evpid=[0-9a-f]{16} from=<bob@example\.test> to=<alice@example\.test>$",
+                     r"smtp disconnected reason=",
+                     r"mda delivery evpid=[0-9a-f]{16} from=<bob@example\.test> to=<alice@example\.test> rcpt=<-> user=alice "
+                     r"delay=\w+ result=Ok stat=Delivered$"):
+            self.assertRegex(log, stamp + form)
+        os.rename(f"{self.folder}/maillog", f"{self.folder}/maillog.1")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(self, "a new file", lambda: os.path.exists(f"{self.folder}/maillog"))
+        letter(server)
+        wait_until(self, "a line in it", lambda: "smtp message" in self.read("maillog"))
+
+    def listen(self):
+        daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        daemon.bind(f"{self.folder}/socket")
+        daemon.settimeout(20)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def take(self, daemon, pattern):
+        while True:
+            datagram = daemon.recv(65536)
+            if re.search(pattern, datagram):
+                return datagram
+
+    def test_syslog_and_the_journal(self):
+        for target, pattern in (("syslog", rb"^<22>[A-Z][a-z]{2} [ \d]\d [\d:]{8} smtpd\[\d+\]: [0-9a-f]{16} smtp message msgid="),
+                                ("syslog5424", rb"^<22>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ smtpd \d+ - - [0-9a-f]{16} smtp message msgid="),
+                                ("journal", rb"(?s)^MESSAGE=[0-9a-f]{16} smtp message .*\nPRIORITY=6\nSYSLOG_IDENTIFIER=smtpd\n"
+                                            rb".*POSTERN_SUBSYSTEM=smtp\n.*POSTERN_EVENT=message\nPOSTERN_MSGID=[0-9a-f]{8}\n")):
+            with self.subTest(target):
+                daemon = self.listen()
+                server = self.server("-L", f"{target}:{{data}}/socket")
+                letter(server)
+                self.assertRegex(self.take(daemon, rb"smtp message "), pattern)
+                server.stop()
+                daemon.close()
+                os.unlink(f"{self.folder}/socket")
+
+    def test_what_a_client_says_is_one_line_in_each_form(self):
+        server = self.server("-j", "-L", "file:{data}/log")
+        hostile = (b"EHLO \x1b]0;owned\x07\x00\r\n", b"AUTH PLAIN \x80\r\n", b"MAIL FROM:<a@b>\xff\r\n", b"RCPT \"}\\n{\"\r\n")
+        smtp(server, *hostile)
+        wait_until(self, "the end of the session", lambda: "disconnected" in self.read("log"))
+        lines = self.read("log").splitlines()
+        records = [json.loads(line) for line in lines]
+        self.assertTrue(all({"time", "level", "subsystem", "event"} <= set(record) for record in records))
+        self.assertGreaterEqual(sum(record["event"] == "failed-command" for record in records), 2)
+        self.assertFalse(any(ord(c) < 32 or ord(c) == 127 for line in lines for c in line))
+
+    def test_a_target_that_is_none(self):
+        with self.assertRaises(AssertionError) as refused:
+            self.server("-L", "elsewhere")
+        self.assertIn("journal", str(refused.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
