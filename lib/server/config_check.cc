@@ -7,6 +7,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/tls/certificate.h"
+#include "lib/server/alias_check.h"
 #include "lib/server/config_resolver.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/runtime.h"
@@ -206,6 +207,7 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
                  std::make_move_iterator(advice.end()));
     CheckExpiry(*world, config, options.expires_soon, &found);
     CheckNames(*world, runtime, &found);
+    CheckAliasTables(*world, runtime, &found);
     if (!server->in_memory) {
       std::string spool = server->spool_path;
       if (spool.empty()) spool = SpoolOf(config);

@@ -6,6 +6,9 @@
 //   certificate-expires  a certificate ends within two weeks                     (warning)
 //   port-taken           another program listens where this server would         (warning)
 //   postmaster           mail for postmaster of a domain here has nowhere to go  (warning)
+//   alias-value          an alias that means nothing: its mail is answered 424   (warning)
+//   alias-include        an :include: that cannot be read, or is not obeyed      (warning)
+//   alias-circle         aliases that lead back to themselves                    (warning)
 //   backup-mx            `backup mx` names the best exchanger of a domain        (warning)
 #pragma once
 

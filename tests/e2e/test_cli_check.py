@@ -71,6 +71,25 @@ class Check(unittest.TestCase):
         self.assertEqual(said["open-relay"][0], 3)
         self.assertIn("match from auth", said["open-relay"][2])
 
+    def test_aliases(self):
+        aliases = f"{self.folder}/aliases"
+        harness.write(aliases, "# ours\na7:\terror:999 bad\nb4: alice, :nonsense:\nb5: a@r.test b@r.test\n"
+                               f"c1: :include:{self.folder}/none\n")
+        config = (f"listen on 127.0.0.1 port {self.port}\ntable a file:{aliases}\n"
+                  'action l mbox alias <a>\naction v mbox virtual { "x@h" = "y@h", "y@h" = "x@h, root" }\n'
+                  "match for domain a.test action l\nmatch for domain h action v\n")
+        harness.write(self.path, config)
+        done = self.run_verb("check", "--json", self.path)
+        found = [(f["code"], f["file"], f["line"], f["column"]) for f in json.loads(done.stdout)["findings"]
+                 if f["code"].startswith("alias-")]
+        self.assertEqual(sorted(found), [
+            ("alias-circle", self.path, 4, 40), ("alias-include", aliases, 5, 0), ("alias-value", aliases, 2, 5),
+            ("alias-value", aliases, 3, 12), ("alias-value", aliases, 4, 5)])
+        said = self.run_verb("check", self.path).stderr
+        self.assertIn('b5: "a@r.test b@r.test": ', said)
+        self.assertIn("to mend it: write a comma between two values", said)
+        self.assertIn("aliases in a circle: x@h -> y@h -> x@h; each is expanded once", said)
+
     def test_a_port_that_is_taken(self):
         text = f"listen on 127.0.0.1 port {self.port}\naction a relay\nmatch for any action a\n"
         with socket.socket() as other:

@@ -1,14 +1,15 @@
 // The right-hand sides of aliases(5), and forward(5) files.
 
 #include "lib/core/base/strings.h"
+#include "lib/core/policy/alias_advice.h"
 #include "lib/core/policy/expansion.h"
 
 namespace postern::policy {
 namespace {
 
 // SplitItems cuts at commas that neither quotes nor a backslash protect. The items keep their
-// quotes.
-StatusOr<std::vector<std::string_view>> SplitItems(std::string_view text) {
+// quotes. A quote that is not closed makes the rest one item, and `*open_quote` its start.
+std::vector<std::string_view> SplitItems(std::string_view text, size_t* open_quote) {
   std::vector<std::string_view> items;
   size_t start = 0;
   bool quoted = false;
@@ -17,12 +18,12 @@ StatusOr<std::vector<std::string_view>> SplitItems(std::string_view text) {
       ++i;
     } else if (text[i] == '"') {
       quoted = !quoted;
+      *open_quote = quoted ? i : std::string_view::npos;
     } else if (text[i] == ',' && !quoted) {
       items.push_back(Trim(text.substr(start, i - start)));
       start = i + 1;
     }
   }
-  if (quoted) return InvalidArgument(StrCat("\"", Escape(text, 80), "\": a quote is not closed"));
   items.push_back(Trim(text.substr(start)));
   return items;
 }
@@ -124,31 +125,56 @@ std::string_view WithoutComment(std::string_view line) {
 
 }  // namespace
 
-StatusOr<std::vector<AliasValue>> ParseAliasValues(std::string_view text) {
-  StatusOr<std::vector<std::string_view>> items = SplitItems(text);
-  if (!items.ok()) return items.status();
-  std::vector<AliasValue> values;
-  for (const std::string_view item : *items) {
-    if (item.empty()) continue;
-    StatusOr<AliasValue> value = ParseItem(item);
-    if (!value.ok()) return value.status();
-    values.push_back(*std::move(value));
+std::vector<AliasFault> FindAliasFaults(std::string_view text, std::vector<AliasValue>* values) {
+  std::vector<AliasFault> faults;
+  size_t open_quote = std::string_view::npos;
+  const std::vector<std::string_view> items = SplitItems(text, &open_quote);
+  if (open_quote != std::string_view::npos) {
+    // Where it was meant to end nobody knows, so that nothing of the list can be believed.
+    faults.push_back({1, open_quote, std::string(text.substr(open_quote)),
+                      StrCat("\"", Escape(text, 80), "\": a quote is not closed")});
+    return faults;
   }
+  for (const std::string_view item : items) {
+    if (item.empty()) continue;
+    if (faults.size() >= kMaxAliasFaults) break;
+    StatusOr<AliasValue> value = ParseItem(item);
+    if (value.ok()) {
+      values->push_back(*std::move(value));
+    } else {
+      faults.push_back({1, static_cast<size_t>(item.data() - text.data()), std::string(item),
+                        std::string(Message(value.status()))});
+    }
+  }
+  return faults;
+}
+
+std::vector<AliasFault> FindForwardFaults(std::string_view text, std::vector<AliasValue>* values) {
+  std::vector<AliasFault> faults;
+  int number = 0;
+  for (const std::string_view line : Split(text, '\n')) {
+    ++number;
+    if (faults.size() >= kMaxAliasFaults) break;
+    for (AliasFault& fault : FindAliasFaults(WithoutComment(line), values)) {
+      fault.line = number;
+      faults.push_back(std::move(fault));
+    }
+  }
+  return faults;
+}
+
+StatusOr<std::vector<AliasValue>> ParseAliasValues(std::string_view text) {
+  std::vector<AliasValue> values;
+  const std::vector<AliasFault> faults = FindAliasFaults(text, &values);
+  if (!faults.empty()) return InvalidArgument(faults.front().message);
   return values;
 }
 
 StatusOr<std::vector<AliasValue>> ParseForwardText(std::string_view text) {
   std::vector<AliasValue> values;
-  int number = 0;
-  for (std::string_view line : Split(text, '\n')) {
-    ++number;
-    line = Trim(WithoutComment(line));
-    if (line.empty()) continue;
-    StatusOr<std::vector<AliasValue>> parsed = ParseAliasValues(line);
-    if (!parsed.ok()) return Annotate(parsed.status(), StrCat("line ", number));
-    values.insert(values.end(), std::make_move_iterator(parsed->begin()),
-                  std::make_move_iterator(parsed->end()));
-  }
+  const std::vector<AliasFault> faults = FindForwardFaults(text, &values);
+  if (!faults.empty())
+    return InvalidArgument(StrCat("line ", faults.front().line, ": ", faults.front().message));
   return values;
 }
 
