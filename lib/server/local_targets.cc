@@ -137,7 +137,7 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
     }
     account = recipient.ok() ? *recipient : *run_as;
     target.run_as = RunAs(*world_, *run_as);
-    target.user = account.name;
+    target.user = run_as->name;
     target.home = run_as->home;
     if (run_as->uid == 0 && KindOf(envelope) == queue::Envelope::Kind::kProgram)
       return Unimplemented(StrCat("MDA not allowed to deliver to: ", run_as->name));
@@ -157,9 +157,12 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
   }
   switch (action.kind) {
     case policy::ActionKind::kMaildir: {
+      // A path that is written is the recipient's, ~ included. Where none is, OpenSMTPD delivers to
+      // the home of whom it runs as, which is the action's `user`.
+      policy::FormatContext context = FormatContextOf(*runtime, envelope, account);
+      if (action.options.Find("maildir path") == nullptr) context.home = target.home;
       StatusOr<std::string> path =
-          policy::ExpandFormat(action.maildir_path, FormatContextOf(*runtime, envelope, account),
-                               policy::FormatUse::kPath);
+          policy::ExpandFormat(action.maildir_path, context, policy::FormatUse::kPath);
       if (!path.ok()) return path.status();
       target.kind = deliver::LocalTarget::Kind::kMaildir;
       target.path = std::move(*path);

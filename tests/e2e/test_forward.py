@@ -31,7 +31,11 @@ action "mbox" mbox
 action "forward" forward-only
 action "expand" expand-only alias <aliases>
 action "users" maildir userbase <users>
+action "shared" maildir virtual { "@" = alice } user vmail
+action "agent" mda "env > agent.env; cat > agent.text" virtual { "@" = alice } user vmail
 action "out" relay
+match for domain "shared.tld" action "shared"
+match for domain "agent.tld" action "agent"
 match for domain "users.tld" action "users"
 match for domain "athome.tld" action "maildir"
 match for domain "mbox.tld" action "mbox"
@@ -325,6 +329,22 @@ class InWorld(unittest.TestCase):
         wait_for(lambda: self.letters("jdoe", ".box/"), "nothing in the folder")
         wait_for(lambda: any('x"@athome.tld' in read(path) for path in self.letters("jdoe")), "nothing in the inbox")
         self.assertFalse(os.path.exists("/var/home/x") or os.path.exists(f"{home}/x"))
+
+    def test_another_user_delivers(self):
+        """Where no path is written, the Maildir is that of the action's user; USER and LOGNAME are his, too."""
+        had = len(self.letters("vmail")), len(self.letters("alice"))
+        self.send("x@shared.tld")
+        wait_for(lambda: len(self.letters("vmail")) > had[0], "no mail")
+        self.assertEqual(len(self.letters("alice")), had[1])
+        self.owned(self.letters("vmail")[0], "vmail")
+        home = self.home("vmail")
+        self.send("x@agent.tld")
+        wait_for(lambda: os.path.exists(f"{home}/agent.text") and os.path.getsize(f"{home}/agent.text"), "nothing ran")
+        environment = dict(line.split("=", 1) for line in read(f"{home}/agent.env").splitlines() if "=" in line)
+        self.assertEqual({name: environment.get(name) for name in ("USER", "LOGNAME", "HOME")},
+                         {"USER": "vmail", "LOGNAME": "vmail", "HOME": home})
+        self.owned(f"{home}/agent.text", "vmail")
+        os.unlink(f"{home}/agent.text")
 
     def test_the_systems_mailbox(self):
         os.chown("/var/mail", 0, 8)  # Debian's group mail

@@ -144,6 +144,7 @@ bool Parser::ParseActionMethod(Action& action) {
       if (!ExpectString("a path", &action.maildir_path, &at) ||
           !check_format(action.maildir_path, at))
         return false;
+      action.options.Add("maildir path", at);
       std::string& path = action.maildir_path;
       if (path.empty()) {
         Error(at, "an empty maildir path: /path, ~/path or a variable is wanted");

@@ -32,7 +32,7 @@ struct LocalTarget {
   std::optional<rt::Credentials> run_as;
   // For kProgram.
   policy::ShellCommand command;
-  std::string user;  // the recipient's account: USER and LOGNAME
+  std::string user;  // the account of run_as, the action's `user` if it has one: USER and LOGNAME
   std::string home;  // … its home, where the program starts
 };
 

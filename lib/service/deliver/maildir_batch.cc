@@ -153,6 +153,7 @@ Status MaildirBatch::Prepare(Item& item) {
     item.file.reset();
     (void)delivery.files->Unlink(item.temporary);
   }
+  if (written.ok() && delivery.target.junk) ShowJunk(delivery);
   return written;
 }
 
@@ -171,6 +172,15 @@ StatusOr<std::string> MaildirBatch::ChooseFolder(const Delivery& delivery) {
     if (info.ok() && info->kind == rt::FileInfo::Kind::kDirectory) return folder;
   }
   return target.path;
+}
+
+void MaildirBatch::ShowJunk(const Delivery& delivery) {
+  const std::string folder = delivery.target.path + "/.Junk";
+  if (!junk_seen_.insert(folder).second) return;
+  // One look where it is there, as it is after the first delivery. Nobody was promised an empty
+  // folder: no mail waits when it cannot be made.
+  if (delivery.files->Stat(folder).status().code() == StatusCode::kNotFound)
+    (void)MakeFolder(*delivery.files, folder);
 }
 
 Status MaildirBatch::MakeFolder(rt::Files& files, const std::string& folder) {

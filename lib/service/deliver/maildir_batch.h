@@ -80,6 +80,8 @@ class MaildirBatch {
   void RemoveEarlierTemporaries(rt::Files& files, const std::string& folder,
                                 const std::string& name);
   Status MakeFolder(rt::Files& files, const std::string& folder);
+  // ShowJunk makes the folder Junk, so that it can be seen before mail comes to it.
+  void ShowJunk(const Delivery& delivery);
   StatusOr<std::string> ChooseFolder(const Delivery& delivery);
   // FindEarlier tells in which directory an earlier attempt left this delivery; "" when there is
   // none.
@@ -90,6 +92,7 @@ class MaildirBatch {
   const std::string mark_;
   // By device, the first file of the batch: it is what SyncFileSystem is asked of.
   std::map<uint64_t, std::unique_ptr<rt::File>> witnesses_;
+  std::set<std::string> junk_seen_;  // folders of ShowJunk
   // What was found in each Maildir, by "Q<id>": read once for a batch, and only when an attempt may
   // not be the first.
   std::map<std::string, std::map<std::string, std::string>> earlier_;

@@ -250,6 +250,48 @@ TEST_F(DeliverTest, WhatStandsInTmpIsReplacedAndNeverWrittenThrough) {
   EXPECT_EQ(Read(root_ + "/secret"), "kept");
 }
 
+// CountingFiles counts what a delivery costs.
+class CountingFiles final : public rt::PosixFiles {
+ public:
+  Status SyncDirectory(const std::string& path) override {
+    ++syncs;
+    return rt::PosixFiles::SyncDirectory(path);
+  }
+  int syncs = 0;
+};
+
+TEST_F(DeliverTest, JunkIsThereFromTheFirstDeliveryOnAndCostsNoSyncAfterIt) {
+  CountingFiles files;
+  int syncs_without = 0;
+  for (const bool junk : {false, true}) {
+    fs::remove_all(root_ + "/Maildir");
+    names_.Forget(root_ + "/Maildir/new");
+    files.syncs = 0;
+    for (uint32_t i = 0; i < 3; ++i) {
+      envelope_.id = queue::MakeEnvelopeId(9, i);
+      Delivery delivery = Make("Subject: x\r\n\r\n");
+      delivery.files = &files;
+      delivery.target.junk = junk;
+      ASSERT_TRUE(ToMaildir(delivery).ok());
+      if (i == 0) files.syncs = 0;  // the first makes the folders
+    }
+    for (const char* part : {"/new", "/cur", "/tmp"})
+      EXPECT_EQ(fs::is_directory(root_ + "/Maildir/.Junk" + part), junk) << part;
+    if (junk) {
+      EXPECT_EQ(files.syncs, syncs_without);
+    } else {
+      syncs_without = files.syncs;
+    }
+  }
+  // It is made again where it was taken away, and stands in nobody's way.
+  fs::remove_all(root_ + "/Maildir/.Junk");
+  std::ofstream(root_ + "/Maildir/.Junk") << "a file";
+  envelope_.id = queue::MakeEnvelopeId(9, 9);
+  Delivery delivery = Make("Subject: x\r\n\r\n");
+  delivery.target.junk = true;
+  EXPECT_TRUE(ToMaildir(delivery).ok());
+}
+
 TEST_F(DeliverTest, SpamGoesToJunkAndSubAddressesToFoldersThatExist) {
   uint32_t number = 100;
   for (const auto& [header, junk] : std::map<std::string, bool>{{"X-SPAM: Yes\r\n", true},
