@@ -79,12 +79,29 @@ std::string Edit(const Runtime& runtime, const RuleMatch& match, const std::stri
   }
   const TableDeclaration& table = config.tables[static_cast<size_t>(id)];
   const std::string key = by_address ? StrCat(kPostmaster, "@", domain) : kPostmaster;
+  const std::string place = table.kind == policy::TableKind::kFile ? Escape(table.path, 200)
+                            : table.anonymous
+                                ? StrCat("the table of action \"", Escape(action.name, 80), "\"")
+                                : StrCat("table ", Escape(table.name, 80));
+  // Actions that only send on have no user to deliver to: an address that another rule takes.
+  const bool sends_on = action.kind == policy::ActionKind::kExpandOnly ||
+                        action.kind == policy::ActionKind::kForwardOnly;
+  policy::Table* contents = runtime.tables().Get(id);
+  for (const std::string& each : {key, std::string(kPostmaster)}) {
+    if (contents == nullptr) break;
+    const StatusOr<std::optional<std::string>> found =
+        contents->Lookup(policy::Service::kAlias, each);
+    if (!found.ok() || !found->has_value()) continue;
+    return StrCat("change what \"", each, "\" stands for in ", place,
+                  sends_on ? StrCat(": action \"", Escape(action.name, 80),
+                                    "\" delivers to no user, so that it has to be an address "
+                                    "that another rule takes")
+                           : std::string());
+  }
+  const char* who = sends_on ? "you@example.org" : "you";
   if (table.kind == policy::TableKind::kFile)
-    return StrCat("the line \"", key, ": you\" in ", Escape(table.path, 200), " mends it");
-  return StrCat("the entry \"", key, "\" = \"you\" in ",
-                table.anonymous ? StrCat("the table of action \"", Escape(action.name, 80), "\"")
-                                : StrCat("table ", Escape(table.name, 80)),
-                " mends it");
+    return StrCat("the line \"", key, ": ", who, "\" in ", place, " mends it");
+  return StrCat("the entry \"", key, "\" = \"", who, "\" in ", place, " mends it");
 }
 
 }  // namespace

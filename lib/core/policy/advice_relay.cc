@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/advice.h"
@@ -25,7 +26,19 @@ constexpr char kStrangerName[] = "host.stranger-q7x.net";
 struct Door {
   const Listener* listener;
   bool tls;
+  bool v4;  // what clients can have for an address
+  bool v6;
 };
+
+// IsReachedFrom tells whether clients of a family come to the listener. Behind a proxy they may be
+// of both.
+bool IsReachedFrom(const Listener& listener, bool v6) {
+  if (listener.proxy_v2) return true;
+  if (listener.family != AddressFamily::kAny)
+    return (listener.family == AddressFamily::kInet6) == v6;
+  const std::optional<IpAddress> address = IpAddress::Parse(listener.target);
+  return !address || address->is_v6() == v6;
+}
 
 // TurnsStrangersAway tells whether the listener's filter lets only listed addresses in.
 bool TurnsStrangersAway(const Config& config, const Listener& listener) {
@@ -44,7 +57,7 @@ bool TurnsStrangersAway(const Config& config, const Listener& listener) {
 
 std::vector<Door> DoorsOf(const Config& config) {
   std::vector<Door> doors;
-  std::set<std::pair<std::string, bool>> seen;
+  std::set<std::tuple<std::string, bool, bool, bool>> seen;
   for (const Listener& listener : config.listeners) {
     if (listener.protocol != ListenerProtocol::kSmtp || IsLoopbackListener(listener) ||
         listener.auth == ListenerAuth::kRequired || listener.verify_client ||
@@ -54,7 +67,9 @@ std::vector<Door> DoorsOf(const Config& config) {
       if (tls ? listener.tls == ListenerTls::kNone
               : listener.tls == ListenerTls::kRequired || listener.tls == ListenerTls::kSmtps)
         continue;
-      if (seen.emplace(listener.tag, tls).second) doors.push_back({&listener, tls});
+      const bool v4 = IsReachedFrom(listener, false);
+      const bool v6 = IsReachedFrom(listener, true);
+      if (seen.emplace(listener.tag, tls, v4, v6).second) doors.push_back({&listener, tls, v4, v6});
     }
   }
   return doors;
@@ -128,7 +143,7 @@ class OpenRelaySearch {
             context.reverse_name = name;
             context.sender = SenderOf(sender);
             context.recipient = {"victim", domain};
-            if (IsForEverybody(rule, &context)) Tell(rule, door, context);
+            if (IsForEverybody(rule, door, &context)) Tell(rule, door, context);
           }
         }
       }
@@ -136,10 +151,11 @@ class OpenRelaySearch {
   }
 
   // IsForEverybody tells whether clients from far apart get their mail relayed by `rule`.
-  bool IsForEverybody(const Rule& rule, EnvelopeContext* context) {
+  bool IsForEverybody(const Rule& rule, const Door& door, EnvelopeContext* context) {
     size_t taken[2] = {0, 0};
     for (const char* text : kStrangers) {
       context->remote = *IpAddress::Parse(text);
+      if (!(context->remote.is_v6() ? door.v6 : door.v4)) continue;
       if (budget_ == 0 || ruleset_.IsLocalClient(*context)) continue;
       --budget_;
       const StatusOr<std::string_view> failure = ruleset_.FirstFailure(rule, *context);

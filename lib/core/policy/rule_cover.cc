@@ -22,6 +22,8 @@ class Comparison {
 
   bool FromCovers(const Rule& a, const Rule& b) const;
   bool ForCovers(const Rule& a, const Rule& b) const;
+  // IsEveryDomain tells whether `for domain` lists "*", which takes what `for any` does.
+  bool IsEveryDomain(const Rule& rule) const;
   bool AuthCovers(const Criterion& a, const Criterion& b) const;
   // CriterionCovers is for conditions that a rule may leave out: then they hold always.
   bool CriterionCovers(const Criterion& a, const Criterion& b, Service service) const;
@@ -154,8 +156,14 @@ bool Comparison::FromCovers(const Rule& a, const Rule& b) const {
   return false;
 }
 
+bool Comparison::IsEveryDomain(const Rule& rule) const {
+  const TableDeclaration* domains = rule.for_kind == ForKind::kDomain ? Written(rule.to) : nullptr;
+  return domains != nullptr && std::any_of(domains->entries.begin(), domains->entries.end(),
+                                           [](const TableEntry& e) { return e.key == "*"; });
+}
+
 bool Comparison::ForCovers(const Rule& a, const Rule& b) const {
-  if (a.for_kind == ForKind::kAny) return !a.to.negated;
+  if (a.for_kind == ForKind::kAny || IsEveryDomain(a)) return !a.to.negated;
   if (b.for_kind == ForKind::kAny) return b.to.negated;
   if (a.to.negated != b.to.negated) return false;
   if (a.for_kind == ForKind::kLocal && b.for_kind == ForKind::kLocal) return true;

@@ -65,6 +65,32 @@ TEST_F(PostmasterCheckTest, SaysWhichLineIsMissing) {
       "this mends it: alias { postmaster = \"you\" }\n");
 }
 
+TEST_F(PostmasterCheckTest, AnAliasThatIsThereIsChangedAndNotAdded) {
+  const auto with = [](std::string_view action) {
+    return StrCat(kListen, "table a file:/with-postmaster\naction \"list\" ", action,
+                  "\nmatch from any for local action \"list\"\n");
+  };
+  const std::string front =
+      "<text>:5:1: warning: mail for postmaster@mx.example.org has nowhere to go (";
+  EXPECT_EQ(
+      Findings(with("expand-only alias <a>")),
+      StrCat(front,
+             "expand-only, and no .forward: postmaster@mx.example.org -> postmaster -> root -> "
+             "alice); change what \"postmaster\" stands for in /with-postmaster: action "
+             "\"list\" delivers to no user, so that it has to be an address that another rule "
+             "takes\n"));
+  EXPECT_EQ(
+      Findings(with("mbox alias { postmaster = \"nobody-here\" }")),
+      StrCat(front,
+             "no such account: postmaster@mx.example.org -> postmaster -> nobody-here); change "
+             "what \"postmaster\" stands for in the table of action \"list\"\n"));
+  EXPECT_EQ(Findings(with("expand-only alias { team = \"a@b.test\" }")),
+            StrCat(front,
+                   "no such account: postmaster@mx.example.org -> postmaster); the entry "
+                   "\"postmaster\" = \"you@example.org\" in the table of action \"list\" mends "
+                   "it\n"));
+}
+
 TEST_F(PostmasterCheckTest, SaysThatNoRuleTakesIt) {
   EXPECT_EQ(Findings(StrCat(kListen,
                             "action \"here\" mbox alias { postmaster = \"alice\" }\n"

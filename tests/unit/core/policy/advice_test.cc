@@ -123,6 +123,26 @@ TEST(Advice, OpenRelayNeedsADoor) {
     const Policy policy(door + back);
     EXPECT_EQ(!FindOpenRelay(*policy.ruleset).empty(), open) << door;
   }
+  // A listener has clients of its own family.
+  const std::pair<const char*, bool> families[] = {
+      {"listen on 192.0.2.25\n", false},
+      {"listen on 0.0.0.0\n", false},
+      {"listen on eth0 inet4\n", false},
+      {"listen on eth0\n", true},
+      {"listen on eth0 inet6\n", true},
+      {"listen on 2001:db8::25\n", true},
+      {"listen on 192.0.2.25 proxy-v2\n", true},
+      {"listen on 192.0.2.25\nlisten on 2001:db8::25\n", true},
+  };
+  for (const auto& [door, open] : families) {
+    const Policy policy(
+        StrCat(door, "action \"out\" relay\nmatch from src \"::/0\" for any action out\n"));
+    const Diagnostics found = FindOpenRelay(*policy.ruleset);
+    EXPECT_EQ(!found.empty(), open) << door;
+    if (open && !found.empty()) {
+      EXPECT_THAT(found[0].message, HasSubstr("mail from 2")) << door;
+    }
+  }
 }
 
 TEST(Advice, OpenRelayTellsTheEnvelope) {
@@ -177,6 +197,12 @@ TEST(Advice, RulesThatNeverMatch) {
       {"match for domain \"*.tld\" action in\nmatch for domain \"*.tld\" action out\n", "8"},
       {"match for domain \"*.tld\" action in\nmatch for domain \"*.b.tld\" action out\n", ""},
       {"match for domain \"*\" action in\nmatch for domain \"*.b.tld\" action out\n", "8"},
+      {"match for domain \"*\" action in\nmatch for domain regex \".\" action out\n"
+       "match for any rcpt-to regex \".*\" action out\nmatch for local action out\n",
+       "8 9 10"},
+      {"match for domain { \"*\", a.tld } action in\nmatch !for domain <t> action out\n", "8"},
+      {"match from any for domain \"*\" action in\nmatch for any action out\n", "8"},
+      {"match !for domain \"*\" action in\nmatch for any action out\n", ""},
       {"match !for domain <t> action in\nmatch !for domain <t> action out\n", "8"},
       {"match for domain <t> action in\nmatch !for domain <t> action out\n", ""},
       {"match for local action in\nmatch for domain mail.athome.tld action out\n", "8"},

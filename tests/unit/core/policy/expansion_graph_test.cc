@@ -115,10 +115,9 @@ Expansion ExpandIn(const World& world, const std::string& recipient) {
   std::string table = "table aliases { none = \"nobody@r\"";
   for (const auto& [name, values] : world.aliases)
     StrAppend(table, ", ", name, " = \"", Joined(values), "\"");
-  const Policy policy(
-      StrCat(table,
-             " }\naction box mbox alias <aliases>\naction out relay\n"
-             "match from any for domain h action box\nmatch for any action out\n"));
+  const Policy policy(StrCat(table,
+                             " }\naction box mbox alias <aliases>\naction out relay\n"
+                             "match from any for domain h action box\nmatch for any action out\n"));
   FakeAccounts accounts;
   for (const std::string& name : world.accounts) accounts.Add(name);
   for (const auto& [name, values] : world.forwards) accounts.Forward(name, Joined(values));
@@ -212,7 +211,8 @@ TEST(ExpansionGraph, AnAliasAndAForwardThatBothNameTheirOwner) {
 }
 
 TEST(ExpansionGraph, ListsInACircleGiveEachMemberOneCopy) {
-  const World lists{{{"team", {"alice", "team2"}}, {"team2", {"team", "carol"}}}, {}, {"alice", "carol"}};
+  const World lists{
+      {{"team", {"alice", "team2"}}, {"team2", {"team", "carol"}}}, {}, {"alice", "carol"}};
   for (const char* recipient : {"team@h", "team2@h"}) {
     const Expansion expansion = ExpandIn(lists, recipient);
     EXPECT_THAT(Copies(expansion), ElementsAre("alice", "carol")) << recipient;
