@@ -79,6 +79,9 @@ class Upgrader {
   bool ReadCondition(const Words& words, size_t* at, struct OldRule* rule);
   std::string Url(std::string_view word);
   std::string NameOf(const std::string& method, const std::string& body);
+  void Forget(const std::string& body);
+  void TellIfUnknown(const std::string& first);
+  bool Holds(const Words& lines) const;
   // TakeTable reads <t>, { ... } or a word at `*at`.
   static std::string TakeTable(const Words& words, size_t* at);
 
@@ -103,7 +106,9 @@ class Upgrader {
   std::vector<std::string_view> lines_;
   bool ends_in_newline_ = true;
   bool has_auth_ = false;
+  bool nested_ = false;  // it reads what another one wrote
   size_t line_ = 0;
+  std::string newest_;                        // what the statement at hand named first
   std::map<std::string, std::string> names_;  // of actions, by what they do
   std::set<std::string> taken_;
   std::vector<std::string> new_actions_;
@@ -118,6 +123,8 @@ struct OldRule {
   std::string options;  // of the action: " alias <a>"
   std::string ttl;
   bool from_local = true;
+  bool says_auth = false;  // `authenticated`, negated or not
+  bool logged_in = false;  // it is for who has logged in
   bool forward_only = false;
 };
 
@@ -141,7 +148,16 @@ std::string Upgrader::NameOf(const std::string& method, const std::string& body)
   for (int n = 2; !taken_.insert(name).second; ++n) name = StrCat(method, "_", n);
   names_[body] = name;
   new_actions_.push_back(StrCat("action \"", name, "\" ", body));
+  newest_ = body;
   return name;
+}
+
+// Forget takes back the name of an action that did not come to be.
+void Upgrader::Forget(const std::string& body) {
+  const auto known = names_.find(body);
+  if (known == names_.end()) return;
+  taken_.erase(known->second);
+  names_.erase(known);
 }
 
 std::string Upgrader::Url(std::string_view word) {
@@ -188,6 +204,8 @@ bool Upgrader::ReadCondition(const Words& words, size_t* at, OldRule* rule) {
     StrAppend(rule->conditions, " ", mark, "rcpt-to ", TakeTable(words, at));
   } else if (word == "authenticated" || word == "auth") {
     StrAppend(rule->conditions, " ", mark, "auth");
+    rule->says_auth = true;
+    rule->logged_in = !is_not;
   } else if (word == "from") {
     rule->from_local = false;
     if (next == "any" || next == "local") {
@@ -256,6 +274,7 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
     body = method = "relay";
     ++at;
     std::string late;  // `auth` stands behind `host`
+    bool wants_tls = false;
     while (at < words.size()) {
       const std::string& word = words[at];
       const std::string_view today =
@@ -287,6 +306,7 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
         const bool lax = at < words.size() && words[at] == "no-verify";
         if (lax) ++at;
         body += lax ? " tls no-verify" : " tls";
+        wants_tls = true;
       } else if (word == "verify") {
         Tell(false, "verify is what smtp+tls:// and smtps:// do today; the word goes");
         ++at;
@@ -295,6 +315,12 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
       }
     }
     body += late;
+    // Without TLS, and with it: who wrote `tls` meant it.
+    constexpr std::string_view kPlain = " host \"smtp+notls://";
+    if (const size_t host = body.find(kPlain); wants_tls && host != std::string::npos) {
+      body.replace(host, kPlain.size(), " host \"smtp+tls://");
+      Tell(false, "smtp:// was without TLS, and the rule says tls: it is written smtp+tls:// now");
+    }
     if (!rule.options.empty())
       Tell(false, StrCat("a relay has no", Escape(rule.options, 200), ": it is left out"));
   } else if (!is_reject && at >= words.size() && rule.forward_only) {
@@ -323,10 +349,9 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
     return StrCat("match", from.empty() ? "" : " ", from, rule.to.empty() ? "" : " ", rule.to,
                   rule.conditions, " ", end);
   };
-  out.push_back(match(rule.from));
   // A client that had logged in counted as local.
-  if (rule.from_local && has_auth_ && rule.conditions.find("auth") == std::string::npos)
-    out.push_back(match("auth from any"));
+  out.push_back(match(rule.from_local && rule.logged_in ? "from any" : rule.from));
+  if (rule.from_local && has_auth_ && !rule.says_auth) out.push_back(match("auth from any"));
   return out;
 }
 
@@ -418,7 +443,10 @@ std::optional<Words> Upgrader::Convert(const SourceStatement& statement) {
   if (first == "limit") return Limit(statement);
   const std::string_view today =
       Today(first, kDirectives, sizeof kDirectives / sizeof kDirectives[0]);
-  if (today.empty()) return std::nullopt;
+  if (today.empty()) {
+    TellIfUnknown(first);
+    return std::nullopt;
+  }
   Words out = words;
   out[0] = today;
   // Today's lexer takes neither + nor - as the start of a word.
@@ -427,6 +455,42 @@ std::optional<Words> Upgrader::Convert(const SourceStatement& statement) {
       out[i] = Quoted(out[i]);
   }
   return Words{JoinWords(out)};
+}
+
+// TellIfUnknown: a statement that begins with no word of then or now stays as it is, not in
+// silence.
+void Upgrader::TellIfUnknown(const std::string& first) {
+  static const std::vector<std::string> kKnown = {
+      "accept",      "action",   "admd",     "bounce",
+      "bounce-warn", "ca",       "ciphers",  "expire",
+      "filter",      "include",  "libexec",  "limit",
+      "listen",      "mailname", "match",    "max-message-size",
+      "mda",         "mta",      "pki",      "proc",
+      "queue",       "reject",   "resolver", "scheduler",
+      "smtp",        "spool",    "srs",      "subaddressing-delimiter",
+      "table"};
+  if (std::find(kKnown.begin(), kKnown.end(), first) != kKnown.end() || first[0] == '$') return;
+  Tell(true, StrCat("no statement begins with \"", Escape(first, 60), "\"",
+                    DidYouMean(first, kKnown), "; the line stays as it is"));
+}
+
+// Holds tells whether `lines` are read again as they were meant: nothing in them is left to change,
+// and they end where they end, whatever follows. What a string over the ends of lines or a stray
+// quote makes of a statement does not.
+bool Upgrader::Holds(const Words& lines) const {
+  std::string text;
+  for (const std::string& line : lines) {
+    StrAppend(text, line, "\n");
+    if (line.starts_with("# ")) continue;
+    const std::vector<std::string_view> alone = {line, "#"};
+    StatementReader reader(alone, limits_.max_words);
+    size_t begins = 0;
+    for (SourceStatement each; reader.Next(&each);) begins = each.first;
+    if (begins != 1) return false;
+  }
+  Upgrader again(file_, text, limits_);
+  again.nested_ = true;
+  return again.Run().text == text;
 }
 
 Upgrade Upgrader::Run() {
@@ -445,9 +509,19 @@ Upgrade Upgrader::Run() {
   LineDiff diff(file_, &lines_, ends_in_newline_);
   for (const SourceStatement& each : statements) {
     line_ = each.first;
+    const size_t told = result_.diagnostics.size();
+    newest_.clear();
     std::optional<Words> lines = Convert(each);
     const bool as_comment = lines && lines->front().rfind("# ", 0) == 0;  // its own is in it
     if (lines && !each.comment.empty() && !as_comment) StrAppend(lines->back(), "  ", each.comment);
+    if (lines && !nested_ && !Holds(*lines)) {
+      lines.reset();
+      Forget(newest_);
+      result_.diagnostics.resize(told, MakeError({file_, 0, 0}, ""));
+      Tell(true,
+           "this statement could not be read: a quote is missing, or a word is where none "
+           "can be; it stays as it is");
+    }
     const bool at_end = each.first + each.count == lines_.size();
     if (lines) {
       diff.Replace(each.first, each.count, *lines);
@@ -475,7 +549,15 @@ Upgrade UpgradeConfig(const std::string& file_name, std::string_view text,
         MakeError({file_name, 0, 0}, StrCat("larger than ", limits.max_bytes, " octets")));
     return refused;
   }
-  return Upgrader(file_name, text, limits).Run();
+  Upgrade made = Upgrader(file_name, text, limits).Run();
+  if (made.diff.empty() || Upgrader(file_name, made.text, limits).Run().text == made.text)
+    return made;
+  Upgrade left;
+  left.text = std::string(text);
+  left.diagnostics = std::move(made.diagnostics);
+  left.diagnostics.push_back(
+      MakeError({file_name, 1, 0}, "this file could not be read as a whole; it stays as it is"));
+  return left;
 }
 
 }  // namespace postern::policy

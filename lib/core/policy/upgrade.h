@@ -32,8 +32,10 @@ struct Upgrade {
   Diagnostics diagnostics;
 };
 
-// UpgradeConfig reads `text` in linear time. `file_name` is for the diff and the diagnostics;
-// included files are not read. It never fails: what it does not know stays as it is.
+// UpgradeConfig of its own result changes nothing: a statement that could not be read again as it
+// was meant stays as it is, with an error. It reads `text` in linear time. `file_name` is for the
+// diff and the diagnostics; included files are not read. It never fails: what it does not know
+// stays as it is.
 Upgrade UpgradeConfig(const std::string& file_name, std::string_view text,
                       const UpgradeLimits& limits = {});
 

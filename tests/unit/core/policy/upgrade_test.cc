@@ -53,6 +53,12 @@ TEST(Upgrade, Lines) {
        "action \"relay\" relay\nmatch !from src <bad> !for domain <ours> action \"relay\"\n"},
       {"accept from source 192.0.2.1 for any relay\n",
        "action \"relay\" relay\nmatch from src 192.0.2.1 for any action \"relay\"\n"},
+      {"accept authenticated for any relay\n",
+       "action \"relay\" relay\nmatch from any for any auth action \"relay\"\n"},
+      {"reject ! authenticated for any\n", "match for any !auth reject\n"},
+      {"accept sender <authors> for domain { \"x.org\" } relay via \"smtp://r.x.org\" tls\n",
+       "action \"relay\" relay host \"smtp+tls://r.x.org\" tls\n"
+       "match for domain { \"x.org\" } mail-from <authors> action \"relay\"\n"},
       {"accept from any sender <friends> recipient ! \"x@y.tld\" for any relay\n",
        "action \"relay\" relay\nmatch from any for any mail-from <friends> !rcpt-to \"x@y.tld\" "
        "action \"relay\"\n"},
@@ -132,6 +138,8 @@ TEST(Upgrade, TellsWhatCannotBeSaid) {
   const Told rows[] = {
       {"\nfilter clamav \"/usr/libexec/filter-clamav\"\n", 2, true, "another protocol"},
       {"accept for any\n", 1, true, "neither deliver nor relay"},
+      {"accpt for any relay\n", 1, true, "did you mean \"accept\""},
+      {"listen on lo0 secure 'x\nexpire 4d\n", 1, true, "stays as it is"},
       {"accept for any deliver to pigeon\n", 1, true, "pigeon"},
       {"accept for any frobnicate relay\n", 1, true, "from \"frobnicate\" on"},
       {"accept for any relay via gopher://x.tld\n", 1, true, "no protocol gopher"},
@@ -151,6 +159,20 @@ TEST(Upgrade, TellsWhatCannotBeSaid) {
   }
   EXPECT_EQ(UpgradeConfig("f", "filter x \"/y\"  # z\n").text, "# filter x \"/y\"  # z\n")
       << "what cannot be said stays as a comment";
+}
+
+// What an upgrade made needs none, whatever it was made of; a name that a statement left as it is
+// would have had is free.
+TEST(Upgrade, OfAnUpgradeChangesNothing) {
+  for (const char* text :
+       {"listen on egress secure certificate x\naccept m ! svias 'ostnames\nexpire 4d\n",
+        "expire 4d 'x\nexpire 5d\n", "listen on egress secure certificate \"x\ny\" secure\n",
+        "accept for any relay as \"a\nb\"\naccept for any relay as c", "expire \"4\nd\" expire",
+        "limit session limit mta", "ciphers + \\\n- \"\n'", "pki x certificate certificate '"}) {
+    const Upgrade upgrade = UpgradeConfig("f", text);
+    EXPECT_EQ(UpgradeConfig("f", upgrade.text).text, upgrade.text) << text;
+    EXPECT_EQ(upgrade.diff.empty(), upgrade.text == text) << text;
+  }
 }
 
 constexpr char kOld[] =
