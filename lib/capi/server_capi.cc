@@ -13,6 +13,7 @@
 #include "lib/rt/asio/asio_world.h"
 #include "lib/rt/asio/helped_world.h"
 #include "lib/rt/asio/helper_process.h"
+#include "lib/rt/asio/posix_log_output.h"
 #include "lib/server/helper_work.h"
 #include "lib/server/log_writer.h"
 #include "lib/server/privileges.h"
@@ -292,11 +293,15 @@ postern_status OpenLog(postern_server* handle, const postern_log_output* given,
   }
   const postern::StatusOr<server::LogTarget> target = server::ParseLogTarget(output.target);
   if (!target.ok()) return FailWith(out_error, target.status());
-  postern::StatusOr<std::unique_ptr<server::LogWriter>> writer = server::LogWriter::Make(
-      handle->world.get(), *target, output.json != 0, output.tag == nullptr ? "smtpd" : output.tag);
-  if (!writer.ok()) return FailWith(out_error, writer.status());
-  handle->log_writer = writer->get();
-  handle->log = *std::move(writer);
+  const bool file = target->form == server::LogTarget::Form::kPlain;
+  postern::StatusOr<std::unique_ptr<rt::LogOutput>> to =
+      file ? rt::OpenLogFile(target->path) : rt::OpenLogSocket(target->path);
+  if (!to.ok()) return FailWith(out_error, to.status());
+  auto writer = std::make_unique<server::LogWriter>(
+      handle->world.get(), target->form, output.json != 0,
+      output.tag == nullptr ? "smtpd" : output.tag, *std::move(to));
+  handle->log_writer = writer.get();
+  handle->log = std::move(writer);
   return POSTERN_OK;
 }
 

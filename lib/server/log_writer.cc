@@ -48,21 +48,6 @@ StatusOr<LogTarget> ParseLogTarget(std::string_view text) {
       StrCat("log ", Escape(text), ": stderr, file:/path, syslog, syslog5424:/path or journal"));
 }
 
-StatusOr<std::unique_ptr<LogWriter>> LogWriter::Make(rt::World* world, const LogTarget& target,
-                                                     bool json, std::string tag) {
-  std::unique_ptr<rt::LogOutput> output;
-  if (target.form != Form::kPlain) {
-    output = rt::OpenLogSocket(target.path);
-  } else if (target.path.empty()) {
-    output = rt::LogToStandardError();
-  } else {
-    StatusOr<std::unique_ptr<rt::LogOutput>> file = rt::OpenLogFile(target.path);
-    if (!file.ok()) return file.status();
-    output = *std::move(file);
-  }
-  return std::make_unique<LogWriter>(world, target.form, json, std::move(tag), std::move(output));
-}
-
 LogWriter::LogWriter(rt::World* world, Form form, bool json, std::string tag,
                      std::unique_ptr<rt::LogOutput> output)
     : world_(world), form_(form), json_(json), output_(std::move(output)) {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
-#include "lib/rt/log_output.h"
+#include "lib/rt/asio/posix_log_output.h"
 
 namespace postern::rt {
 namespace {
@@ -108,12 +108,11 @@ class LogSocket final : public LogOutput {
 }  // namespace
 
 StatusOr<std::unique_ptr<LogOutput>> OpenLogFile(const std::string& path) {
+  if (path.empty()) return std::make_unique<LogFile>(STDERR_FILENO);
   auto file = std::make_unique<LogFile>(path);
   POSTERN_RETURN_IF_ERROR(file->Reopen());
   return std::unique_ptr<LogOutput>(std::move(file));
 }
-
-std::unique_ptr<LogOutput> LogToStandardError() { return std::make_unique<LogFile>(STDERR_FILENO); }
 
 std::unique_ptr<LogOutput> OpenLogSocket(const std::string& path) {
   return std::make_unique<LogSocket>(path);

@@ -14,6 +14,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_world.h"
+#include "lib/rt/asio/posix_log_output.h"
 
 namespace postern::server {
 namespace {
@@ -44,9 +45,11 @@ class LogWriterTest : public ::testing::Test {
   std::unique_ptr<LogWriter> Open(const std::string& text, bool json = false) {
     const StatusOr<LogTarget> target = ParseLogTarget(text);
     EXPECT_TRUE(target.ok()) << Text(target.status());
-    StatusOr<std::unique_ptr<LogWriter>> writer = LogWriter::Make(&world_, *target, json, "smtpd");
-    EXPECT_TRUE(writer.ok()) << Text(writer.status());
-    return *std::move(writer);
+    const bool file = target->form == LogTarget::Form::kPlain;
+    StatusOr<std::unique_ptr<rt::LogOutput>> output =
+        file ? rt::OpenLogFile(target->path) : rt::OpenLogSocket(target->path);
+    EXPECT_TRUE(output.ok()) << Text(output.status());
+    return std::make_unique<LogWriter>(&world_, target->form, json, "smtpd", *std::move(output));
   }
   // Bind makes the socket that a log daemon has.
   int Bind() {
