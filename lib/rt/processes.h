@@ -14,6 +14,8 @@
 
 namespace postern::rt {
 
+class Stream;
+
 struct Account {
   std::string name;
   uint32_t uid = 0;
@@ -28,6 +30,9 @@ struct ProcessSpec {
   // working directory; "/" in place of one that cannot be entered
   std::string directory;
   std::optional<Credentials> run_as;
+  // root is the folder that is the program's whole file system (chroot), entered before run_as; for
+  // root. Empty: none.
+  std::string root;
   std::string input;  // given on standard input
   Duration time_limit = absl::Seconds(300);
   // of standard output and error together; what was written before is dropped
@@ -70,6 +75,22 @@ class Conversation {
   virtual void End() = 0;
 };
 
+// Companion is a running program whose standard input and output are a stream of a loop: one that
+// is talked with while others are. It belongs to that loop.
+class Companion {
+ public:
+  // The destructor ends the program. It does not wait: see Ended.
+  virtual ~Companion() = default;
+  // stream is its standard input and output, errors its standard error or null.
+  virtual Stream& stream() = 0;
+  virtual Stream* errors() = 0;
+  // End kills the program and all that it started, and closes the streams. Idempotent.
+  virtual void End() = 0;
+  // Ended tells whether the program has died, and buries it then: wait for that before this object
+  // goes, or the system keeps its name until the server ends.
+  virtual bool Ended() = 0;
+};
+
 class Processes {
  public:
   virtual ~Processes() = default;
@@ -81,6 +102,12 @@ class Processes {
     return Unimplemented("no programs to talk with here");
   }
 
+  // Accompany starts the program of `spec`, as Converse does, with streams of `loop`. On `loop`.
+  virtual StatusOr<std::unique_ptr<Companion>> Accompany(Executor& loop, ProcessSpec spec) {
+    (void)loop, (void)spec;
+    return Unimplemented("no programs to talk with here");
+  }
+
   // Run starts the program and waits for its end: that of the program, not of what it started. The
   // loop is not held up.
   virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;
@@ -89,6 +116,12 @@ class Processes {
   // seconds ago is good enough for it (a look-up may go through many files, or over the network).
   // Blocks: on the pool only.
   virtual StatusOr<Account> FindAccount(const std::string& name) = 0;
+  // FindGroup gives the number of a system group; kNotFound when there is none. Blocks: on the pool
+  // only.
+  virtual StatusOr<uint32_t> FindGroup(const std::string& name) {
+    (void)name;
+    return NotFound("no groups here");
+  }
   // FindPasswordHash gives the crypt(3) hash of a system account (the shadow file);
   // kPermissionDenied without privilege. Blocks: on the pool only.
   virtual StatusOr<std::string> FindPasswordHash(const std::string& name) = 0;

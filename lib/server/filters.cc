@@ -5,6 +5,8 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/filter_rule.h"
+#include "lib/server/filter_programs.h"
+#include "lib/server/hooks.h"
 #include "lib/server/runtime.h"
 #include "lib/service/filter/filter_chain.h"
 #include "lib/service/smtp/backend.h"
@@ -134,22 +136,60 @@ class BuiltinFilter final : public service::SessionFilter {
   LogSink* log_;
 };
 
+// MissingFilter stands for one that cannot be had: nobody is greeted past it.
+class MissingFilter final : public service::SessionFilter {
+ public:
+  explicit MissingFilter(std::string name) : name_(std::move(name)) {}
+  uint32_t phases() const override { return service::PhaseBit(SmtpPhase::kConnect); }
+  std::string_view name() const override { return name_; }
+  rt::Task<FilterVerdict> Ask(FilterQuestion) override {
+    FilterVerdict verdict = FilterVerdict::TryLater(name_);
+    verdict.kind = FilterVerdict::Kind::kDisconnect;
+    verdict.reply.code = 421;
+    co_return verdict;
+  }
+
+ private:
+  std::string name_;
+};
+
 }  // namespace
 
 std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
                                                           const ListenerSlot::View& view,
-                                                          LogSink* log) {
+                                                          const SmtpSessionFacts& facts,
+                                                          const FilterPrograms* programs,
+                                                          const Hooks& hooks, LogSink* log) {
   const policy::Listener* line = view.listener();
-  if (line == nullptr || line->filter == policy::kNoIndex) return nullptr;
+  std::unique_ptr<service::SessionFilter> hook;
+  if (hooks.new_filter) hook = hooks.new_filter(*loop, facts);
+  const bool has_steps = hooks.step.on_step || hooks.step.on_event;
+  const int named = line == nullptr ? policy::kNoIndex : line->filter;
+  if (named == policy::kNoIndex && hook == nullptr && !has_steps) return nullptr;
   // What a built-in filter reports is told to the whole chain, which outlives its members' calls.
   const auto chain = std::make_shared<service::SessionFilter*>(nullptr);
   const auto tell = [chain](const service::FilterReport& report) {
     if ((*chain)->Wants(report.event)) (*chain)->Report(report);
   };
   std::vector<std::unique_ptr<service::SessionFilter>> members;
-  for (const Filter* filter : policy::FilterMembers(view.runtime->config(), line->filter)) {
+  std::vector<const Filter*> written;
+  if (named != policy::kNoIndex) written = policy::FilterMembers(view.runtime->config(), named);
+  for (const Filter* filter : written) {
+    if (filter->kind == policy::FilterKind::kProgram) {
+      const policy::Proc& proc = view.runtime->config().procs[static_cast<size_t>(filter->proc)];
+      std::shared_ptr<service::FilterProgram> program = programs->Find(proc);
+      if (program != nullptr) {
+        members.push_back(program->NewSession(loop, facts, tell));
+      } else {
+        // A reload has taken it away between the connection and now.
+        members.push_back(std::make_unique<MissingFilter>(filter->name));
+      }
+      continue;
+    }
     members.push_back(std::make_unique<BuiltinFilter>(loop, view.runtime, filter, tell, log));
   }
+  if (has_steps) members.push_back(std::make_unique<service::FunctionFilter>(&hooks.step));
+  if (hook != nullptr) members.push_back(std::move(hook));
   auto filters = std::make_unique<service::FilterChain>(std::move(members));
   *chain = filters.get();
   return filters;
@@ -158,6 +198,9 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
 NamesWanted FilterNamesWanted(const policy::Config& config, const policy::Listener& listener) {
   NamesWanted wanted;
   for (const Filter* filter : policy::FilterMembers(config, listener.filter)) {
+    // Programs are told both.
+    wanted.confirmation |= filter->kind == policy::FilterKind::kProgram;
+    if (filter->kind != policy::FilterKind::kBuiltin) continue;
     wanted.confirmation |= filter->test == policy::FilterTest::kFcrdns;
     wanted.name |= filter->test == policy::FilterTest::kRdns;
   }

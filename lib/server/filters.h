@@ -9,11 +9,17 @@
 
 namespace postern::server {
 
+class FilterPrograms;
+struct Hooks;
+
 // MakeSessionFilter gives what filters one session of `view`'s listener; null when it has no
-// filter. The session keeps the configuration that it began with. `log` outlives it.
+// filter and no hook asks for one. The session keeps the configuration that it began with. What is
+// given outlives it.
 std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
                                                           const ListenerSlot::View& view,
-                                                          LogSink* log);
+                                                          const service::SmtpSessionFacts& facts,
+                                                          const FilterPrograms* programs,
+                                                          const Hooks& hooks, LogSink* log);
 
 // NamesWanted says what the filters of `listener` want to know of a client's name.
 struct NamesWanted {

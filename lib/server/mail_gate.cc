@@ -187,7 +187,8 @@ rt::Task<bool> MailGate::ReverseNameLeadsBack(rt::Executor& loop, std::string na
 
 std::unique_ptr<service::SessionFilter> MailGate::NewFilter(rt::Executor& loop,
                                                             const SmtpSessionFacts& facts) {
-  return MakeSessionFilter(&loop, ListenerSlot::ViewOf(facts.listener->origin), log_);
+  return MakeSessionFilter(&loop, ListenerSlot::ViewOf(facts.listener->origin), facts, programs_,
+                           *hooks_, log_);
 }
 
 rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Executor& loop,

@@ -18,6 +18,8 @@
 
 namespace postern::server {
 
+class FilterPrograms;
+
 struct MailGateLimits {
   // Sessions at a time: more are told 421 before the greeting.
   size_t max_sessions = 20'000;
@@ -36,6 +38,9 @@ class MailGate final : public service::SmtpBackend {
   // serves all loops.
   MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
            resolve::Resolver* resolver, const Hooks* hooks, LogSink* log, MailGateLimits limits);
+
+  // UsePrograms names the filter programs, which outlive it. Before the first session.
+  void UsePrograms(const FilterPrograms* programs) { programs_ = programs; }
 
   std::optional<mail::Reply> Greet(const service::SmtpSessionFacts& facts) override;
   void Left(const service::SmtpSessionFacts& facts) override;
@@ -70,6 +75,7 @@ class MailGate final : public service::SmtpBackend {
   resolve::Resolver* resolver_;
   const Hooks* hooks_;
   LogSink* log_;
+  const FilterPrograms* programs_ = nullptr;
   MailGateLimits limits_;
   store::SystemAccounts accounts_;
   store::RecentAccounts recent_accounts_;

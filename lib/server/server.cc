@@ -11,6 +11,7 @@
 #include "lib/server/action_archive.h"
 #include "lib/server/config_resolver.h"
 #include "lib/server/control_gate.h"
+#include "lib/server/filter_programs.h"
 #include "lib/server/imap_gate.h"
 #include "lib/server/listeners.h"
 #include "lib/server/lmtp_routes.h"
@@ -75,6 +76,7 @@ struct Server::Parts {
   std::unique_ptr<NoticeRoutes> notices;
   std::unique_ptr<schedule::Scheduler> scheduler;
   std::unique_ptr<schedule::QueueAudit> audit;
+  std::unique_ptr<FilterPrograms> filters;
   std::unique_ptr<MailGate> mail_gate;
   std::vector<Worker> workers;
   std::unique_ptr<Ports> ports;
@@ -326,6 +328,13 @@ rt::Task<Status> Server::Start() {
   if (parts.archive != nullptr && parts.archive->restored())
     parts.tasks.Spawn(ForgetUnusedActions(&parts));
 
+  // Nobody is greeted before the filters are there.
+  parts.filters = std::make_unique<FilterPrograms>(&world, parts.log);
+  parts.mail_gate->UsePrograms(parts.filters.get());
+  parts.filters->Adopt(*runtime);
+  const Instant ready_by = world.main_loop().Now() + parts.options.filters_ready;
+  co_await parts.filters->Ready(ready_by);
+
   parts.ports->Adopt(std::move(*plan));
   try {
     StartControl(&parts, this);
@@ -470,6 +479,7 @@ rt::Task<void> Server::Stop(Duration grace) {
     }
   }
   for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();
+  co_await parts.filters->Stop();
   // The scheduler waits for the deliveries under way, and those for the relay's farewell.
   parts.scheduler->Stop();
   parts.audit->Stop();
@@ -564,6 +574,9 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   }
   if (parts.archive != nullptr) parts.archive->Keep(config.copy, config.runtime->config());
   parts.runtimes->Set(config.runtime);
+  parts.world->main_loop().Post([&parts, runtime = config.runtime] {
+    if (parts.started) parts.filters->Adopt(*runtime);
+  });
   if (parts.own_resolver != nullptr) parts.own_resolver->Use(std::move(zone));
   Configure(&parts, *config.runtime);
   parts.ports->Adopt(std::move(*plan));

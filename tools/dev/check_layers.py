@@ -49,7 +49,8 @@ BANNED_EVERYWHERE = [
 # The file that starts a shell, and the lines of it that may name one: that many, and no others.
 SHELL_FILE = "lib/service/deliver/program.cc"
 SHELL_LINES = ['constexpr const char* kShell[] = {"/bin/sh", "-c"};',
-               "spec.argv = {kShell[0], kShell[1], target.command.text()};"]
+               "spec.argv = {kShell[0], kShell[1], target.command.text()};",
+               "spec.argv = {kShell[0], kShell[1], command.text()};"]
 # Who makes a shell's text: nobody else may be a friend of ShellCommand or write its members.
 COMMAND_FILE = "lib/core/policy/shell_command.h"
 COMMAND_FRIENDS = 1

@@ -50,17 +50,6 @@ void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
 
 Diagnostics UnsupportedFeatures(const Config& config) {
   Diagnostics out;
-  // A filter keeps mail out or changes it: a server that left it out would be another one.
-  for (const Filter& filter : config.filters) {
-    if (filter.kind != FilterKind::kProgram) continue;
-    out.push_back(NotYet(filter.location, StrCat("filter ", Escape(filter.name, 80),
-                                                 ": this version runs no filter programs yet")));
-  }
-  for (const Proc& proc : config.procs) {
-    if (proc.name.rfind('<', 0) == 0) continue;
-    out.push_back(NotYet(proc.location, StrCat("proc ", Escape(proc.name, 80),
-                                               ": this version runs no filter programs yet")));
-  }
   Check(config.actions, kActions, &out);
   return out;
 }
@@ -98,7 +87,8 @@ Diagnostics IneffectiveSettings(const Config& config) {
     if (std::find(std::begin(kObeyed), std::end(kObeyed), limit.name) == std::end(kObeyed))
       tell(limit.location, limit.name);
   }
-  if (config.admd_location.line != 0) tell(config.admd_location, "admd");
+  // Filter programs are told of it, and nobody else is.
+  if (config.admd_location.line != 0 && config.procs.empty()) tell(config.admd_location, "admd");
   return out;
 }
 

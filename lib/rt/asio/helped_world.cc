@@ -130,9 +130,13 @@ class HelpedProcesses final : public Processes {
   StatusOr<std::unique_ptr<Conversation>> Converse(ProcessSpec spec) override {
     return inner_->Converse(std::move(spec));
   }
+  StatusOr<std::unique_ptr<Companion>> Accompany(Executor& loop, ProcessSpec spec) override {
+    return inner_->Accompany(loop, std::move(spec));
+  }
   StatusOr<Account> FindAccount(const std::string& name) override {
     return inner_->FindAccount(name);
   }
+  StatusOr<uint32_t> FindGroup(const std::string& name) override { return inner_->FindGroup(name); }
   StatusOr<std::string> FindPasswordHash(const std::string& name) override {
     if (state_->became) return helper_->FindPasswordHash(name);
     return inner_->FindPasswordHash(name);

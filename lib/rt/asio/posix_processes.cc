@@ -9,6 +9,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
+#include "lib/rt/asio/posix_companion.h"
 #include "lib/rt/asio/posix_conversation.h"
 #include "lib/rt/asio/program_run.h"
 
@@ -51,6 +52,10 @@ StatusOr<std::unique_ptr<Conversation>> PosixProcesses::Converse(ProcessSpec spe
   return StartConversation(spec);
 }
 
+StatusOr<std::unique_ptr<Companion>> PosixProcesses::Accompany(Executor& loop, ProcessSpec spec) {
+  return StartCompanion(loop, spec);
+}
+
 StatusOr<Account> PosixProcesses::FindAccount(const std::string& name) {
   const Instant now = MonotonicNow();
   const auto missing = [&name] { return NotFound(StrCat("no account ", Escape(name))); };
@@ -75,6 +80,16 @@ StatusOr<Account> PosixProcesses::FindAccount(const std::string& name) {
   known_.insert_or_assign(name, Known{account, now + kAccountLifetime});
   if (!account.has_value()) return missing();
   return *std::move(account);
+}
+
+StatusOr<uint32_t> PosixProcesses::FindGroup(const std::string& name) {
+  group entry{};
+  group* found = nullptr;
+  std::vector<char> buffer(kAccountBufferBytes);
+  const int error = ::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (found != nullptr) return static_cast<uint32_t>(entry.gr_gid);
+  if (error != 0 && error != ENOENT && error != ESRCH) return ErrnoError(error, "getgrnam");
+  return NotFound(StrCat("no group ", Escape(name)));
 }
 
 StatusOr<std::string> PosixProcesses::FindPasswordHash(const std::string& name) {

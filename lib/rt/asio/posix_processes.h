@@ -12,7 +12,9 @@ class PosixProcesses final : public Processes {
  public:
   Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) override;
   StatusOr<std::unique_ptr<Conversation>> Converse(ProcessSpec spec) override;
+  StatusOr<std::unique_ptr<Companion>> Accompany(Executor& loop, ProcessSpec spec) override;
   StatusOr<Account> FindAccount(const std::string& name) override;
+  StatusOr<uint32_t> FindGroup(const std::string& name) override;
   StatusOr<std::string> FindPasswordHash(const std::string& name) override;
   Account Self() override;
 

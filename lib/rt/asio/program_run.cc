@@ -30,6 +30,7 @@ namespace postern::rt {
   // cannot trap what was ignored when it was started.
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
   ::setsid();
+  if (!spec.root.empty() && (::chroot(spec.root.c_str()) != 0 || ::chdir("/") != 0)) ::_exit(75);
   if (spec.run_as.has_value() && ::geteuid() == 0) {
     std::array<gid_t, kMaxGroups> groups{};
     const size_t count = std::min<size_t>(spec.run_as->groups.size(), groups.size());

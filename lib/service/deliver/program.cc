@@ -54,6 +54,14 @@ rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& t
   return spec;
 }
 
+rt::ProcessSpec ProgramOfOperator(const policy::ShellCommand& command) {
+  rt::ProcessSpec spec;
+  spec.argv = {kShell[0], kShell[1], command.text()};
+  spec.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  spec.directory = "/";
+  return spec;
+}
+
 bool IsProgramOfMail(const std::vector<std::string>& argv) {
   return argv.size() == 3 && argv[0] == kShell[0] && argv[1] == kShell[1];
 }

@@ -28,6 +28,10 @@ struct ProgramOptions {
 rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& target,
                            const ProgramOptions& options);
 
+// ProgramOfOperator gives the process that `command` of the configuration is, one that serves the
+// server and no single message: a filter. Started in / with a PATH and nothing else.
+rt::ProcessSpec ProgramOfOperator(const policy::ShellCommand& command);
+
 // IsProgramOfMail tells whether `argv` is of the form that ProgramFor makes.
 bool IsProgramOfMail(const std::vector<std::string>& argv);
 

@@ -54,8 +54,8 @@ Status ContentSpool::Flush() {
 rt::Task<Status> ContentSpool::CopyTo(ContentSink* sink, uint64_t offset) {
   std::string piece;
   while (offset < file_bytes_) {
-    piece.resize(static_cast<size_t>(
-        std::min<uint64_t>(options_.piece_bytes, file_bytes_ - offset)));
+    piece.resize(
+        static_cast<size_t>(std::min<uint64_t>(options_.piece_bytes, file_bytes_ - offset)));
     auto read = loop_->RunBlocking(
         [&] { return file_->ReadAt(offset, std::span<char>(piece.data(), piece.size())); });
     const StatusOr<size_t> got = co_await read;
@@ -65,8 +65,8 @@ rt::Task<Status> ContentSpool::CopyTo(ContentSink* sink, uint64_t offset) {
     if (!written.ok()) co_return written;
     offset += piece.size();
   }
-  std::string_view rest = std::string_view(memory_).substr(static_cast<size_t>(
-      std::min<uint64_t>(offset - file_bytes_, memory_.size())));
+  std::string_view rest = std::string_view(memory_).substr(
+      static_cast<size_t>(std::min<uint64_t>(offset - file_bytes_, memory_.size())));
   if (rest.empty()) co_return OkStatus();
   Status written = co_await sink->Write(rest);
   co_return written;

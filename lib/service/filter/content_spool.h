@@ -18,9 +18,9 @@ namespace postern::service {
 struct ContentSpoolOptions {
   // Where the file is made; empty: there is none, and what does not fit is kResourceExhausted.
   std::string directory;
-  size_t memory_bytes = 256 * 1024;       // more goes into the file
-  uint64_t limit_bytes = 64 << 20;        // more is kResourceExhausted
-  size_t piece_bytes = 64 * 1024;         // of what CopyTo writes at a time
+  size_t memory_bytes = 256 * 1024;  // more goes into the file
+  uint64_t limit_bytes = 64 << 20;   // more is kResourceExhausted
+  size_t piece_bytes = 64 * 1024;    // of what CopyTo writes at a time
 };
 
 inline constexpr std::string_view kContentSpoolPrefix = "filter.";

@@ -12,14 +12,14 @@
 namespace postern::service {
 
 // FilterChain asks its members in turn, in each phase those that care for it. What one decides,
-// whatever it is (to reject, to rewrite, to junk, or that this is enough: FilterVerdict::last), ends
-// the phase; later phases are asked anew. Each verdict but the silent "go on" of a phase nobody
-// cares for is told to all of them as kFilterResponse.
+// whatever it is (to reject, to rewrite, to junk, or that this is enough: FilterVerdict::last),
+// ends the phase; later phases are asked anew. Each verdict but the silent "go on" of a phase
+// nobody cares for is told to all of them as kFilterResponse.
 //
 // The content goes through those that want it one after the other: each writes straight into the
-// next one, which takes it before more is given, so that nothing gathers in between. At the end they
-// are ended in their order; the first that refuses or discards has the word, and those behind it are
-// broken off. The envelope's changes of all are gathered.
+// next one, which takes it before more is given, so that nothing gathers in between. At the end
+// they are ended in their order; the first that refuses or discards has the word, and those behind
+// it are broken off. The envelope's changes of all are gathered.
 class FilterChain final : public SessionFilter {
  public:
   explicit FilterChain(std::vector<std::unique_ptr<SessionFilter>> members);
@@ -44,7 +44,7 @@ class FilterChain final : public SessionFilter {
   std::vector<std::unique_ptr<SessionFilter>> members_;
   std::array<std::vector<SessionFilter*>, kSmtpPhaseCount> by_phase_;
   std::vector<std::unique_ptr<Stage>> stages_;  // those that want content
-  size_t ended_ = 0;  // of the stages, in the message under way
+  size_t ended_ = 0;                            // of the stages, in the message under way
   uint32_t phases_ = 0;
   uint32_t events_ = 0;
 };

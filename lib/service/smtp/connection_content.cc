@@ -33,18 +33,20 @@ bool SameAddress(const mail::Address& a, const mail::Address& b) {
 // KeptContent is where the last filter writes: the intake, and behind it the message.
 class KeptContent final : public ContentSink {
  public:
-  KeptContent(MessageIntake* intake, IncomingMessage* message)
-      : intake_(intake), message_(message) {}
+  // `failure` is told of what goes wrong: a filter need not tell.
+  KeptContent(MessageIntake* intake, IncomingMessage* message, Status* failure)
+      : intake_(intake), message_(message), failure_(failure) {}
   rt::Task<Status> Write(std::string_view octets) override {
     const std::string_view stored = intake_->Push(octets);
-    if (stored.empty()) co_return OkStatus();
-    Status appended = co_await message_->Append(stored);
-    co_return appended;
+    if (stored.empty() || !failure_->ok()) co_return *failure_;
+    *failure_ = co_await message_->Append(stored);
+    co_return *failure_;
   }
 
  private:
   MessageIntake* intake_;
   IncomingMessage* message_;
+  Status* failure_;
 };
 
 }  // namespace
@@ -158,10 +160,11 @@ rt::Task<void> SmtpConnection::BeginContent(std::string head) {
   // Filters see what we write above the message, and may change that too: what they give is the
   // message, of which the intake completes the header.
   transaction.intake = MakeIntake(transaction, "");
-  transaction.kept =
-      std::make_unique<KeptContent>(transaction.intake.get(), transaction.message.get());
+  transaction.kept = std::make_unique<KeptContent>(transaction.intake.get(),
+                                                   transaction.message.get(), &transaction.failure);
   filter_->BeginContent(transaction.about, transaction.kept.get());
-  transaction.failure = co_await filter_->Content(head);
+  // What goes wrong stands in the transaction.
+  (void)co_await filter_->Content(head);
 }
 
 std::string SmtpConnection::HeadFields(const Transaction& transaction) const {
@@ -204,7 +207,8 @@ rt::Task<void> SmtpConnection::OnBodyChunk(std::string_view chunk) {
   // After a failure the rest is swallowed, so that the reply comes where the client expects it.
   if (!transaction.failure.ok()) co_return;
   if (transaction.kept != nullptr) {
-    transaction.failure = co_await filter_->Content(chunk);
+    const Status taken = co_await filter_->Content(chunk);
+    if (transaction.failure.ok()) transaction.failure = taken;
     co_return;
   }
   const std::string_view stored = transaction.intake->Push(chunk);
@@ -227,9 +231,9 @@ rt::Task<Status> SmtpConnection::ApplyChanges(Transaction* transaction, FilterCh
         stream_->executor(), facts_, transaction->sender, path);
     if (verdict.refusal.has_value()) {
       // To leave it out would be to lose what the filter was promised.
-      co_return Unavailable(StrCat("the recipient <", path.address.ToString(),
-                                   "> that a filter added is not taken: ",
-                                   verdict.refusal->ToString()));
+      co_return Unavailable(
+          StrCat("the recipient <", path.address.ToString(),
+                 "> that a filter added is not taken: ", verdict.refusal->ToString()));
     }
     recipients.push_back({std::move(path), std::move(verdict.ticket)});
   }
@@ -242,8 +246,7 @@ rt::Task<Status> SmtpConnection::ApplyChanges(Transaction* transaction, FilterCh
 }
 
 // FinishMessage gives the reply to a whole message.
-rt::Task<mail::Reply> SmtpConnection::FinishMessage(Transaction* transaction,
-                                                    std::string* reason) {
+rt::Task<mail::Reply> SmtpConnection::FinishMessage(Transaction* transaction, std::string* reason) {
   using Kind = FilterVerdict::Kind;
   FilterVerdict verdict;
   Status& failure = transaction->failure;

@@ -421,9 +421,6 @@ TEST(Mistakes, OfSettings) {
       {"filter f phase connect match rdns reject\n", {"1:41|a status, like"}},
       {"filter f proc nothing\n", {"1:15|no proc declared|nothing"}},
       {"filter f chain { }\n", {"1:16|empty filter chain"}},
-      {"filter f proc-exec \"x\"\n", {"1:1|filter f|runs no filter programs yet"}},
-      {"filter f proc-exec \"x\"\nlisten on lo0 filter f\n", {"1:1|filter f"}},
-      {"proc p \"x\"\n", {"1:1|proc p|runs no filter programs yet"}},
       {"admd\n", {"1:5|the administrative domain"}},
   };
   for (const Mistake& mistake : mistakes) Check(mistake, StrCat(mistake.text, kTail));

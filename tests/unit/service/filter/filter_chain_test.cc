@@ -1,9 +1,9 @@
 // Chains of filters in real sessions over the simulated network.
 #include "lib/service/filter/filter_chain.h"
 
-#include <gmock/gmock.h>
-
 #include "tests/unit/service/filter/session_fixture.h"
+
+#include <gmock/gmock.h>
 
 namespace postern::service {
 namespace {
@@ -18,12 +18,12 @@ struct Script {
   uint32_t events = 0;
   std::map<SmtpPhase, FilterVerdict> verdicts;
   bool content = false;
-  std::string prefix;         // written before the content
-  std::string suffix;         // … and behind it
-  std::string swallow;        // content that has this is refused at the end
-  FilterVerdict end;          // of the content
+  std::string prefix;   // written before the content
+  std::string suffix;   // … and behind it
+  std::string swallow;  // content that has this is refused at the end
+  FilterVerdict end;    // of the content
   std::vector<std::string>* told = nullptr;
-  std::string seen;           // the content that came
+  std::string seen;  // the content that came
   int aborted = 0;
 };
 

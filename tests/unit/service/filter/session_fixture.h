@@ -1,13 +1,13 @@
 // An SMTP service over the simulated network whose sessions have the filters that a test gives.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/sim/host.h"
@@ -132,8 +132,8 @@ class SessionFixture : public ::testing::Test {
   static rt::Task<void> Talk(rt::World* world, Endpoint server, std::string script,
                              std::string* heard) {
     rt::ConnectOptions options;
-    StatusOr<std::unique_ptr<rt::Stream>> stream = co_await world->network().Connect(
-        world->main_loop(), server, options, Instant::Never());
+    StatusOr<std::unique_ptr<rt::Stream>> stream =
+        co_await world->network().Connect(world->main_loop(), server, options, Instant::Never());
     if (!stream.ok()) co_return;
     (void)co_await (*stream)->Write(script, Instant::Never());
     char buffer[4096];

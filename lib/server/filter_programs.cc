@@ -1,0 +1,190 @@
+#include "lib/server/filter_programs.h"
+
+#include <iterator>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/policy/shell_command.h"
+#include "lib/service/deliver/program.h"
+
+namespace postern::server {
+namespace {
+
+using service::FilterProgram;
+using service::FilterProgramOptions;
+
+// What programs are told we are: the version of OpenSMTPD whose protocol this is.
+constexpr char kVersion[] = "7.8.0-postern";
+
+// KeyOf tells programs apart: what is the same in all of these is the same program.
+std::string KeyOf(const policy::Proc& proc) {
+  return rt::EncodeFields({proc.name, proc.command, proc.user, proc.group, proc.chroot});
+}
+
+// CommandOf gives the command with the folder that its program is in. Blocks.
+std::string CommandOf(rt::World* world, const std::string& libexec, const std::string& command) {
+  if (command.empty() || command.front() == '/') return command;
+  const std::string program = command.substr(0, command.find(' '));
+  std::vector<std::string> folders(std::begin(kFilterFolders), std::end(kFilterFolders));
+  if (!libexec.empty()) folders.insert(folders.begin(), libexec);
+  for (const std::string& folder : folders) {
+    const std::string path = StrCat(folder, "/", program);
+    if (world->files().Stat(path).ok()) return StrCat(folder, "/", command);
+  }
+  return command;
+}
+
+// CommandLineOf has the shell start `command` in its own place. A filter's command has no formats:
+// a % is a %.
+StatusOr<policy::ShellCommand> CommandLineOf(std::string_view command) {
+  std::string text = "exec ";
+  for (const char c : command) text.append(c == '%' ? 2 : 1, c);
+  return policy::MakeShellCommand(text, "", policy::FormatContext());
+}
+
+// IdentityOf says who runs the program; nullopt: whoever we are. Blocks.
+StatusOr<std::optional<rt::Credentials>> IdentityOf(rt::World* world, const policy::Proc& proc) {
+  if (proc.user.empty() && proc.group.empty()) return std::optional<rt::Credentials>();
+  rt::Processes& processes = world->processes();
+  const rt::Account self = processes.Self();
+  rt::Account account = self;
+  if (!proc.user.empty()) {
+    StatusOr<rt::Account> found = processes.FindAccount(proc.user);
+    if (!found.ok()) return found.status();
+    account = *std::move(found);
+  }
+  rt::Credentials who{account.uid, account.gid, account.groups};
+  if (!proc.group.empty()) {
+    const StatusOr<uint32_t> group = processes.FindGroup(proc.group);
+    if (!group.ok()) return group.status();
+    who.gid = *group;
+    who.groups = {*group};
+  }
+  const bool same = who.uid == self.uid && who.gid == self.gid;
+  if (self.uid != 0 && !same) {
+    return PermissionDenied(StrCat("the server, which is ", self.name, ", cannot start it as ",
+                                   account.name, proc.group.empty() ? "" : ":", proc.group));
+  }
+  if (same) return std::optional<rt::Credentials>();
+  return std::optional<rt::Credentials>(std::move(who));
+}
+
+rt::Task<StatusOr<std::unique_ptr<rt::Companion>>> StartProgram(rt::World* world, policy::Proc proc,
+                                                                std::string libexec) {
+  rt::Executor& loop = world->main_loop();
+  rt::ProcessSpec spec;
+  Status ready = OkStatus();
+  auto prepare = loop.RunBlocking([&] {
+    const std::string command =
+        proc.chroot.empty() ? CommandOf(world, libexec, proc.command) : proc.command;
+    StatusOr<policy::ShellCommand> line = CommandLineOf(command);
+    if (line.ok()) {
+      spec = deliver::ProgramOfOperator(*line);
+    } else {
+      ready = line.status();
+    }
+    StatusOr<std::optional<rt::Credentials>> who = IdentityOf(world, proc);
+    if (who.ok()) {
+      spec.run_as = *std::move(who);
+    } else {
+      ready = who.status();
+    }
+    if (!proc.chroot.empty() && world->processes().Self().uid != 0)
+      ready = PermissionDenied("chroot is for a server that runs as root");
+  });
+  co_await prepare;
+  if (!ready.ok()) co_return ready;
+  spec.root = proc.chroot;
+  co_return world->processes().Accompany(loop, std::move(spec));
+}
+
+}  // namespace
+
+std::string FilterProgramName(const policy::Proc& proc) {
+  constexpr std::string_view kOfFilter = "<filter ";
+  if (proc.name.rfind(kOfFilter, 0) != 0) return proc.name;
+  return proc.name.substr(kOfFilter.size(), proc.name.size() - kOfFilter.size() - 1);
+}
+
+FilterPrograms::FilterPrograms(rt::World* world, LogSink* log) : world_(world), log_(log) {}
+FilterPrograms::~FilterPrograms() = default;
+
+void FilterPrograms::Adopt(const Runtime& runtime) {
+  const policy::Config& config = runtime.config();
+  std::map<std::string, std::shared_ptr<FilterProgram>> wanted, left;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    left = programs_;
+  }
+  // A proc that no filter names is not needed, and not started.
+  std::set<int> named;
+  for (const policy::Filter& filter : config.filters) {
+    if (filter.kind == policy::FilterKind::kProgram) named.insert(filter.proc);
+  }
+  for (const int index : named) {
+    const policy::Proc& proc = config.procs[static_cast<size_t>(index)];
+    const std::string key = KeyOf(proc);
+    const auto running = left.find(key);
+    if (running != left.end()) {
+      wanted.insert(left.extract(running));
+      continue;
+    }
+    FilterProgramOptions options;
+    options.name = FilterProgramName(proc);
+    options.config = {
+        {"smtpd-version", kVersion},
+        {"protocol", std::string(filter::VersionText(options.version))},
+        {"smtp-session-timeout", "300"},
+        {"subsystem", "smtp-in"},
+        {"admd", config.admd.empty() ? runtime.server_name() : config.admd},
+    };
+    auto program = std::make_shared<FilterProgram>(
+        &world_->main_loop(), &world_->clock(), log_, std::move(options),
+        [world = world_, proc, libexec = config.libexec] {
+          return StartProgram(world, proc, libexec);
+        });
+    tasks_.Spawn(program->Run());
+    wanted.emplace(key, std::move(program));
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    programs_ = std::move(wanted);
+  }
+  for (const auto& [key, program] : left) program->Stop();
+}
+
+rt::Task<void> FilterPrograms::Ready(Instant deadline) {
+  std::map<std::string, std::shared_ptr<FilterProgram>> programs;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    programs = programs_;
+  }
+  for (const auto& [key, program] : programs) {
+    const bool ready = co_await program->Ready(deadline);
+    if (ready) continue;
+    log_->Write(LogRecord{.level = LogLevel::kError,
+                          .subsystem = "filter",
+                          .session = "",
+                          .event = "not-ready",
+                          .fields = {{"filter", program->options().name}}});
+  }
+}
+
+rt::Task<void> FilterPrograms::Stop() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [key, program] : programs_) program->Stop();
+  }
+  co_await tasks_.Join();
+}
+
+std::shared_ptr<FilterProgram> FilterPrograms::Find(const policy::Proc& proc) const {
+  const std::string key = KeyOf(proc);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto it = programs_.find(key);
+  return it == programs_.end() ? nullptr : it->second;
+}
+
+}  // namespace postern::server

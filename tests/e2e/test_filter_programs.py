@@ -1,0 +1,173 @@
+"""Filter programs behind real sessions: what they see and change, and what becomes of mail when one dies, stops, is slow, floods,
+lies or talks nonsense, in each phase."""
+
+import concurrent.futures
+import os
+import signal
+import smtplib
+import time
+import unittest
+
+import harness
+from harness import DOMAIN
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = f"/usr/bin/python3 {HERE}/filter_program.py"
+
+CONFIG = """\
+mailname "{domain}"
+spool "{data}/spool"
+pki {domain} cert "{home}/cert.pem"
+pki {domain} key "{home}/key.pem"
+table logins file:{home}/logins
+table addresses file:{home}/addresses
+table accounts file:{home}/accounts
+{extra}
+listen on 127.0.0.1 port {smtp} tls pki {domain} filter under_test
+listen on 127.0.0.1 port {submission} tls pki {domain}
+listen on 127.0.0.1 port {imap} proto imap tls pki {domain} auth <logins>
+listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
+action "deliver" maildir "{data}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
+match from any for domain "{domain}" action "deliver"
+"""
+PHASES = ("connect", "ehlo", "mail-from", "rcpt-to", "data", "data-line", "commit")
+
+
+def conversation(port, subject="hello", timeout=200):
+    """One message; the codes of all replies."""
+    codes = []
+    with harness.Session(port, timeout=timeout) as session:
+        codes.append(session.reply()[:3])
+        for line in ("EHLO client.test", "MAIL FROM:<x@client.test>", f"RCPT TO:<alice@{DOMAIN}>", "DATA",
+                     f"Subject: {subject}\r\n\r\nbody\r\n..dot\r\n.", "QUIT"):
+            if line.startswith("Subject") and codes[-1] != "354":
+                continue
+            if codes[-1] in ("421", ""):
+                break
+            codes.append(session.command(line)[:3])
+    return codes
+
+
+class FilterPrograms(unittest.TestCase):
+    def serve(self, extra, options=()):
+        server = harness.Server(config=CONFIG, extra=extra, options=options)
+        self.addCleanup(server.close)
+        return server
+
+    def heard(self, server, name="heard"):
+        with open(f"{server.home}/{name}", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+
+    def test_what_it_sees_and_changes(self):
+        server = self.serve(f'filter under_test proc-exec "{PROGRAM} {{home}}/heard {",".join(PHASES)},noop,quit"\n')
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"]) as smtp:
+            smtp.sendmail("x@client.test", [f"alice@{DOMAIN}"], "Subject: mark me\r\n\r\n.dot\r\nbody\r\n")
+        with open(server.wait_for_messages("alice", 1)[0], encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn("Subject: mark me\nX-Marked: by the filter\n\n.dot\nbody\n", text)
+        heard = self.heard(server)
+        events = [line.split("|")[4] for line in heard.splitlines() if line.startswith("report|0.7|")]
+        for event in ("link-connect", "link-greeting", "link-identify", "tx-begin", "tx-mail", "tx-envelope", "tx-rcpt", "tx-data",
+                      "tx-commit", "tx-reset", "link-disconnect", "protocol-client", "protocol-server", "filter-response"):
+            self.assertIn(event, events)
+        self.assertIn("config|subsystem|smtp-in\n", heard)
+        self.assertRegex(heard, r"link-connect\|[0-9a-f]{16}\|localhost\|pass\|127\.0\.0\.1:\d+\|127\.0\.0\.1:\d+\n")
+        self.assertIn("filter=under_test text=ready to filter", server.log().replace('"', ""))
+
+    def test_a_chain_of_programs_and_rules(self):
+        server = self.serve(
+            f'proc one "{PROGRAM} {{home}}/one data-line"\nfilter first proc one\n'
+            f'filter second proc-exec "{PROGRAM} {{home}}/two rcpt-to,data-line"\n'
+            'filter no phase rcpt-to match rcpt-to {{ "bob@example.test" }} reject "550 5.7.1 not bob"\n'
+            "filter under_test chain {{ first, no, second }}\n")
+        big = "Subject: big\r\n\r\n" + "".join(f"line {i} " + "x" * 60 + "\r\n" for i in range(60000))
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=120) as smtp:
+            refused = smtp.sendmail("x@client.test", [f"alice@{DOMAIN}", f"bob@{DOMAIN}"], big)
+        self.assertEqual({to: code for to, (code, _) in refused.items()}, {f"bob@{DOMAIN}": 550})
+        with open(server.wait_for_messages("alice", 1)[0], encoding="utf-8", newline="") as file:
+            text = file.read()
+        self.assertTrue(text.endswith(big.replace("\r\n", "\n")), "word for word through two programs")
+        self.assertIn("|rcpt-to|reject|550 5.7.1 not bob", self.heard(server, "two"))
+
+    # What a client hears when the program misbehaves in a phase: for now, and never a promise.
+    OUTCOMES = {
+        "connect": ["451"], "ehlo": ["220", "451"], "mail-from": ["220", "250", "451"], "rcpt-to": ["220", "250", "250", "451"],
+        "data": ["220", "250", "250", "250", "451"], "data-line": ["220", "250", "250", "250", "354", "451"],
+        "commit": ["220", "250", "250", "250", "354", "451"],
+    }
+    FINE = ["220", "250", "250", "250", "354", "250", "221"]
+
+    def outcome(self, how, phase):
+        # Its first run misbehaves, the one that is started in its place does not.
+        server = self.serve(f'filter under_test proc-exec "{PROGRAM} {{home}}/heard {",".join(PHASES)} {how} {phase}"\n')
+        harness.write(f"{server.home}/heard.go", "")
+        begun = time.monotonic()
+        codes = conversation(server.ports["smtp"])
+        took = time.monotonic() - begun
+        # Mail that has nothing to do with it goes on meanwhile: asked while the other still waits, and behind it.
+        beside = conversation(server.ports["submission"])
+        again = []
+        for _ in range(40):
+            again = conversation(server.ports["smtp"])
+            if again == self.FINE or how == "lie":
+                break
+            time.sleep(0.5)
+        return how, phase, codes, took, beside, again, server.log()
+
+    def test_the_table_of_outcomes(self):
+        quick = [(how, phase) for how in ("die", "nonsense", "slow", "flood") for phase in PHASES]
+        # These take the whole of a minute's patience, and nothing else.
+        patient = [("stop", "connect"), ("stop", "data-line"), ("stop", "commit"), ("lie", "rcpt-to"), ("lie", "data-line")]
+        with concurrent.futures.ThreadPoolExecutor(len(patient)) as waiting, concurrent.futures.ThreadPoolExecutor(4) as working:
+            long = waiting.map(lambda row: self.outcome(*row), patient)
+            results = list(working.map(lambda row: self.outcome(*row), quick)) + list(long)
+        for how, phase, codes, took, beside, again, log in results:
+            with self.subTest(how=how, phase=phase):
+                print(f"{how:9} {phase:10} {' '.join(codes):31} {took:5.1f} s, then {' '.join(again)}")
+                self.assertEqual(beside, self.FINE)
+                if how == "slow":
+                    self.assertEqual(codes, self.FINE)
+                    continue
+                expected = self.OUTCOMES[phase]
+                self.assertEqual(codes[:len(expected)], expected)
+                self.assertNotIn("250", codes[len(expected):][:1])
+                if how != "lie":
+                    self.assertEqual(again, self.FINE, "the program was started again")
+                    self.assertIn("program-ended", log)
+
+    def test_killed_and_stopped_from_outside(self):
+        server = self.serve(f'filter under_test proc-exec "{PROGRAM} {{home}}/heard mail-from,data-line"\n')
+        self.assertEqual(conversation(server.ports["smtp"]), self.FINE)
+        pid = int(self.heard(server).split("started ")[-1].split()[0])
+        with harness.Session(server.ports["smtp"]) as session:
+            session.reply()
+            session.command("EHLO client.test")
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+            self.assertEqual(session.command("MAIL FROM:<x@client.test>")[:3], "421", "the new one knows nothing of this session")
+        for _ in range(40):
+            if conversation(server.ports["smtp"]) == self.FINE:
+                break
+            time.sleep(0.25)
+        else:
+            self.fail(server.log())
+        self.assertEqual(self.heard(server).count("started "), 2)
+
+    def test_a_program_that_is_missing(self):
+        server = self.serve('filter under_test proc-exec "/does/not/exist"\n')
+        self.assertEqual(conversation(server.ports["smtp"])[0], "421")
+        self.assertEqual(conversation(server.ports["submission"]), self.FINE)
+
+    @unittest.skipUnless(os.getuid() == 0, "only root becomes another user")
+    def test_user_group_and_chroot(self):
+        server = self.serve(f'filter under_test proc-exec "{PROGRAM} /tmp/postern-heard-{os.getpid()} mail-from" user nobody group mail\n',
+                            options=("-u", "root"))
+        path = f"/tmp/postern-heard-{os.getpid()}"
+        self.addCleanup(os.unlink, path)
+        self.assertEqual(conversation(server.ports["smtp"]), self.FINE)
+        with open(path, encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"started \d+ 65534:8\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

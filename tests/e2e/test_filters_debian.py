@@ -1,0 +1,119 @@
+"""Debian's own filters, unmodified, under us: opensmtpd-filter-dkimsign, whose signatures our verifier passes,
+opensmtpd-filter-rspamd with a real rspamd, opensmtpd-filter-senderscore."""
+
+import base64
+import os
+import shutil
+import smtplib
+import socket
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import DOMAIN
+from test_filter_programs import CONFIG
+
+FOLDER = "/usr/libexec/opensmtpd"
+GTUBE_JUNK = "YJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+GTUBE_REJECT = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+RSPAMD = """\
+options {{
+  pidfile = "{home}/rspamd.pid"; tempdir = "{home}"; hs_cache_dir = "{home}"; control_socket = "{home}/control mode=0600";
+  filters = ""; gtube_patterns = "all"; enable_test_patterns = true; url_tld = "{home}/suffixes";
+  dns {{ nameserver = ["127.0.0.1:9"]; timeout = 0.1s; retransmits = 1; }}
+}}
+logging {{ type = "file"; filename = "{home}/rspamd.log"; level = "info"; }}
+worker "normal" {{ bind_socket = "127.0.0.1:{port}"; count = 1; }}
+actions {{ reject = 15; "add header" = 6; }}
+"""
+
+
+def has(name):
+    return os.path.exists(f"{FOLDER}/{name}")
+
+
+class DebianFilters(unittest.TestCase):
+    def serve(self, extra, prepare=None):
+        server = harness.Server(config=CONFIG, extra=extra, prepare=prepare)
+        self.addCleanup(server.close)
+        return server
+
+    def send(self, server, message, count=1):
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=120) as smtp:
+            smtp.sendmail(f"bob@{DOMAIN}", [f"alice@{DOMAIN}"], message)
+        with open(server.wait_for_messages("alice", count)[-1], "rb") as file:
+            return file.read()
+
+    @unittest.skipUnless(has("filter-dkimsign"), "no opensmtpd-filter-dkimsign")
+    def test_what_dkimsign_signs_we_verify(self):
+        def prepare(server):
+            subprocess.run(["openssl", "genrsa", "-out", f"{server.home}/dkim.pem", "2048"], check=True, capture_output=True)
+
+        server = self.serve(f'filter under_test proc-exec "filter-dkimsign -d {DOMAIN} -s sel -t -k {{home}}/dkim.pem"\n', prepare)
+        public = subprocess.run(["openssl", "rsa", "-in", f"{server.home}/dkim.pem", "-pubout", "-outform", "DER"], check=True,
+                                capture_output=True).stdout
+        key = base64.b64encode(public).decode()
+        harness.write(f"{server.home}/zone",
+                      f'sel._domainkey.{DOMAIN}. IN TXT "v=DKIM1; k=rsa; p={key[:200]}" "{key[200:]}"\n')
+        head = f"From: Bob <bob@{DOMAIN}>\r\nTo: alice@{DOMAIN}\r\nSubject: signed\r\nDate: Tue, 1 Jul 2003 10:52:37 +0200\r\n\r\n"
+        bodies = ["body\r\n", ".\r\n..two\r\n. three\r\n", "", "x" * 900 + "\r\n\r\n\r\n", "line\r\n" * 20000]
+        for number, body in enumerate(bodies, 1):
+            with self.subTest(body=body[:20]):
+                before = set(server.messages("alice"))
+                with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=60) as smtp:
+                    smtp.sendmail(f"bob@{DOMAIN}", [f"alice@{DOMAIN}"], head + body)
+                new, = set(server.wait_for_messages("alice", number)) - before
+                with open(new, "rb") as file:
+                    text = file.read()
+                self.assertIn(b"DKIM-Signature: v=1; a=rsa-sha256;", text)
+                verified = subprocess.run([harness.POSTERN, "dkim", "verify", "--zone", f"{server.home}/zone"],
+                                          input=text.replace(b"\n", b"\r\n"), capture_output=True, check=False)
+                self.assertEqual(verified.returncode, 0, (verified.stdout, verified.stderr, text[:2000]))
+                self.assertIn(b"pass", verified.stdout)
+
+    @unittest.skipUnless(has("filter-rspamd") and shutil.which("rspamd"), "no rspamd and opensmtpd-filter-rspamd")
+    def test_rspamd_judges(self):
+        port, = harness.free_ports(1)
+
+        def prepare(server):
+            harness.write(f"{server.home}/rspamd.conf", RSPAMD.format(home=server.home, port=port))
+            harness.write(f"{server.home}/suffixes", "com\ntest\n")
+            os.chmod(server.home, 0o755)
+            rspamd = subprocess.Popen(["rspamd", "-f", "-i", "-c", f"{server.home}/rspamd.conf"], stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            self.addCleanup(rspamd.wait)
+            self.addCleanup(rspamd.terminate)
+            deadline = time.monotonic() + 100
+            while time.monotonic() < deadline:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    return
+                except OSError:
+                    time.sleep(0.1)
+            self.fail("rspamd does not start")
+
+        server = self.serve(f'filter under_test proc-exec "filter-rspamd -url http://127.0.0.1:{port}"\n', prepare)
+        head = f"From: Bob <bob@{DOMAIN}>\r\nTo: alice@{DOMAIN}\r\nMessage-ID: <1@{DOMAIN}>\r\nSubject: x\r\n\r\n"
+        fine = self.send(server, head + "How are you?\r\n.dot\r\n")
+        self.assertIn(b"\n\nHow are you?\n.dot\n", fine)
+        self.assertIn(b"X-Spam-Score:", fine)
+        self.assertNotIn(b"X-Spam: yes", fine)
+        junk = [text for text in (self.send(server, head + GTUBE_JUNK + "\r\n", 2), fine) if b"GTUBE" in text]
+        if not junk:  # the directory's order is not that of arrival
+            texts = [open(path, "rb").read() for path in server.messages("alice") + server.messages("alice", "/.Junk")]
+            junk = [text for text in texts if b"GTUBE" in text]
+        self.assertRegex(junk[0], rb"(?i)X-Spam: yes")
+        with self.assertRaises(smtplib.SMTPDataError) as refused:
+            self.send(server, head + GTUBE_REJECT + "\r\n", 3)
+        self.assertEqual(refused.exception.smtp_code, 550)
+
+    @unittest.skipUnless(has("filter-senderscore"), "no opensmtpd-filter-senderscore")
+    def test_senderscore_lets_through_whom_nobody_knows(self):
+        server = self.serve('filter under_test proc-exec "filter-senderscore -blockBelow 10 -junkBelow 70 -slowFactor 100 -scoreHeader"\n')
+        text = self.send(server, f"From: bob@{DOMAIN}\r\nSubject: x\r\n\r\nbody\r\n")
+        self.assertIn(b"\n\nbody\n", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
