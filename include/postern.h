@@ -24,6 +24,7 @@
 #include "postern/dmarc.h"
 #include "postern/dns.h"
 #include "postern/error.h"
+#include "postern/filter.h"
 #include "postern/message.h"
 #include "postern/server.h"
 #include "postern/spf.h"

@@ -2,6 +2,7 @@
 #ifndef POSTERN_SERVER_H
 #define POSTERN_SERVER_H
 
+#include "filter.h"
 #include "message.h"
 
 POSTERN_BEGIN_DECLS
@@ -118,12 +119,14 @@ typedef struct postern_server_options {
   uint8_t no_control;
   /* The log written by the library; `log` is not called then. NULL: it is not. Since 0.1. */
   const postern_log_output* log_output;
+  /* A filter behind those of every listener. NULL: none. Since 0.1. */
+  const postern_filter_callbacks* filter;
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, \
-        NULL, NULL, 0, 0, NULL                                                                  \
+        NULL, NULL, 0, 0, NULL, NULL                                                            \
   }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is

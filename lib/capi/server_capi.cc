@@ -7,6 +7,7 @@
 
 #include "lib/capi/config_capi.h"
 #include "lib/capi/error_capi.h"
+#include "lib/capi/filter_capi.h"
 #include "lib/capi/message_capi.h"
 #include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
@@ -84,6 +85,8 @@ struct postern_server {
   // Declared in the order of dependence: what is below uses what is above and dies first.
   OnFree free_log_data;
   OnFree free_message_data;
+  OnFree free_filter_data;
+  postern_filter_callbacks filter{};
   postern_message_callbacks message{};
   Stop stop;
   std::unique_ptr<rt::AsioWorld> world;
@@ -94,7 +97,7 @@ struct postern_server {
   rt::TaskGroup tasks;
   std::vector<std::string> endpoints;
   std::atomic<postern_status> last_callback_status{POSTERN_OK};
-  std::atomic<int> callbacks_running{0};      // of on_message
+  std::atomic<int> callbacks_running{0};      // of on_message, on_step and on_event
   std::unique_ptr<rt::FdWatch> helper_watch;  // on the main loop, from the start to the end
   bool helper_lost = false;
   bool started = false;
@@ -114,6 +117,27 @@ server::IncomingVerdict CallOnMessage(postern_server* handle, const server::Inco
   --handle->callbacks_running;
   handle->last_callback_status = returned;
   return postern::capi::VerdictOf(returned, verdict);
+}
+
+postern::service::FilterVerdict CallOnStep(postern_server* handle,
+                                           const postern::service::FilterQuestion& question) {
+  const postern_filter_callbacks& callbacks = handle->filter;
+  const postern_step step = postern::capi::StepOf(question);
+  postern_step_verdict verdict{};
+  verdict.struct_size = sizeof verdict;
+  ++handle->callbacks_running;
+  const postern_status returned = callbacks.on_step(&step, &verdict, callbacks.user_data);
+  --handle->callbacks_running;
+  return postern::capi::VerdictOf(returned, verdict);
+}
+
+void CallOnEvent(postern_server* handle, const postern::service::FilterReport& report) {
+  const postern_filter_callbacks& callbacks = handle->filter;
+  const postern_step step = postern::capi::StepOf(report);
+  const std::string event(postern::service::SessionEventName(report.event));
+  ++handle->callbacks_running;
+  callbacks.on_event(&step, event.c_str(), callbacks.user_data);
+  --handle->callbacks_running;
 }
 
 // InCallback tells whether the caller is one of this server's callbacks: it then runs on a loop,
@@ -320,10 +344,14 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
       TakeStruct(&log, postern_log_callbacks POSTERN_LOG_CALLBACKS_INIT, options.log);
   const bool message_known = TakeStruct(
       &message, postern_message_callbacks POSTERN_MESSAGE_CALLBACKS_INIT, options.message);
+  postern_filter_callbacks filter = POSTERN_FILTER_CALLBACKS_INIT;
+  const bool filter_known =
+      TakeStruct(&filter, postern_filter_callbacks POSTERN_FILTER_CALLBACKS_INIT, options.filter);
   // From here on the user data is ours to free, whatever happens.
   handle->free_log_data = OnFree(log.destroy_user_data, log.user_data);
   handle->free_message_data = OnFree(message.destroy_user_data, message.user_data);
-  if (!known || !log_known || !message_known) {
+  handle->free_filter_data = OnFree(filter.destroy_user_data, filter.user_data);
+  if (!known || !log_known || !message_known || !filter_known) {
     return Fail(out_error, POSTERN_ERR_VERSION, "version",
                 "an option struct has a size of 0, or sets a field that this version of the "
                 "library does not know");
@@ -351,6 +379,20 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if (message.on_message != nullptr) {
     server_options.hooks.on_message = [raw = handle.get()](const server::IncomingView& view) {
       return CallOnMessage(raw, view);
+    };
+  }
+  handle->filter = filter;
+  postern::service::FilterFunctions& functions = server_options.hooks.step;
+  if (filter.on_step != nullptr) {
+    if (filter.phases != 0) functions.phases = filter.phases & postern::service::kAllPhases;
+    functions.on_step = [raw = handle.get()](const postern::service::FilterQuestion& question) {
+      return CallOnStep(raw, question);
+    };
+  }
+  if (filter.on_event != nullptr) {
+    functions.events = postern::service::kAllEvents;
+    functions.on_event = [raw = handle.get()](const postern::service::FilterReport& report) {
+      CallOnEvent(raw, report);
     };
   }
   rt::AsioWorldOptions world_options;
