@@ -134,6 +134,7 @@ rt::Task<std::string> FilterProgram::Serve(rt::Companion* program) {
   why_.clear();
   registering_ = Registered();
   registering_.generation = ++generations_;
+  stray_bytes_ = 0;
   last_heard_ = loop_->Now();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -307,6 +308,13 @@ bool FilterProgram::TakeRegistration(const filter::ProgramLine& line) {
   return false;
 }
 
+bool FilterProgram::TakeStray(std::string_view line) {
+  stray_bytes_ += line.size();
+  if (stray_bytes_ <= options_.max_stray_bytes) return true;
+  GiveUp("it says much that nobody asked for");
+  return false;
+}
+
 bool FilterProgram::Take(std::string_view line, std::shared_ptr<Exchange>* full) {
   using Kind = filter::ProgramLine::Kind;
   StatusOr<filter::ProgramLine> parsed = filter::ParseProgramLine(line);
@@ -328,7 +336,7 @@ bool FilterProgram::Take(std::string_view line, std::shared_ptr<Exchange>* full)
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto it = exchanges_.find(parsed->session);
     // The session may be over.
-    if (it == exchanges_.end()) return true;
+    if (it == exchanges_.end()) return TakeStray(line);
     exchange = it->second;
   }
   if (parsed->kind == Kind::kReport) {
@@ -342,15 +350,17 @@ bool FilterProgram::Take(std::string_view line, std::shared_ptr<Exchange>* full)
     return true;
   }
   if (parsed->kind == Kind::kResult) {
-    if (exchange->question == 0 || exchange->question != parsed->token) return true;
+    if (exchange->question == 0 || exchange->question != parsed->token) return TakeStray(line);
+    stray_bytes_ = 0;
     exchange->answer = Exchange::Answer{parsed->decision, std::string(parsed->text)};
     exchange->Wake();
     return true;
   }
   if (exchange->content_token == 0 || exchange->content_token != parsed->token ||
       exchange->content_ended) {
-    return true;
+    return TakeStray(line);
   }
+  stray_bytes_ = 0;
   const std::optional<std::string_view> text = filter::UnstuffDataLine(parsed->text);
   if (!text.has_value()) {
     exchange->content_ended = true;

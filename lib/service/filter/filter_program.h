@@ -12,7 +12,7 @@
 //   it does not answer      the step is refused for now after answer_timeout; when it said nothing
 //                           at all meanwhile, it is killed and started again
 //   it talks nonsense       the same, at once
-//   it floods a message     the message is refused for now, the program killed and started again
+//   it floods               the message is refused for now, the program killed and started again
 //
 // Starts are apart by a pause that doubles. Who connects while it is not there hears 421. A session
 // that saw it die hears 421 at the next step, as the program that took its place knows nothing of
@@ -55,7 +55,10 @@ struct FilterProgramOptions {
   size_t content_ahead_bytes = 256 << 10;     // unread octets at which messages wait
   size_t max_untaken_bytes = 1 << 20;         // of a session's message, given and not yet taken
   uint64_t max_added_bytes = 16 << 20;        // to a message
-  size_t max_error_line_bytes = 1024;         // of its standard error; more is cut off
+  // of answers that nobody awaits, one behind the other: the rest of a message that was broken off
+  // is no more
+  uint64_t max_stray_bytes = 64 << 20;
+  size_t max_error_line_bytes = 1024;  // of its standard error; more is cut off
 };
 
 class FilterProgram : public std::enable_shared_from_this<FilterProgram> {
@@ -104,6 +107,8 @@ class FilterProgram : public std::enable_shared_from_this<FilterProgram> {
   // fast as it is given, if any.
   bool Take(std::string_view line, std::shared_ptr<Exchange>* full);
   bool TakeRegistration(const filter::ProgramLine& line);
+  // TakeStray counts a line that nobody awaits; false as Take.
+  bool TakeStray(std::string_view line);
   rt::Task<void> LetDrain(std::shared_ptr<Exchange> exchange);
   void GiveUp(std::string why);
   void ForgetSessions();
@@ -143,6 +148,7 @@ class FilterProgram : public std::enable_shared_from_this<FilterProgram> {
   Registered registering_;
   Instant last_heard_;
   uint64_t generations_ = 0;
+  uint64_t stray_bytes_ = 0;
 
   mutable std::mutex mutex_;  // guards what follows
   Registered registered_;

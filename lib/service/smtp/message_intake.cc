@@ -113,9 +113,16 @@ void MessageIntake::WriteHeader(std::string_view header) {
   }
   end_field();
   if (received_fields >= options_.max_received_fields) problem_ = Problem::kLoop;
-  if (options_.complete && !has_date) StrAppend(out_, "Date: ", options_.date, "\r\n");
+  std::string missing;
+  if (options_.complete && !has_date) StrAppend(missing, "Date: ", options_.date, "\r\n");
   if (options_.complete && !has_message_id)
-    StrAppend(out_, "Message-ID: ", options_.message_id, "\r\n");
+    StrAppend(missing, "Message-ID: ", options_.message_id, "\r\n");
+  // Where our trace fields came with the text they stay at its top (RFC 5321 §4.4).
+  if (options_.received.empty() && is_header && kept.ends_with("\r\n")) {
+    kept += missing;
+  } else {
+    out_ += missing;
+  }
   if (!is_header) out_ += "\r\n";
   out_ += kept;
 }

@@ -79,6 +79,7 @@ class FilterProgramTest : public SessionFixture {
     options.content_ahead_bytes = 64 << 10;
     options.max_untaken_bytes = 64 << 10;
     options.max_added_bytes = 100 << 10;
+    options.max_stray_bytes = 500 << 10;
     program_ = std::make_shared<FilterProgram>(&server_.main_loop(), &server_.world().clock(),
                                                &text_log_, options, [this] { return Connect(); });
     text_log_.text.clear();
@@ -328,6 +329,18 @@ TEST_F(FilterProgramTest, AFloodIsNoMessage) {
   EXPECT_EQ(Session(), "220 250 250 250 354 451 221");
   EXPECT_THAT(text_log_.text, HasSubstr("it makes a message too large"));
   EXPECT_EQ(backend_.kept.size(), 0u);
+}
+
+TEST_F(FilterProgramTest, AFloodThatNobodyAskedForEndsIt) {
+  manner_.registers = {"filter|smtp-in|rcpt-to"};
+  manner_.answer = [](const filter::ServerLine& line) {
+    std::string flood;
+    for (int i = 0; i < 6000; ++i) flood += DataLine(line, std::string(100, 'y'));
+    return flood;
+  };
+  NewProgram();
+  EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nQUIT\r\n"), "220 250 250 451 221");
+  EXPECT_THAT(text_log_.text, HasSubstr("it says much that nobody asked for"));
 }
 
 TEST_F(FilterProgramTest, WhatIsWrongWithARegistration) {
