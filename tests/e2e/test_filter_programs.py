@@ -107,9 +107,10 @@ class FilterPrograms(unittest.TestCase):
         # Mail that has nothing to do with it goes on meanwhile: asked while the other still waits, and behind it.
         beside = conversation(server.ports["submission"])
         again = []
-        for _ in range(40):
+        # A liar is not taken for dead, and goes on lying.
+        for _ in range(0 if how == "lie" else 40):
             again = conversation(server.ports["smtp"])
-            if again == self.FINE or how == "lie":
+            if again == self.FINE:
                 break
             time.sleep(0.5)
         return how, phase, codes, took, beside, again, server.log()
