@@ -108,7 +108,7 @@ static int upgrade(const char* path) {
 int config_check_command(int argc, char** argv) {
   const char* macros[MAX_MACROS];
   const char* ignore[MAX_IGNORED];
-  struct serve_options config = {NULL, NULL, 0, 0, NULL, macros, 0};
+  struct serve_options config = {.macros = macros};
   struct check_options how = {ignore, 0, 0};
   const char* operand = NULL;
   int wants_upgrade = 0;
