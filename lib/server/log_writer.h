@@ -28,8 +28,8 @@ StatusOr<LogTarget> ParseLogTarget(std::string_view text);
 // next that it takes says how many there were. Any thread.
 class LogWriter final : public LogSink {
  public:
-  // `world` outlives the writer. `tag` is what the program is called there; `json` has every text as
-  // an object (the journal keeps its fields as they are).
+  // `world` outlives the writer. `tag` is what the program is called there; `json` has every text
+  // as an object (the journal keeps its fields as they are).
   LogWriter(rt::World* world, LogTarget::Form form, bool json, std::string tag,
             std::unique_ptr<rt::LogOutput> output);
 

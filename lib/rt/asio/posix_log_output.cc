@@ -1,3 +1,5 @@
+#include "lib/rt/asio/posix_log_output.h"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -10,7 +12,6 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
-#include "lib/rt/asio/posix_log_output.h"
 
 namespace postern::rt {
 namespace {
