@@ -57,7 +57,7 @@ endif()
 install(FILES "${archive}" DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL)
 
 # What a program that links libpostern.a must link besides.
-set(private_libs sqlite3 re2 icuuc gumbo unbound crypt z psl expat absl_statusor absl_status absl_cord absl_cordz_info absl_time absl_time_zone
+set(private_libs sqlite3 re2 icuuc gumbo unbound crypt argon2 z psl expat absl_statusor absl_status absl_cord absl_cordz_info absl_time absl_time_zone
     absl_strings stdc++ m pthread)
 list(TRANSFORM private_libs PREPEND "-l" OUTPUT_VARIABLE POSTERN_PRIVATE_LIBS)
 list(JOIN POSTERN_PRIVATE_LIBS " " POSTERN_PRIVATE_LIBS)

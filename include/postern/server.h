@@ -69,6 +69,37 @@ typedef struct postern_message_callbacks {
 #define POSTERN_MESSAGE_CALLBACKS_INIT \
   { sizeof(postern_message_callbacks), NULL, NULL, NULL }
 
+/* postern_token_login is a login by a token: OAUTHBEARER (RFC 7628) or XOAUTH2, over SMTP or IMAP.
+ * All texts are NUL-terminated and die when the call returns. Since 0.2. */
+typedef struct postern_token_login {
+  size_t struct_size;
+  const char* mechanism; /* "OAUTHBEARER" or "XOAUTH2" */
+  const char* user;      /* whom the client wants to be; "" when it did not say */
+  const char* token;
+  const char* address; /* of the client, "192.0.2.1" */
+} postern_token_login;
+
+/* The octets of a user name that on_token may write, NUL included. */
+#define POSTERN_TOKEN_USER_SIZE 1024
+
+/* postern_login_callbacks judge logins. Since 0.2. */
+typedef struct postern_login_callbacks {
+  size_t struct_size;
+  /* on_token writes whose token it is to `user` (POSTERN_TOKEN_USER_SIZE octets, NUL-terminated)
+   * and returns POSTERN_OK; POSTERN_ERR_AUTH refuses the token, and any other status makes the
+   * client try again later. Where the client said whom it wants to be, another user is a refusal.
+   * Called from any thread of the server, several at once; it may block. It must not call into the
+   * server. NULL: the mechanisms are not offered. */
+  postern_status (*on_token)(const postern_token_login* login, char* user, void* user_data);
+  /* destroy_user_data, if set, is called exactly once, when the server is freed or
+   * postern_server_new failed. */
+  void (*destroy_user_data)(void* user_data);
+  void* user_data;
+} postern_login_callbacks;
+
+#define POSTERN_LOGIN_CALLBACKS_INIT \
+  { sizeof(postern_login_callbacks), NULL, NULL, NULL }
+
 /* postern_server_options say what server it shall be. */
 typedef struct postern_server_options {
   size_t struct_size;
@@ -121,12 +152,13 @@ typedef struct postern_server_options {
   const postern_log_output* log_output;
   /* A filter behind those of every listener. NULL: none. Since 0.1. */
   const postern_filter_callbacks* filter;
+  const postern_login_callbacks* login; /* NULL: tables judge all logins. Since 0.2. */
 } postern_server_options;
 
 #define POSTERN_SERVER_OPTIONS_INIT                                                             \
   {                                                                                             \
     sizeof(postern_server_options), NULL, 0, NULL, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, \
-        NULL, NULL, 0, 0, NULL, NULL                                                            \
+        NULL, NULL, 0, 0, NULL, NULL, NULL                                                      \
   }
 
 /* postern_server_options_init fills `*options` with defaults for a caller whose header says it is

@@ -87,7 +87,9 @@ struct postern_server {
   OnFree free_message_data;
   OnFree free_filter_data;
   postern_filter_callbacks filter{};
+  OnFree free_login_data;
   postern_message_callbacks message{};
+  postern_login_callbacks login{};
   Stop stop;
   std::unique_ptr<rt::AsioWorld> world;
   std::unique_ptr<postern::LogSink> log;
@@ -138,6 +140,28 @@ void CallOnEvent(postern_server* handle, const postern::service::FilterReport& r
   ++handle->callbacks_running;
   callbacks.on_event(&step, event.c_str(), callbacks.user_data);
   --handle->callbacks_running;
+}
+
+server::TokenVerdict CallOnToken(const postern_login_callbacks& callbacks,
+                                 const server::TokenView& view) {
+  using Kind = server::TokenVerdict::Kind;
+  server::TokenVerdict verdict;
+  // A name with a NUL would be another name for the callback; a token has none.
+  if (view.user.find('\0') != std::string_view::npos) return verdict;
+  const std::string mechanism(view.mechanism);
+  const std::string wanted(view.user);
+  const std::string token(view.token);
+  const std::string address = view.remote.is_unix() ? "" : view.remote.address.ToString();
+  const postern_token_login login = {sizeof(postern_token_login), mechanism.c_str(), wanted.c_str(),
+                                     token.c_str(), address.c_str()};
+  char user[POSTERN_TOKEN_USER_SIZE] = "";
+  const postern_status returned = callbacks.on_token(&login, user, callbacks.user_data);
+  user[sizeof user - 1] = '\0';
+  verdict.kind = returned == POSTERN_OK         ? Kind::kAccepted
+                 : returned == POSTERN_ERR_AUTH ? Kind::kRefused
+                                                : Kind::kUnavailable;
+  verdict.user = user;
+  return verdict;
 }
 
 // InCallback tells whether the caller is one of this server's callbacks: it then runs on a loop,
@@ -347,11 +371,15 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   postern_filter_callbacks filter = POSTERN_FILTER_CALLBACKS_INIT;
   const bool filter_known =
       TakeStruct(&filter, postern_filter_callbacks POSTERN_FILTER_CALLBACKS_INIT, options.filter);
+  postern_login_callbacks login = POSTERN_LOGIN_CALLBACKS_INIT;
+  const bool login_known =
+      TakeStruct(&login, postern_login_callbacks POSTERN_LOGIN_CALLBACKS_INIT, options.login);
   // From here on the user data is ours to free, whatever happens.
   handle->free_log_data = OnFree(log.destroy_user_data, log.user_data);
   handle->free_message_data = OnFree(message.destroy_user_data, message.user_data);
   handle->free_filter_data = OnFree(filter.destroy_user_data, filter.user_data);
-  if (!known || !log_known || !message_known || !filter_known) {
+  handle->free_login_data = OnFree(login.destroy_user_data, login.user_data);
+  if (!known || !log_known || !message_known || !filter_known || !login_known) {
     return Fail(out_error, POSTERN_ERR_VERSION, "version",
                 "an option struct has a size of 0, or sets a field that this version of the "
                 "library does not know");
@@ -393,6 +421,12 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
     functions.events = postern::service::kAllEvents;
     functions.on_event = [raw = handle.get()](const postern::service::FilterReport& report) {
       CallOnEvent(raw, report);
+    };
+  }
+  handle->login = login;
+  if (login.on_token != nullptr) {
+    server_options.hooks.on_token = [raw = handle.get()](const server::TokenView& view) {
+      return CallOnToken(raw->login, view);
     };
   }
   rt::AsioWorldOptions world_options;

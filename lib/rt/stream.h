@@ -21,6 +21,9 @@ struct TlsInfo {
   int cipher_bits = 0;         // 256
   std::string server_name;     // SNI that the client sent or that we sent; may be empty
   bool peer_verified = false;  // the peer gave a certificate that verified against what was asked
+  // What an authentication can be bound to (RFC 9266, RFC 5929 §4), octets; may be empty.
+  std::string channel_exporter;
+  std::string channel_end_point;
   std::string peer_certificate_der;  // leaf certificate, empty when the peer gave none
 };
 

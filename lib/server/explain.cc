@@ -234,6 +234,10 @@ rt::Task<void> Dialog::Settle() {
         facts_.auth_user = question_->login;
         session_.Decide(Decision::Accept());
         break;
+      case ServerEvent::Kind::kAuthSecret:
+        // A question is asked with PLAIN.
+        session_.Decide(Decision::Refuse(mail::Reply()));
+        break;
       case ServerEvent::Kind::kMailFrom: {
         mail::ReversePath sender = *event.reverse_path;
         co_await OnMailFrom(std::move(sender));
@@ -431,7 +435,9 @@ rt::Task<Explanation> Explain(rt::World* world, const ServerOptions* server,
   policy::Trace trace;
   MailGateLimits limits;
   limits.expansion.trace = &trace;
-  MailGate gate(world, &runtimes, nullptr, resolver, &hooks, &log, limits);
+  // A login is taken for granted.
+  LoginGate logins(&hooks);
+  MailGate gate(world, &runtimes, nullptr, resolver, &hooks, &logins, &log, limits);
 
   SmtpSessionFacts facts;
   facts.id = "explain";

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/core/base/ip_address.h"
 #include "lib/core/mail/reply.h"
 #include "lib/service/filter/function_filter.h"
 #include "lib/service/smtp/backend.h"
@@ -27,6 +28,21 @@ struct IncomingVerdict {
   mail::Reply reply;  // for kRefuse
 };
 
+// TokenView is a login by OAUTHBEARER (RFC 7628) or XOAUTH2; everything in it dies when the hook
+// returns.
+struct TokenView {
+  std::string_view mechanism;  // "OAUTHBEARER" or "XOAUTH2"
+  std::string_view user;       // whom the client wants to be; may be empty
+  std::string_view token;
+  Endpoint remote;
+};
+
+struct TokenVerdict {
+  enum class Kind { kRefused, kAccepted, kUnavailable };
+  Kind kind = Kind::kRefused;
+  std::string user;  // with kAccepted: whose token it is
+};
+
 struct Hooks {
   // on_message decides about each message before its client gets a reply; unset: all go on. Called
   // on the session's loop.
@@ -41,6 +57,10 @@ struct Hooks {
   std::function<std::unique_ptr<service::SessionFilter>(rt::Executor& loop,
                                                         const service::SmtpSessionFacts& facts)>
       new_filter;
+  // on_token judges tokens; unset: the mechanisms are not offered. Called on a thread that may
+  // wait, by several at once. Where the client said whom it wants to be, the verdict must name the
+  // same.
+  std::function<TokenVerdict(const TokenView&)> on_token;
 };
 
 }  // namespace postern::server

@@ -2,7 +2,6 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/server/listener_slot.h"
-#include "lib/server/logins.h"
 #include "lib/server/mail_gate.h"
 #include "lib/store/mailbox/maildir_store.h"
 
@@ -86,24 +85,49 @@ StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::Accou
 }
 
 ImapGate::ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes,
-                   LocalTargets* targets, MailStores* stores)
+                   LocalTargets* targets, MailStores* stores, LoginGate* logins)
     : world_(world),
       loop_(loop),
       runtimes_(runtimes),
       targets_(targets),
       stores_(stores),
+      logins_(logins),
       accounts_(&world->processes(), &world->files()) {}
+
+LoginPlace ImapGate::PlaceOf(const service::ImapSessionFacts& facts) const {
+  ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
+  if (view.runtime == nullptr) view.runtime = runtimes_->Get();
+  LoginPlace place;
+  place.loop = loop_;
+  place.runtime = std::move(view.runtime);
+  place.listener = view.index;
+  place.remote = facts.remote;
+  place.tls = facts.tls_info;
+  return place;
+}
 
 rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessionFacts& facts,
                                                        std::string user, std::string password) {
+  sasl::Credentials credentials;
+  credentials.authentication_id = std::move(user);
+  credentials.password = std::move(password);
+  StatusOr<service::ImapLogin> login =
+      co_await LoginBy(facts, sasl::Mechanism::kPlain, std::move(credentials), false);
+  co_return login;
+}
+
+rt::Task<StatusOr<service::ImapLogin>> ImapGate::LoginBy(const service::ImapSessionFacts& facts,
+                                                         sasl::Mechanism mechanism,
+                                                         sasl::Credentials credentials,
+                                                         bool proven) {
+  LoginPlace place = PlaceOf(facts);
+  StatusOr<std::optional<std::string>> judged =
+      co_await logins_->Judge(std::move(place), mechanism, std::move(credentials), proven);
+  if (!judged.ok()) co_return judged.status();
+  if (!judged->has_value()) co_return service::ImapLogin();
+  const std::string user = std::move(**judged);
   const std::shared_ptr<const Runtime> runtime = runtimes_->Get();
-  ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
-  if (view.runtime == nullptr) view.runtime = runtime;
-  const policy::TableId table = view.runtime->AuthTable(view.index);
   auto work = [&]() -> StatusOr<service::ImapLogin> {
-    const StatusOr<bool> right = CheckLogin(*view.runtime, table, user, password);
-    if (!right.ok()) return right.status();
-    if (!*right) return service::ImapLogin();
     const StatusOr<deliver::LocalTarget> target = FindMailbox(*runtime, accounts_, *targets_, user);
     if (!target.ok()) return target.status();
     StatusOr<std::shared_ptr<mailbox::MailStore>> store =
@@ -112,7 +136,7 @@ rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessio
     return service::ImapLogin{.store = std::move(*store), .user = user};
   };
   // A table that asks a program may have to wait for it, and the disk is not to wait with it.
-  if (view.runtime->tables().Blocks() || runtime->tables().Blocks()) {
+  if (runtime->tables().Blocks()) {
     auto outside = loop_->RunOutside(work);
     StatusOr<service::ImapLogin> login = co_await outside;
     co_return login;
@@ -120,6 +144,14 @@ rt::Task<StatusOr<service::ImapLogin>> ImapGate::Login(const service::ImapSessio
   auto checked = loop_->RunBlocking(work);
   StatusOr<service::ImapLogin> login = co_await checked;
   co_return login;
+}
+
+rt::Task<StatusOr<sasl::ScramSecret>> ImapGate::ScramSecretOf(
+    const service::ImapSessionFacts& facts, sasl::Mechanism mechanism, std::string user) {
+  LoginPlace place = PlaceOf(facts);
+  StatusOr<sasl::ScramSecret> secret =
+      co_await logins_->SecretOf(std::move(place), mechanism, std::move(user));
+  co_return secret;
 }
 
 }  // namespace postern::server

@@ -8,6 +8,7 @@
 #include "lib/rt/durable_names.h"
 #include "lib/rt/world.h"
 #include "lib/server/local_targets.h"
+#include "lib/server/login_gate.h"
 #include "lib/server/runtime.h"
 #include "lib/service/imap/backend.h"
 #include "lib/store/mailbox/change_hub.h"
@@ -37,17 +38,27 @@ class ImapGate final : public service::ImapBackend {
  public:
   // Everything given outlives the gate.
   ImapGate(rt::World* world, rt::Executor* loop, RuntimeHolder* runtimes, LocalTargets* targets,
-           MailStores* stores);
+           MailStores* stores, LoginGate* logins);
 
   rt::Task<StatusOr<service::ImapLogin>> Login(const service::ImapSessionFacts& facts,
                                                std::string user, std::string password) override;
+  rt::Task<StatusOr<service::ImapLogin>> LoginBy(const service::ImapSessionFacts& facts,
+                                                 sasl::Mechanism mechanism,
+                                                 sasl::Credentials credentials,
+                                                 bool proven) override;
+  rt::Task<StatusOr<sasl::ScramSecret>> ScramSecretOf(const service::ImapSessionFacts& facts,
+                                                      sasl::Mechanism mechanism,
+                                                      std::string user) override;
 
  private:
+  LoginPlace PlaceOf(const service::ImapSessionFacts& facts) const;
+
   rt::World* world_;
   rt::Executor* loop_;
   RuntimeHolder* runtimes_;
   LocalTargets* targets_;
   MailStores* stores_;
+  LoginGate* logins_;
   store::SystemAccounts accounts_;
 };
 

@@ -82,6 +82,22 @@ const std::string& HostNameOf(const Listener& listener, const Runtime& runtime) 
   return listener.hostname.empty() ? runtime.server_name() : listener.hostname;
 }
 
+// MechanismsOf is what logins may use beside a password in the clear: SCRAM where the table has
+// secrets for it, EXTERNAL where clients are asked for certificates.
+sasl::MechanismSet MechanismsOf(const ListenerSlot::View& view, bool tokens) {
+  const Listener& line = LineOf(view);
+  sasl::MechanismSet set = 0;
+  if (view.runtime != nullptr) {
+    const Runtime::ScramSamples& samples = view.runtime->ScramSamplesOf(view.index);
+    if (samples.sha1) set |= sasl::kScramSha1Mechanisms;
+    if (samples.sha256) set |= sasl::kScramSha256Mechanisms;
+  }
+  if (line.verify_client || line.ca != policy::kNoIndex)
+    set |= sasl::BitOf(sasl::Mechanism::kExternal);
+  if (tokens) set |= sasl::kTokenMechanisms;
+  return set;
+}
+
 // SetLimits and SetTimeouts put what the configuration says in place of the session's defaults.
 void SetLimits(const policy::SmtpSettings& settings, smtp::ServerOptions* options) {
   struct Row {
@@ -123,7 +139,7 @@ void SetTimeouts(const policy::SmtpTimeouts& asked, smtp::ServerOptions* options
 
 std::shared_ptr<const service::SmtpListener> SmtpListenerOf(rt::World*,
                                                             std::shared_ptr<ListenerSlot> slot,
-                                                            const Endpoint& endpoint) {
+                                                            const Endpoint& endpoint, bool tokens) {
   const ListenerSlot::View view = slot->Get();
   const Runtime& runtime = *view.runtime;
   const Config& config = runtime.config();
@@ -135,6 +151,7 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(rt::World*,
       listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
   options->tls_required = listener.tls == ListenerTls::kRequired;
   options->auth_available = listener.auth != ListenerAuth::kNone;
+  options->mechanisms = sasl::kPasswordMechanisms | MechanismsOf(view, tokens);
   options->auth_required = listener.auth == ListenerAuth::kRequired;
   options->max_message_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes);
   SetLimits(config.smtp, options.get());
@@ -174,7 +191,7 @@ std::shared_ptr<const service::SmtpListener> SmtpListenerOf(rt::World*,
 
 std::shared_ptr<const service::ImapListener> ImapListenerOf(rt::World* world,
                                                             std::shared_ptr<ListenerSlot> slot,
-                                                            const Endpoint& endpoint) {
+                                                            const Endpoint& endpoint, bool tokens) {
   const ListenerSlot::View view = slot->Get();
   const Config& config = view.runtime->config();
   const Listener& listener = LineOf(view);
@@ -182,6 +199,7 @@ std::shared_ptr<const service::ImapListener> ImapListenerOf(rt::World* world,
   options->host_name = HostNameOf(listener, *view.runtime);
   options->offer_starttls =
       listener.tls == ListenerTls::kOptional || listener.tls == ListenerTls::kRequired;
+  options->mechanisms = sasl::BitOf(sasl::Mechanism::kPlain) | MechanismsOf(view, tokens);
   options->append_limit_bytes = static_cast<size_t>(config.smtp.max_message_bytes);
   auto made = std::make_shared<service::ImapListener>();
   made->options = std::move(options);

@@ -23,4 +23,14 @@ StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const s
   return policy::CheckLogin(runtime.system_logins(), SystemUser(runtime, user), password);
 }
 
+StatusOr<bool> KnowsLogin(const Runtime& runtime, policy::TableId table, const std::string& user) {
+  policy::Table& logins =
+      table == policy::kNoIndex ? runtime.system_logins() : *runtime.tables().Get(table);
+  const std::string name = table == policy::kNoIndex ? SystemUser(runtime, user) : user;
+  const StatusOr<std::optional<std::string>> found =
+      logins.Lookup(policy::Service::kCredentials, name);
+  if (!found.ok()) return found.status();
+  return found->has_value();
+}
+
 }  // namespace postern::server

@@ -12,4 +12,8 @@ namespace postern::server {
 StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const std::string& user,
                           const std::string& password);
 
+// KnowsLogin tells whether `user` is a login there, whatever its password. A login with a locked
+// password ("*") is one: it may have a certificate. Blocks.
+StatusOr<bool> KnowsLogin(const Runtime& runtime, policy::TableId table, const std::string& user);
+
 }  // namespace postern::server

@@ -4,7 +4,7 @@
 #include "lib/core/policy/password.h"
 #include "lib/server/filters.h"
 #include "lib/server/listener_slot.h"
-#include "lib/server/logins.h"
+#include "lib/server/own_senders.h"
 #include "lib/server/reverse_name.h"
 
 namespace postern::server {
@@ -132,18 +132,33 @@ policy::EnvelopeContext ContextOf(const SmtpSessionFacts& facts, const mail::Add
   return context;
 }
 
+// PlaceOf is where the login of a session belongs.
+LoginPlace PlaceOf(rt::Executor& loop, const SmtpSessionFacts& facts, RuntimeHolder* runtimes) {
+  ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
+  if (view.runtime == nullptr) view.runtime = runtimes->Get();
+  LoginPlace place;
+  place.loop = &loop;
+  place.runtime = std::move(view.runtime);
+  place.listener = view.index;
+  place.remote = facts.remote;
+  place.tls = facts.tls;
+  return place;
+}
+
 }  // namespace
 
 MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
-                   resolve::Resolver* resolver, const Hooks* hooks, LogSink* log,
+                   resolve::Resolver* resolver, const Hooks* hooks, LoginGate* logins, LogSink* log,
                    MailGateLimits limits)
     : clock_(&world->clock()),
       runtimes_(runtimes),
       queue_(queue),
       resolver_(resolver),
       hooks_(hooks),
+      logins_(logins),
       log_(log),
       limits_(limits),
+      targets_(world, runtimes),
       accounts_(&world->processes(), &world->files(), world->helper()),
       recent_accounts_(&world->clock(), &accounts_) {}
 
@@ -195,24 +210,31 @@ rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Execut
                                                                       const SmtpSessionFacts& facts,
                                                                       std::string user,
                                                                       std::string password) {
-  const ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
-  const std::shared_ptr<const Runtime> runtime =
-      view.runtime == nullptr ? runtimes_->Get() : view.runtime;
-  const policy::TableId table = runtime->AuthTable(view.index);
-  // A table that asks a program may have to wait for it; the hashing of passwords is our own work.
-  const policy::Table* logins = runtime->tables().Get(table);
-  const auto work = [&] { return CheckLogin(*runtime, table, user, password); };
-  StatusOr<bool> right = Unavailable("not checked");
-  if (logins != nullptr && logins->Blocks()) {
-    auto check = loop.RunOutside(work);
-    right = co_await check;
-  } else {
-    auto check = loop.RunBlocking(work);
-    right = co_await check;
-  }
-  if (!right.ok()) co_return right.status();
-  if (!*right) co_return std::optional<std::string>();
-  co_return std::optional<std::string>(std::move(user));
+  sasl::Credentials credentials;
+  credentials.authentication_id = std::move(user);
+  credentials.password = std::move(password);
+  StatusOr<std::optional<std::string>> login =
+      co_await AuthenticateBy(loop, facts, sasl::Mechanism::kPlain, std::move(credentials), false);
+  co_return login;
+}
+
+rt::Task<StatusOr<std::optional<std::string>>> MailGate::AuthenticateBy(
+    rt::Executor& loop, const SmtpSessionFacts& facts, sasl::Mechanism mechanism,
+    sasl::Credentials credentials, bool proven) {
+  LoginPlace place = PlaceOf(loop, facts, runtimes_);
+  StatusOr<std::optional<std::string>> login =
+      co_await logins_->Judge(std::move(place), mechanism, std::move(credentials), proven);
+  co_return login;
+}
+
+rt::Task<StatusOr<sasl::ScramSecret>> MailGate::ScramSecretOf(rt::Executor& loop,
+                                                              const SmtpSessionFacts& facts,
+                                                              sasl::Mechanism mechanism,
+                                                              std::string user) {
+  LoginPlace place = PlaceOf(loop, facts, runtimes_);
+  StatusOr<sasl::ScramSecret> secret =
+      co_await logins_->SecretOf(std::move(place), mechanism, std::move(user));
+  co_return secret;
 }
 
 rt::Task<std::string> MailGate::HostName(rt::Executor& loop, const SmtpSessionFacts& facts) {
@@ -242,8 +264,14 @@ rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(rt::Executor& loop,
                                                            const mail::ReversePath& sender) {
   const ListenerSlot::View view = ListenerSlot::ViewOf(facts.listener->origin);
   const policy::Listener* line = view.listener();
-  if (line == nullptr || line->senders == policy::kNoIndex || facts.auth_user.empty())
-    co_return std::optional<mail::Reply>();
+  if (facts.auth_user.empty()) co_return std::optional<mail::Reply>();
+  if (line == nullptr || line->senders == policy::kNoIndex) {
+    const policy::SendersRule rule =
+        line == nullptr ? policy::SendersRule::kNotOthers : line->senders_rule;
+    std::optional<mail::Reply> refusal =
+        co_await CheckOwnSender(loop, view.runtime, rule, facts, sender.address);
+    co_return refusal;
+  }
   policy::Table* table = view.runtime->tables().Get(line->senders);
   StatusOr<std::optional<std::string>> found =
       co_await LookUp(&loop, table, policy::Service::kMailaddrmap, facts.auth_user);
@@ -259,6 +287,42 @@ rt::Task<std::optional<mail::Reply>> MailGate::CheckSender(rt::Executor& loop,
   if (found->has_value() && MaySendAs(sender.address, **found, delimiter))
     co_return std::optional<mail::Reply>();
   co_return mail::Reply(530, {5, 7, 1}, "Sender rejected");
+}
+
+rt::Task<std::optional<mail::Reply>> MailGate::CheckOwnSender(
+    rt::Executor& loop, std::shared_ptr<const Runtime> runtime, policy::SendersRule rule,
+    const SmtpSessionFacts& facts, const mail::Address& sender) {
+  // Reports (RFC 8098 §3.2 among them) have no sender, and are nobody's.
+  if (rule == policy::SendersRule::kAny || sender.empty()) co_return std::optional<mail::Reply>();
+  if (runtime == nullptr) runtime = runtimes_->Get();
+  mail::Address address = sender;
+  if (address.domain.empty()) address.domain = runtime->server_name();
+  if (IsLogin(*runtime, facts.auth_user, address)) co_return std::optional<mail::Reply>();
+  // The accounts and tables behind an address may be on the disk, or with a program.
+  const auto work = [&] {
+    return OwnerOf(*runtime, accounts_, targets_, facts.auth_user, address);
+  };
+  StatusOr<SenderOwner> owner = Unavailable("not looked up");
+  if (runtime->tables().Blocks()) {
+    auto ask = loop.RunOutside(work);
+    owner = co_await ask;
+  } else {
+    auto ask = loop.RunBlocking(work);
+    owner = co_await ask;
+  }
+  if (!owner.ok()) {
+    log_->Write(LogRecord{.level = LogLevel::kWarning,
+                          .subsystem = "smtp",
+                          .session = facts.id,
+                          .event = "senders-failed",
+                          .fields = {{"reason", std::string(Message(owner.status()))}}});
+    co_return mail::Reply(451, {4, 3, 0}, "Temporary failure");
+  }
+  if (*owner == SenderOwner::kLogin ||
+      (*owner == SenderOwner::kElsewhere && rule == policy::SendersRule::kNotOthers)) {
+    co_return std::optional<mail::Reply>();
+  }
+  co_return mail::Reply(553, {5, 7, 1}, "Sender rejected: the address is not yours");
 }
 
 rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,

@@ -10,6 +10,8 @@
 #include "lib/core/policy/expansion.h"
 #include "lib/rt/world.h"
 #include "lib/server/hooks.h"
+#include "lib/server/local_targets.h"
+#include "lib/server/login_gate.h"
 #include "lib/server/runtime.h"
 #include "lib/service/resolve/resolver.h"
 #include "lib/service/smtp/backend.h"
@@ -37,7 +39,8 @@ class MailGate final : public service::SmtpBackend {
   // Everything given outlives the gate. `runtimes` gives the configuration in force. One gate
   // serves all loops.
   MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
-           resolve::Resolver* resolver, const Hooks* hooks, LogSink* log, MailGateLimits limits);
+           resolve::Resolver* resolver, const Hooks* hooks, LoginGate* logins, LogSink* log,
+           MailGateLimits limits);
 
   // UsePrograms names the filter programs, which outlive it. Before the first session.
   void UsePrograms(const FilterPrograms* programs) { programs_ = programs; }
@@ -52,6 +55,13 @@ class MailGate final : public service::SmtpBackend {
   rt::Task<StatusOr<std::optional<std::string>>> Authenticate(
       rt::Executor& loop, const service::SmtpSessionFacts& facts, std::string user,
       std::string password) override;
+  rt::Task<StatusOr<std::optional<std::string>>> AuthenticateBy(
+      rt::Executor& loop, const service::SmtpSessionFacts& facts, sasl::Mechanism mechanism,
+      sasl::Credentials credentials, bool proven) override;
+  rt::Task<StatusOr<sasl::ScramSecret>> ScramSecretOf(rt::Executor& loop,
+                                                      const service::SmtpSessionFacts& facts,
+                                                      sasl::Mechanism mechanism,
+                                                      std::string user) override;
   rt::Task<std::string> HostName(rt::Executor& loop,
                                  const service::SmtpSessionFacts& facts) override;
   rt::Task<std::optional<mail::Reply>> CheckSender(rt::Executor& loop,
@@ -69,14 +79,23 @@ class MailGate final : public service::SmtpBackend {
   static const policy::Expansion& ExpansionOf(const std::shared_ptr<const void>& ticket);
 
  private:
+  // CheckOwnSender is CheckSender where no table says what a login may send as.
+  rt::Task<std::optional<mail::Reply>> CheckOwnSender(rt::Executor& loop,
+                                                      std::shared_ptr<const Runtime> runtime,
+                                                      policy::SendersRule rule,
+                                                      const service::SmtpSessionFacts& facts,
+                                                      const mail::Address& sender);
+
   rt::Clock* clock_;
   RuntimeHolder* runtimes_;
   store::Queue* queue_;
   resolve::Resolver* resolver_;
   const Hooks* hooks_;
+  LoginGate* logins_;
   LogSink* log_;
   const FilterPrograms* programs_ = nullptr;
   MailGateLimits limits_;
+  LocalTargets targets_;
   store::SystemAccounts accounts_;
   store::RecentAccounts recent_accounts_;
 

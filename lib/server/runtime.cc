@@ -4,6 +4,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
+#include "lib/core/policy/password.h"
 #include "lib/core/tls/certificate.h"
 #include "lib/server/authorities.h"
 #include "lib/store/table/accounts.h"
@@ -267,6 +268,14 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
     runtime->local_.addresses.push_back(each.address);
   runtime->local_.server_name = runtime->server_name_;
   if (runtime->tables_ == nullptr || policy::HasErrors(*diagnostics)) return nullptr;
+  for (const Listener& listener : parsed.listeners) {
+    runtime->scram_samples_.emplace_back();
+    policy::Table* const logins = runtime->tables_->set().Get(listener.auth_table);
+    if (listener.auth == policy::ListenerAuth::kNone || logins == nullptr) continue;
+    runtime->scram_samples_.back() = {
+        .sha1 = policy::SampleScramSecret(*logins, sasl::ScramHash::kSha1),
+        .sha256 = policy::SampleScramSecret(*logins, sasl::ScramHash::kSha256)};
+  }
   runtime->ruleset_ = std::make_unique<const policy::Ruleset>(
       runtime->config_.get(), &runtime->tables_->set(), runtime->local_);
   if (runtime->tables_->set().Blocks()) {
@@ -284,6 +293,12 @@ std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<c
 std::shared_ptr<const tls::ServerConfig> Runtime::ListenerTls(int index) const {
   if (index < 0 || static_cast<size_t>(index) >= listener_tls_.size()) return nullptr;
   return listener_tls_[static_cast<size_t>(index)];
+}
+
+const Runtime::ScramSamples& Runtime::ScramSamplesOf(int index) const {
+  static const ScramSamples* const none = new ScramSamples;
+  if (index < 0 || static_cast<size_t>(index) >= scram_samples_.size()) return *none;
+  return scram_samples_[static_cast<size_t>(index)];
 }
 
 policy::TableId Runtime::AuthTable(int index) const {

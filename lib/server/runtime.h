@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "lib/core/policy/model.h"
 #include "lib/core/policy/ruleset.h"
 #include "lib/core/policy/table.h"
+#include "lib/core/sasl/scram.h"
 #include "lib/core/tls/config.h"
 #include "lib/rt/world.h"
 #include "lib/store/table/tables.h"
@@ -57,6 +59,13 @@ class Runtime {
   // AuthTable gives the table that listener `index` checks logins in; kNoIndex: the system's
   // accounts.
   policy::TableId AuthTable(int index) const;
+  // ScramSamples are a SCRAM secret for each hash of the table that listener `index` checks logins
+  // in, as it was loaded. Without one, nobody there can log in by SCRAM with that hash.
+  struct ScramSamples {
+    std::optional<sasl::ScramSecret> sha1;
+    std::optional<sasl::ScramSecret> sha256;
+  };
+  const ScramSamples& ScramSamplesOf(int index) const;
   // UpdateTable reloads one table by name; false, with the old contents in force, when something is
   // wrong. Blocks: on the pool only; one caller at a time.
   bool UpdateTable(std::string_view name, policy::Diagnostics* diagnostics) const {
@@ -80,6 +89,7 @@ class Runtime {
   std::vector<tls::KeyPair> key_pairs_;
   std::vector<std::string> authorities_;
   std::vector<std::shared_ptr<const tls::ServerConfig>> listener_tls_;
+  std::vector<ScramSamples> scram_samples_;  // of each listener
 };
 
 // RuntimeHolder gives the Runtime in force. Any thread.

@@ -77,6 +77,7 @@ struct Server::Parts {
   std::unique_ptr<schedule::Scheduler> scheduler;
   std::unique_ptr<schedule::QueueAudit> audit;
   std::unique_ptr<FilterPrograms> filters;
+  std::unique_ptr<LoginGate> login_gate;
   std::unique_ptr<MailGate> mail_gate;
   std::vector<Worker> workers;
   std::unique_ptr<Ports> ports;
@@ -170,13 +171,14 @@ deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
 Acceptor::Handler Server::HandlerFor(Parts* parts, std::shared_ptr<ListenerSlot> slot,
                                      const Endpoint& local) {
   const Listener* line = slot->Get().listener();
+  const bool tokens = parts->options.hooks.on_token != nullptr;
   if (line != nullptr && line->protocol == policy::ListenerProtocol::kImap) {
-    return [parts, settings = ImapListenerOf(parts->world, std::move(slot), local)](
+    return [parts, settings = ImapListenerOf(parts->world, std::move(slot), local, tokens)](
                size_t worker, std::unique_ptr<rt::Stream> stream) {
       parts->workers[worker].imap->Serve(std::move(stream), settings);
     };
   }
-  return [parts, settings = SmtpListenerOf(parts->world, std::move(slot), local)](
+  return [parts, settings = SmtpListenerOf(parts->world, std::move(slot), local, tokens)](
              size_t worker, std::unique_ptr<rt::Stream> stream) {
     parts->workers[worker].smtp->Serve(std::move(stream), settings);
   };
@@ -306,14 +308,16 @@ rt::Task<Status> Server::Start() {
   parts.scheduler = std::make_unique<schedule::Scheduler>(
       world, *parts.queue, *parts.log, *parts.notices, parts.local.get(), parts.relay.get(),
       SchedulerOptionsOf(*runtime), std::move(waiting));
-  parts.mail_gate =
-      std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(), parts.resolver,
-                                 &parts.options.hooks, parts.log, MailGateLimits());
+  parts.login_gate = std::make_unique<LoginGate>(&parts.options.hooks);
+  parts.mail_gate = std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(),
+                                               parts.resolver, &parts.options.hooks,
+                                               parts.login_gate.get(), parts.log, MailGateLimits());
   for (size_t i = 0; i < world.worker_count(); ++i) {
     rt::Executor* loop = &world.worker(i);
     Worker worker;
-    worker.imap_gate = std::make_unique<ImapGate>(&world, loop, parts.runtimes.get(),
-                                                  parts.targets.get(), parts.stores.get());
+    worker.imap_gate =
+        std::make_unique<ImapGate>(&world, loop, parts.runtimes.get(), parts.targets.get(),
+                                   parts.stores.get(), parts.login_gate.get());
     worker.smtp = std::make_unique<service::SmtpService>(&world, loop, parts.mail_gate.get(),
                                                          parts.log, service::SmtpServiceOptions());
     worker.imap = std::make_unique<service::ImapService>(&world, loop, worker.imap_gate.get(),

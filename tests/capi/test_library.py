@@ -1,5 +1,6 @@
 """libpostern.so as its users meet it: what it exports, and a server inside python3 and inside node."""
 
+import base64
 import ctypes
 import os
 import re
@@ -31,7 +32,24 @@ class Options(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_size_t), ("config_text", ctypes.c_char_p), ("config_text_len", ctypes.c_size_t),
                 ("config_path", ctypes.c_char_p), ("spool_path", ctypes.c_char_p), ("in_memory", ctypes.c_uint8),
                 ("no_threads", ctypes.c_uint8), ("pool_threads", ctypes.c_uint16), ("workers", ctypes.c_uint16),
-                ("log", ctypes.c_void_p), ("message", ctypes.c_void_p)]
+                ("log", ctypes.c_void_p), ("message", ctypes.c_void_p), ("run_as", ctypes.c_char_p), ("macros", ctypes.c_void_p),
+                ("macro_count", ctypes.c_size_t), ("queue_key", ctypes.c_void_p), ("queue_key_data", ctypes.c_void_p),
+                ("log_level", ctypes.c_int32), ("no_control", ctypes.c_uint8), ("log_output", ctypes.c_void_p),
+                ("filter", ctypes.c_void_p), ("login", ctypes.c_void_p)]
+
+
+class TokenLogin(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_size_t), ("mechanism", ctypes.c_char_p), ("user", ctypes.c_char_p),
+                ("token", ctypes.c_char_p), ("address", ctypes.c_char_p)]
+
+
+ON_TOKEN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(TokenLogin), ctypes.POINTER(ctypes.c_char), ctypes.c_void_p)
+DESTROY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+class LoginCallbacks(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_size_t), ("on_token", ON_TOKEN), ("destroy_user_data", DESTROY),
+                ("user_data", ctypes.c_void_p)]
 
 
 def run(command, **more):
@@ -88,6 +106,59 @@ class Library(unittest.TestCase):
             thread.join(20)
             library.postern_server_free(server)
         self.assertFalse(thread.is_alive())
+
+    def test_a_callback_judges_tokens(self):
+        library = ctypes.CDLL(LIBRARY, mode=ctypes.RTLD_GLOBAL)
+        library.postern_error_message.restype = ctypes.c_char_p
+        library.postern_error_message.argtypes = [ctypes.c_void_p]
+        library.postern_server_stop.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        seen, freed = [], []
+
+        @ON_TOKEN
+        def on_token(login, user, _):
+            login = login.contents
+            seen.append((login.mechanism, login.user, login.token, login.address))
+            if login.token == b"away":
+                return -7
+            if login.token != b"good":
+                return -8
+            ctypes.memmove(user, b"alice\0", 6)
+            return 0
+
+        destroy = DESTROY(lambda _: freed.append(1))
+        callbacks = LoginCallbacks(ctypes.sizeof(LoginCallbacks), on_token, destroy, None)
+        with open(self.config, encoding="utf-8") as file:
+            text = "table logins { alice = \"*\" }\n" + file.read().replace(" tls pki", " smtps auth <logins> pki")
+        harness.write(self.config, text)
+        options = Options(struct_size=ctypes.sizeof(Options), config_path=self.config.encode(), in_memory=1,
+                          login=ctypes.cast(ctypes.pointer(callbacks), ctypes.c_void_p))
+        server, error = ctypes.c_void_p(), ctypes.c_void_p()
+        for status in (library.postern_server_new(ctypes.byref(server), ctypes.byref(options), ctypes.byref(error)),
+                       library.postern_server_start(server, ctypes.byref(error))):
+            self.assertEqual(status, 0, library.postern_error_message(error))
+        thread = threading.Thread(target=library.postern_server_run, args=(server, None))
+        thread.start()
+        try:
+            with smtplib.SMTP_SSL("127.0.0.1", self.port, timeout=20,
+                                  context=ssl._create_unverified_context()) as smtp:  # pylint: disable=protected-access
+                self.assertIn(b"AUTH OAUTHBEARER XOAUTH2 PLAIN LOGIN", smtp.ehlo("c.test")[1])
+
+                def login(mechanism, text):
+                    return smtp.docmd(f"AUTH {mechanism} " + base64.b64encode(text.encode()).decode())
+                code, challenge = login("XOAUTH2", "user=alice\x01auth=Bearer bad\x01\x01")
+                self.assertEqual(code, 334)
+                self.assertIn(b"401", base64.b64decode(challenge))
+                self.assertEqual(smtp.docmd("")[0], 535)
+                self.assertEqual(login("OAUTHBEARER", "n,a=bob,\x01auth=Bearer good\x01\x01")[0], 334)
+                self.assertEqual(smtp.docmd("AQ==")[0], 535)
+                self.assertEqual(login("OAUTHBEARER", "n,,\x01auth=Bearer away\x01\x01")[0], 454)
+                self.assertEqual(login("OAUTHBEARER", "n,,\x01host=x\x01auth=Bearer good\x01\x01")[0], 235)
+        finally:
+            library.postern_server_stop(server, 2000)
+            thread.join(20)
+            library.postern_server_free(server)
+        self.assertEqual(seen[1], (b"OAUTHBEARER", b"bob", b"good", b"127.0.0.1"))
+        self.assertEqual(freed, [1])
 
     def test_port_0_is_a_free_port_and_is_told(self):
         library = ctypes.CDLL(LIBRARY, mode=ctypes.RTLD_GLOBAL)

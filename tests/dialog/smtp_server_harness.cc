@@ -12,6 +12,10 @@ std::string Describe(const ServerEvent& event) {
   std::string out(EventKindName(event.kind));
   switch (event.kind) {
     case Kind::kHello: StrAppend(out, event.extended ? " ehlo " : " helo ", event.text); break;
+    case Kind::kAuthSecret:
+      StrAppend(out, " ", sasl::MechanismName(event.mechanism),
+                " authcid=", event.credentials->authentication_id);
+      break;
     case Kind::kAuthenticate:
       StrAppend(out, " ", sasl::MechanismName(event.mechanism),
                 " authzid=", event.credentials->authorization_id,

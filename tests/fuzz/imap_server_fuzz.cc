@@ -44,6 +44,15 @@ void Answer(ServerSession& session, const Event& event) {
       session.Decide(decision);
       break;
     }
+    case Event::Kind::kSecret: {
+      sasl::ScramSecret secret;
+      secret.iterations = 1;
+      secret.salt = "salt";
+      secret.stored_key = std::string(32, 'k');
+      secret.server_key = std::string(32, 'k');
+      session.GiveSecret(std::move(secret), "nonce", kNow);
+      break;
+    }
     case Event::Kind::kStartTls: session.TlsStarted(kNow); break;
     default: break;
   }
@@ -55,6 +64,8 @@ void Run(std::string_view input) {
   ServerOptions options;
   options.bad_command_limit = 1000000;
   options.append_limit_bytes = 100000;
+  options.mechanisms =
+      sasl::kPasswordMechanisms | sasl::kScramSha256Mechanisms | sasl::kTokenMechanisms;
   ServerSession session(options, choice % 2 == 0, kNow);
   const size_t piece_bytes = choice < 64 ? 1 : choice < 128 ? 7 : 4096;
   if (choice % 4 == 0) session.Feed("a LOGIN u p\r\nb SELECT x\r\n", kNow);

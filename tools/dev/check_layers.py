@@ -24,6 +24,7 @@ THIRD_PARTY = {
     "re2/": {"PkgConfig::RE2", "${RE2_LINK_LIBRARIES}"},
     "unicode/": {"PkgConfig::ICU"},
     "unbound": {"postern_unbound"},
+    "argon2.h": {"${ARGON2_LINK_LIBRARIES}"},
     "crypt.h": {"PkgConfig::CRYPT", "${CRYPT_LINK_LIBRARIES}"},
     "zlib.h": {"ZLIB::ZLIB"},
     "expat.h": {"PkgConfig::EXPAT"},

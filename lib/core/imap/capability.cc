@@ -19,18 +19,17 @@ constexpr CapabilityRow kCapabilities[] = {
     {"ID", When::kAlways},          // RFC 2971
     {"STARTTLS", When::kStartTls},  // RFC 3501 §6.2.1
     {"LOGINDISABLED", When::kLoginRefused},
-    {"AUTH=PLAIN", When::kLoginAllowed},  // RFC 4616
-    {"ENABLE", When::kLoggedIn},          // RFC 5161
-    {"IDLE", When::kLoggedIn},            // RFC 2177
-    {"NAMESPACE", When::kLoggedIn},       // RFC 2342
-    {"CHILDREN", When::kLoggedIn},        // RFC 3348
-    {"LIST-EXTENDED", When::kLoggedIn},   // RFC 5258
-    {"LIST-STATUS", When::kLoggedIn},     // RFC 5819
-    {"SPECIAL-USE", When::kLoggedIn},     // RFC 6154
-    {"UNSELECT", When::kLoggedIn},        // RFC 3691
-    {"UIDPLUS", When::kLoggedIn},         // RFC 4315
-    {"MOVE", When::kLoggedIn},            // RFC 6851
-    {"STATUS=SIZE", When::kLoggedIn},     // RFC 8438
+    {"ENABLE", When::kLoggedIn},         // RFC 5161
+    {"IDLE", When::kLoggedIn},           // RFC 2177
+    {"NAMESPACE", When::kLoggedIn},      // RFC 2342
+    {"CHILDREN", When::kLoggedIn},       // RFC 3348
+    {"LIST-EXTENDED", When::kLoggedIn},  // RFC 5258
+    {"LIST-STATUS", When::kLoggedIn},    // RFC 5819
+    {"SPECIAL-USE", When::kLoggedIn},    // RFC 6154
+    {"UNSELECT", When::kLoggedIn},       // RFC 3691
+    {"UIDPLUS", When::kLoggedIn},        // RFC 4315
+    {"MOVE", When::kLoggedIn},           // RFC 6851
+    {"STATUS=SIZE", When::kLoggedIn},    // RFC 8438
 };
 
 bool Holds(When when, const CapabilityContext& context) {
@@ -53,6 +52,10 @@ std::string FormatCapabilities(const CapabilityContext& context) {
     if (!Holds(row.when, context)) continue;
     if (!out.empty()) out.push_back(' ');
     out.append(row.name);
+  }
+  if (Holds(When::kLoginAllowed, context)) {
+    for (const std::string_view name : sasl::Names(context.mechanisms))
+      StrAppend(out, " AUTH=", name);  // RFC 3501 §6.2.2
   }
   // RFC 7889 §4: with a number, it holds for every mailbox.
   if (context.state != State::kNotAuthenticated)

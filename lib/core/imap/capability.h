@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lib/core/imap/command_table.h"
+#include "lib/core/sasl/mechanism.h"
 
 namespace postern::imap {
 
@@ -13,6 +14,8 @@ struct CapabilityContext {
   State state = State::kNotAuthenticated;
   bool starttls = false;       // STARTTLS may be used now
   bool login_allowed = false;  // LOGIN and AUTHENTICATE may be used now
+  // what AUTHENTICATE may be used with
+  sasl::MechanismSet mechanisms = sasl::BitOf(sasl::Mechanism::kPlain);
   uint64_t append_limit_bytes = 0;
 };
 

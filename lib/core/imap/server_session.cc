@@ -50,10 +50,12 @@ bool IsHttpRequest(std::string_view text) {
 
 }  // namespace
 
-ServerSession::ServerSession(const ServerOptions& options, bool tls_active, Instant now)
+ServerSession::ServerSession(const ServerOptions& options, bool tls_active, Instant now,
+                             sasl::Channel channel)
     : options_(options),
       tls_active_(tls_active),
       input_(options.input_limit_bytes),
+      channel_(std::move(channel)),
       login_deadline_(now + options.login_timeout),
       last_input_(now) {
   writer_.UntaggedCondition("OK", StrCat("CAPABILITY ", Capabilities()),
@@ -258,9 +260,28 @@ std::optional<Event> ServerSession::OnIdleLine() {
 
 void ServerSession::Decide(AuthDecision decision, Instant now) {
   POSTERN_CHECK(phase_ == Phase::kAwaitAuth);
-  credentials_.Wipe();
-  exchange_.reset();
+  POSTERN_CHECK(!secret_wanted_ || decision != AuthDecision::kAccept);
   last_input_ = now;
+  credentials_.Wipe();
+  if (decision == AuthDecision::kReject && exchange_ && !secret_wanted_ &&
+      exchange_->Refuse() == sasl::ServerExchange::Progress::kChallenge) {
+    // RFC 7628 §3.2.2: first the mechanism's own word.
+    (void)SaslStep(sasl::ServerExchange::Progress::kChallenge);
+    return;
+  }
+  Finished(decision);
+}
+
+void ServerSession::GiveSecret(sasl::ScramSecret secret, std::string_view nonce, Instant now) {
+  POSTERN_CHECK(phase_ == Phase::kAwaitAuth && secret_wanted_);
+  secret_wanted_ = false;
+  last_input_ = now;
+  (void)SaslStep(exchange_->GiveSecret(std::move(secret), nonce));
+}
+
+void ServerSession::Finished(AuthDecision decision) {
+  secret_wanted_ = false;
+  exchange_.reset();
   switch (decision) {
     case AuthDecision::kAccept:
       state_ = State::kAuthenticated;
@@ -301,9 +322,10 @@ void ServerSession::Finish(const Completion& completion) {
   }
 }
 
-void ServerSession::TlsStarted(Instant now) {
+void ServerSession::TlsStarted(Instant now, sasl::Channel channel) {
   POSTERN_CHECK(phase_ == Phase::kStartTls);
   tls_active_ = true;
+  channel_ = std::move(channel);
   input_.Clear();
   reader_.Clear();
   first_octets_ = true;
@@ -395,6 +417,7 @@ std::string ServerSession::Capabilities() const {
   context.state = state_;
   context.starttls = !tls_active_ && options_.offer_starttls;
   context.login_allowed = LoginAllowed();
+  context.mechanisms = MechanismsNow();
   context.append_limit_bytes = options_.append_limit_bytes;
   return FormatCapabilities(context);
 }

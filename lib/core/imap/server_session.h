@@ -46,6 +46,8 @@ struct ServerOptions {
   bool offer_starttls = true;           // STARTTLS is offered while the connection is plain
   // false: LOGINDISABLED and no AUTH= before TLS (RFC 3501 §11.1)
   bool allow_plaintext_login = false;
+  // what AUTHENTICATE offers, as far as the channel allows it; LOGIN is the command of that name
+  sasl::MechanismSet mechanisms = sasl::BitOf(sasl::Mechanism::kPlain);
   size_t input_limit_bytes = 32 * 1024;  // what Feed keeps at most
   size_t command_limit_before_login_bytes = 8 * 1024;
   // RFC 7162 §4 asks for 8,192 at least; literals count, APPEND's message not
@@ -73,7 +75,10 @@ struct Event {
   enum class Kind : uint8_t {
     kNeedInput,         // nothing more until Feed
     kAwaitingDecision,  // the last event still wants its answer
-    kCredentials,       // judge `credentials`; Decide(AuthDecision)
+    kCredentials,       // judge `credentials`; Decide(AuthDecision). SCRAM: `proven` tells whether
+                        // the password is right
+    kSecret,   // SCRAM: what is stored for `credentials`? GiveSecret, or Decide when it cannot be
+               // told
     kCommand,  // carry out `command`; Finish. IDLE: the client has been told to wait; see kIdleDone
     kIdleDone,  // the client ended IDLE; Finish
     kStartTls,  // send PendingOutput, do the handshake, then TlsStarted; when it fails, close
@@ -85,8 +90,9 @@ struct Event {
   };
   Kind kind = Kind::kNeedInput;
   const Command* command = nullptr;
-  sasl::Credentials* credentials = nullptr;  // may be moved from
-  std::string_view mechanism;                // "PLAIN", or "LOGIN" for the command
+  sasl::Credentials* credentials = nullptr;             // may be moved from
+  sasl::Mechanism mechanism = sasl::Mechanism::kPlain;  // kLogin for the command
+  bool proven = false;
   uint64_t append_size_bytes = 0;
   std::string_view data;
   std::string_view reason;
@@ -129,8 +135,9 @@ struct AppendDecision {
 class ServerSession {
  public:
   // The greeting is pending at once (RFC 3501 §7.1.1). `tls_active`: the connection came over TLS
-  // (imaps, RFC 8314). `options` is copied.
-  ServerSession(const ServerOptions& options, bool tls_active, Instant now);
+  // (imaps, RFC 8314), which can vouch for what `channel` says. `options` is copied.
+  ServerSession(const ServerOptions& options, bool tls_active, Instant now,
+                sasl::Channel channel = {});
   ServerSession(const ServerSession&) = delete;
   ServerSession& operator=(const ServerSession&) = delete;
 
@@ -146,12 +153,15 @@ class ServerSession {
   // call that answers nothing is a mistake of the driver (POSTERN_CHECK). Finish of SELECT,
   // EXAMINE, CLOSE and UNSELECT moves the state by its condition.
   void Decide(AuthDecision decision, Instant now);
+  // GiveSecret answers kSecret. `nonce` is printable ASCII without comma, new each time, of 18
+  // random octets at least.
+  void GiveSecret(sasl::ScramSecret secret, std::string_view nonce, Instant now);
   void Decide(const AppendDecision& decision);
   void Finish(const Completion& completion);
 
   // TlsStarted tells that the handshake after kStartTls is done. Nothing of the plain time is left
   // but the count of failures.
-  void TlsStarted(Instant now);
+  void TlsStarted(Instant now, sasl::Channel channel = {});
 
   // Bye says goodbye for a reason of ours (a stop, a mailbox that is gone): "* BYE [code] text".
   // The next event is kClosed.
@@ -221,7 +231,9 @@ class ServerSession {
   std::optional<Event> RunLogin();
   std::optional<Event> BeginAuthenticate();
   std::optional<Event> SaslStep(sasl::ServerExchange::Progress progress);
-  std::optional<Event> AskCredentials(std::string_view mechanism);
+  std::optional<Event> AskCredentials(sasl::Mechanism mechanism);
+  void Finished(AuthDecision decision);
+  sasl::MechanismSet MechanismsNow() const { return sasl::Offered(options_.mechanisms, channel_); }
 
   void Bad(std::string_view tag, std::string_view text);
   void Reply(const Completion& completion);
@@ -247,7 +259,9 @@ class ServerSession {
   size_t lent_ = 0;  // octets at the front of input_ that the last event's view shows
   std::string_view close_reason_;
   sasl::Credentials credentials_;
+  sasl::Channel channel_;
   std::optional<sasl::ServerExchange> exchange_;
+  bool secret_wanted_ = false;  // kSecret is out
   uint64_t append_left_ = 0;
   bool append_nul_ = false;
   bool append_waits_ = false;  // the client waits for "+"

@@ -100,13 +100,13 @@ std::optional<Event> ServerSession::RunLogin() {
     Reply(Completion::NoCode("PRIVACYREQUIRED", "Start TLS first"));
     return std::nullopt;
   }
-  return AskCredentials("LOGIN");
+  return AskCredentials(sasl::Mechanism::kLogin);
 }
 
 std::optional<Event> ServerSession::BeginAuthenticate() {
   const AuthenticateArguments& auth = std::get<AuthenticateArguments>(command_.arguments);
   const std::optional<sasl::Mechanism> mechanism = sasl::FindMechanism(auth.mechanism);
-  if (!mechanism || *mechanism != sasl::Mechanism::kPlain) {
+  if (!mechanism || (MechanismsNow() & sasl::BitOf(*mechanism)) == 0) {
     Reply(Completion::NoCode("CANNOT", "The mechanism is not supported"));
     return std::nullopt;
   }
@@ -114,7 +114,10 @@ std::optional<Event> ServerSession::BeginAuthenticate() {
     Reply(Completion::NoCode("PRIVACYREQUIRED", "Start TLS first"));
     return std::nullopt;
   }
-  exchange_.emplace(*mechanism);
+  constexpr sasl::MechanismSet kBound =
+      sasl::BitOf(sasl::Mechanism::kScramSha1Plus) | sasl::BitOf(sasl::Mechanism::kScramSha256Plus);
+  exchange_.emplace(*mechanism, sasl::ServerExchange::Limits(), channel_,
+                    (MechanismsNow() & kBound) != 0);
   std::optional<std::string_view> initial;
   if (auth.initial_response) initial = *auth.initial_response;
   return SaslStep(exchange_->Begin(initial));
@@ -128,7 +131,17 @@ std::optional<Event> ServerSession::SaslStep(sasl::ServerExchange::Progress prog
       return std::nullopt;
     case sasl::ServerExchange::Progress::kDone:
       credentials_ = std::move(exchange_->credentials());
-      return AskCredentials("PLAIN");
+      return AskCredentials(exchange_->mechanism());
+    case sasl::ServerExchange::Progress::kNeedSecret: {
+      secret_wanted_ = true;
+      std::optional<Event> event = AskCredentials(exchange_->mechanism());
+      event->kind = Event::Kind::kSecret;
+      event->credentials = &exchange_->credentials();
+      return event;
+    }
+    case sasl::ServerExchange::Progress::kRefused:
+      Finished(AuthDecision::kReject);
+      return std::nullopt;
     case sasl::ServerExchange::Progress::kCancelled:
       // RFC 3501 §6.2.2: BAD for a client that cancels.
       exchange_.reset();
@@ -144,13 +157,14 @@ std::optional<Event> ServerSession::SaslStep(sasl::ServerExchange::Progress prog
   return std::nullopt;
 }
 
-std::optional<Event> ServerSession::AskCredentials(std::string_view mechanism) {
+std::optional<Event> ServerSession::AskCredentials(sasl::Mechanism mechanism) {
   phase_ = Phase::kAwaitAuth;
   Event event;
   event.kind = Event::Kind::kCredentials;
   event.command = &command_;
   event.credentials = &credentials_;
   event.mechanism = mechanism;
+  event.proven = exchange_ && exchange_->proven();
   return event;
 }
 

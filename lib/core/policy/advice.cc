@@ -164,16 +164,15 @@ Diagnostics FindSubmissionGaps(const Ruleset& ruleset) {
     if (match.outcome != RuleMatch::Outcome::kAccept) continue;
     const Action& action = config.actions[static_cast<size_t>(match.rule->action)];
     if (action.IsLocal()) continue;
-    const char* word = listener.auth == ListenerAuth::kRequired ? "auth" : "auth-optional";
-    if (!told_senders && listener.senders == kNoIndex) {
+    if (!told_senders && listener.senders_rule == SendersRule::kAny) {
       told_senders = true;
-      Diagnostic found = MakeNote(
-          listener.options.Find(word, listener.location),
-          "whoever logs in here may send under any address, also under another user's: nothing "
-          "says which are whose");
+      Diagnostic found =
+          MakeNote(listener.options.Find("senders", listener.location),
+                   "whoever logs in here may send under any address, also under another user's");
       found.code = "senders";
       found.edit =
-          "say it: table owners { \"alice\" = \"alice@example.org\" } and senders <owners> on "
+          "leave `senders any` out, or say whose which are: table owners { \"alice\" = "
+          "\"alice@example.org\" } and senders <owners> on "
           "the listen line";
       out.push_back(std::move(found));
     }

@@ -7,7 +7,7 @@
 //   returned-mail   mail that comes back from a program is taken by an earlier rule     (warning)
 //   unused          an action, table, filter, proc, wrapper, pki or ca that nothing uses (warning)
 //   tls-required    a relay that asks for TLS towards a host where it is turned off     (warning)
-//   senders         a login may send under any address                                  (note)
+//   senders         a login may send under any address (senders any)                    (note)
 //   dkim            what users send leaves unsigned                                     (note)
 //   proxy           a port where strangers may say which address they come from         (note)
 // No finding is made from a guess: the open relay is told with an envelope that the rules take.

@@ -6,6 +6,8 @@
 //   listen on ... proto smtp|imap   what is spoken there (default smtp). With imap the default port
 //   is 143, with smtps 993, and
 //                                   `auth [<t>]` names where logins are checked
+//   listen on ... senders any       a login may send as anybody; senders own: as itself alone.
+//                                   Without senders: not as another user of this server
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
 //   control socket "/run/x.sock"    where `postern ctl` finds the server (SPOOL/control.sock)
 //   libexec "/usr/libexec/smtpd"    a folder where the programs of tables (table-TYPE) are looked
@@ -20,9 +22,12 @@
 //   smtp limit NAME N               beside max-mails and max-rcpt: max-command-line,
 //                                   max-auth-line, max-text-line (octets, K, M and G as elsewhere),
 //                                   max-errors, max-refused-rcpt, max-auth-failures,
-//                                   max-idle-commands (SmtpSettings)
+//                                   max-auth-failures-address, max-auth-failures-account,
+//                                   max-auth-memory, max-idle-commands (SmtpSettings)
 //   smtp timeout NAME 5m            patience with clients: command, data-init, data-block, write,
-//                                   transaction, session (SmtpTimeouts)
+//                                   transaction, session; auth-window, in which wrong guesses of
+//                                   passwords leak away, and auth-trust, how long who logged in
+//                                   from an address is known there (SmtpTimeouts)
 //   mta limit max-reply-line 4096   octets of one line of another server's reply
 //   mta timeout NAME 5m             patience with other servers: connect, greeting, helo, starttls,
 //                                   auth, mail-from, rcpt-to, data-init, data-block, data-end,
@@ -148,6 +153,13 @@ class OptionPlaces {
   std::vector<std::pair<std::string, SourceLocation>> places_;
 };
 
+// SendersRule says what a login may send as where no table does.
+enum class SendersRule : uint8_t {
+  kNotOthers,  // as anybody but the others of this server; the default
+  kOwn,        // as itself alone (`senders own`)
+  kAny,        // as anybody (`senders any`), as OpenSMTPD has it
+};
+
 struct Listener {
   SourceLocation location;
   OptionPlaces options;
@@ -171,7 +183,8 @@ struct Listener {
   std::string hostname;          // empty: the server's name
   TableId hostnames = kNoIndex;  // local address -> name
   bool mask_src = false;
-  TableId senders = kNoIndex;  // login -> addresses it may send as
+  TableId senders = kNoIndex;                          // login -> addresses it may send as
+  SendersRule senders_rule = SendersRule::kNotOthers;  // without that table
   bool senders_masquerade = false;
   bool received_auth = false;
   bool no_dsn = false;
@@ -404,6 +417,9 @@ struct SmtpTimeouts {
   std::optional<Duration> write;        // for our replies to be taken
   std::optional<Duration> transaction;  // from MAIL to the end of the message
   std::optional<Duration> session;      // in all
+  // Of all logins together, SMTP's and IMAP's (sasl::GuessLimits).
+  std::optional<Duration> auth_window;
+  std::optional<Duration> auth_trust;
 };
 
 struct SmtpSettings {
@@ -417,6 +433,10 @@ struct SmtpSettings {
   int64_t max_refused_recipients = 0;  // max-refused-rcpt, a session
   int64_t max_auth_failures = 0;       // max-auth-failures, a session
   int64_t max_idle_commands = 0;       // max-idle-commands, between two messages
+  // What is held against who guesses passwords; 0: as sasl::GuessLimits has it.
+  int64_t max_auth_failures_address = 0;  // max-auth-failures-address, in auth-window
+  int64_t max_auth_failures_account = 0;  // max-auth-failures-account, in auth-window
+  int64_t max_auth_memory = 0;            // max-auth-memory: addresses and accounts remembered
   SmtpTimeouts timeouts;
   int64_t max_message_bytes = 35 * 1024 * 1024;
   char sub_address_delimiter = '+';

@@ -173,7 +173,8 @@ bool Parser::CheckListener(const Listener& l) {
     }
   }
   if (l.protocol == ListenerProtocol::kImap) {
-    const char* smtp_only = l.senders != kNoIndex     ? "senders"
+    const bool senders = l.senders != kNoIndex || l.senders_rule != SendersRule::kNotOthers;
+    const char* smtp_only = senders                   ? "senders"
                             : l.hostnames != kNoIndex ? "hostnames"
                             : l.no_dsn                ? "no-dsn"
                             : l.mask_src              ? "mask-src"
@@ -332,6 +333,15 @@ bool Parser::ListenHostnames(Listener& l, const Token& word) {
 }
 
 bool Parser::ListenSenders(Listener& l, const Token& word) {
+  if (TakeBare("any")) {
+    l.senders_rule = SendersRule::kAny;
+    return true;
+  }
+  if (TakeBare("own")) {
+    l.senders_rule = SendersRule::kOwn;
+    l.senders_masquerade = TakeBare("masquerade");
+    return true;
+  }
   TableUse use;
   use.service = Service::kMailaddrmap;
   use.needs = TableForm::kMapping;

@@ -32,6 +32,9 @@ constexpr NumberRow<SmtpSettings> kSmtpLimits[] = {
     {"max-errors", &SmtpSettings::max_errors, 1},
     {"max-refused-rcpt", &SmtpSettings::max_refused_recipients, 1},
     {"max-auth-failures", &SmtpSettings::max_auth_failures, 1},
+    {"max-auth-failures-address", &SmtpSettings::max_auth_failures_address, 1},
+    {"max-auth-failures-account", &SmtpSettings::max_auth_failures_account, 1},
+    {"max-auth-memory", &SmtpSettings::max_auth_memory, 100, 10'000'000},
     {"max-idle-commands", &SmtpSettings::max_idle_commands, 1},
 };
 
@@ -42,6 +45,7 @@ struct TimeoutRow {
 };
 
 constexpr TimeoutRow<SmtpTimeouts> kSmtpTimeouts[] = {
+    {"auth-window", &SmtpTimeouts::auth_window}, {"auth-trust", &SmtpTimeouts::auth_trust},
     {"command", &SmtpTimeouts::command},         {"data-init", &SmtpTimeouts::data_init},
     {"data-block", &SmtpTimeouts::data_block},   {"write", &SmtpTimeouts::write},
     {"transaction", &SmtpTimeouts::transaction}, {"session", &SmtpTimeouts::session},

@@ -103,6 +103,8 @@ void CheckTableForm(const TableDeclaration& declaration, TableForm form, Diagnos
 
 TableCredentials ParseCredentials(std::string_view key, std::string_view value) {
   const size_t colon = value.find(':');
+  // What is stored for SCRAM has colons of its own (RFC 5803 §2).
+  if (StartsWithIgnoreCase(value, "SCRAM-SHA-")) return {std::string(key), std::string(value)};
   if (colon == std::string_view::npos) return {std::string(key), std::string(value)};
   return {std::string(value.substr(0, colon)), std::string(value.substr(colon + 1))};
 }

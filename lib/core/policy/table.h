@@ -149,8 +149,8 @@ struct TableCredentials {
   std::string user;
   std::string secret;  // a hash, or a password in the clear on the relay side
 };
-// ParseCredentials splits at the first colon; without one the whole is the secret, and `key` the
-// user.
+// ParseCredentials splits at the first colon; without one, and for what is stored for SCRAM, the
+// whole is the secret, and `key` the user.
 TableCredentials ParseCredentials(std::string_view key, std::string_view value);
 
 struct TableUserinfo {

@@ -1,27 +1,29 @@
 #include "lib/core/sasl/server_exchange.h"
 
+#include <utility>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
+#include "lib/core/sasl/bearer_message.h"
 
 namespace postern::sasl {
 namespace {
 
-// The two questions of LOGIN, "Username:" and "Password:": clients compare them, so they are
-// spelled as everybody does.
-constexpr std::string_view kAskName = "VXNlcm5hbWU6";
-constexpr std::string_view kAskPassword = "UGFzc3dvcmQ6";
+// The two questions of LOGIN: clients compare them, so they are spelled as everybody does.
+constexpr std::string_view kAskName = "Username:";
+constexpr std::string_view kAskPassword = "Password:";
+// RFC 7628 §3.2.2
+constexpr std::string_view kTokenRefused = "{\"status\":\"invalid_token\"}";
+// XOAUTH2's clients look for the status of HTTP.
+constexpr std::string_view kXOAuth2Refused = "{\"status\":\"401\",\"schemes\":\"bearer\"}";
 
 }  // namespace
 
-std::string_view MechanismName(Mechanism mechanism) {
-  return mechanism == Mechanism::kPlain ? "PLAIN" : "LOGIN";
-}
-
-std::optional<Mechanism> FindMechanism(std::string_view name) {
-  for (const Mechanism mechanism : {Mechanism::kPlain, Mechanism::kLogin}) {
-    if (EqualsIgnoreCase(name, MechanismName(mechanism))) return mechanism;
-  }
-  return std::nullopt;
+ServerExchange::ServerExchange(Mechanism mechanism, Limits limits, Channel channel,
+                               bool bound_is_offered)
+    : mechanism_(mechanism), limits_(limits) {
+  if (IsScram(mechanism))
+    scram_ = std::make_unique<ScramServer>(mechanism, std::move(channel), bound_is_offered);
 }
 
 ServerExchange::Progress ServerExchange::Begin(std::optional<std::string_view> initial_response) {
@@ -32,17 +34,16 @@ ServerExchange::Progress ServerExchange::Begin(std::optional<std::string_view> i
     if (initial_response->empty()) return Malformed("the initial response is missing");
     return Respond(*initial_response);
   }
-  if (mechanism_ == Mechanism::kLogin) {
-    step_ = Step::kName;
-    challenge_ = kAskName;
-  } else {
-    challenge_ = {};
-  }
-  return Progress::kChallenge;
+  return Challenge(mechanism_ == Mechanism::kLogin ? kAskName : std::string_view());
 }
 
 ServerExchange::Progress ServerExchange::Respond(std::string_view line) {
-  if (step_ == Step::kOver) return Malformed("the exchange is over");
+  if (step_ == Step::kOver || step_ == Step::kSecret) return Malformed("the exchange is over");
+  if (step_ == Step::kRefused) {
+    // RFC 7628 §3.2.3: a dummy response, whatever it is.
+    step_ = Step::kOver;
+    return Progress::kRefused;
+  }
   if (line == "*") {
     step_ = Step::kOver;
     credentials_.Wipe();
@@ -56,21 +57,29 @@ ServerExchange::Progress ServerExchange::Respond(std::string_view line) {
 }
 
 ServerExchange::Progress ServerExchange::Take(std::string_view octets) {
-  if (mechanism_ == Mechanism::kPlain) return TakePlain(octets);
+  switch (mechanism_) {
+    case Mechanism::kPlain: return TakePlain(octets);
+    case Mechanism::kLogin: return TakeLogin(octets);
+    case Mechanism::kExternal: return TakeExternal(octets);
+    case Mechanism::kOAuthBearer:
+    case Mechanism::kXOAuth2: return TakeToken(octets);
+    default: return TakeScram(octets);
+  }
+}
+
+ServerExchange::Progress ServerExchange::TakeLogin(std::string_view octets) {
   if (octets.find('\0') != std::string_view::npos) return Malformed("NUL in a LOGIN response");
   if (step_ != Step::kPassword) {
     if (octets.empty()) return Malformed("the name is empty");
     if (octets.size() > limits_.max_name_bytes) return Malformed("the name is too long");
     credentials_.authentication_id.assign(octets);
     step_ = Step::kPassword;
-    challenge_ = kAskPassword;
-    return Progress::kChallenge;
+    return Challenge(kAskPassword);
   }
   if (octets.empty()) return Malformed("the password is empty");
   if (octets.size() > limits_.max_password_bytes) return Malformed("the password is too long");
   credentials_.password.assign(octets);
-  step_ = Step::kOver;
-  return Progress::kDone;
+  return Done();
 }
 
 // RFC 4616 §2: message = [authzid] UTF8NUL authcid UTF8NUL passwd, none of them with a NUL, the
@@ -95,6 +104,80 @@ ServerExchange::Progress ServerExchange::TakePlain(std::string_view octets) {
   credentials_.authorization_id.assign(authorization_id);
   credentials_.authentication_id.assign(authentication_id);
   credentials_.password.assign(password);
+  return Done();
+}
+
+ServerExchange::Progress ServerExchange::TakeScram(std::string_view octets) {
+  switch (step_) {
+    case Step::kFirst:
+      if (!scram_->First(octets)) return Malformed(scram_->error());
+      if (scram_->user().size() > limits_.max_name_bytes ||
+          scram_->authorization_id().size() > limits_.max_name_bytes) {
+        return Malformed("the name is too long");
+      }
+      credentials_.authentication_id = scram_->user();
+      credentials_.authorization_id = scram_->authorization_id();
+      step_ = Step::kSecret;
+      return Progress::kNeedSecret;
+    case Step::kProof: {
+      const std::optional<std::string> answer = scram_->Last(octets);
+      if (!answer && scram_->malformed()) return Malformed(scram_->error());
+      if (!answer) {
+        error_ = scram_->error();
+        return Done();
+      }
+      step_ = Step::kVerified;
+      return Challenge(*answer);
+    }
+    case Step::kVerified:
+      // RFC 4422 §5: where the protocol has no room for data with the success, an empty response
+      // follows it.
+      if (!octets.empty()) return Malformed("more than the mechanism has");
+      proven_ = true;
+      return Done();
+    default: return Malformed("the exchange is over");
+  }
+}
+
+ServerExchange::Progress ServerExchange::GiveSecret(ScramSecret secret, std::string_view nonce) {
+  if (step_ != Step::kSecret) return Malformed("nobody asked for a secret");
+  step_ = Step::kProof;
+  return Challenge(scram_->Ask(std::move(secret), nonce));
+}
+
+// RFC 4422 appendix A: an authorization id in UTF-8 without NUL, or nothing.
+ServerExchange::Progress ServerExchange::TakeExternal(std::string_view octets) {
+  if (octets.find('\0') != std::string_view::npos) return Malformed("NUL in an EXTERNAL response");
+  if (octets.size() > limits_.max_name_bytes) return Malformed("the name is too long");
+  credentials_.authorization_id.assign(octets);
+  return Done();
+}
+
+ServerExchange::Progress ServerExchange::TakeToken(std::string_view octets) {
+  const std::optional<BearerMessage> message = mechanism_ == Mechanism::kXOAuth2
+                                                   ? ParseXOAuth2Message(octets)
+                                                   : ParseOAuthBearerMessage(octets);
+  if (!message) return Malformed("no bearer token where one was to come");
+  if (message->user.size() > limits_.max_name_bytes) return Malformed("the name is too long");
+  if (message->token.size() > limits_.max_token_bytes) return Malformed("the token is too long");
+  credentials_.authentication_id = message->user;
+  credentials_.password.assign(message->token);
+  return Done();
+}
+
+ServerExchange::Progress ServerExchange::Refuse() {
+  credentials_.Wipe();
+  if (!IsToken(mechanism_)) return Progress::kRefused;
+  step_ = Step::kRefused;
+  return Challenge(mechanism_ == Mechanism::kXOAuth2 ? kXOAuth2Refused : kTokenRefused);
+}
+
+ServerExchange::Progress ServerExchange::Challenge(std::string_view octets) {
+  challenge_ = mail::Base64Encode(octets);
+  return Progress::kChallenge;
+}
+
+ServerExchange::Progress ServerExchange::Done() {
   step_ = Step::kOver;
   return Progress::kDone;
 }

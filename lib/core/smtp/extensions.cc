@@ -37,21 +37,24 @@ bool IsPrintableAscii(std::string_view text) {
 // --- the lines of EHLO
 // ------------------------------------------------------------------------------------------------
 
-std::string PlainLine(std::string_view keyword, const ServerOptions&) {
+std::string PlainLine(std::string_view keyword, const ServerOptions&, sasl::MechanismSet) {
   return std::string(keyword);
 }
 
-std::string SizeLine(std::string_view keyword, const ServerOptions& options) {
+std::string SizeLine(std::string_view keyword, const ServerOptions& options, sasl::MechanismSet) {
   // RFC 1870 §4: without a number there is no fixed maximum.
   if (options.max_message_bytes == 0) return std::string(keyword);
   return StrCat(keyword, " ", options.max_message_bytes);
 }
 
-std::string AuthLine(std::string_view keyword, const ServerOptions&) {
-  return StrCat(keyword, " PLAIN LOGIN");
+std::string AuthLine(std::string_view keyword, const ServerOptions&,
+                     sasl::MechanismSet mechanisms) {
+  std::string line(keyword);
+  for (const std::string_view name : sasl::Names(mechanisms)) StrAppend(line, " ", name);
+  return line;
 }
 
-std::string LimitsLine(std::string_view keyword, const ServerOptions& options) {
+std::string LimitsLine(std::string_view keyword, const ServerOptions& options, sasl::MechanismSet) {
   std::string line(keyword);
   if (options.max_messages > 0)
     StrAppend(line, " MAILMAX=", options.max_messages);  // RFC 9422 §4.1
@@ -215,7 +218,7 @@ struct ExtensionRow {
   Extension bit;
   std::string_view keyword;
   bool (*offered)(const ServerOptions&, const Offer&);
-  std::string (*line)(std::string_view keyword, const ServerOptions&);
+  std::string (*line)(std::string_view keyword, const ServerOptions&, sasl::MechanismSet);
 };
 
 // In the order in which EHLO tells them.
@@ -318,10 +321,10 @@ uint32_t OfferedExtensions(const ServerOptions& options, const Offer& offer) {
   return offered;
 }
 
-void AppendEhloLines(const ServerOptions& options, uint32_t offered,
+void AppendEhloLines(const ServerOptions& options, uint32_t offered, sasl::MechanismSet mechanisms,
                      std::vector<std::string>& lines) {
   for (const ExtensionRow& row : kExtensions) {
-    if ((offered & row.bit) != 0) lines.push_back(row.line(row.keyword, options));
+    if ((offered & row.bit) != 0) lines.push_back(row.line(row.keyword, options, mechanisms));
   }
 }
 

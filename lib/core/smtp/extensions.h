@@ -22,8 +22,8 @@ struct Offer {
 uint32_t OfferedExtensions(const ServerOptions& options, const Offer& offer);
 
 // AppendEhloLines adds one line of EHLO reply text ("SIZE 1000") for each extension of `offered` to
-// `lines`.
-void AppendEhloLines(const ServerOptions& options, uint32_t offered,
+// `lines`; `mechanisms` are those of AUTH.
+void AppendEhloLines(const ServerOptions& options, uint32_t offered, sasl::MechanismSet mechanisms,
                      std::vector<std::string>& lines);
 
 // ParseMailParameters reads what follows the path of MAIL ("SIZE=5 BODY=8BITMIME") into `path`. An

@@ -42,6 +42,7 @@ std::string_view EventKindName(ServerEvent::Kind kind) {
     case Kind::kHello: return "hello";
     case Kind::kStartTls: return "starttls";
     case Kind::kAuthenticate: return "authenticate";
+    case Kind::kAuthSecret: return "auth-secret";
     case Kind::kMailFrom: return "mail-from";
     case Kind::kRcptTo: return "rcpt-to";
     case Kind::kDataBegin: return "data-begin";

@@ -12,6 +12,10 @@ uint32_t ServerSession::Impl::OfferedNow() const {
   return OfferedExtensions(*options_, {.in_tls = in_tls_, .authenticated = authenticated_});
 }
 
+sasl::MechanismSet ServerSession::Impl::MechanismsNow() const {
+  return sasl::Offered(options_->mechanisms, channel_);
+}
+
 void ServerSession::Impl::DecideConnected(const Decision& decision) {
   must_flush_ = true;
   if (decision.kind == Decision::Kind::kAccept) {
@@ -64,7 +68,7 @@ void ServerSession::Impl::DecideHello(const Decision& decision) {
 void ServerSession::Impl::SendEhlo(std::string_view greeting) {
   mail::Reply reply(250, {}, StrCat(options_->hostname, " ", greeting));
   // RFC 5321 §4.1.1.1: a reply to HELO has one line.
-  if (extended_) AppendEhloLines(*options_, OfferedNow(), reply.lines);
+  if (extended_) AppendEhloLines(*options_, OfferedNow(), MechanismsNow(), reply.lines);
   Send(reply);
 }
 
@@ -91,11 +95,12 @@ ServerEvent ServerSession::Impl::OnStartTls(std::string_view arguments) {
   return Event(Kind::kStartTls);
 }
 
-void ServerSession::Impl::TlsEstablished() {
+void ServerSession::Impl::TlsEstablished(sasl::Channel channel) {
   if (mode_ != Mode::kTls) return;
   // RFC 3207 §4.2: nothing that was learnt in the clear is known any more.
   mode_ = Mode::kCommand;
   in_tls_ = true;
+  channel_ = std::move(channel);
   state_ = State::kGreeted;
   extended_ = false;
   authenticated_ = false;
@@ -126,11 +131,14 @@ ServerEvent ServerSession::Impl::OnAuth(std::string_view arguments) {
     return Stepped();
   }
   const std::optional<sasl::Mechanism> mechanism = sasl::FindMechanism(parsed->mechanism);
-  if (!mechanism.has_value()) {
+  if (!mechanism.has_value() || (MechanismsNow() & sasl::BitOf(*mechanism)) == 0) {
     SendError(504, {5, 5, 4}, "Mechanism not supported");  // RFC 4954 §4
     return Stepped();
   }
-  auth_ = std::make_unique<sasl::ServerExchange>(*mechanism);
+  constexpr sasl::MechanismSet kBound =
+      sasl::BitOf(sasl::Mechanism::kScramSha1Plus) | sasl::BitOf(sasl::Mechanism::kScramSha256Plus);
+  auth_ = std::make_unique<sasl::ServerExchange>(*mechanism, sasl::ServerExchange::Limits(),
+                                                 channel_, (MechanismsNow() & kBound) != 0);
   return OnAuthProgress(auth_->Begin(parsed->initial_response));
 }
 
@@ -155,7 +163,22 @@ ServerEvent ServerSession::Impl::OnAuthProgress(sasl::ServerExchange::Progress p
       ServerEvent event = Ask(Kind::kAuthenticate);
       event.mechanism = auth_->mechanism();
       event.credentials = &auth_->credentials();
+      event.proven = auth_->proven();
       return event;
+    }
+    case sasl::ServerExchange::Progress::kNeedSecret: {
+      mode_ = Mode::kCommand;
+      ServerEvent event = Ask(Kind::kAuthSecret);
+      event.mechanism = auth_->mechanism();
+      event.credentials = &auth_->credentials();
+      return event;
+    }
+    case sasl::ServerExchange::Progress::kRefused: {
+      mode_ = Mode::kCommand;
+      const std::unique_ptr<Decision> refusal = std::move(auth_refusal_);
+      auth_.reset();
+      RefuseLogin(*refusal);
+      return Stepped();
     }
   }
   auth_.reset();
@@ -163,7 +186,24 @@ ServerEvent ServerSession::Impl::OnAuthProgress(sasl::ServerExchange::Progress p
   return Stepped();
 }
 
+void ServerSession::Impl::GiveSecret(sasl::ScramSecret secret, std::string_view nonce) {
+  if (!asking_ || asked_ != Kind::kAuthSecret) return;
+  ConsumeInput(0);
+  asking_ = false;
+  // The exchange asks its client next, in whatever state it is.
+  (void)OnAuthProgress(auth_->GiveSecret(std::move(secret), nonce));
+}
+
 void ServerSession::Impl::DecideAuthenticate(const Decision& decision) {
+  // A passing trouble of ours says nothing of the token.
+  if (decision.kind == Decision::Kind::kRefuse && asked_ == Kind::kAuthenticate &&
+      !decision.reply.IsTransient() &&
+      auth_->Refuse() == sasl::ServerExchange::Progress::kChallenge) {
+    // RFC 7628 §3.2.2: first the mechanism's own word.
+    auth_refusal_ = std::make_unique<Decision>(decision);
+    (void)OnAuthProgress(sasl::ServerExchange::Progress::kChallenge);
+    return;
+  }
   auth_.reset();
   if (decision.kind == Decision::Kind::kAccept) {
     authenticated_ = true;
@@ -172,6 +212,10 @@ void ServerSession::Impl::DecideAuthenticate(const Decision& decision) {
                                   : mail::Reply(235, {2, 7, 0}, "Authentication succeeded"));
     return;
   }
+  RefuseLogin(decision);
+}
+
+void ServerSession::Impl::RefuseLogin(const Decision& decision) {
   const mail::Reply reply = decision.reply.code != 0
                                 ? decision.reply
                                 : mail::Reply(535, {5, 7, 8}, "Authentication failed");

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "lib/core/base/time.h"
+#include "lib/core/sasl/mechanism.h"
 
 namespace postern::smtp {
 
@@ -40,9 +41,11 @@ struct ServerOptions {
 
   bool tls_available = false;     // STARTTLS is offered
   bool tls_required = false;      // 530 5.5.1 to MAIL and VRFY before TLS
-  bool auth_available = false;    // AUTH PLAIN LOGIN is offered
+  bool auth_available = false;    // AUTH is offered, with what of `mechanisms` the channel allows
   bool auth_required = false;     // 530 5.5.1 to MAIL before AUTH
   bool auth_without_tls = false;  // AUTH in the clear too (RFC 4954 §4 asks servers not to)
+
+  sasl::MechanismSet mechanisms = sasl::kPasswordMechanisms;
 
   // Bounds, in octets unless the name says otherwise. 0 means none where it says so.
   uint64_t max_message_bytes = 36'700'160;  // 35 MiB as smtpd's max-message-size; 0: none. RFC

@@ -10,10 +10,11 @@
 namespace postern::smtp {
 
 ServerSession::Impl::Impl(std::shared_ptr<const ServerOptions> options, std::string peer_text,
-                          bool tls, Instant now)
+                          bool tls, Instant now, sasl::Channel channel)
     : options_(std::move(options)),
       peer_text_(std::move(peer_text)),
       in_tls_(tls),
+      channel_(std::move(channel)),
       session_deadline_(now + options_->session_timeout) {}
 
 size_t ServerSession::Impl::Feed(std::string_view octets) {
@@ -150,7 +151,11 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
       return OnForeign(what);
   }
   const bool secret = mode_ == Mode::kAuth;
-  const size_t limit = secret ? options_->max_auth_line_bytes : options_->max_command_line_bytes;
+  // RFC 4954 §4.3: AUTH with its initial response is as long as a line of the exchange.
+  const bool auth_command = EqualsIgnoreCase(input_.View().substr(0, 5), "AUTH ");
+  const size_t limit = secret || auth_command ? std::max(options_->max_auth_line_bytes,
+                                                         options_->max_command_line_bytes)
+                                              : options_->max_command_line_bytes;
   const LineScanner::Result scan = scanner_.Next(input_.View(), limit);
   if (scan.found == LineScanner::Found::kNothing) {
     // A line that goes on and on is read over, up to a point.
@@ -458,6 +463,13 @@ void ServerSession::Impl::Decide(Decision decision) {
     case Kind::kConnected: DecideConnected(decision); break;
     case Kind::kHello: DecideHello(decision); break;
     case Kind::kAuthenticate: DecideAuthenticate(decision); break;
+    case Kind::kAuthSecret:
+      // Whoever decides here cannot tell what is stored, and may not accept.
+      if (decision.kind == Decision::Kind::kAccept)
+        decision =
+            Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure"));
+      DecideAuthenticate(decision);
+      break;
     case Kind::kMailFrom: DecideMail(decision); break;
     case Kind::kRcptTo: DecideRcpt(decision); break;
     case Kind::kDataBegin: DecideData(decision); break;
@@ -471,8 +483,9 @@ void ServerSession::Impl::Decide(Decision decision) {
 // ----------------------------------------------------------------------------------------------------
 
 ServerSession::ServerSession(std::shared_ptr<const ServerOptions> options, std::string peer_text,
-                             bool tls, Instant now)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(peer_text), tls, now)) {}
+                             bool tls, Instant now, sasl::Channel channel)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(peer_text), tls, now,
+                                   std::move(channel))) {}
 ServerSession::~ServerSession() = default;
 
 size_t ServerSession::Feed(std::string_view octets) { return impl_->Feed(octets); }
@@ -483,7 +496,12 @@ std::string_view ServerSession::PendingOutput() const { return impl_->PendingOut
 void ServerSession::Wrote(size_t n) { impl_->Wrote(n); }
 Instant ServerSession::NextDeadline() const { return impl_->NextDeadline(); }
 void ServerSession::OnDeadline(Instant now) { impl_->OnDeadline(now); }
-void ServerSession::TlsEstablished() { impl_->TlsEstablished(); }
+void ServerSession::GiveSecret(sasl::ScramSecret secret, std::string_view nonce) {
+  impl_->GiveSecret(std::move(secret), nonce);
+}
+void ServerSession::TlsEstablished(sasl::Channel channel) {
+  impl_->TlsEstablished(std::move(channel));
+}
 void ServerSession::WatchCommands() { impl_->WatchCommands(); }
 void ServerSession::RequestShutdown() { impl_->RequestShutdown(); }
 std::string_view ServerSession::helo_name() const { return impl_->helo_name(); }

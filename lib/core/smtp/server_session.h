@@ -95,8 +95,10 @@ struct ServerEvent {
                     // Disconnect: reply and close
     kHello,         // (decide) EHLO or HELO with `text`; `extended` for EHLO
     kStartTls,      // 220 stands in PendingOutput: write it, do the handshake, call TlsEstablished
-    kAuthenticate,  // (decide) `credentials` by `mechanism`. Accept: 235. Refuse: 535 by default,
-                    // or what is given
+    kAuthenticate,  // (decide) `credentials` by `mechanism`; for SCRAM, `proven` tells whether the
+                    // password is right. Accept: 235. Refuse: 535 by default, or what is given
+    kAuthSecret,    // (GiveSecret) SCRAM: what is stored for `credentials->authentication_id`?
+                    // Decide, with a refusal, when that cannot be told
     kMailFrom,      // (decide) `reverse_path`
     kRcptTo,        // (decide) `forward_path`
     kDataBegin,     // (decide) DATA or the first BDAT: is there room? Accept: 354 (or on with the
@@ -116,6 +118,7 @@ struct ServerEvent {
   bool extended = false;                                // kHello: EHLO
   bool chunking = false;                                // kDataBegin: BDAT
   bool secret = false;                                  // kCommandLine: a response of AUTH
+  bool proven = false;                                  // kAuthenticate
   uint8_t defects = 0;                                  // kMessageEnd: MessageDefect bits
   CloseReason close_reason = CloseReason::kQuit;        // kClosed
   ResetReason reset_reason = ResetReason::kRset;        // kTransactionReset
@@ -125,12 +128,13 @@ struct ServerEvent {
   std::string_view text;  // kHello, kBodyChunk, kProtocolError
   const mail::ReversePath* reverse_path = nullptr;  // kMailFrom
   const mail::ForwardPath* forward_path = nullptr;  // kRcptTo
-  const sasl::Credentials* credentials = nullptr;   // kAuthenticate; wiped at Decide
+  // kAuthenticate, kAuthSecret; wiped at Decide
+  const sasl::Credentials* credentials = nullptr;
 
   bool WantsDecision() const {
     return kind == Kind::kCommandLine || kind == Kind::kConnected || kind == Kind::kHello ||
-           kind == Kind::kAuthenticate || kind == Kind::kMailFrom || kind == Kind::kRcptTo ||
-           kind == Kind::kDataBegin || kind == Kind::kMessageEnd;
+           kind == Kind::kAuthenticate || kind == Kind::kAuthSecret || kind == Kind::kMailFrom ||
+           kind == Kind::kRcptTo || kind == Kind::kDataBegin || kind == Kind::kMessageEnd;
   }
 };
 
@@ -159,9 +163,10 @@ class ServerSession {
  public:
   // `options` is shared by the sessions of a listener and must not change. `peer_text` is how the
   // EHLO reply calls the client,
-  // "[192.0.2.1]" (RFC 5321 §4.1.1.1). `tls` when TLS was there from the start (port 465).
+  // "[192.0.2.1]" (RFC 5321 §4.1.1.1). `tls` when TLS was there from the start (port 465), with
+  // what it can vouch for in `channel`.
   ServerSession(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls,
-                Instant now);
+                Instant now, sasl::Channel channel = {});
   ~ServerSession();
   ServerSession(const ServerSession&) = delete;
   ServerSession& operator=(const ServerSession&) = delete;
@@ -182,6 +187,9 @@ class ServerSession {
   // Decide answers the last event, which must be one that WantsDecision. Calling it at any other
   // time does nothing.
   void Decide(Decision decision);
+  // GiveSecret answers kAuthSecret; at any other time it does nothing. `nonce` is printable ASCII
+  // without comma, new each time, of 18 random octets at least.
+  void GiveSecret(sasl::ScramSecret secret, std::string_view nonce);
 
   // PendingOutput lends what is to be written; Wrote drops the first `n` octets of it.
   std::string_view PendingOutput() const;
@@ -196,7 +204,7 @@ class ServerSession {
 
   // TlsEstablished says that the handshake after kStartTls succeeded. Everything the client said
   // before is forgotten (RFC 3207 §4.2): it must say EHLO again.
-  void TlsEstablished();
+  void TlsEstablished(sasl::Channel channel = {});
 
   // WatchCommands has each command line told as a kCommandLine before it is obeyed. What is secret
   // in it is told as "********".

@@ -48,17 +48,19 @@ struct Transaction {
 
 class ServerSession::Impl {
  public:
-  Impl(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls, Instant now);
+  Impl(std::shared_ptr<const ServerOptions> options, std::string peer_text, bool tls, Instant now,
+       sasl::Channel channel);
 
   size_t Feed(std::string_view octets);
   void FeedEnd() { input_ended_ = true; }
   ServerEvent NextEvent(Instant now);
   void Decide(Decision decision);
+  void GiveSecret(sasl::ScramSecret secret, std::string_view nonce);
   std::string_view PendingOutput() const { return std::string_view(output_).substr(written_); }
   void Wrote(size_t n);
   Instant NextDeadline() const;
   void OnDeadline(Instant now);
-  void TlsEstablished();
+  void TlsEstablished(sasl::Channel channel);
   void WatchCommands() { watched_ = true; }
   void RequestShutdown() { shutdown_ = true; }
 
@@ -114,6 +116,8 @@ class ServerSession::Impl {
   void DecideConnected(const Decision& decision);
   void DecideHello(const Decision& decision);
   void DecideAuthenticate(const Decision& decision);
+  void RefuseLogin(const Decision& decision);
+  sasl::MechanismSet MechanismsNow() const;
   void SendEhlo(std::string_view greeting);
 
   // --- server_transaction.cc
@@ -172,7 +176,10 @@ class ServerSession::Impl {
   std::string watched_line_;
   std::string hello_text_;  // of the EHLO that is being decided
 
+  sasl::Channel channel_;
   std::unique_ptr<sasl::ServerExchange> auth_;
+  // of a refusal that the client is told of in the exchange first
+  std::unique_ptr<Decision> auth_refusal_;
   std::unique_ptr<Transaction> transaction_;
   uint64_t chunk_left_ = 0;  // kChunk and kSwallow
   std::unique_ptr<mail::Reply> swallow_reply_;

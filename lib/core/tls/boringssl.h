@@ -34,6 +34,10 @@ StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> ReadPemCertificates(std::s
                                                                           size_t most);
 // ReadPemKey reads the first private key of `pem`.
 StatusOr<bssl::UniquePtr<EVP_PKEY>> ReadPemKey(std::string_view pem);
+// EndPointBinding is tls-server-end-point (RFC 5929 §4.1) of a server's leaf certificate: its hash
+// by the digest of its signature, SHA-256 in place of MD5 and SHA-1. Empty where the standard has
+// none (EdDSA, RSA-PSS).
+std::string EndPointBinding(CRYPTO_BUFFER* der);
 // MakeStore puts the certificates of `ca_pem` into a store of trusted authorities.
 StatusOr<bssl::UniquePtr<X509_STORE>> MakeStore(std::string_view ca_pem);
 

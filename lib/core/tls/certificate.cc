@@ -63,6 +63,11 @@ StatusOr<CertificateInfo> Describe(X509* certificate) {
       bool clean = !text.empty();
       for (const char c : text) clean = clean && c > 0x20 && c < 0x7f;
       if (clean) info.names.push_back(std::move(text));
+    } else if (name->type == GEN_EMAIL) {
+      std::string text = AsciiLower(AsnText(name->d.rfc822Name));
+      bool clean = text.find('@') != std::string::npos;
+      for (const char c : text) clean = clean && c > 0x20 && c < 0x7f;
+      if (clean) info.mailboxes.push_back(std::move(text));
     } else if (name->type == GEN_IPADD) {
       has_alternatives = true;
       if (const std::optional<IpAddress> address =
@@ -106,6 +111,24 @@ std::string Date(WallTime time) {
 }
 
 }  // namespace
+
+std::string EndPointBinding(CRYPTO_BUFFER* der) {
+  ERR_clear_error();
+  bssl::UniquePtr<X509> certificate(X509_parse_from_buffer(der));
+  int digest = NID_undef;
+  if (!certificate ||
+      !OBJ_find_sigid_algs(X509_get_signature_nid(certificate.get()), &digest, nullptr)) {
+    ERR_clear_error();
+    return {};
+  }
+  if (digest == NID_md5 || digest == NID_md5_sha1 || digest == NID_sha1) digest = NID_sha256;
+  const EVP_MD* method = EVP_get_digestbynid(digest);
+  if (method == nullptr) return {};
+  uint8_t hash[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  EVP_Digest(CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der), hash, &size, method, nullptr);
+  return std::string(reinterpret_cast<const char*>(hash), size);
+}
 
 std::string TakeErrors(std::string_view otherwise) {
   const uint32_t error = ERR_get_error();

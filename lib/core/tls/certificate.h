@@ -21,6 +21,7 @@ struct CertificateInfo {
   std::string issuer;
   std::vector<std::string> names;      // DNS names of subjectAltName in lower case; the common name
                                        // when there is none (RFC 6125 §6.4.4)
+  std::vector<std::string> mailboxes;  // rfc822Names of subjectAltName in lower case
   std::vector<std::string> addresses;  // IP addresses of subjectAltName as text
   WallTime not_before;
   WallTime not_after;

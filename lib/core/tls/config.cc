@@ -238,6 +238,13 @@ size_t ServerConfig::Impl::IndexFor(std::string_view server_name) const {
   return 0;
 }
 
+std::string ServerConfig::Impl::EndPointOf(const SSL_CTX* context) const {
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    if (contexts[i].get() == context) return end_points[i];
+  }
+  return {};
+}
+
 ServerConfig::ServerConfig(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ServerConfig::~ServerConfig() = default;
 size_t ServerConfig::IndexFor(std::string_view server_name) const {
@@ -283,6 +290,11 @@ StatusOr<std::shared_ptr<const ServerConfig>> ServerConfig::Make(const ServerOpt
     }
     const size_t index = impl->contexts.size();
     impl->contexts.push_back(*std::move(made));
+
+    StatusOr<std::vector<bssl::UniquePtr<CRYPTO_BUFFER>>> chain =
+        ReadPemCertificates(pair.certificate_pem, kMaxChainLength);
+    if (!chain.ok()) return chain.status();
+    impl->end_points.push_back(EndPointBinding(chain->front().get()));
 
     StatusOr<std::vector<CertificateInfo>> infos = ReadCertificates(pair.certificate_pem);
     if (!infos.ok()) return infos.status();

@@ -15,6 +15,9 @@ class ServerConfig::Impl {
   // One context for each key pair; a connection begins with the first and changes to the one that
   // the server name selects.
   std::vector<bssl::UniquePtr<SSL_CTX>> contexts;
+  std::vector<std::string> end_points;  // EndPointBinding of each context's certificate
+  // EndPointOf is that of a connection's context.
+  std::string EndPointOf(const SSL_CTX* context) const;
   std::map<std::string, size_t, std::less<>> exact;      // name in lower case -> index
   std::map<std::string, size_t, std::less<>> wildcards;  // what follows "*." -> index
   std::string alpn_wire;                                 // length-prefixed names

@@ -301,6 +301,17 @@ Info Engine::info() const {
   SSL_get0_alpn_selected(ssl, &alpn, &alpn_size);
   info.alpn.assign(reinterpret_cast<const char*>(alpn), alpn_size);
   info.resumed = SSL_session_reused(ssl) != 0;
+  if (SSL_version(ssl) == TLS1_3_VERSION) {
+    constexpr std::string_view kLabel = "EXPORTER-Channel-Binding";  // RFC 9266 §2
+    constexpr size_t kBytes = 32;
+    std::string exported(kBytes, '\0');
+    if (SSL_export_keying_material(impl_->ssl.get(), reinterpret_cast<uint8_t*>(exported.data()),
+                                   kBytes, kLabel.data(), kLabel.size(), nullptr, 0, 1) == 1) {
+      info.channel_exporter = std::move(exported);
+    }
+  }
+  if (impl_->server_config)
+    info.channel_end_point = impl_->state.server->EndPointOf(SSL_get_SSL_CTX(ssl));
   const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl);
   if (chain != nullptr && sk_CRYPTO_BUFFER_num(chain) > 0) {
     const CRYPTO_BUFFER* leaf = sk_CRYPTO_BUFFER_value(chain, 0);

@@ -33,6 +33,10 @@ struct Info {
   std::string alpn;         // what was agreed; may be empty
   bool resumed = false;
   bool peer_verified = false;
+  // What an authentication can be bound to: tls-exporter (RFC 9266; TLS 1.3 alone has it here) and
+  // tls-server-end-point (RFC 5929 §4).
+  std::string channel_exporter;
+  std::string channel_end_point;
   std::string peer_certificate_der;  // the leaf; empty when there was none (or the session was
                                      // resumed without)
 };

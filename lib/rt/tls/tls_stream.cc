@@ -44,6 +44,8 @@ class TlsStream final : public Stream {
     info_.cipher_bits = info.cipher_bits;
     info_.server_name = info.server_name;
     info_.peer_verified = info.peer_verified;
+    info_.channel_exporter = info.channel_exporter;
+    info_.channel_end_point = info.channel_end_point;
     info_.peer_certificate_der = info.peer_certificate_der;
     co_return OkStatus();
   }

@@ -4,12 +4,16 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "lib/core/base/ip_address.h"
 #include "lib/core/base/status.h"
 #include "lib/core/imap/server_session.h"
 #include "lib/core/mailbox/mailbox.h"
+#include "lib/core/sasl/credentials.h"
+#include "lib/core/sasl/mechanism.h"
+#include "lib/core/sasl/scram.h"
 #include "lib/rt/stream.h"
 #include "lib/rt/task.h"
 
@@ -44,6 +48,7 @@ struct ImapSessionFacts {
   Endpoint local;
   Endpoint remote;
   bool tls = false;
+  std::optional<rt::TlsInfo> tls_info;
   std::string user;  // empty before the login
 };
 
@@ -61,6 +66,21 @@ class ImapBackend {
   // ends.
   virtual rt::Task<StatusOr<ImapLogin>> Login(const ImapSessionFacts& facts, std::string user,
                                               std::string password) = 0;
+
+  // LoginBy is Login for every mechanism. SCRAM: `proven` tells whether the password is right.
+  // EXTERNAL: the authorization id may name one of the certificate's names. OAUTHBEARER and
+  // XOAUTH2: the password is the token, the name may be empty. kResourceExhausted: there were too
+  // many wrong guesses; the session is cut. By default a name and password go to Login, and nothing
+  // else is known.
+  virtual rt::Task<StatusOr<ImapLogin>> LoginBy(const ImapSessionFacts& facts,
+                                                sasl::Mechanism mechanism,
+                                                sasl::Credentials credentials, bool proven);
+
+  // ScramSecretOf gives what is stored of a user's password; for one who does not exist, something
+  // that looks like it. kResourceExhausted as with LoginBy.
+  virtual rt::Task<StatusOr<sasl::ScramSecret>> ScramSecretOf(const ImapSessionFacts& facts,
+                                                              sasl::Mechanism mechanism,
+                                                              std::string user);
 };
 
 }  // namespace postern::service

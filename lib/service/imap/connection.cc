@@ -67,8 +67,8 @@ rt::Task<void> ImapConnection::Run() {
     const bool secured = co_await StartTls();
     if (!secured) co_return;
   }
-  session_ =
-      std::make_unique<imap::ServerSession>(*facts_.listener->options, facts_.tls, loop().Now());
+  session_ = std::make_unique<imap::ServerSession>(*facts_.listener->options, facts_.tls,
+                                                   loop().Now(), ChannelNow());
 
   for (;;) {
     const Event event = session_->NextEvent(loop().Now());
@@ -79,6 +79,9 @@ rt::Task<void> ImapConnection::Run() {
         POSTERN_CHECK(false);
         break;
       case Event::Kind::kCredentials: co_await OnCredentials(event); break;
+      case Event::Kind::kSecret:
+        co_await OnSecret(event.credentials->authentication_id, event.mechanism);
+        break;
       case Event::Kind::kCommand: co_await OnCommand(event.command); break;
       case Event::Kind::kIdleDone:
         co_await StopIdle();
@@ -87,7 +90,7 @@ rt::Task<void> ImapConnection::Run() {
       case Event::Kind::kStartTls: {
         const bool secured = co_await StartTls();
         if (!secured) co_return;
-        session_->TlsStarted(loop().Now());
+        session_->TlsStarted(loop().Now(), ChannelNow());
         break;
       }
       case Event::Kind::kAppend: co_await OnAppend(event.command); break;
@@ -237,42 +240,11 @@ rt::Task<bool> ImapConnection::StartTls() {
   stream_ = std::move(*secured);
   facts_.tls = true;
   if (stream_->tls() != nullptr) {
+    facts_.tls_info = *stream_->tls();
     Log(LogLevel::kInfo, "tls",
         {{"ciphers", StrCat(stream_->tls()->version, ":", stream_->tls()->cipher)}});
   }
   co_return true;
-}
-
-rt::Task<void> ImapConnection::OnCredentials(const Event event) {
-  std::string user = event.credentials->authentication_id;
-  std::string password = event.credentials->password;
-  const std::string mechanism(event.mechanism);
-  // RFC 4616 §2: acting for another needs a right that nobody can be given here.
-  const bool for_another =
-      !event.credentials->authorization_id.empty() && event.credentials->authorization_id != user;
-  StatusOr<ImapLogin> login = co_await service_->backend_->Login(facts_, user, std::move(password));
-  if (!login.ok()) {
-    Log(LogLevel::kWarning, "authentication",
-        {{"user", user}, {"result", "tempfail"}, {"reason", std::string(Message(login.status()))}});
-    session_->Decide(imap::AuthDecision::kUnavailable, loop().Now());
-    co_return;
-  }
-  if (login->store == nullptr || for_another) {
-    Log(LogLevel::kInfo, "authentication",
-        {{"user", user}, {"mechanism", mechanism}, {"result", "permfail"}});
-    const Duration pause =
-        service_->options_.max_login_failure_pause * service_->world_->random().Unit();
-    rt::Event never(&loop());
-    const bool set = co_await never.Wait(loop().Now() + pause);
-    (void)set;
-    session_->Decide(imap::AuthDecision::kReject, loop().Now());
-    co_return;
-  }
-  store_ = std::move(login->store);
-  facts_.user = std::move(login->user);
-  Log(LogLevel::kInfo, "authentication",
-      {{"user", facts_.user}, {"mechanism", mechanism}, {"result", "ok"}});
-  session_->Decide(imap::AuthDecision::kAccept, loop().Now());
 }
 
 rt::Task<void> ImapConnection::OnCommand(const imap::Command* command) {

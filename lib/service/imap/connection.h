@@ -64,7 +64,6 @@ class ImapConnection {
   bool FeedWhatIsThere();
   rt::Task<bool> StartTls();
   rt::Task<bool> TakeProxyHeader();
-  rt::Task<void> OnCredentials(const imap::Event event);
   rt::Task<void> OnCommand(const imap::Command* command);
   rt::Task<imap::Completion> Execute(const imap::Command* command);
   rt::Task<imap::Completion> Simple(const imap::Command* command);
@@ -80,6 +79,14 @@ class ImapConnection {
   // KeywordMask has a bit for each keyword of the selected mailbox.
   mailbox::KeywordBits KeywordMask() const;
   rt::Task<void> SayGoodbye();
+
+  // connection_login.cc
+  rt::Task<void> OnCredentials(const imap::Event event);
+  rt::Task<void> OnSecret(std::string user, sasl::Mechanism mechanism);
+  // RefuseLogin answers a login that could not be judged, or may not be tried.
+  void RefuseLogin(const std::string& user, sasl::Mechanism mechanism, const Status& failure);
+  // ChannelNow is what the connection vouches for in an authentication.
+  sasl::Channel ChannelNow() const;
 
   // idle.cc
   void StartIdle();

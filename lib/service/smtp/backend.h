@@ -11,6 +11,9 @@
 #include "lib/core/base/status.h"
 #include "lib/core/mail/envelope.h"
 #include "lib/core/mail/reply.h"
+#include "lib/core/sasl/credentials.h"
+#include "lib/core/sasl/mechanism.h"
+#include "lib/core/sasl/scram.h"
 #include "lib/core/smtp/server_options.h"
 #include "lib/core/tls/config.h"
 #include "lib/rt/stream.h"
@@ -136,6 +139,22 @@ class SmtpBackend {
                                                                       const SmtpSessionFacts& facts,
                                                                       std::string user,
                                                                       std::string password) = 0;
+
+  // AuthenticateBy is Authenticate for every mechanism. SCRAM: `proven` tells whether the password
+  // is right. EXTERNAL: the authorization id may name one of the certificate's names. OAUTHBEARER
+  // and XOAUTH2: the password is the token, the name may be empty. kResourceExhausted: there were
+  // too many wrong guesses; the session is cut. By default a name and password go to Authenticate,
+  // and nothing else is known.
+  virtual rt::Task<StatusOr<std::optional<std::string>>> AuthenticateBy(
+      rt::Executor& loop, const SmtpSessionFacts& facts, sasl::Mechanism mechanism,
+      sasl::Credentials credentials, bool proven);
+
+  // ScramSecretOf gives what is stored of a user's password; for one who does not exist, something
+  // that looks like it. kResourceExhausted as with AuthenticateBy.
+  virtual rt::Task<StatusOr<sasl::ScramSecret>> ScramSecretOf(rt::Executor& loop,
+                                                              const SmtpSessionFacts& facts,
+                                                              sasl::Mechanism mechanism,
+                                                              std::string user);
 
   // CheckSender may refuse MAIL FROM.
   virtual rt::Task<std::optional<mail::Reply>> CheckSender(rt::Executor& loop,

@@ -6,6 +6,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/tls/tls_stream.h"
+#include "lib/service/smtp/channel.h"
 
 namespace postern::service {
 namespace {
@@ -59,8 +60,9 @@ rt::Task<void> SmtpConnection::Run() {
   }
   const std::string peer =
       facts_.listener->is_local_socket ? "localhost" : facts_.remote.address.ToLiteral();
-  session_ = std::make_unique<smtp::ServerSession>(facts_.listener->options, peer,
-                                                   facts_.tls.has_value(), loop.Now());
+  session_ = std::make_unique<smtp::ServerSession>(
+      facts_.listener->options, peer, facts_.tls.has_value(), loop.Now(),
+      facts_.tls ? ChannelOf(*facts_.tls) : sasl::Channel());
 
   for (;;) {
     const ServerEvent event = session_->NextEvent(loop.Now());
@@ -89,7 +91,7 @@ rt::Task<void> SmtpConnection::Run() {
         if (secured) {
           facts_.helo.clear();
           facts_.auth_user.clear();
-          session_->TlsEstablished();
+          session_->TlsEstablished(ChannelOf(*facts_.tls));
           if (Watches(SessionEvent::kLinkTls)) Report({.event = SessionEvent::kLinkTls});
           break;
         }
@@ -97,7 +99,10 @@ rt::Task<void> SmtpConnection::Run() {
         co_return;
       }
       case ServerEvent::Kind::kAuthenticate:
-        co_await OnAuthenticate(event.credentials, event.mechanism);
+        co_await OnAuthenticate(event.credentials, event.mechanism, event.proven);
+        break;
+      case ServerEvent::Kind::kAuthSecret:
+        co_await OnAuthSecret(event.credentials, event.mechanism);
         break;
       case ServerEvent::Kind::kMailFrom: co_await OnMailFrom(event.reverse_path); break;
       case ServerEvent::Kind::kRcptTo: co_await OnRcptTo(event.forward_path); break;
@@ -301,45 +306,6 @@ rt::Task<void> SmtpConnection::FindReverseName() {
   if (!facts_.listener->wants_confirmation || facts_.reverse_name.empty()) co_return;
   facts_.reverse_confirmed = co_await service_->backend_->ReverseNameLeadsBack(
       stream_->executor(), facts_.reverse_name, facts_.remote.address);
-}
-
-rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials,
-                                              sasl::Mechanism mechanism) {
-  if (Asks(SmtpPhase::kAuth)) {
-    const std::string argument = AuthArgument(*credentials, mechanism);
-    const bool refused =
-        co_await Filter({.phase = SmtpPhase::kAuth, .argument = argument}, "AUTH", nullptr, &junk_);
-    if (refused) co_return;
-  }
-  std::string user = credentials->authentication_id;
-  std::string password = credentials->password;
-  // RFC 4616 §2: acting for another needs a right that nobody can be given here.
-  const bool for_another =
-      !credentials->authorization_id.empty() && credentials->authorization_id != user;
-  StatusOr<std::optional<std::string>> login = co_await service_->backend_->Authenticate(
-      stream_->executor(), facts_, user, std::move(password));
-  if (!login.ok()) {
-    Log(LogLevel::kWarning, "authentication",
-        {{"user", user}, {"result", "tempfail"}, {"reason", std::string(Message(login.status()))}});
-    ReportLogin(user, StepResult::kTempFail);
-    session_->Decide(
-        Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
-    co_return;
-  }
-  if (!login->has_value() || for_another) {
-    Log(LogLevel::kInfo, "authentication", {{"user", user}, {"result", "permfail"}});
-    ReportLogin(user, StepResult::kPermFail);
-    const Duration pause =
-        service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
-    rt::Event never(&stream_->executor());
-    (void)co_await never.Wait(stream_->executor().Now() + pause);
-    session_->Decide(Decision::Refuse(mail::Reply()));
-    co_return;
-  }
-  facts_.auth_user = std::move(**login);
-  Log(LogLevel::kInfo, "authentication", {{"user", facts_.auth_user}, {"result", "ok"}});
-  ReportLogin(facts_.auth_user, StepResult::kOk);
-  session_->Decide(Decision::Accept());
 }
 
 rt::Task<void> SmtpConnection::AskToLeave() {

@@ -64,7 +64,11 @@ class SmtpConnection {
   rt::Task<void> OnConnected();
   rt::Task<void> FindReverseName();
   rt::Task<void> OnHello(std::string name, bool extended);
-  rt::Task<void> OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism mechanism);
+  rt::Task<void> OnAuthenticate(const sasl::Credentials* credentials, sasl::Mechanism mechanism,
+                                bool proven);
+  rt::Task<void> OnAuthSecret(const sasl::Credentials* credentials, sasl::Mechanism mechanism);
+  // RefuseLogin answers a login that could not be judged, or may not be tried.
+  void RefuseLogin(const std::string& user, sasl::Mechanism mechanism, const Status& failure);
   rt::Task<void> OnMailFrom(const mail::ReversePath* reverse_path);
   rt::Task<void> OnRcptTo(const mail::ForwardPath* forward_path);
   rt::Task<void> OnDataBegin(bool chunking);
@@ -79,6 +83,9 @@ class SmtpConnection {
   rt::Task<bool> Filter(FilterQuestion question, std::string command, std::string* argument,
                         bool* junk);
 
+  // FilterLogin asks it about a login, once for each, before anything is judged.
+  rt::Task<bool> FilterLogin(const sasl::Credentials* credentials, sasl::Mechanism mechanism);
+  // AuthArgument is the mechanism and, in base64, the message of PLAIN; of the others who it is.
   static std::string AuthArgument(const sasl::Credentials& credentials, sasl::Mechanism mechanism);
 
   // The same for the steps that have an address, which is rewritten in place.

@@ -70,7 +70,10 @@ std::string SmtpConnection::AuthArgument(const sasl::Credentials& credentials,
                credentials.authentication_id, std::string_view("\0", 1), credentials.password);
     return StrCat(name, " ", mail::Base64Encode(message));
   }
-  return StrCat(name, " ", mail::Base64Encode(credentials.authentication_id));
+  const std::string& who = credentials.authentication_id.empty() ? credentials.authorization_id
+                                                                 : credentials.authentication_id;
+  // RFC 4954 §4: "=" is a response of no octets.
+  return StrCat(name, " ", who.empty() ? "=" : mail::Base64Encode(who));
 }
 
 rt::Task<void> SmtpConnection::OnHello(std::string name, bool extended) {

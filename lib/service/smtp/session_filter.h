@@ -109,7 +109,8 @@ struct FilterQuestion {
   const mail::ReversePath* reverse_path = nullptr;
   const mail::ForwardPath* forward_path = nullptr;
   // argument: the name in kHelo and kEhlo, the mechanism and initial response in kAuth ("PLAIN
-  // AGEAYg=="), the whole line in kOther.
+  // AGEAYg=="; of a mechanism other than PLAIN who it is, in base64, or "="), the whole line in
+  // kOther.
   std::string_view argument = {};
   std::string_view message_id = {};  // kMailFrom to kCommit
 };

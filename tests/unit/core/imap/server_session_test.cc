@@ -42,6 +42,7 @@ class Player {
           Drain();
           said.append("(closed: ").append(event.reason).append(")\n");
           return;
+        case Event::Kind::kSecret: break;
         case Event::Kind::kCredentials:
           session.Decide(event.credentials->authentication_id == "joe" &&
                                  event.credentials->password == "secret"

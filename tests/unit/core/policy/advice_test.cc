@@ -419,9 +419,13 @@ TEST(Advice, Submission) {
   };
   const Row rows[] = {
       {"listen on eth0 tls pki x auth\naction out relay\nmatch auth from any for any action out\n",
+       "", "6"},
+      {"listen on eth0 tls pki x auth senders any\naction out relay\n"
+       "match auth from any for any action out\n",
        "5", "6"},
       // once for a file
-      {"listen on eth0 tls pki x auth\nlisten on eth0 port 465 smtps pki x auth\n"
+      {"listen on eth0 tls pki x auth senders any\n"
+       "listen on eth0 port 465 smtps pki x auth senders any\n"
        "action out relay\nmatch auth from any for any action out\n",
        "5", "7"},
       {"listen on eth0 tls pki x auth senders <owners> filter sign\naction out relay\n"
@@ -437,8 +441,9 @@ TEST(Advice, Submission) {
       // a smarthost that knows us signs; a signer on this machine, too
       {"listen on eth0 tls pki x auth\naction out relay host \"smtps://l@x.tld\" auth <pass>\n"
        "match auth from any for any action out\n",
-       "5", ""},
-      {"listen on eth0 tls pki x auth\naction out relay host \"smtp://127.0.0.1:10027\"\n"
+       "", ""},
+      {"listen on eth0 tls pki x auth senders any\naction out relay host "
+       "\"smtp://127.0.0.1:10027\"\n"
        "match auth from any for any action out\n",
        "5", ""},
       // no login, and none that sends elsewhere

@@ -151,6 +151,8 @@ TEST(Language, Listen) {
       {"listen on lo0 filter { f g }"},
       {"listen on lo0 tag X hostname mx.a.tld hostnames <names> mask-src"},
       {"listen on lo0 senders <map>"},
+      {"listen on lo0 senders any"},
+      {"listen on lo0 senders own masquerade"},
       {"listen on lo0 senders <map> masquerade received-auth no-dsn proxy-v2"},
       {"listen on lo0 tls pki p protocols \"TLSv1.2\" ciphers \"HIGH\""},
       {"listen lo0", "8|\"lo0\"|expected \"on\""},

@@ -41,6 +41,23 @@ class FilteredBackend final : public SmtpBackend {
     if (password != "secret") co_return std::optional<std::string>();
     co_return std::optional<std::string>(user);
   }
+  rt::Task<StatusOr<std::optional<std::string>>> AuthenticateBy(rt::Executor& loop,
+                                                                const SmtpSessionFacts& facts,
+                                                                sasl::Mechanism mechanism,
+                                                                sasl::Credentials credentials,
+                                                                bool proven) override {
+    if (sasl::IsScram(mechanism) && proven)
+      co_return std::optional<std::string>(credentials.authentication_id);
+    StatusOr<std::optional<std::string>> login = co_await SmtpBackend::AuthenticateBy(
+        loop, facts, mechanism, std::move(credentials), proven);
+    co_return login;
+  }
+  rt::Task<StatusOr<sasl::ScramSecret>> ScramSecretOf(rt::Executor&, const SmtpSessionFacts&,
+                                                      sasl::Mechanism, std::string) override {
+    ++secrets_asked;
+    if (guessed) co_return ResourceExhausted("too many guesses");
+    co_return sasl::DeriveScramSecret(sasl::ScramHash::kSha256, "secret", "saltsaltsaltsalt", 4096);
+  }
   rt::Task<std::optional<mail::Reply>> CheckSender(rt::Executor&, const SmtpSessionFacts&,
                                                    const mail::ReversePath&) override {
     co_return std::optional<mail::Reply>();
@@ -61,6 +78,8 @@ class FilteredBackend final : public SmtpBackend {
 
   std::function<std::unique_ptr<SessionFilter>()> new_filter;
   std::vector<Kept> kept;
+  int secrets_asked = 0;
+  bool guessed = false;  // too much, for SCRAM
 
  private:
   class Message final : public IncomingMessage {
@@ -98,6 +117,8 @@ class SessionFixture : public ::testing::Test {
     options->hostname = "mx.example.org";
     options->auth_available = true;
     options->auth_without_tls = true;
+    options->mechanisms |=
+        sasl::BitOf(sasl::Mechanism::kScramSha256) | sasl::BitOf(sasl::Mechanism::kOAuthBearer);
     auto settings = std::make_shared<SmtpListener>();
     settings->options = options;
     settings->wants_reverse_name = true;

@@ -1,0 +1,123 @@
+// The logins of a session.
+#include <array>
+#include <utility>
+
+#include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
+#include "lib/service/smtp/connection.h"
+
+namespace postern::service {
+
+using smtp::Decision;
+
+namespace {
+
+constexpr size_t kScramNonceOctets = 18;
+
+}  // namespace
+
+rt::Task<StatusOr<std::optional<std::string>>> SmtpBackend::AuthenticateBy(
+    rt::Executor& loop, const SmtpSessionFacts& facts, sasl::Mechanism mechanism,
+    sasl::Credentials credentials, bool) {
+  if ((sasl::kPasswordMechanisms & sasl::BitOf(mechanism)) == 0)
+    co_return std::optional<std::string>();
+  std::string user = credentials.authentication_id;
+  std::string password = credentials.password;
+  StatusOr<std::optional<std::string>> login =
+      co_await Authenticate(loop, facts, std::move(user), std::move(password));
+  co_return login;
+}
+
+rt::Task<StatusOr<sasl::ScramSecret>> SmtpBackend::ScramSecretOf(rt::Executor&,
+                                                                 const SmtpSessionFacts&,
+                                                                 sasl::Mechanism, std::string) {
+  co_return Unimplemented("no SCRAM here");
+}
+
+rt::Task<bool> SmtpConnection::FilterLogin(const sasl::Credentials* credentials,
+                                           sasl::Mechanism mechanism) {
+  if (!Asks(SmtpPhase::kAuth)) co_return false;
+  const std::string argument = AuthArgument(*credentials, mechanism);
+  const bool refused =
+      co_await Filter({.phase = SmtpPhase::kAuth, .argument = argument}, "AUTH", nullptr, &junk_);
+  co_return refused;
+}
+
+rt::Task<void> SmtpConnection::OnAuthSecret(const sasl::Credentials* credentials,
+                                            sasl::Mechanism mechanism) {
+  // The exchange proves the password itself, so that this is the last moment before it.
+  const bool refused = co_await FilterLogin(credentials, mechanism);
+  if (refused) co_return;
+  const std::string user = credentials->authentication_id;
+  StatusOr<sasl::ScramSecret> secret =
+      co_await service_->backend_->ScramSecretOf(stream_->executor(), facts_, mechanism, user);
+  if (!secret.ok()) {
+    RefuseLogin(user, mechanism, secret.status());
+    co_return;
+  }
+  std::array<uint8_t, kScramNonceOctets> octets;
+  service_->world_->random().Fill(octets);
+  const std::string nonce = mail::Base64Encode(
+      std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()));
+  session_->GiveSecret(std::move(*secret), nonce);
+}
+
+rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentials,
+                                              sasl::Mechanism mechanism, bool proven) {
+  // Filters were asked about a SCRAM when it began.
+  if (!sasl::IsScram(mechanism)) {
+    const bool refused = co_await FilterLogin(credentials, mechanism);
+    if (refused) co_return;
+  }
+  sasl::Credentials given;
+  given.authorization_id = credentials->authorization_id;
+  given.authentication_id = credentials->authentication_id;
+  given.password = credentials->password;
+  const std::string user = given.authentication_id;
+  // RFC 4616 §2: acting for another needs a right that nobody can be given here.
+  const bool for_another = mechanism != sasl::Mechanism::kExternal &&
+                           !given.authorization_id.empty() && given.authorization_id != user;
+  StatusOr<std::optional<std::string>> login = co_await service_->backend_->AuthenticateBy(
+      stream_->executor(), facts_, mechanism, std::move(given), proven);
+  if (!login.ok()) {
+    RefuseLogin(user, mechanism, login.status());
+    co_return;
+  }
+  const std::string name(sasl::MechanismName(mechanism));
+  if (!login->has_value() || for_another) {
+    Log(LogLevel::kInfo, "authentication",
+        {{"user", user}, {"result", "permfail"}, {"mechanism", name}});
+    ReportLogin(user, StepResult::kPermFail);
+    const Duration pause =
+        service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
+    rt::Event never(&stream_->executor());
+    (void)co_await never.Wait(stream_->executor().Now() + pause);
+    session_->Decide(Decision::Refuse(mail::Reply()));
+    co_return;
+  }
+  facts_.auth_user = std::move(**login);
+  Log(LogLevel::kInfo, "authentication",
+      {{"user", facts_.auth_user}, {"result", "ok"}, {"mechanism", name}});
+  ReportLogin(facts_.auth_user, StepResult::kOk);
+  session_->Decide(Decision::Accept());
+}
+
+void SmtpConnection::RefuseLogin(const std::string& user, sasl::Mechanism mechanism,
+                                 const Status& failure) {
+  const bool guessed = failure.code() == StatusCode::kResourceExhausted;
+  Log(guessed ? LogLevel::kInfo : LogLevel::kWarning, "authentication",
+      {{"user", user},
+       {"result", guessed ? "refused" : "tempfail"},
+       {"mechanism", std::string(sasl::MechanismName(mechanism))},
+       {"reason", std::string(Message(failure))}});
+  ReportLogin(user, guessed ? StepResult::kPermFail : StepResult::kTempFail);
+  if (guessed) {
+    session_->Decide(Decision::Disconnect(
+        mail::Reply(421, {4, 7, 0}, "Too many failed logins, try again later")));
+    return;
+  }
+  session_->Decide(
+      Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
+}
+
+}  // namespace postern::service
