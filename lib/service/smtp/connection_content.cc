@@ -256,9 +256,12 @@ rt::Task<mail::Reply> SmtpConnection::FinishMessage(Transaction* transaction, st
     const std::string_view rest = transaction->intake->Finish();
     if (!rest.empty()) failure = co_await transaction->message->Append(rest);
   }
-  if (transaction->intake->problem() == MessageIntake::Problem::kHeaderTooBig)
+  // What a filter's verdict is comes first: one that floods is not the client's too large header.
+  const MessageIntake::Problem problem =
+      refused ? MessageIntake::Problem::kNone : transaction->intake->problem();
+  if (problem == MessageIntake::Problem::kHeaderTooBig)
     co_return mail::Reply(552, {5, 3, 4}, "Message header too big");
-  if (transaction->intake->problem() == MessageIntake::Problem::kLoop) {
+  if (problem == MessageIntake::Problem::kLoop) {
     // RFC 5321 §4.3.2: 554 behind DATA; 500 is for commands that nobody knows.
     co_return mail::Reply(554, {5, 4, 6}, "Routing loop detected: too many Received fields");
   }
