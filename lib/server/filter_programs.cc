@@ -20,7 +20,20 @@ constexpr char kVersion[] = "7.8.0-postern";
 
 // KeyOf tells programs apart: what is the same in all of these is the same program.
 std::string KeyOf(const policy::Proc& proc) {
-  return rt::EncodeFields({proc.name, proc.command, proc.user, proc.group, proc.chroot});
+  const auto text = [](const std::optional<Duration>& time) {
+    return time.has_value() ? StrCat(absl::ToInt64Seconds(*time)) : std::string();
+  };
+  const policy::ProgramTimeouts& times = proc.timeouts;
+  return rt::EncodeFields({proc.name, proc.command, proc.user, proc.group, proc.chroot,
+                           text(times.start), text(times.answer), text(times.content),
+                           text(times.read)});
+}
+
+void TakeTimeouts(const policy::ProgramTimeouts& from, FilterProgramOptions* to) {
+  to->ready_timeout = from.start.value_or(to->ready_timeout);
+  to->answer_timeout = from.answer.value_or(to->answer_timeout);
+  to->content_timeout = from.content.value_or(to->content_timeout);
+  to->write_timeout = from.read.value_or(to->write_timeout);
 }
 
 // CommandOf gives the command with the folder that its program is in. Blocks.
@@ -133,6 +146,7 @@ void FilterPrograms::Adopt(const Runtime& runtime) {
     }
     FilterProgramOptions options;
     options.name = FilterProgramName(proc);
+    TakeTimeouts(proc.timeouts, &options);
     options.config = {
         {"smtpd-version", kVersion},
         {"protocol", std::string(filter::VersionText(options.version))},

@@ -32,6 +32,9 @@
 //   mta timeout NAME 5m             patience with other servers: connect, greeting, helo, starttls,
 //                                   auth, mail-from, rcpt-to, data-init, data-block, data-end,
 //                                   rset, quit (MtaTimeouts)
+//   filter F proc-exec "x" ... timeout NAME 5s
+//                                   patience with a filter program, of a proc, too: start, answer,
+//                                   content, read (ProgramTimeouts)
 //
 // Things refer to each other by index: TableId into Config::tables, a filter or proc by its place
 // in Config::filters or Config::procs, an action likewise. -1 is "none".
@@ -324,6 +327,15 @@ struct Filter {
   std::vector<int> chain;  // kChain: indices into Config::filters, in order
 };
 
+// ProgramTimeouts are `timeout` of a filter program: how long it may take. What is unset is as the
+// server has it (service::FilterProgramOptions).
+struct ProgramTimeouts {
+  std::optional<Duration> start;    // from its start to "register|ready"
+  std::optional<Duration> answer;   // for the verdict about a step
+  std::optional<Duration> content;  // between two pieces of a message that it has been told
+  std::optional<Duration> read;     // for it to read what it is told
+};
+
 // Proc is a program that speaks the filter protocol.
 struct Proc {
   std::string name;
@@ -332,6 +344,7 @@ struct Proc {
   std::string user;
   std::string group;
   std::string chroot;
+  ProgramTimeouts timeouts;
 };
 
 struct MdaWrapper {

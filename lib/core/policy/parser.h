@@ -139,6 +139,7 @@ class Parser {
   bool ParseFilter(const Token& first);
   bool ParseProc(const Token& first);
   bool ParseProgram(Proc* proc);
+  bool ParseProgramTimeouts(std::set<std::string>* seen, ProgramTimeouts* out);
   bool ParseFilterRule(Filter& filter);
   bool ParseChain(Filter& filter);
   // ParseFilterArgument reads NAME or {list} after `filter`.

@@ -61,6 +61,17 @@ constexpr DecisionRow kDecisions[] = {
     {"bypass", FilterDecision::kBypass, false, false},
 };
 
+struct TimeoutRow {
+  const char* word;
+  std::optional<Duration> ProgramTimeouts::*member;
+};
+constexpr TimeoutRow kTimeouts[] = {
+    {"start", &ProgramTimeouts::start},
+    {"answer", &ProgramTimeouts::answer},
+    {"content", &ProgramTimeouts::content},
+    {"read", &ProgramTimeouts::read},
+};
+
 template <typename Rows>
 std::vector<std::string> Words(const Rows& rows) {
   std::vector<std::string> words;
@@ -285,14 +296,41 @@ bool Parser::ParseProgram(Proc* proc) {
   if (!ExpectString("a command", &proc->command)) return false;
   std::set<std::string> seen;
   while (!AtLineEnd()) {
+    if (TakeBare("timeout")) {
+      if (!ParseProgramTimeouts(&seen, &proc->timeouts)) return false;
+      continue;
+    }
     const Row* found = nullptr;
     for (const Row& row : kOptions) {
       if (Peek().IsBare(row.word)) found = &row;
     }
-    if (found == nullptr) return Unexpected("user, group or chroot", Words(kOptions));
+    if (found == nullptr) {
+      std::vector<std::string> known = Words(kOptions);
+      known.emplace_back("timeout");
+      return Unexpected("user, group, chroot or timeout", known);
+    }
     const Token word = Take();
     if (!Once(&seen, found->word, "", word.location)) return false;
     if (!ExpectString(StrCat("the value of ", found->word), &(proc->*found->member))) return false;
+  }
+  return true;
+}
+
+bool Parser::ParseProgramTimeouts(std::set<std::string>* seen, ProgramTimeouts* out) {
+  const auto next = [this]() -> const TimeoutRow* {
+    for (const TimeoutRow& row : kTimeouts) {
+      if (Peek().IsBare(row.word)) return &row;
+    }
+    return nullptr;
+  };
+  const TimeoutRow* row = next();
+  if (row == nullptr) return Unexpected("start, answer, content or read", Words(kTimeouts));
+  for (; row != nullptr; row = next()) {
+    const std::string name = StrCat("timeout ", row->word);
+    if (!Once(seen, name, "", Take().location)) return false;
+    Duration timeout;
+    if (!ExpectDuration(name, &timeout)) return false;
+    out->*row->member = timeout;
   }
   return true;
 }
