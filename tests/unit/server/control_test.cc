@@ -211,7 +211,8 @@ TEST(ParseOffline, RefusesWhatIsNoSuchFile) {
   for (const char* const text :
        {"", "postern offline 2\n\n", "postern offline 1\nt: c@d\n", "postern offline 1\nx: c@d\n\n",
         "postern offline 1\nf: a\n\n", "postern offline 1\nno line\n\n"}) {
-    EXPECT_FALSE(ParseOffline(text, &submission).ok()) << text;
+    Submission other;
+    EXPECT_FALSE(ParseOffline(text, &other).ok()) << text;
   }
 }
 
