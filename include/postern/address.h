@@ -7,8 +7,9 @@
 POSTERN_BEGIN_DECLS
 
 /* postern_address_normalize reads one address as SMTP has it (RFC 5321, RFC 6531: quoted local
- * parts, address literals, UTF-8) and gives it in the form that is compared and stored: the domain
- * in small letters, the local part quoted only where it must be. `out` may be NULL.
+ * parts, address literals, UTF-8), also as a path in angle brackets or with a source route, which
+ * is dropped, and gives it in the form that is compared and stored: the domain in small letters
+ * with A-labels, the local part quoted only where it must be. `out` may be NULL.
  * POSTERN_ERR_INVALID_ARGUMENT: it is none; the error says why in one line. Any thread. Since
  * 0.1. */
 POSTERN_API postern_status postern_address_normalize(postern_buf* out, const char* text, size_t len,

@@ -196,8 +196,9 @@ typedef struct postern_defect {
   size_t offset;
 } postern_defect;
 
-/* postern_parsed_defect_count returns how many defects are listed: at most 100 of the structure,
- * and 100 of the bodies, which are decoded for it when it is first asked. Since 0.1. */
+/* postern_parsed_defect_count returns how many defects are listed: at most 100 each of the
+ * structure, of the header fields, of the octets of the bodies, and of what they decode to. Fields
+ * and bodies are read for it when it is first asked. Since 0.1. */
 POSTERN_API size_t postern_parsed_defect_count(const postern_parsed* parsed);
 
 /* postern_parsed_defect describes defect `index` in `out`, whose struct_size is set.
@@ -205,7 +206,8 @@ POSTERN_API size_t postern_parsed_defect_count(const postern_parsed* parsed);
 POSTERN_API postern_status postern_parsed_defect(postern_defect* out, const postern_parsed* parsed,
                                                  size_t index);
 
-/* postern_parsed_json writes the whole tree as JSON: headers decoded, addresses, parts with types,
+/* postern_parsed_json writes the whole tree as JSON: headers decoded, addresses (an empty group has
+ * "group" and no "address"), parts with types,
  * sizes and names, defects, what a bounce says, and with `with_text` the text of the text parts.
  * Members may be added. Since 0.1. */
 POSTERN_API postern_status postern_parsed_json(postern_buf* out, const postern_parsed* parsed,
@@ -243,13 +245,17 @@ POSTERN_API postern_status postern_letter_new(postern_letter** out, postern_erro
 POSTERN_API void postern_letter_free(postern_letter* letter);
 
 /* postern_letter_header adds a field of text (UTF-8), encoded where it must be, such as Subject. A
- * Date, Message-ID or MIME-Version that you give replaces ours. POSTERN_ERR_INVALID_ARGUMENT: that
- * is no field name, or an octet that no text has. Since 0.1. */
+ * field that may stand once (Subject, Date, Message-ID, MIME-Version, In-Reply-To, References)
+ * replaces the one before, and ours. POSTERN_ERR_INVALID_ARGUMENT: that is no field name; a field
+ * of addresses, which postern_letter_address adds; Content-Type, Content-Transfer-Encoding or
+ * Content-Disposition, which the letter writes itself; a Date that nobody can read; a Message-ID
+ * that is no "<left@right>". Since 0.1. */
 POSTERN_API postern_status postern_letter_header(postern_letter* letter, const char* name,
                                                  const char* text, postern_error** out_error);
 
 /* postern_letter_address adds a mailbox to an address field (From, To, Cc, Reply-To, Sender).
- * `display` (UTF-8) may be NULL. POSTERN_ERR_INVALID_ARGUMENT: `address` is none. Since 0.1. */
+ * `display` (UTF-8) may be NULL. POSTERN_ERR_INVALID_ARGUMENT: `address` is none; a field of text;
+ * a second Sender. Since 0.1. */
 POSTERN_API postern_status postern_letter_address(postern_letter* letter, const char* field,
                                                   const char* display, const char* address,
                                                   postern_error** out_error);
@@ -280,13 +286,17 @@ typedef struct postern_attachment {
 #define POSTERN_ATTACHMENT_INIT \
   { sizeof(postern_attachment), NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL }
 
-/* postern_letter_attach adds one. Since 0.1. */
+/* postern_letter_attach adds one. POSTERN_ERR_INVALID_ARGUMENT: the content type is no
+ * "type/subtype" with parameters, or a multipart; the content id is no "left@right". Lines of text
+ * and of messages may end in LF: they are written with CRLF. Since 0.1. */
 POSTERN_API postern_status postern_letter_attach(postern_letter* letter,
                                                  const postern_attachment* attachment,
                                                  postern_error** out_error);
 
 /* postern_letter_build gives the whole message, lines ended by CRLF. Date is now and Message-ID
- * random unless they were given. POSTERN_ERR_CALLBACK: a `read` failed. Since 0.1. */
+ * random unless they were given. POSTERN_ERR_CALLBACK: a `read` failed;
+ * POSTERN_ERR_INVALID_ARGUMENT: there is no From, or several authors and no Sender (RFC 5322
+ * section 3.6.2). Since 0.1. */
 POSTERN_API postern_status postern_letter_build(postern_buf* out, postern_letter* letter,
                                                 postern_error** out_error);
 

@@ -2,6 +2,7 @@
 
 #include "lib/capi/error_capi.h"
 #include "lib/capi/struct_capi.h"
+#include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
 
 namespace postern::capi {
@@ -40,8 +41,22 @@ postern_status postern_address_normalize(postern_buf* out, const char* text, siz
                                          postern_error** out_error) {
   return Guard(out_error, [&]() -> postern_status {
     if (out != nullptr) *out = postern_buf{nullptr, 0};
-    const auto address = postern::mail::ParseAddress(std::string_view(text, len));
+    std::string_view rest(text, len);
+    // RFC 5321 §4.1.1.3: a source route is taken and dropped. It stands in a path alone.
+    const bool route = len > 0 && (text[0] == '@' || text[0] == '<');
+    const std::string path = route && text[0] == '@' ? postern::StrCat("<", rest, ">") : "";
+    auto address = !route ? postern::mail::ParseAddress(rest)
+                          : postern::mail::ParsePath(path.empty() ? rest : path,
+                                                     /*allow_null=*/false, {}, &rest);
     if (!address.ok()) return FailWith(out_error, address.status());
+    if (route && !rest.empty())
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "invalid-argument",
+                  "there is more after the address");
+    // U-labels and A-labels of one name compare equal.
+    if (!postern::IsAscii(address->domain)) {
+      const auto ascii = postern::mail::DomainToAscii(address->domain);
+      if (ascii.ok()) address->domain = *ascii;
+    }
     if (out != nullptr) Give(out, address->ToString());
     return POSTERN_OK;
   });

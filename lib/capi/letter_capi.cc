@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/capi/error_capi.h"
+#include "lib/capi/letter_check.h"
 #include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
@@ -41,13 +42,6 @@ struct Source {
   }
   postern_attachment attachment;
 };
-
-bool IsFieldName(std::string_view name) {
-  // RFC 5322 §2.2
-  return !name.empty() && name.size() < 70 && std::all_of(name.begin(), name.end(), [](char c) {
-    return c > ' ' && c < 0x7f && c != ':';
-  });
-}
 
 std::string RandomOctets(size_t count) {
   std::string octets(count, '\0');
@@ -94,8 +88,24 @@ std::string HeaderOf(const postern_letter& letter) {
   return out;
 }
 
+// CheckAuthors holds the letter to RFC 5322 §3.6.2: somebody wrote it, and of several authors it
+// says who sent it.
+Status CheckAuthors(const postern_letter& letter) {
+  size_t authors = 0;
+  bool sender = false;
+  for (const AddressField& field : letter.addresses) {
+    if (postern::EqualsIgnoreCase(field.name, "From")) authors = field.mailboxes.size();
+    if (postern::EqualsIgnoreCase(field.name, "Sender")) sender = true;
+  }
+  if (authors == 0) return postern::InvalidArgument("the letter has no From");
+  if (authors > 1 && !sender)
+    return postern::InvalidArgument("a letter with several addresses in From needs a Sender");
+  return OkStatus();
+}
+
 Status Write(postern_letter* letter, const message::OctetSink& sink) {
   letter->callback_status = POSTERN_OK;
+  if (Status status = CheckAuthors(*letter); !status.ok()) return status;
   if (Status status = sink(HeaderOf(*letter)); !status.ok()) return status;
   // A copy: what is composed moves out of the letter, which may be written again.
   return message::WritePart(message::ComposeLetter(letter->letter),
@@ -128,11 +138,13 @@ postern_status Attach(postern_letter* letter, const postern_attachment* given,
   message::OutgoingPart part;
   part.content_type =
       attachment.content_type != nullptr ? attachment.content_type : "application/octet-stream";
+  if (const Status status = postern::capi::CheckAttachmentType(part.content_type); !status.ok())
+    return FailWith(out_error, status);
   if (attachment.file_name != nullptr) part.file_name = attachment.file_name;
   if (attachment.content_id != nullptr) {
-    std::string id = attachment.content_id;
-    if (id.empty() || id.front() != '<') id = StrCat("<", id, ">");
-    part.content_id = std::move(id);
+    StatusOr<std::string> id = postern::capi::ContentId(attachment.content_id);
+    if (!id.ok()) return FailWith(out_error, id.status());
+    part.content_id = *std::move(id);
   }
   if (attachment.read != nullptr) {
     // The letter outlives what is written of it.
@@ -174,9 +186,17 @@ postern_status postern_letter_header(postern_letter* letter, const char* name, c
   return Guard(out_error, [&]() -> postern_status {
     if (letter == nullptr || name == nullptr || text == nullptr)
       return BadArgument(out_error, "letter, name or text is NULL");
-    if (!IsFieldName(name))
-      return BadArgument(out_error, StrCat("\"", postern::Escape(name), "\" is no field name"));
-    letter->fields.emplace_back(name, text);
+    std::string value = text;
+    const StatusOr<postern::capi::FieldRule> rule = postern::capi::CheckField(name, &value);
+    if (!rule.ok()) return FailWith(out_error, rule.status());
+    if (*rule == postern::capi::FieldRule::kReplace) {
+      for (auto& field : letter->fields) {
+        if (!postern::EqualsIgnoreCase(field.first, name)) continue;
+        field.second = std::move(value);
+        return POSTERN_OK;
+      }
+    }
+    letter->fields.emplace_back(name, std::move(value));
     return POSTERN_OK;
   });
 }
@@ -187,14 +207,17 @@ postern_status postern_letter_address(postern_letter* letter, const char* field,
   return Guard(out_error, [&]() -> postern_status {
     if (letter == nullptr || field == nullptr || address == nullptr)
       return BadArgument(out_error, "letter, field or address is NULL");
-    if (!IsFieldName(field))
-      return BadArgument(out_error, StrCat("\"", postern::Escape(field), "\" is no field name"));
+    bool single = false;
+    if (const Status status = postern::capi::CheckAddressField(field, &single); !status.ok())
+      return FailWith(out_error, status);
     const auto parsed = mail::ParseAddress(address);
     if (!parsed.ok()) return FailWith(out_error, parsed.status());
     AddressField* into = nullptr;
     for (AddressField& each : letter->addresses) {
       if (postern::EqualsIgnoreCase(each.name, field)) into = &each;
     }
+    if (single && into != nullptr)
+      return BadArgument(out_error, StrCat(field, " has one address and no more"));
     if (into == nullptr) into = &letter->addresses.emplace_back(AddressField{field, {}});
     into->mailboxes.emplace_back(display == nullptr ? "" : display, parsed->ToString());
     return POSTERN_OK;

@@ -6,6 +6,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/date.h"
 #include "lib/core/message/content_type.h"
+#include "lib/core/message/defects.h"
 #include "lib/core/message/encoded_word.h"
 #include "lib/core/message/flowed.h"
 #include "lib/core/message/html_text.h"
@@ -50,7 +51,9 @@ const std::string& ParsedMessage::TextOfHeader(size_t header) const {
 const std::vector<message::DefectAt>& ParsedMessage::Defects() const {
   if (!defects.has_value()) {
     std::vector<message::DefectAt> all = view.defects();
-    for (const message::DefectAt& each : message::ContentDefects(view)) all.push_back(each);
+    for (const auto& more :
+         {message::FieldDefects(view), message::OctetDefects(view), message::ContentDefects(view)})
+      all.insert(all.end(), more.begin(), more.end());
     defects = std::move(all);
   }
   return *defects;

@@ -31,7 +31,7 @@ struct ParsedMessage {
 
   const PartTexts& TextsOf(size_t part) const;
   const std::string& TextOfHeader(size_t header) const;
-  // Defects are those of the parse, then those of the bodies.
+  // Defects are those of the parse, then those of fields, octets and decoded bodies.
   const std::vector<message::DefectAt>& Defects() const;
 };
 

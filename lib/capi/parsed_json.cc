@@ -46,10 +46,20 @@ void WriteAddresses(const ParsedMessage& parsed, Field field, std::string_view k
   if (list.entries.empty()) return;
   json.Key(key).BeginArray();
   std::string group;
+  bool empty_group = false;
   for (const AddressEntry& entry : list.entries) {
-    if (entry.kind == POSTERN_ADDRESS_GROUP_BEGIN) group = entry.name;
-    if (entry.kind == POSTERN_ADDRESS_GROUP_END) group.clear();
+    if (entry.kind == POSTERN_ADDRESS_GROUP_BEGIN) {
+      group = entry.name;
+      empty_group = true;
+    }
+    if (entry.kind == POSTERN_ADDRESS_GROUP_END) {
+      // Nobody is in it, and that is what it says ("undisclosed-recipients:;").
+      if (empty_group) json.BeginObject().Key("group").String(group).EndObject();
+      empty_group = false;
+      group.clear();
+    }
     if (entry.kind != POSTERN_ADDRESS_MAILBOX) continue;
+    empty_group = false;
     json.BeginObject();
     WriteText(json, "name", entry.name);
     json.Key("address").String(entry.address);

@@ -193,6 +193,112 @@ static void test_letter(void) {
   expect(destroyed == 1, "its data is freed once");
 }
 
+/* refused tells whether a field was refused with `word` in the sentence. */
+static int refused(postern_status status, postern_error** error, const char* word) {
+  const int yes =
+      status == POSTERN_ERR_INVALID_ARGUMENT && strstr(postern_error_message(*error), word) != NULL;
+  postern_error_free(*error);
+  *error = NULL;
+  return yes;
+}
+
+static int count(const char* text, const char* piece) {
+  int found = 0;
+  for (text = strstr(text, piece); text != NULL; text = strstr(text + 1, piece)) ++found;
+  return found;
+}
+
+static void test_letter_is_held_to_the_rules(void) {
+  static const char* const bad[][2] = {
+      {"Content-Type", "text/html"}, {"content-transfer-encoding", "8bit"},
+      {"From", "b@example.org"},     {"To", "b@example.org"},
+      {"Date", "garbage"},           {"Message-ID", "no id"},
+      {"MIME-Version", "2.0"}};
+  static const char* const types[] = {"nonsense", "text/", "text/x y", "multipart/mixed",
+                                      "a/b\r\nBcc: c@d"};
+  static const char* const ids[] = {"no-at", "a b@c", "<a@b", "a@b>"};
+  postern_letter* letter = NULL;
+  postern_error* error = NULL;
+  postern_buf out = {NULL, 0};
+  size_t i;
+  expect(postern_letter_new(&letter, NULL) == POSTERN_OK, "a letter");
+  expect(refused(postern_letter_build(&out, letter, &error), &error, "no From"),
+         "a letter needs an author");
+  for (i = 0; i < sizeof bad / sizeof *bad; ++i) {
+    const char* word = i == 1 ? "letter itself" : bad[i][0];
+    expect(refused(postern_letter_header(letter, bad[i][0], bad[i][1], &error), &error, word),
+           bad[i][0]);
+  }
+  expect(refused(postern_letter_address(letter, "Subject", NULL, "a@example.org", &error), &error,
+                 "no field of addresses"),
+         "Subject has no addresses");
+  for (i = 0; i < sizeof types / sizeof *types; ++i) {
+    postern_attachment attachment = POSTERN_ATTACHMENT_INIT;
+    attachment.data = "x";
+    attachment.len = 1;
+    attachment.content_type = types[i];
+    expect(refused(postern_letter_attach(letter, &attachment, &error), &error, "content type"),
+           types[i]);
+  }
+  for (i = 0; i < sizeof ids / sizeof *ids; ++i) {
+    postern_attachment attachment = POSTERN_ATTACHMENT_INIT;
+    attachment.data = "x";
+    attachment.len = 1;
+    attachment.content_id = ids[i];
+    expect(refused(postern_letter_attach(letter, &attachment, &error), &error, "content id"),
+           ids[i]);
+  }
+  expect(postern_letter_header(letter, "Subject", "one", NULL) == POSTERN_OK &&
+             postern_letter_header(letter, "SUBJECT", "two", NULL) == POSTERN_OK &&
+             postern_letter_header(letter, "Date", "21 Nov 97 09:55:06 GMT", NULL) == POSTERN_OK &&
+             postern_letter_address(letter, "From", NULL, "a@example.org", NULL) == POSTERN_OK &&
+             postern_letter_build(&out, letter, NULL) == POSTERN_OK &&
+             count(out.data, "Subject:") == 1 && strstr(out.data, "Subject: two\r\n") != NULL &&
+             count(out.data, "Date:") == 1 &&
+             strstr(out.data, "Date: Fri, 21 Nov 1997 09:55:06 +0000\r\n") != NULL,
+         "what may stand once is replaced, and a date gets its form");
+  postern_buf_free(&out);
+  expect(postern_letter_address(letter, "From", NULL, "b@example.org", NULL) == POSTERN_OK, "two");
+  expect(refused(postern_letter_build(&out, letter, &error), &error, "Sender"),
+         "two authors need a sender");
+  expect(postern_letter_address(letter, "Sender", NULL, "a@example.org", NULL) == POSTERN_OK &&
+             postern_letter_build(&out, letter, NULL) == POSTERN_OK,
+         "with a sender they may");
+  postern_buf_free(&out);
+  expect(refused(postern_letter_address(letter, "Sender", NULL, "b@example.org", &error), &error,
+                 "one address"),
+         "one sender");
+  postern_letter_free(letter);
+}
+
+/* Ten things that are wrong, each by its name. */
+static void test_defects(void) {
+  static const char mail[] =
+      "From : a@b.c\r\nSubject: s\r\nSubject: t\r\nDate: garbage\r\nTo: a@b.c b@c.d\r\n"
+      "X: =?bogus-charset?q?=e4?=\r\n"
+      "Content-Disposition: attachment; filename*=utf-8''%e4%zz\r\n\r\n"
+      "bare\rCR bare\nLF and nul \0 and 8bit \xC3\xA4\r\n";
+  static const char* const names[] = {"repeated_field",  "bad_date",      "missing_comma",
+                                      "unknown_charset", "bad_parameter", "blank_before_colon",
+                                      "bare_cr_in_body", "bare_lf",       "nul_in_body",
+                                      "undeclared_8bit"};
+  postern_parsed* parsed = NULL;
+  postern_defect defect;
+  size_t i, k;
+  expect(postern_parsed_new(&parsed, mail, sizeof mail - 1, NULL, NULL) == POSTERN_OK, "parsed");
+  for (i = 0; i < sizeof names / sizeof *names; ++i) {
+    int found = 0;
+    for (k = 0; k < postern_parsed_defect_count(parsed); ++k) {
+      memset(&defect, 0, sizeof defect);
+      defect.struct_size = sizeof defect;
+      if (postern_parsed_defect(&defect, parsed, k) == POSTERN_OK && is(defect.name, names[i]))
+        ++found;
+    }
+    expect(found == 1, names[i]);
+  }
+  postern_parsed_free(parsed);
+}
+
 static void test_addresses(void) {
   postern_buf out = {NULL, 0};
   postern_error* error = NULL;
@@ -200,6 +306,23 @@ static void test_addresses(void) {
              strcmp(out.data, "a@example.org") == 0,
          "normalized");
   postern_buf_free(&out);
+  expect(postern_address_normalize(&out, "@x.test,@y.test:a@EXAMPLE.org", 29, NULL) == POSTERN_OK &&
+             strcmp(out.data, "a@example.org") == 0,
+         "a source route is dropped");
+  postern_buf_free(&out);
+  expect(postern_address_normalize(&out, "<@x.test:a@example.org>", 23, NULL) == POSTERN_OK &&
+             strcmp(out.data, "a@example.org") == 0,
+         "a path too");
+  postern_buf_free(&out);
+  expect(postern_address_normalize(&out,
+                                   "a@b\xC3\xBC"
+                                   "cher.example",
+                                   17, NULL) == POSTERN_OK &&
+             strcmp(out.data, "a@xn--bcher-kva.example") == 0,
+         "one form of a name");
+  postern_buf_free(&out);
+  expect(postern_address_normalize(NULL, "<a@b> c", 7, NULL) == POSTERN_ERR_INVALID_ARGUMENT,
+         "nothing may follow");
   expect(postern_address_normalize(&out, "a@", 2, &error) == POSTERN_ERR_INVALID_ARGUMENT &&
              strstr(postern_error_message(error), "domain") != NULL,
          "the error says why");
@@ -216,6 +339,8 @@ static void test_addresses(void) {
 int main(void) {
   test_parsed();
   test_letter();
+  test_letter_is_held_to_the_rules();
+  test_defects();
   test_addresses();
   return failures == 0 ? 0 : 1;
 }

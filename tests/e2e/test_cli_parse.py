@@ -78,6 +78,18 @@ class Parse(unittest.TestCase):
         self.assertEqual(parse("--wrong", mail=MAIL).returncode, 2)
         self.assertEqual(parse("--help").returncode, 0)
 
+    def test_defects_of_fields_and_bodies(self):
+        mail = (b"From : a@b.c\r\nSubject: s\r\nSubject: t\r\nTo: a@b.c b@c.d\r\nDate: garbage\r\n"
+                b"Bcc: nobody:;\r\n\r\nbare\rCR\nLF \0 \xc3\xa4\r\n")
+        tree = json.loads(parse("--json", mail=mail).stdout)
+        self.assertEqual({d["defect"]: d["offset"] for d in tree["defects"]},
+                         {"blank_before_colon": 4, "repeated_field": 26, "missing_comma": 48, "bad_date": 55,
+                          "bare_cr_in_body": 91, "bare_lf": 94, "nul_in_body": 98, "undeclared_8bit": 100})
+        self.assertEqual([entry["address"] for entry in tree["to"]], ["a@b.c", "b@c.d"])
+        self.assertEqual(tree["bcc"], [{"group": "nobody"}])
+        shown = parse(mail=mail).stdout.decode()
+        self.assertIn("line 3, part 0: repeated_field: a header field that may stand once stands again", shown)
+
     def test_any_octets(self):
         for mail in (b"", b"\n", b"\0" * 1000, bytes(range(256)), b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n" * 20000):
             for option in ("--json", "--headers"):

@@ -185,6 +185,18 @@ static const char* explain(postern_str defect) {
       {"bad_encoded_body", "the encoded body holds what may not stand in it, or is cut short"},
       {"unknown_charset", "nobody knows the charset; taken for UTF-8 or windows-1252"},
       {"bad_charset_octets", "octets that mean nothing in the charset"},
+      {"repeated_field", "a header field that may stand once stands again"},
+      {"bad_date", "nobody can read the date"},
+      {"missing_comma", "two addresses without a comma between; taken for two"},
+      {"bad_address", "an address that cannot be one as it is written"},
+      {"bad_encoded_word", "an encoded word that is not closed, or does not decode whole"},
+      {"bad_parameter", "a parameter that cannot be read whole"},
+      {"blank_before_colon", "blanks between the name of a field and its colon"},
+      {"long_line", "a line of more than 998 octets"},
+      {"bare_lf", "an LF without CR among lines that end in CRLF"},
+      {"bare_cr_in_body", "a CR without LF in the body"},
+      {"nul_in_body", "a NUL in the body"},
+      {"undeclared_8bit", "8-bit octets in a body whose Content-Transfer-Encoding allows none"},
   };
   size_t i;
   for (i = 0; i < sizeof known / sizeof *known; ++i) {

@@ -1,5 +1,7 @@
 #include "lib/core/mail/address.h"
 
+#include <algorithm>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/utf8.h"
 
@@ -143,6 +145,15 @@ std::optional<IpAddress> Address::DomainLiteral() const {
   const bool tagged = StartsWithIgnoreCase(text, "IPv6:");
   if (tagged) text.remove_prefix(5);
   if ((text.find(':') != std::string_view::npos) != tagged) return std::nullopt;
+  // There: "::" stands for two groups at least, so that six are left (an IPv4 tail is two of them).
+  if (const size_t gap = text.find("::"); gap != std::string_view::npos) {
+    size_t groups = text.find('.') != std::string_view::npos ? 1 : 0;
+    for (const std::string_view side : {text.substr(0, gap), text.substr(gap + 2)}) {
+      if (!side.empty())
+        groups += 1 + static_cast<size_t>(std::count(side.begin(), side.end(), ':'));
+    }
+    if (groups > 6) return std::nullopt;
+  }
   return IpAddress::Parse(text);
 }
 

@@ -1,5 +1,7 @@
 #include "lib/core/message/address_list.h"
 
+#include <algorithm>
+
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/address.h"
 #include "lib/core/message/encoded_word.h"
@@ -41,6 +43,10 @@ class Lexer {
     after_at_ = token.kind == Kind::kAt;
     return token;
   }
+  // token_start is where the last token begins.
+  size_t token_start() const { return token_start_; }
+  // unclosed tells whether a quoted string or a comment went to the end of the text.
+  bool unclosed() const { return unclosed_; }
 
  private:
   Token Read() {
@@ -49,6 +55,7 @@ class Lexer {
       token.blank_before = true;
       ++at_;
     }
+    token_start_ = at_;
     if (at_ >= text_.size()) return token;
     const char c = text_[at_];
     switch (c) {
@@ -106,12 +113,14 @@ class Lexer {
       }
       token.text.push_back(c);
     }
+    if (depth > 0) unclosed_ = true;
     return std::move(token);
   }
   // Quoted reads to `close`, or to the end: a missing quote costs one pass, because then nothing is
   // left.
   Token Quoted(Token& token, char close, Kind kind) {
     token.kind = kind;
+    bool closed = false;
     if (kind == Kind::kLiteral) token.text.push_back('[');
     for (++at_; at_ < text_.size(); ++at_) {
       const char c = text_[at_];
@@ -122,44 +131,76 @@ class Lexer {
       }
       if (c == close) {
         ++at_;
+        closed = true;
         break;
       }
       token.text.push_back(c);
     }
+    if (!closed) unclosed_ = true;
     if (kind == Kind::kLiteral) token.text.push_back(']');
     return std::move(token);
   }
 
   std::string_view text_;
   size_t at_ = 0;
+  size_t token_start_ = 0;
+  bool unclosed_ = false;
   bool after_at_ = false;          // the last token was "@"
   bool no_more_brackets_ = false;  // no "]" follows
 };
 
-// Words gathers the words of a phrase or of an address. In a phrase they are joined by one blank
-// wherever blanks stood; in an address blanks around "." and "@" mean nothing (RFC 5322 §4.4).
-struct Words {
-  std::string phrase;
-  std::string local;   // what an address would have before the "@"
+// Run is words with nothing but "." and "@" between: what an address would be made of.
+struct Run {
+  std::string text;
+  std::string local;   // before the "@"
   std::string domain;  // and behind it
   bool at = false;
+  size_t start = 0;  // where it begins
+  bool odd = false;  // a second "@", or words that touch: nothing that RFC 5322 §3.4.1 has
+};
+
+// Words gathers the words of a phrase or of an address. In a phrase they are joined by one blank
+// wherever blanks stood; in an address blanks around "." and "@" mean nothing (RFC 5322 §4.4). A
+// blank between two words ends an address and begins the next run.
+struct Words {
+  std::string phrase;
+  Run run;                   // the last one
+  std::vector<Run> earlier;  // those before it
   bool any = false;
-  bool loose = false;  // two words with only a blank between: no address
   Kind last = Kind::kEnd;
 
-  void Add(const Token& token) {
+  void Add(const Token& token, size_t start) {
     if (token.blank_before && any) phrase.push_back(' ');
     phrase += token.text;
     const bool word = token.kind != Kind::kDot && token.kind != Kind::kAt;
     const bool after_word = any && last != Kind::kDot && last != Kind::kAt;
-    if (word && after_word && token.blank_before) loose = true;
-    if (token.kind == Kind::kAt && !at) {
-      at = true;
+    if (word && after_word) {
+      if (token.blank_before) {
+        // Words that are no address go together; past the bound of a list nothing is kept.
+        if (!run.at && !earlier.empty() && !earlier.back().at) {
+          StrAppend(earlier.back().text, " ", run.text);
+        } else if (earlier.size() < kMaxMailboxes) {
+          earlier.push_back(std::move(run));
+        }
+        run = Run();
+      } else {
+        run.odd = true;
+      }
+    }
+    if (run.text.empty()) run.start = start;
+    run.text += token.text;
+    if (token.kind == Kind::kAt && !run.at) {
+      run.at = true;
     } else {
-      (at ? domain : local) += token.text;
+      run.odd = run.odd || token.kind == Kind::kAt;
+      (run.at ? run.domain : run.local) += token.text;
     }
     any = true;
     last = token.kind;
+  }
+  // HasAddress tells whether an "@" stands in any of the runs.
+  bool HasAddress() const {
+    return run.at || std::any_of(earlier.begin(), earlier.end(), [](const Run& r) { return r.at; });
   }
   void Clear() { *this = Words(); }
 };
@@ -168,9 +209,10 @@ struct Words {
 // address, and comments.
 class ListParser {
  public:
-  explicit ListParser(std::string_view value) : lexer_(value) {}
+  ListParser(std::string_view value, AddressListDefects* defects)
+      : lexer_(value), defects_(*defects) {}
 
-  std::vector<Mailbox> Run() {
+  std::vector<Mailbox> Parse() {
     while (list_.size() < kMaxMailboxes) {
       Token token = lexer_.Next();
       if (token.kind == Kind::kEnd) break;
@@ -180,7 +222,11 @@ class ListParser {
         Outside(token);
       }
     }
-    if (in_angle_) EndAngle();
+    if (lexer_.unclosed()) Malformed();
+    if (in_angle_) {
+      Malformed();
+      EndAngle();
+    }
     Finish();
     if (in_group_) EndGroup();
     return std::move(list_);
@@ -192,10 +238,12 @@ class ListParser {
       case Kind::kComma: Finish(); break;
       case Kind::kSemicolon:
         Finish();
+        // RFC 5322 §3.4: it ends a group, and there is none.
+        if (!in_group_) Malformed();
         if (in_group_) EndGroup();
         break;
       case Kind::kColon:
-        if (!in_group_ && !have_angle_ && !words_.at) {
+        if (!in_group_ && !have_angle_ && !words_.HasAddress()) {
           Mailbox group;
           group.kind = Mailbox::Kind::kGroupStart;
           group.name = words_.any ? words_.phrase : comment_;
@@ -204,23 +252,29 @@ class ListParser {
           words_.Clear();
           comment_.clear();
         } else {
-          words_.Add(token);
+          words_.Add(token, lexer_.token_start());
         }
         break;
       case Kind::kLess:
         // "a <b> <c>": the comma is missing.
-        if (have_angle_) Finish();
+        if (have_angle_) {
+          MissingComma();
+          Finish();
+        }
         in_angle_ = true;
         angle_.Clear();
         break;
-      case Kind::kGreater: break;
+      case Kind::kGreater: Malformed(); break;
       case Kind::kComment:
         if (comment_.empty()) comment_ = std::move(token.text);
         break;
       default:
         // Words behind "<address>" begin another one when the comma is missing.
-        if (have_angle_) Finish();
-        words_.Add(token);
+        if (have_angle_) {
+          MissingComma();
+          Finish();
+        }
+        words_.Add(token, lexer_.token_start());
         break;
     }
   }
@@ -230,22 +284,23 @@ class ListParser {
       case Kind::kGreater: EndAngle(); break;
       case Kind::kColon:
         // RFC 5322 §4.4: obs-route ends with a colon; it says nothing to us.
-        if (angle_.at && angle_.local.empty()) {
+        if (IsRoute()) {
           angle_.Clear();
         } else {
-          angle_.Add(token);
+          angle_.Add(token, lexer_.token_start());
         }
         break;
       case Kind::kComma:
         // Inside a route a comma separates hops; elsewhere the ">" is missing.
-        if (!(angle_.at && angle_.local.empty())) {
+        if (!IsRoute()) {
+          Malformed();
           EndAngle();
           Finish();
         }
         break;
       case Kind::kLess:
       case Kind::kComment: break;
-      default: angle_.Add(token); break;
+      default: angle_.Add(token, lexer_.token_start()); break;
     }
   }
 
@@ -254,25 +309,19 @@ class ListParser {
     have_angle_ = true;
   }
 
+  // IsRoute tells whether "@host" stands before the address, as RFC 5322 §4.4 had it.
+  bool IsRoute() const {
+    return angle_.run.at && angle_.run.local.empty() && angle_.earlier.empty();
+  }
+
   // Finish ends the element and lists what it is.
   void Finish() {
-    Mailbox mailbox;
     if (have_angle_) {
-      mailbox.name = words_.any ? std::move(words_.phrase) : std::move(comment_);
-      mailbox.local_part = std::move(angle_.local);
-      mailbox.domain = std::move(angle_.domain);
-      if (!angle_.any && mailbox.name.empty()) mailbox.local_part.clear();
-      Push(std::move(mailbox));
+      // RFC 5322 §3.2.5: no word of a phrase has an "@".
+      if (words_.HasAddress()) Malformed(StartOf(words_));
+      PushRuns(angle_, words_.any ? std::move(words_.phrase) : std::move(comment_), true);
     } else if (words_.any) {
-      if (words_.loose && !words_.at) {
-        // Words that are no address: what people see is all there is.
-        mailbox.local_part = std::move(words_.phrase);
-      } else {
-        mailbox.local_part = std::move(words_.local);
-        mailbox.domain = std::move(words_.domain);
-        mailbox.name = std::move(comment_);
-      }
-      Push(std::move(mailbox));
+      PushRuns(words_, std::move(comment_), false);
     }
     words_.Clear();
     angle_.Clear();
@@ -280,7 +329,57 @@ class ListParser {
     have_angle_ = false;
   }
 
-  void Push(Mailbox mailbox) { list_.push_back(std::move(mailbox)); }
+  // PushRuns lists the addresses that `words` hold. There should be one; what stands before it is
+  // taken for its name, and between two of them the comma is missing.
+  void PushRuns(Words& words, std::string name, bool angle) {
+    if (!words.HasAddress()) {
+      // Words that are no address: what people see is all there is.
+      Mailbox mailbox;
+      mailbox.name = std::move(name);
+      mailbox.local_part = std::move(words.phrase);
+      Malformed(StartOf(words));
+      list_.push_back(std::move(mailbox));
+      return;
+    }
+    words.earlier.push_back(std::move(words.run));
+    std::string before;  // words that are no address
+    bool first = true;
+    for (Run& run : words.earlier) {
+      if (list_.size() >= kMaxMailboxes) break;
+      if (!run.at) {
+        Malformed(run.start);
+        StrAppend(before, before.empty() ? "" : " ", run.text);
+        continue;
+      }
+      if (!first) MissingComma(run.start);
+      if (run.odd || run.local.empty() || run.domain.empty()) Malformed(run.start);
+      Mailbox mailbox;
+      if (first && (angle || before.empty())) {
+        mailbox.name = std::move(name);
+      } else {
+        mailbox.name = std::move(before);
+      }
+      before.clear();
+      first = false;
+      mailbox.local_part = std::move(run.local);
+      mailbox.domain = std::move(run.domain);
+      list_.push_back(std::move(mailbox));
+    }
+    // Words behind the last address say who it is, when nothing else does.
+    if (!before.empty() && !first && list_.back().name.empty())
+      list_.back().name = std::move(before);
+  }
+
+  size_t StartOf(const Words& words) const {
+    if (!words.any) return lexer_.token_start();
+    return words.earlier.empty() ? words.run.start : words.earlier.front().start;
+  }
+  void Malformed() { Malformed(lexer_.token_start()); }
+  void Malformed(size_t place) { defects_.malformed = std::min(defects_.malformed, place); }
+  void MissingComma() { MissingComma(lexer_.token_start()); }
+  void MissingComma(size_t place) {
+    defects_.missing_comma = std::min(defects_.missing_comma, place);
+  }
 
   void EndGroup() {
     Mailbox end;
@@ -290,6 +389,7 @@ class ListParser {
   }
 
   Lexer lexer_;
+  AddressListDefects& defects_;
   std::vector<Mailbox> list_;
   Words words_;          // before the "<"
   Words angle_;          // inside it
@@ -310,11 +410,14 @@ std::string Mailbox::Address() const {
   return address.ToString();
 }
 
-std::vector<Mailbox> ParseAddressList(std::string_view value) { return ListParser(value).Run(); }
+std::vector<Mailbox> ParseAddressList(std::string_view value, AddressListDefects* defects) {
+  AddressListDefects unwanted;
+  return ListParser(value, defects == nullptr ? &unwanted : defects).Parse();
+}
 
-std::string FormatMailbox(std::string_view name, std::string_view address) {
+std::string FormatMailbox(std::string_view name, std::string_view address, size_t column) {
   if (name.empty()) return std::string(address);
-  return StrCat(EncodeText(name, WordContext::kPhrase), " <", address, ">");
+  return StrCat(EncodeText(name, WordContext::kPhrase, column), " <", address, ">");
 }
 
 }  // namespace postern::message

@@ -27,14 +27,24 @@ struct Mailbox {
   std::string Address() const;
 };
 
+// AddressListDefects tells where in a value the first fault of each kind shows; npos without one.
+struct AddressListDefects {
+  size_t missing_comma = std::string_view::npos;  // two addresses without a comma between
+  // What RFC 5322 §3.4 and §4.4 do not have: no address, one without local part or domain, words
+  // beside one without brackets, an "@" in a display name, something not closed.
+  size_t malformed = std::string_view::npos;
+};
+
 // ParseAddressList reads a field value. It bears with what mail has: obsolete routes (dropped),
 // empty elements, missing brackets and commas, dots and "@" in display names, unclosed comments and
-// quotes, text that is no address (a Mailbox with only a local part). Time is linear; comments nest
-// to any depth.
-std::vector<Mailbox> ParseAddressList(std::string_view value);
+// quotes, text that is no address (a Mailbox with only a local part). Two words with a blank
+// between are never joined to one address. Time is linear; comments nest to any depth. `defects`
+// may be null.
+std::vector<Mailbox> ParseAddressList(std::string_view value,
+                                      AddressListDefects* defects = nullptr);
 
 // FormatMailbox writes `name <local@domain>` for a header: the name (UTF-8) quoted or encoded as
-// RFC 5322 and RFC 2047 want it.
-std::string FormatMailbox(std::string_view name, std::string_view address);
+// RFC 5322 and RFC 2047 want it. `column` is how many characters stand before it on its line.
+std::string FormatMailbox(std::string_view name, std::string_view address, size_t column = 1);
 
 }  // namespace postern::message

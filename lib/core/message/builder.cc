@@ -13,8 +13,9 @@
 namespace postern::message {
 namespace {
 
-constexpr size_t kFoldBytes = 78;      // RFC 5322 §2.1.1: SHOULD
-constexpr size_t kMaxLineBytes = 998;  // MUST
+constexpr size_t kFoldBytes = 78;         // RFC 5322 §2.1.1: SHOULD
+constexpr size_t kMaxLineBytes = 998;     // MUST
+constexpr size_t kEncodedLineBytes = 76;  // RFC 2047 §2: a line with an encoded word
 
 std::string OneLine(std::string_view value) {
   std::string out(value);
@@ -24,15 +25,85 @@ std::string OneLine(std::string_view value) {
   return out;
 }
 
-void AppendBody(const OutgoingPart& part, ContentEncoding encoding, bool is_text,
-                std::string& out) {
+// CrlfEnds writes every bare LF as CRLF; a text may come in pieces, cut anywhere. A CR alone stays:
+// nobody knows whether it ends a line.
+class CrlfEnds {
+ public:
+  void Append(std::string_view piece, std::string& out) {
+    while (!piece.empty()) {
+      const size_t lf = std::min(piece.find('\n'), piece.size());
+      out.append(piece.substr(0, lf));
+      if (lf > 0) after_cr_ = piece[lf - 1] == '\r';
+      if (lf == piece.size()) return;
+      out += after_cr_ ? "\n" : "\r\n";
+      after_cr_ = false;
+      piece.remove_prefix(lf + 1);
+    }
+  }
+
+ private:
+  bool after_cr_ = false;
+};
+
+std::string WithCrlf(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 32);
+  CrlfEnds().Append(text, out);
+  return out;
+}
+
+// Kind is what decides about the octets of a leaf.
+enum class Kind : unsigned char {
+  kOctets,   // they stay as they are
+  kText,     // lines end in CRLF, also inside an encoding (RFC 2045 §6.8, RFC 2046 §4.1.1)
+  kMessage,  // may not be encoded at all (RFC 2046 §5.2.1)
+};
+
+Kind KindOf(const OutgoingPart& part) {
+  if (StartsWithIgnoreCase(part.content_type, "message/")) return Kind::kMessage;
+  if (!StartsWithIgnoreCase(part.content_type, "text/")) return Kind::kOctets;
+  // In a charset of wider units an octet 10 is no line end, and a text with NUL is none.
+  if (part.content.find('\0') != std::string::npos) return Kind::kOctets;
+  const std::string type = AsciiLower(part.content_type);
+  for (const std::string_view wide : {"utf-16", "utf-32", "ucs-2", "ucs-4", "utf16", "utf32"}) {
+    if (type.find(wide) != std::string::npos) return Kind::kOctets;
+  }
+  return Kind::kText;
+}
+
+ContentEncoding EncodingOf(const OutgoingPart& part) {
+  const Kind kind = KindOf(part);
+  if (kind != Kind::kMessage)
+    return part.source ? ContentEncoding::kBase64
+                       : ChooseEncoding(part.content, kind == Kind::kText);
+  // Nobody knows yet what a source will give.
+  return part.source || Examine(part.content).eight_bit ? ContentEncoding::k8Bit
+                                                        : ContentEncoding::k7Bit;
+}
+
+// PlanEncodings lists the encodings of `part` and of all below it in the order in which they are
+// written. A multipart says of itself what the widest of its parts says (RFC 2045 §6.4).
+ContentEncoding PlanEncodings(const OutgoingPart& part, std::vector<ContentEncoding>& plan) {
+  const size_t place = plan.size();
+  plan.push_back(ContentEncoding::k7Bit);
+  if (part.parts.empty()) return plan[place] = EncodingOf(part);
+  for (const OutgoingPart& child : part.parts) {
+    if (PlanEncodings(child, plan) == ContentEncoding::k8Bit) plan[place] = ContentEncoding::k8Bit;
+  }
+  return plan[place];
+}
+
+void AppendBody(const OutgoingPart& part, ContentEncoding encoding, std::string& out) {
+  const Kind kind = KindOf(part);
   switch (encoding) {
-    case ContentEncoding::kBase64: out += mail::Base64EncodeLines(part.content); break;
+    case ContentEncoding::kBase64:
+      out += mail::Base64EncodeLines(kind == Kind::kText ? WithCrlf(part.content) : part.content);
+      break;
     case ContentEncoding::kQuotedPrintable:
-      out += mail::QuotedPrintableEncode(part.content, !is_text);
+      out += mail::QuotedPrintableEncode(part.content, kind != Kind::kText);
       break;
     case ContentEncoding::k7Bit:
-    case ContentEncoding::k8Bit: out += part.content; break;
+    case ContentEncoding::k8Bit: CrlfEnds().Append(part.content, out); break;
   }
 }
 
@@ -57,55 +128,70 @@ class Output {
 
 constexpr size_t kPieceBytes = 64 * 1024;
 
-// WriteSource writes what a source gives, in base64.
-Status WriteSource(const ContentSource& source, Output& output) {
+// WriteSource writes what a source gives: in base64, or as it is when `plain`. The lines of text
+// and of messages get CRLF.
+Status WriteSource(const OutgoingPart& part, bool plain, Output& output) {
   constexpr size_t kLineOctets = 57;  // 76 characters
+  constexpr size_t kMost = kPieceBytes / kLineOctets * kLineOctets;
+  const bool lines = KindOf(part) != Kind::kOctets;
+  CrlfEnds ends;
+  std::string piece(kMost, '\0');
   std::string octets;
-  const size_t most = kPieceBytes / kLineOctets * kLineOctets;
   bool end = false;
   while (!end) {
     // Whole lines, so that the pieces join without padding between them.
-    while (octets.size() < most) {
-      const size_t before = octets.size();
-      octets.resize(most);
-      StatusOr<size_t> got = source(octets.data() + before, most - before);
+    while (octets.size() < kMost) {
+      StatusOr<size_t> got = part.source(piece.data(), kMost - octets.size());
       if (!got.ok()) return got.status();
-      octets.resize(before + std::min(*got, most - before));
-      if (*got == 0) {
-        end = true;
-        break;
+      end = *got == 0;
+      if (end) break;
+      const auto read = std::string_view(piece).substr(0, std::min(*got, kMost - octets.size()));
+      if (lines) {
+        ends.Append(read, octets);
+      } else {
+        octets.append(read);
       }
     }
-    output.out() += mail::Base64EncodeLines(octets);
-    octets.clear();
+    // CRLF may have made it longer than a piece.
+    const size_t whole = end ? octets.size() : octets.size() / kLineOctets * kLineOctets;
+    if (plain) {
+      output.out().append(octets, 0, whole);
+    } else {
+      output.out() += mail::Base64EncodeLines(std::string_view(octets).substr(0, whole));
+    }
+    octets.erase(0, whole);
     POSTERN_RETURN_IF_ERROR(output.Flush(kPieceBytes));
   }
   return OkStatus();
 }
 
-Status WriteNode(const OutgoingPart& part, std::string_view seed, size_t* number, Output& output) {
+// Progress is what WriteNode knows of the whole tree.
+struct Progress {
+  std::string_view seed;
+  std::vector<ContentEncoding> plan;
+  size_t nodes = 0;       // written so far
+  size_t boundaries = 0;  // made so far
+};
+
+Status WriteNode(const OutgoingPart& part, Progress& progress, Output& output) {
   std::string& out = output.out();
+  const ContentEncoding encoding = progress.plan[progress.nodes++];
   for (const auto& [name, value] : part.headers) AppendHeader(name, value, out);
   if (!part.content_id.empty()) AppendHeader("Content-ID", part.content_id, out);
   if (!part.parts.empty()) {
-    const std::string boundary = StrCat("=_", seed, "_", (*number)++);
+    const std::string boundary = StrCat("=_", progress.seed, "_", progress.boundaries++);
     AppendHeader("Content-Type", StrCat(part.content_type, "; boundary=\"", boundary, "\""), out);
+    if (encoding == ContentEncoding::k8Bit)
+      AppendHeader("Content-Transfer-Encoding", ContentEncodingName(encoding), out);
     out += "\r\n";
     for (const OutgoingPart& child : part.parts) {
       StrAppend(out, "--", boundary, "\r\n");
-      POSTERN_RETURN_IF_ERROR(WriteNode(child, seed, number, output));
+      POSTERN_RETURN_IF_ERROR(WriteNode(child, progress, output));
       out += "\r\n";
     }
     StrAppend(out, "--", boundary, "--\r\n");
     return output.Flush(kPieceBytes);
   }
-  const bool is_text = StartsWithIgnoreCase(part.content_type, "text/");
-  // RFC 2046 §5.2.1: a message inside keeps its own encodings.
-  const bool is_message = StartsWithIgnoreCase(part.content_type, "message/");
-  ContentEncoding encoding =
-      part.source ? ContentEncoding::kBase64 : ChooseEncoding(part.content, is_text);
-  if (is_message && !part.source)
-    encoding = Examine(part.content).eight_bit ? ContentEncoding::k8Bit : ContentEncoding::k7Bit;
   AppendHeader("Content-Type", part.content_type, out);
   if (encoding != ContentEncoding::k7Bit)
     AppendHeader("Content-Transfer-Encoding", ContentEncodingName(encoding), out);
@@ -116,9 +202,10 @@ Status WriteNode(const OutgoingPart& part, std::string_view seed, size_t* number
   }
   out += "\r\n";
   if (part.source) {
-    if (output.HasSink()) POSTERN_RETURN_IF_ERROR(WriteSource(part.source, output));
+    if (output.HasSink())
+      POSTERN_RETURN_IF_ERROR(WriteSource(part, encoding != ContentEncoding::kBase64, output));
   } else {
-    AppendBody(part, encoding, is_text, out);
+    AppendBody(part, encoding, out);
   }
   return output.Flush(kPieceBytes);
 }
@@ -128,6 +215,7 @@ Status WriteNode(const OutgoingPart& part, std::string_view seed, size_t* number
 void AppendHeader(std::string_view name, std::string_view value, std::string& out) {
   const std::string line = OneLine(value);
   std::string_view left = Trim(line);
+  const size_t fold = line.find("=?") == std::string::npos ? kFoldBytes : kEncodedLineBytes;
   StrAppend(out, name, ":");
   size_t column = name.size() + 1;
   while (!left.empty()) {
@@ -138,7 +226,7 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
     const bool first = column == name.size() + 1;
     const std::string_view blanks = word == 0 ? std::string_view(" ") : left.substr(0, word);
     std::string_view text = left.substr(word, end - word);
-    if (!first && column + blanks.size() + text.size() > kFoldBytes) {
+    if (!first && column + blanks.size() + text.size() > fold) {
       out += "\r\n";
       column = 0;
     }
@@ -159,7 +247,7 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
 }
 
 void AppendTextHeader(std::string_view name, std::string_view text, std::string& out) {
-  AppendHeader(name, EncodeText(text), out);
+  AppendHeader(name, EncodeText(text, WordContext::kText, name.size() + 2), out);
 }
 
 void AppendAddressHeader(std::string_view name,
@@ -167,7 +255,8 @@ void AppendAddressHeader(std::string_view name,
                          std::string& out) {
   if (mailboxes.empty()) return;
   std::vector<std::string> list;
-  for (const auto& [display, address] : mailboxes) list.push_back(FormatMailbox(display, address));
+  for (const auto& [display, address] : mailboxes)
+    list.push_back(FormatMailbox(display, address, list.empty() ? name.size() + 2 : 1));
   AppendHeader(name, StrJoin(list, ", "), out);
 }
 
@@ -194,17 +283,19 @@ std::string_view ContentEncodingName(ContentEncoding encoding) {
 }
 
 void AppendPart(const OutgoingPart& part, std::string_view boundary_seed, std::string& out) {
-  size_t number = 0;
+  Progress progress{boundary_seed, {}};
+  PlanEncodings(part, progress.plan);
   Output output(out, nullptr);
-  const Status status = WriteNode(part, boundary_seed, &number, output);
+  const Status status = WriteNode(part, progress, output);
   static_cast<void>(status);  // without a sink and sources nothing fails
 }
 
 Status WritePart(const OutgoingPart& part, std::string_view boundary_seed, const OctetSink& sink) {
-  size_t number = 0;
+  Progress progress{boundary_seed, {}};
+  PlanEncodings(part, progress.plan);
   std::string piece;
   Output output(piece, &sink);
-  POSTERN_RETURN_IF_ERROR(WriteNode(part, boundary_seed, &number, output));
+  POSTERN_RETURN_IF_ERROR(WriteNode(part, progress, output));
   return output.Flush();
 }
 

@@ -14,9 +14,9 @@
 
 namespace postern::message {
 
-// AppendHeader writes "name: value" folded at blanks to lines of at most 78 characters where the
-// value allows it and never over 998 (RFC 5322 §2.1.1), ended by CRLF. `value` is ready for the
-// header (ASCII, or UTF-8 in a message that may have it).
+// AppendHeader writes "name: value" folded at blanks to lines of at most 78 characters, 76 with
+// encoded words (RFC 2047 §2), where the value allows it and never over 998 (RFC 5322 §2.1.1),
+// ended by CRLF. `value` is ready for the header (ASCII, or UTF-8 in a message that may have it).
 void AppendHeader(std::string_view name, std::string_view value, std::string& out);
 
 // AppendTextHeader writes an unstructured field (Subject, Comments) of UTF-8 text, as encoded words
@@ -48,17 +48,20 @@ struct OutgoingPart {
       "text/plain; charset=utf-8";  // of a multipart without boundary: "multipart/mixed"
   std::string file_name;            // UTF-8; makes it an attachment
   std::string content_id;           // with the angle brackets, for multipart/related
-  std::string content;              // octets; of text: UTF-8
+  // Octets; of text: UTF-8. Lines of text/* and message/* may end in LF, they are written with
+  // CRLF; text of a UTF-16 or UTF-32 charset, or with NUL, is left as it is.
+  std::string content;
   std::vector<std::pair<std::string, std::string>> headers;  // more fields
   std::vector<OutgoingPart> parts;
   bool is_inline = false;  // shown where it stands (RFC 2183 §2.1), also with a file name
-  ContentSource source;    // instead of `content`; always written in base64
+  ContentSource
+      source;  // instead of `content`; written in base64, of message/*: as 8bit (RFC 2046 §5.2.1)
 };
 
-// AppendPart writes the fields of `part`, an empty line, and its body. `boundary_seed` is random
-// (rt::Random, in letters and digits, at least 16): boundaries are made of it and a number, so that
-// none can stand in a content that was there before. Parts with a source are written empty: they
-// want WritePart.
+// AppendPart writes the fields of `part`, an empty line, and its body. A multipart with an 8bit
+// part says so itself (RFC 2045 §6.4). `boundary_seed` is random (rt::Random, in letters and
+// digits, at least 16): boundaries are made of it and a number, so that none can stand in a content
+// that was there before. Parts with a source are written empty: they want WritePart.
 void AppendPart(const OutgoingPart& part, std::string_view boundary_seed, std::string& out);
 
 // WritePart does the same into `sink`, which gets the octets in pieces of some 64 KiB and may fail;

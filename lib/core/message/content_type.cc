@@ -46,7 +46,7 @@ int HexValue(char c) {
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-std::string PercentDecode(std::string_view text) {
+std::string PercentDecode(std::string_view text, ParameterDefects& defects) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
@@ -55,6 +55,7 @@ std::string PercentDecode(std::string_view text) {
       out.push_back(static_cast<char>(HexValue(text[i + 1]) << 4 | HexValue(text[i + 2])));
       i += 2;
     } else {
+      if (text[i] == '%') defects.malformed = true;
       out.push_back(text[i]);
     }
   }
@@ -100,7 +101,7 @@ Marks SplitMarks(std::string_view name) {
 }
 
 // JoinPieces puts the pieces of one parameter together and decodes them (RFC 2231 §3 and §4).
-void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
+void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter, ParameterDefects& defects) {
   std::stable_sort(pieces.begin(), pieces.end(),
                    [](const Piece& a, const Piece& b) { return a.index < b.index; });
   std::string charset;
@@ -109,6 +110,7 @@ void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
   uint32_t expected = pieces.front().index;  // some senders count from 1
   for (const Piece& piece : pieces) {
     if (piece.index != expected) {
+      defects.malformed = true;
       if (piece.index + 1 == expected) continue;  // the same number again: the first counts
       break;                                      // a gap: what follows belongs nowhere
     }
@@ -123,6 +125,8 @@ void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
           charset = std::string(value.substr(0, quote));
           parameter.language = std::string(value.substr(quote + 1, second - quote - 1));
           value.remove_prefix(second + 1);
+        } else {
+          defects.malformed = true;  // RFC 2231 §4: both marks are there even with nothing between
         }
       } else if (!charset.empty() && value.size() > charset.size() &&
                  value[charset.size()] == '\'' && StartsWithIgnoreCase(value, charset)) {
@@ -130,14 +134,15 @@ void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter) {
         value.remove_prefix(charset.size() + 1);
       }
       any_encoded = true;
-      octets += PercentDecode(value);
+      octets += PercentDecode(value, defects);
     } else {
       octets += value;
     }
   }
   parameter.value.clear();
   if (any_encoded) {
-    AppendAsUtf8(charset, octets, parameter.value);
+    if (!AppendAsUtf8(charset, octets, parameter.value) && !charset.empty())
+      (IsKnownCharset(charset) ? defects.malformed : defects.unknown_charset) = true;
   } else {
     parameter.value = DecodeText(octets);
   }
@@ -247,8 +252,13 @@ const std::string* ParameterList::Find(std::string_view name) const {
   return nullptr;
 }
 
-ParameterList ParseParameters(std::string_view text) {
+ParameterList ParseParameters(std::string_view text, ParameterDefects* defects) {
   ParameterList result;
+  ParameterDefects unwanted;
+  ParameterDefects& found = defects == nullptr ? unwanted : *defects;
+  if (const size_t begin = SkipBlanksAndComments(text, 0);
+      begin < text.size() && text[begin] != ';')
+    found.malformed = true;
   // By name: where it stands in the list, whether a plain form was seen, and its RFC 2231 pieces.
   struct Entry {
     size_t place = 0;
@@ -276,7 +286,7 @@ ParameterList ParseParameters(std::string_view text) {
     }
   }
   for (auto& [name, entry] : entries) {
-    if (!entry.pieces.empty()) JoinPieces(entry.pieces, result.list[entry.place]);
+    if (!entry.pieces.empty()) JoinPieces(entry.pieces, result.list[entry.place], found);
   }
   return result;
 }

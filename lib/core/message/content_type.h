@@ -62,8 +62,15 @@ struct ParameterList {
   const std::string* Find(std::string_view name) const;
 };
 
-// ParseParameters reads what follows the media type or disposition.
-ParameterList ParseParameters(std::string_view text);
+// ParameterDefects tells what ParseParameters could not read.
+struct ParameterDefects {
+  bool malformed = false;  // "%" without two digits, a missing piece or charset mark (RFC 2231),
+                           // text where a ";" should be
+  bool unknown_charset = false;
+};
+
+// ParseParameters reads what follows the media type or disposition. `defects` may be null.
+ParameterList ParseParameters(std::string_view text, ParameterDefects* defects = nullptr);
 
 // ContentType is a Content-Type field. type and subtype are lower case; both empty when the value
 // could not be read.

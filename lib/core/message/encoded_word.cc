@@ -11,6 +11,7 @@ namespace postern::message {
 namespace {
 
 constexpr size_t kMaxWordBytes = 75;  // RFC 2047 §2
+constexpr size_t kMaxWordLineBytes = 76;
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
@@ -25,7 +26,8 @@ struct Word {
   std::string_view charset;
   char encoding = 0;  // 'B' or 'Q'
   std::string_view text;
-  size_t end = 0;  // behind the "?="
+  size_t end = 0;      // behind the "?="
+  bool meant = false;  // it begins like one, whether or not it is one
 };
 
 // ReadWord reads an encoded word at `at`, where "=?" stands. `*next_end` remembers where the last
@@ -38,6 +40,8 @@ bool ReadWord(std::string_view value, size_t at, size_t* next_end, Word* word) {
   const size_t limit = std::min(value.size(), charset + 100);
   while (p < limit && value[p] != '?' && !IsSpace(value[p])) ++p;
   if (p >= limit || value[p] != '?' || p == charset) return false;
+  // From here on it was meant to be one.
+  word->meant = true;
   word->charset = value.substr(charset, p - charset);
   word->charset = word->charset.substr(0, word->charset.find('*'));  // RFC 2231 §5: the language
   if (p + 2 >= value.size() || value[p + 2] != '?') return false;
@@ -55,11 +59,15 @@ bool ReadWord(std::string_view value, size_t at, size_t* next_end, Word* word) {
   return true;
 }
 
-void DecodeWord(const Word& word, std::string& octets) {
+// DecodeWord adds the octets of a word; false when its text was not correct.
+bool DecodeWord(const Word& word, std::string& octets) {
   if (word.encoding == 'B') {
-    mail::Base64DecodeLenient(word.text, octets);
-    return;
+    const bool correct = mail::Base64DecodeLenient(word.text, octets);
+    // Padding that is missing loses nothing.
+    return correct || mail::Base64Decode(StrCat(word.text, "=")).has_value() ||
+           mail::Base64Decode(StrCat(word.text, "==")).has_value();
   }
+  bool correct = true;
   const std::string_view text = word.text;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -74,9 +82,11 @@ void DecodeWord(const Word& word, std::string& octets) {
       // it.
       while (i + 1 < text.size() && IsSpace(text[i + 1])) ++i;
     } else {
+      correct = correct && c != '=' && IsAscii(c);
       octets.push_back(c);
     }
   }
+  return correct;
 }
 
 // AppendPlain adds text that is not an encoded word, unfolded; controls become blanks.
@@ -131,7 +141,9 @@ bool IsAtomText(char c) {
 
 }  // namespace
 
-std::string DecodeText(std::string_view value) {
+std::string DecodeText(std::string_view value, EncodedWordDefects* defects) {
+  EncodedWordDefects unwanted;
+  EncodedWordDefects& found = defects == nullptr ? unwanted : *defects;
   value = Trim(value);
   std::string out;
   out.reserve(value.size());
@@ -146,7 +158,8 @@ std::string DecodeText(std::string_view value) {
   const auto flush = [&] {
     if (!octets.empty()) {
       std::string decoded;
-      AppendAsUtf8(charset, octets, decoded);
+      if (!AppendAsUtf8(charset, octets, decoded) && defects != nullptr)
+        (IsKnownCharset(charset) ? found.malformed : found.unknown_charset) = true;
       // What a word hides may not break the line it is shown on.
       for (char& c : decoded) {
         if (IsAscii(c) && c != '\t' && !IsAsciiPrintable(c)) c = ' ';
@@ -160,6 +173,7 @@ std::string DecodeText(std::string_view value) {
     if (at == std::string_view::npos) break;
     Word word;
     if (!ReadWord(value, at, &next_end, &word)) {
+      found.malformed = found.malformed || word.meant;
       at += 2;
       continue;
     }
@@ -172,7 +186,7 @@ std::string DecodeText(std::string_view value) {
       flush();
     }
     charset = word.charset;
-    DecodeWord(word, octets);
+    if (!DecodeWord(word, octets)) found.malformed = true;
     in_words = true;
     at = plain = word.end;
   }
@@ -181,7 +195,7 @@ std::string DecodeText(std::string_view value) {
   return out;
 }
 
-std::string EncodeText(std::string_view text, WordContext context) {
+std::string EncodeText(std::string_view text, WordContext context, size_t column) {
   std::string clean = mail::ScrubUtf8(text);
   for (char& c : clean) {
     if (IsAscii(c) && !IsAsciiPrintable(c)) c = ' ';
@@ -205,6 +219,10 @@ std::string EncodeText(std::string_view text, WordContext context) {
                                                "=?utf-8?Q?"
                                                "?=")
                                                .size();
+  // Any character fits into this.
+  constexpr size_t kLeastRoom = 12;
+  const size_t taken = column + kMaxWordBytes - kMaxWordLineBytes;
+  size_t room = column == 0 ? kRoom : kRoom - std::min(taken, kRoom - kLeastRoom);
   std::string out;
   std::string_view left = clean;
   while (!left.empty()) {
@@ -215,12 +233,13 @@ std::string EncodeText(std::string_view text, WordContext context) {
       mail::DecodeUtf8(left.substr(take), &length);
       const size_t more =
           use_b ? (take + length + 2) / 3 * 4 : cost + QSize(left.substr(take, length), context);
-      if (more > kRoom) break;
+      if (more > room) break;
       cost = more;
       take += length;
     }
     const std::string_view piece = left.substr(0, take);
     left.remove_prefix(take);
+    room = kRoom;
     if (!out.empty()) out.push_back(' ');
     StrAppend(out, "=?utf-8?", use_b ? "B?" : "Q?",
               use_b ? mail::Base64Encode(piece) : QEncode(piece, context), "?=");

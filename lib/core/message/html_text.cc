@@ -312,7 +312,9 @@ std::string PreviewText(const MessageView& message, size_t max_bytes) {
   for (const Part& part : message.parts()) {
     if (part.kind != PartKind::kLeaf || !part.Is("text", "") || IsAttachment(message, part))
       continue;
-    std::string text = DecodeBodyText(message, part);
+    // A beginning is wanted: so much of the body is read for it.
+    constexpr size_t kPreviewBodyBytes = 1 << 20;
+    std::string text = DecodeBodyText(message, part, kPreviewBodyBytes);
     if (part.Is("text", "html")) {
       HtmlOptions options;
       options.max_output_bytes = std::max<size_t>(max_bytes * 4, 4096);

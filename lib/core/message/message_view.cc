@@ -68,6 +68,18 @@ std::string_view DefectName(Defect defect) {
     case Defect::kBadEncodedBody: return "bad_encoded_body";
     case Defect::kUnknownCharset: return "unknown_charset";
     case Defect::kBadCharsetOctets: return "bad_charset_octets";
+    case Defect::kRepeatedField: return "repeated_field";
+    case Defect::kBadDate: return "bad_date";
+    case Defect::kMissingComma: return "missing_comma";
+    case Defect::kBadAddress: return "bad_address";
+    case Defect::kBadEncodedWord: return "bad_encoded_word";
+    case Defect::kBadParameter: return "bad_parameter";
+    case Defect::kBlankBeforeColon: return "blank_before_colon";
+    case Defect::kLongLine: return "long_line";
+    case Defect::kBareLf: return "bare_lf";
+    case Defect::kBareCrInBody: return "bare_cr_in_body";
+    case Defect::kNulInBody: return "nul_in_body";
+    case Defect::kUndeclaredEightBit: return "undeclared_8bit";
   }
   return "unknown";
 }

@@ -63,6 +63,19 @@ enum class Defect : uint8_t {
   kBadEncodedBody,  // base64 or quoted-printable with octets that may not stand in it, or cut short
   kUnknownCharset,  // a charset that nobody knows: taken for UTF-8, else for windows-1252
   kBadCharsetOctets,  // octets that have no meaning in the charset: U+FFFD
+  // Those of fields and of octets are found by FieldDefects and OctetDefects (defects.h).
+  kRepeatedField,     // a second field that may stand once
+  kBadDate,           // nobody can read it
+  kMissingComma,      // two addresses without a comma between: taken for two
+  kBadAddress,        // an address that the grammar does not have: what could be read of it
+  kBadEncodedWord,    // an encoded word that is not closed, or whose text cannot be decoded whole
+  kBadParameter,      // a parameter of MIME, or its RFC 2231 form, that cannot be read whole
+  kBlankBeforeColon,  // obsolete (RFC 5322 §4.5)
+  kLongLine,          // over 998 octets
+  kBareLf,            // among lines that end in CRLF
+  kBareCrInBody,
+  kNulInBody,
+  kUndeclaredEightBit,  // octets over 127 in a body that does not say 8bit
 };
 
 // DefectName is the name for logs and JSON: "missing_close_delimiter".

@@ -39,9 +39,12 @@ class BodyReader {
   bool correct_ = true;
 };
 
-// DecodeBodyText is DecodeBody and the charset of a text part: UTF-8, NUL as U+FFFD. Line ends stay
-// as they are.
-std::string DecodeBodyText(const MessageView& message, const Part& part);
+// DecodeBodyText is DecodeBody and the charset of a text part: UTF-8, NUL as U+FFFD, without a byte
+// order mark in front (RFC 3629 §6). Line ends stay as they are. HTML that names no charset in its
+// header is read in the one that its own <meta> names. Of the encoded octets at most `max_bytes`
+// are read.
+std::string DecodeBodyText(const MessageView& message, const Part& part,
+                           size_t max_bytes = std::string_view::npos);
 
 // ContentDefects decodes every leaf and lists what is wrong with its encoding and, of text, with
 // its charset; at most `max_defects`. Time is linear in the message.

@@ -18,7 +18,7 @@ std::string MasqueradeFrom(std::string_view field, std::string_view address) {
     name = mailbox.DisplayName();
     break;
   }
-  std::string made = StrCat("From: ", message::FormatMailbox(name, address));
+  std::string made = StrCat("From: ", message::FormatMailbox(name, address, 6));
   // FormatMailbox writes text of any length in encoded words or in one line.
   if (made.size() > kMaxLineBytes || made.find_first_of("\r\n") != std::string::npos)
     made = StrCat("From: ", address);

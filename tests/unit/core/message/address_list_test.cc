@@ -61,9 +61,54 @@ TEST(AddressList, ReadsWhatMailHas) {
       {" (just a comment) ", ""},
       {"group: a@b", "{group, |a|b, }"},
       {"folded\r\n name <a@b>", "folded name|a|b"},
+      // Two words are never joined to an address that nobody wrote.
+      {"a@b.example c@d.example", "|a|b.example, |c|d.example"},
+      {"a@b.example c@d.example, e@f.example", "|a|b.example, |c|d.example, |e|f.example"},
+      {"\"b@example.org\" a@other.test", "b@example.org|a|other.test"},
+      {"John Smith john@x.test", "John Smith|john|x.test"},
+      {"john@x.test John Smith", "John Smith|john|x.test"},
+      {"a@b.example John c@d.example", "|a|b.example, John|c|d.example"},
+      {"Two <a@b.example c@d.example>", "Two|a|b.example, |c|d.example"},
+      {"a@[192.0.2.1] b@c.example", "|a|[192.0.2.1], |b|c.example"},
+      {"John Q . Public <a@b.example>", "John Q . Public|a|b.example"},
   };
   for (const auto& [value, expected] : cases)
     EXPECT_EQ(Print(ParseAddressList(value)), expected) << value;
+}
+
+TEST(AddressList, TellsWhatIsWrongAndWhere) {
+  constexpr size_t kNone = std::string_view::npos;
+  const struct {
+    std::string_view value;
+    size_t missing_comma;
+    size_t malformed;
+  } cases[] = {
+      {"a@b.example, Joe Q. Public <c@d.example>, G: e@f;, (c) x @ y . z", kNone, kNone},
+      {"\"a b\"@c.example, <@r.test:j@k.test>, a@[192.0.2.1], x: ;", kNone, kNone},
+      {"Undisclosed recipients:;", kNone, kNone},
+      {"=?utf-8?q?a=40b?= <a@b.example>", kNone, kNone},
+      {"", kNone, kNone},
+      {"a@b.example c@d.example", 12, kNone},
+      {"<a@b><c@d>", 5, kNone},
+      {"a <b@c> d <e@f>", 8, kNone},
+      {"user", kNone, 0},
+      {"a@b.example, two words, c@d", kNone, 13},
+      {"a@b <a@b>", kNone, 0},
+      {"a@b@c", kNone, 0},
+      {"@b", kNone, 0},
+      {"a@", kNone, 0},
+      {"name <a@b.example", kNone, 17},
+      {"a@b.example>", kNone, 11},
+      {"a@b; c@d", kNone, 3},
+      {"\"open <a@b>", kNone, 0},
+      {"a@b (open", kNone, 9},
+  };
+  for (const auto& one : cases) {
+    AddressListDefects defects;
+    ParseAddressList(one.value, &defects);
+    EXPECT_EQ(defects.missing_comma, one.missing_comma) << one.value;
+    EXPECT_EQ(defects.malformed, one.malformed) << one.value;
+  }
 }
 
 TEST(AddressList, PrintsBack) {

@@ -106,6 +106,29 @@ TEST(HtmlText, IsBounded) {
             "One two three");
 }
 
+TEST(Text, IsReadAsItsSenderMeantIt) {
+  const auto text = [](std::string_view raw) {
+    const MessageView view = ParseMessage(raw);
+    return DecodeBodyText(view, view.root());
+  };
+  // A byte order mark is no text (RFC 3629 §6).
+  EXPECT_EQ(text("Content-Type: text/plain; charset=utf-8\r\n\r\n\xEF\xBB\xBFx"), "x");
+  EXPECT_EQ(text("\r\n\xEF\xBB\xBFx\xEF\xBB\xBF"), "x\xEF\xBB\xBF");
+  // HTML says itself what it is written in, when nothing else does.
+  const std::string russian = "\xCF\xF0\xE8";
+  EXPECT_EQ(text("Content-Type: text/html\r\n\r\n<META Charset = 'windows-1251'>" + russian),
+            "<META Charset = 'windows-1251'>При");
+  EXPECT_EQ(text("Content-Type: text/html\r\n\r\n<meta http-equiv=Content-Type "
+                 "content=\"text/html; charset=windows-1251\">" +
+                 russian),
+            "<meta http-equiv=Content-Type content=\"text/html; charset=windows-1251\">При");
+  EXPECT_EQ(text("Content-Type: text/html; charset=koi8-r\r\n\r\n<meta charset=utf-8>\xF0"),
+            "<meta charset=utf-8>П");
+  EXPECT_EQ(text("Content-Type: text/html\r\n\r\n<meta charset=x-nobody>\xC3\xA4"),
+            "<meta charset=x-nobody>ä");
+  EXPECT_EQ(text("Content-Type: text/html\r\n\r\n<meta charset"), "<meta charset");
+}
+
 TEST(Preview, SaysWhatTheMessageSays) {
   const auto preview = [](std::string_view raw, size_t bytes = 256) {
     return PreviewText(ParseMessage(raw), bytes);
