@@ -32,10 +32,13 @@ typedef struct postern_arc_options {
   const char* fields;      /* h= of the message signature, colons between. NULL: DKIM's and
                               DKIM-Signature */
   int64_t now_unix_s;      /* t=; 0: the machine's clock */
+  const char* oversigned;  /* fields of which none may be added behind us, as in
+                              postern_dkim_sign_options. NULL: those that decide what a reader sees;
+                              "": none. Since 0.2 */
 } postern_arc_options;
 
 #define POSTERN_ARC_OPTIONS_INIT \
-  { sizeof(postern_arc_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+  { sizeof(postern_arc_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL }
 
 /* postern_arc_reader looks at one message that passes in pieces; it keeps its header and nothing of
  * its body. One thread at a time. */

@@ -88,9 +88,11 @@ postern_status postern_arc_reader_new(postern_arc_reader** out, const postern_ar
       seal->authserv_id = CString(given.authserv_id);
       seal->results = CString(given.results);
       if (given.fields != nullptr) seal->fields = postern::capi::Names(given.fields);
+      if (given.oversigned != nullptr) seal->oversigned = postern::capi::Names(given.oversigned);
       trust::DkimSignOptions check;
       check.keys = {seal->key};
       check.fields = seal->fields;
+      check.oversigned = seal->oversigned;
       const postern::Status status = CheckDkimSignOptions(check);
       if (!status.ok()) return FailWith(out_error, status);
     }

@@ -7,7 +7,8 @@
 #include <string.h>
 
 struct arguments {
-  const char *key, *domain, *selector, *authserv_id, *results, *fields, *now, *zone, *servers;
+  const char *key, *domain, *selector, *authserv_id, *results, *fields, *oversign, *now, *zone,
+      *servers;
   int json, header_only;
 };
 
@@ -101,6 +102,8 @@ static int seal(int argc, char** argv) {
        "                       Authentication-Results of --authserv-id say",
        &given.results, NULL},
       {"--fields", "NAMES", "header fields to sign, colons between", &given.fields, NULL},
+      {"--oversign", "NAMES", "fields of which none may be added; \"\" for none", &given.oversign,
+       NULL},
       {"--now", "SECONDS", "the time to seal at, since 1970", &given.now, NULL},
       {"--header-only", NULL, "print the new fields and not the message", NULL, &given.header_only},
       {"--zone", "FILE", "take DNS answers from a zone file", &given.zone, NULL},
@@ -130,6 +133,7 @@ static int seal(int argc, char** argv) {
   how.authserv_id = given.authserv_id;
   how.results = given.results;
   how.fields = given.fields;
+  how.oversigned = given.oversign;
   how.now_unix_s = given.now == NULL ? 0 : (int64_t)strtoll(given.now, NULL, 10);
   status = look(&given, &how, operands[0]);
   postern_dkim_key_free(key);

@@ -90,12 +90,15 @@ StatusOr<std::string> ArcSealer::Seal(const ArcVerdict& verdict, WallTime now) c
   check.keys = {options_.key};
   check.keys[0].identity.clear();
   check.fields = options_.fields;
+  check.oversigned = options_.oversigned;
   POSTERN_RETURN_IF_ERROR(CheckDkimSignOptions(check));
-  for (const std::string& name : options_.fields) {
-    // RFC 8617 §4.1.2: a message signature does not sign seals; and what is said of the results is
-    // in the ARC-Authentication-Results.
-    if (EqualsIgnoreCase(name, "ARC-Seal") || EqualsIgnoreCase(name, "Authentication-Results"))
-      return InvalidArgument(StrCat(name, " may not be signed by an ARC-Message-Signature"));
+  for (const auto* list : {&options_.fields, &options_.oversigned}) {
+    for (const std::string& name : *list) {
+      // RFC 8617 §4.1.2: a message signature does not sign seals; and what is said of the results
+      // is in the ARC-Authentication-Results.
+      if (EqualsIgnoreCase(name, "ARC-Seal") || EqualsIgnoreCase(name, "Authentication-Results"))
+        return InvalidArgument(StrCat(name, " may not be signed by an ARC-Message-Signature"));
+    }
   }
   if (header_ == nullptr || body_->digest(body_number_) == nullptr)
     return FailedPrecondition("the message is not at its end");
@@ -127,8 +130,8 @@ StatusOr<std::string> ArcSealer::Seal(const ArcVerdict& verdict, WallTime now) c
   signature.header_canonicalization = Canonicalization::kRelaxed;
   signature.body_canonicalization = options_.body_canonicalization;
   signature.body_hash = std::string(DigestView(*body_->digest(body_number_)));
-  StatusOr<std::vector<std::string>> fields =
-      ChooseSignedFields(*header_, options_.fields, {}, options_.max_signed_fields);
+  StatusOr<std::vector<std::string>> fields = ChooseSignedFields(
+      *header_, options_.fields, options_.oversigned, options_.max_signed_fields);
   if (!fields.ok()) return fields.status();
   signature.fields = std::move(*fields);
   const auto print = [](SignatureField kind, std::string_view name, const DkimSignature& tags) {

@@ -25,6 +25,9 @@ struct ArcSealOptions {
   // of `authserv_id`, which the caller vouches for.
   std::string results;
   std::vector<std::string> fields = DefaultArcSignedFields();  // h= of the message signature
+  // Fields that nobody may add behind us without breaking the message signature: it is made like a
+  // DKIM-Signature (RFC 8617 §4.1.2), for which RFC 6376 §8.15 says why.
+  std::vector<std::string> oversigned = DefaultOversignedFields();
   Canonicalization body_canonicalization = Canonicalization::kRelaxed;
   bool timestamp = true;  // t=
   size_t max_signed_fields = 500;

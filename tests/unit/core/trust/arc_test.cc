@@ -80,6 +80,20 @@ TEST(Arc, LinesAreFolded) {
     EXPECT_LE(line.size(), 79U) << line;
 }
 
+// RFC 6376 §8.15: a second field on top of the signed one is what a reader may see.
+TEST(Arc, NothingIsPutOnTopOfWhatIsSealed) {
+  const std::string sealed = *Seal(kMessage);
+  ASSERT_EQ(Verify(sealed).result, ArcResult::kPass);
+  for (const char* added : {"From: ceo@example.org\r\n", "Subject: pay at once\r\n",
+                            "Reply-To: thief@example.net\r\n", "Content-Type: text/html\r\n"}) {
+    const ArcVerdict verdict = Verify(StrCat(added, sealed));
+    EXPECT_EQ(verdict.result, ArcResult::kFail) << added;
+    EXPECT_EQ(verdict.reason, "message_signature_differs") << added;
+  }
+  // Fields of the way may come.
+  EXPECT_EQ(Verify(StrCat("Received: from a\r\n", sealed)).result, ArcResult::kPass);
+}
+
 TEST(Arc, ChangesOnTheWay) {
   // A list changes the subject between two seals: the chain holds, and the verdict says from where.
   const std::string first = *Seal(kMessage);
