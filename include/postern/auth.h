@@ -9,6 +9,14 @@
 
 POSTERN_BEGIN_DECLS
 
+/* How names and addresses that are not ASCII stand in Authentication-Results (RFC 8601 section
+ * 2.5). */
+enum {
+  POSTERN_AUTH_UTF8_AS_MESSAGE = 0, /* in UTF-8 when the header or mail_from has UTF-8, else not */
+  POSTERN_AUTH_UTF8_ALWAYS = 1,
+  POSTERN_AUTH_UTF8_NEVER = 2 /* domains as A-labels, local parts that are not ASCII left out */
+};
+
 /* postern_auth_options says how the message came. Texts are lent for the call; NULL is empty and
  * all are ended by NUL. */
 typedef struct postern_auth_options {
@@ -22,9 +30,11 @@ typedef struct postern_auth_options {
   int64_t now_unix_s;      /* when it came; 0: the system's clock. Since 0.2 */
   uint8_t lf_lines;        /* 1: bare LF ends lines too, as in files. Since 0.2 */
   const postern_dmarc_options* dmarc; /* NULL: defaults. Since 0.2 */
+  int32_t
+      utf8; /* POSTERN_AUTH_UTF8_*: how the field Authentication-Results is written. Since 0.2 */
 } postern_auth_options;
 #define POSTERN_AUTH_OPTIONS_INIT \
-  { sizeof(postern_auth_options), NULL, NULL, NULL, NULL, NULL, 0, 0, NULL }
+  { sizeof(postern_auth_options), NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0 }
 
 /* postern_auth is what was found. Immutable; any thread. */
 typedef struct postern_auth postern_auth;

@@ -23,6 +23,7 @@ struct Connection {
   std::string auth_user;
   long long now_unix_s = 0;  // 0: the system's clock
   bool lf_lines = false;
+  int utf8 = POSTERN_AUTH_UTF8_AS_MESSAGE;  // how Authentication-Results is written
 };
 
 // Authentication is what was found out about one message.
@@ -41,6 +42,7 @@ class Authentication {
     options.now_unix_s = connection.now_unix_s;
     options.lf_lines = connection.lf_lines ? 1 : 0;
     options.dmarc = dmarc;
+    options.utf8 = connection.utf8;
     postern_auth* auth = nullptr;
     postern_error* error = nullptr;
     const postern_status status =

@@ -37,8 +37,9 @@ POSTERN_API const char* postern_dkim_key_pem(const postern_dkim_key* key);
 POSTERN_API const char* postern_dkim_key_record(const postern_dkim_key* key);
 
 /* postern_dkim_key_zone_line lends the record as a zone file has it, its text cut into strings of
- * at most 255 octets: `selector._domainkey.domain. IN TXT ( "..." )` with a final line end. It
- * lives until the next call with this `key`, which one thread at a time makes. Since 0.2. */
+ * at most 255 octets: `selector._domainkey.domain. IN TXT ( "..." )` with a final line end;
+ * U-labels become A-labels, and "" is given when that makes no name of the DNS. It lives until the
+ * next call with this `key`, which one thread at a time makes. Since 0.2. */
 POSTERN_API const char* postern_dkim_key_zone_line(postern_dkim_key* key, const char* domain,
                                                    const char* selector);
 

@@ -71,6 +71,12 @@ POSTERN_API const char* postern_dmarc_discovery_organizational_domain(
 /* postern_dmarc_discovery_record lends the text of the record that applies, as published. Since
  * 0.1. */
 POSTERN_API const char* postern_dmarc_discovery_record(const postern_dmarc_discovery* discovery);
+/* postern_dmarc_discovery_is_temporary returns 1 when a question was not answered, so that the rest
+ * may be wrong and should be asked again later; else 0. _explanation lends what the DNS said, a
+ * sentence, empty without a failure. Since 0.2. */
+POSTERN_API int postern_dmarc_discovery_is_temporary(const postern_dmarc_discovery* discovery);
+POSTERN_API const char* postern_dmarc_discovery_explanation(
+    const postern_dmarc_discovery* discovery);
 /* postern_dmarc_discovery_json lends all of it, with each question of the walk. Since 0.2. */
 POSTERN_API const char* postern_dmarc_discovery_json(const postern_dmarc_discovery* discovery);
 /* postern_dmarc_discovery_free frees it; NULL is allowed. Since 0.2. */

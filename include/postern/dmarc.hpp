@@ -61,6 +61,10 @@ class DmarcDiscovery {
     return postern_dmarc_discovery_organizational_domain(discovery_.get());
   }
   std::string_view record() const { return postern_dmarc_discovery_record(discovery_.get()); }
+  bool is_temporary() const { return postern_dmarc_discovery_is_temporary(discovery_.get()) != 0; }
+  std::string_view explanation() const {
+    return postern_dmarc_discovery_explanation(discovery_.get());
+  }
   std::string_view json() const { return postern_dmarc_discovery_json(discovery_.get()); }
 
  private:

@@ -1,3 +1,5 @@
+#include "lib/capi/auth_capi.h"
+
 #include "postern/auth.h"
 #include <ctime>
 #include <memory>
@@ -11,13 +13,6 @@
 #include "lib/core/base/strings.h"
 #include "lib/core/trust/authenticate.h"
 
-struct postern_auth {
-  postern::trust::Authentication found;
-  postern::trust::AuthenticateRequest request;
-  std::string field;
-  std::string json;
-  std::string dmarc_json;
-};
 struct postern_auth_header {
   std::string text;
   size_t body_offset = 0;
@@ -120,6 +115,12 @@ postern_status postern_auth_check(postern_auth** out, postern_resolver* resolver
     request.auth_user = capi::CString(given.auth_user);
     request.now = absl::FromUnixSeconds(
         given.now_unix_s != 0 ? given.now_unix_s : static_cast<int64_t>(std::time(nullptr)));
+    if (given.utf8 < POSTERN_AUTH_UTF8_AS_MESSAGE || given.utf8 > POSTERN_AUTH_UTF8_NEVER)
+      return capi::FailWith(out_error, InvalidArgument("utf8 is none of POSTERN_AUTH_UTF8_*"));
+    const bool utf8 =
+        given.utf8 == POSTERN_AUTH_UTF8_ALWAYS ||
+        (given.utf8 == POSTERN_AUTH_UTF8_AS_MESSAGE &&
+         trust::IsInternationalized(capi::Given(message, message_len), request.mail_from));
     trust::AuthenticateOptions checks;
     checks.dmarc = dmarc.options;
     checks.scan.bare_lf_is_line_end = given.lf_lines != 0;
@@ -133,7 +134,7 @@ postern_status postern_auth_check(postern_auth** out, postern_resolver* resolver
     auto result = std::make_unique<postern_auth>();
     result->found = std::move(found);
     result->request = std::move(request);
-    const std::string value = trust::FormatAuthenticationResults(result->found.results);
+    const std::string value = trust::FormatAuthenticationResults(result->found.results, utf8);
     result->field = StrCat("Authentication-Results: ", value, "\r\n");
     result->json = capi::Json(result->found, value);
     if (result->found.dmarc) {

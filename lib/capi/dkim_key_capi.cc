@@ -14,6 +14,7 @@
 #include "lib/capi/error_capi.h"
 #include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/address.h"
 #include "lib/core/mail/base64.h"
 #include "lib/core/trust/tag_list.h"
 
@@ -120,8 +121,14 @@ const char* postern_dkim_key_record(const postern_dkim_key* key) { return key->r
 const char* postern_dkim_key_zone_line(postern_dkim_key* key, const char* domain,
                                        const char* selector) {
   try {
-    key->zone_line = trust::DkimZoneText(
-        StrCat(CString(selector), "._domainkey.", CString(domain), "."), key->record);
+    // U-labels as the DNS has them; what is no name must not come into a zone.
+    const StatusOr<std::string> labels = postern::mail::DomainToAscii(CString(selector));
+    const StatusOr<std::string> name = postern::mail::DomainToAscii(CString(domain));
+    constexpr size_t kMostBytes = 253;  // of a name without its final dot (RFC 1035 §2.3.4)
+    if (!labels.ok() || !name.ok() ||
+        labels->size() + std::string_view("._domainkey.").size() + name->size() > kMostBytes)
+      return "";
+    key->zone_line = trust::DkimZoneText(StrCat(*labels, "._domainkey.", *name, "."), key->record);
     return key->zone_line.c_str();
   } catch (...) {
     return "";

@@ -21,7 +21,9 @@ struct postern_dmarc_discovery {
   std::string policy_domain;
   std::string organizational_domain;
   std::string record;
+  std::string explanation;
   std::string json;
+  bool temporary = false;
 };
 struct postern_dmarc_result {
   postern::trust::DmarcCheck check;
@@ -37,6 +39,12 @@ struct postern_dmarc_reports {
 
 namespace postern::capi {
 namespace {
+
+// WithoutFinalDot takes the dot of a fully qualified name off (RFC 1034 §3.1).
+std::string_view WithoutFinalDot(std::string_view domain) {
+  if (domain.size() > 1 && domain.back() == '.') domain.remove_suffix(1);
+  return domain;
+}
 
 void WriteUris(const std::vector<trust::DmarcUri>& uris, MemberWriter& json) {
   json.BeginArray();
@@ -237,7 +245,8 @@ postern_status postern_dmarc_discover(postern_dmarc_discovery** out, postern_res
     capi::DmarcSettings settings;
     const Status read = capi::ReadDmarcOptions(options, &settings);
     if (!read.ok()) return capi::FailWith(out_error, read);
-    const StatusOr<std::string> name = mail::DomainToAscii(capi::Given(domain, domain_len));
+    const StatusOr<std::string> name =
+        mail::DomainToAscii(capi::WithoutFinalDot(capi::Given(domain, domain_len)));
     if (!name.ok() || name->empty())
       return capi::FailWith(
           out_error, InvalidArgument(StrCat("\"", Escape(capi::Given(domain, domain_len), 80),
@@ -248,6 +257,8 @@ postern_status postern_dmarc_discover(postern_dmarc_discovery** out, postern_res
     if (asked != POSTERN_OK) return asked;
     auto result = std::make_unique<postern_dmarc_discovery>();
     result->organizational_domain = found.organizational_domain;
+    result->temporary = found.temporary;
+    if (found.temporary) result->explanation = found.detail;
     capi::MemberWriter json;
     json.BeginObject().Member("domain", found.domain);
     json.Member("organizational_domain", found.organizational_domain);
@@ -277,6 +288,12 @@ const char* postern_dmarc_discovery_organizational_domain(
 }
 const char* postern_dmarc_discovery_record(const postern_dmarc_discovery* discovery) {
   return discovery->record.c_str();
+}
+int postern_dmarc_discovery_is_temporary(const postern_dmarc_discovery* discovery) {
+  return discovery->temporary ? 1 : 0;
+}
+const char* postern_dmarc_discovery_explanation(const postern_dmarc_discovery* discovery) {
+  return discovery->explanation.c_str();
 }
 const char* postern_dmarc_discovery_json(const postern_dmarc_discovery* discovery) {
   return discovery->json.c_str();

@@ -2,6 +2,7 @@
 #include "postern/version.h"
 #include <algorithm>
 #include <ctime>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -56,6 +57,25 @@ postern_status Add(std::vector<T>& list, T one, postern_error** out_error) {
     list.push_back(std::move(one));
     return POSTERN_OK;
   });
+}
+
+// CheckWord holds a value to the words that the schema has for it (RFC 9990 appendix A; the reasons
+// of RFC 7489 appendix C too).
+Status CheckWord(std::string_view what, std::string_view word,
+                 std::initializer_list<std::string_view> words) {
+  if (std::find(words.begin(), words.end(), word) != words.end()) return OkStatus();
+  std::string known;
+  for (const std::string_view each : words) StrAppend(known, known.empty() ? "" : ", ", each);
+  return InvalidArgument(StrCat("\"", Escape(word, 80), "\" is no ", what, ": ", known));
+}
+
+// CheckResultDomain brings the domain of a result to A-labels.
+Status CheckResultDomain(std::string* domain) {
+  std::string ascii = AsciiDomain(*domain);
+  if (ascii.empty())
+    return InvalidArgument(StrCat("\"", Escape(*domain, 80), "\" is no domain name"));
+  *domain = std::move(ascii);
+  return OkStatus();
 }
 
 std::string Text(const char* text) { return std::string(CString(text)); }
@@ -161,28 +181,41 @@ postern_status postern_dmarc_row_new(postern_dmarc_row** out,
 postern_status postern_dmarc_row_add_dkim(postern_dmarc_row* row, const char* domain,
                                           const char* selector, const char* result,
                                           const char* human_result, postern_error** out_error) {
-  return capi::Guard(out_error, [&] {
-    return capi::Add(row->record.dkim_results,
-                     trust::DmarcReportDkim{capi::Text(domain), capi::Text(selector),
-                                            capi::Text(result), capi::Text(human_result)},
-                     out_error);
+  return capi::Guard(out_error, [&]() -> postern_status {
+    trust::DmarcReportDkim one{capi::Text(domain), capi::Text(selector), capi::Text(result),
+                               capi::Text(human_result)};
+    Status status =
+        capi::CheckWord("result of DKIM", one.result,
+                        {"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"});
+    if (status.ok()) status = capi::CheckResultDomain(&one.domain);
+    if (!status.ok()) return capi::FailWith(out_error, status);
+    return capi::Add(row->record.dkim_results, std::move(one), out_error);
   });
 }
 postern_status postern_dmarc_row_add_spf(postern_dmarc_row* row, const char* domain,
                                          const char* result, const char* human_result,
                                          postern_error** out_error) {
-  return capi::Guard(out_error, [&] {
-    return capi::Add(row->record.spf_results,
-                     trust::DmarcReportSpf{capi::Text(domain), "mfrom", capi::Text(result),
-                                           capi::Text(human_result)},
-                     out_error);
+  return capi::Guard(out_error, [&]() -> postern_status {
+    trust::DmarcReportSpf one{capi::Text(domain), "mfrom", capi::Text(result),
+                              capi::Text(human_result)};
+    Status status =
+        capi::CheckWord("result of SPF", one.result,
+                        {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"});
+    if (status.ok()) status = capi::CheckResultDomain(&one.domain);
+    if (!status.ok()) return capi::FailWith(out_error, status);
+    return capi::Add(row->record.spf_results, std::move(one), out_error);
   });
 }
 postern_status postern_dmarc_row_add_reason(postern_dmarc_row* row, const char* type,
                                             const char* comment, postern_error** out_error) {
-  return capi::Guard(out_error, [&] {
-    return capi::Add(row->record.reasons,
-                     trust::DmarcReportReason{capi::Text(type), capi::Text(comment)}, out_error);
+  return capi::Guard(out_error, [&]() -> postern_status {
+    trust::DmarcReportReason one{capi::Text(type), capi::Text(comment)};
+    const Status status =
+        capi::CheckWord("reason", one.type,
+                        {"local_policy", "mailing_list", "other", "policy_test_mode",
+                         "trusted_forwarder", "forwarded", "sampled_out"});
+    if (!status.ok()) return capi::FailWith(out_error, status);
+    return capi::Add(row->record.reasons, std::move(one), out_error);
   });
 }
 void postern_dmarc_row_free(postern_dmarc_row* row) { delete row; }

@@ -66,6 +66,12 @@ int main(void) {
                                   strlen(postern_dkim_key_pem(key)), NULL) == POSTERN_OK,
          "read again");
   expect_text(postern_dkim_key_record(again), postern_dkim_key_record(key));
+  line = postern_dkim_key_zone_line(key,
+                                    "b\xC3\xBC"
+                                    "cher.example",
+                                    "s");
+  expect(strncmp(line, "s._domainkey.xn--bcher-kva.example. ", 36) == 0, "A-labels in a zone");
+  expect(*postern_dkim_key_zone_line(key, "bad domain", "s") == '\0', "no name, no line");
   line = postern_dkim_key_zone_line(key, "example.org", "s");
   expect(strncmp(line, "s._domainkey.example.org. IN TXT (", 34) == 0, "a zone line");
   expect(postern_resolver_new_zone(&resolver, line, strlen(line), NULL) == POSTERN_OK, "a zone");

@@ -109,6 +109,27 @@ static void check_reports(void) {
   expect(strstr(postern_dmarc_reports_json(reports, 0), "\"messages\": 2") != NULL, "two messages");
   expect(*postern_dmarc_reports_text(reports, 1) == '\0', "there is no second one");
   postern_dmarc_reports_free(reports);
+  {
+    postern_dmarc_row* row = NULL;
+    postern_dmarc_row_options options = POSTERN_DMARC_ROW_OPTIONS_INIT;
+    options.source_ip = "192.0.2.1";
+    options.header_from = "example.org";
+    expect(postern_dmarc_row_new(&row, &options, NULL) == POSTERN_OK, "a row");
+    expect(postern_dmarc_row_add_spf(row, "example.org", "bogus", NULL, NULL) ==
+               POSTERN_ERR_INVALID_ARGUMENT,
+           "no result of SPF");
+    expect(postern_dmarc_row_add_spf(row, "example.org", "softfail", NULL, NULL) == POSTERN_OK,
+           "a result of SPF");
+    expect(postern_dmarc_row_add_dkim(row, "example.org", "s", "softfail", NULL, NULL) ==
+               POSTERN_ERR_INVALID_ARGUMENT,
+           "no result of DKIM");
+    expect(postern_dmarc_row_add_dkim(row, "no domain", "s", "pass", NULL, NULL) ==
+               POSTERN_ERR_INVALID_ARGUMENT,
+           "no domain");
+    expect(postern_dmarc_row_add_reason(row, "because", NULL, NULL) == POSTERN_ERR_INVALID_ARGUMENT,
+           "no reason");
+    postern_dmarc_row_free(row);
+  }
   expect(postern_dmarc_reports_read(&reports, "hello", 5, NULL) == POSTERN_ERR_NOT_FOUND,
          "no report");
   postern_dmarc_reports_free(NULL);

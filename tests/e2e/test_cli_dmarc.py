@@ -12,6 +12,7 @@ ZONE = """\
 $TTL 300
 _dmarc.example.org. TXT "v=DMARC1; p=reject; sp=none; pct=50; rua=mailto:dmarc@example.org"
 example.org. TXT "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.silent.example. SERVFAIL
 _dmarc.broken.example. TXT "v=DMARC1; p=what"
 1.2.0.192.in-addr.arpa. PTR mail.example.org.
 mail.example.org. A 192.0.2.1
@@ -54,6 +55,32 @@ class CliDmarc(unittest.TestCase):
         done = self.run_verb("dmarc", "nothing.example", "--zone", self.zone)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(self.lines(done)[0], "nothing.example has no DMARC policy")
+
+    def test_nobody_answers(self):
+        done = self.run_verb("dmarc", "silent.example", "--zone", self.zone)
+        self.assertEqual(done.returncode, 75)
+        self.assertIn("silent.example: temporary failure", done.stdout.decode())
+        self.assertEqual(self.run_verb("dmarc", "--json", "silent.example", "--zone", self.zone).returncode, 75)
+
+    def test_a_name_with_its_final_dot(self):
+        done = self.run_verb("dmarc", "EXAMPLE.org.", "--zone", self.zone)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_names_that_are_not_ascii(self):
+        how = ("--zone", self.zone, "--from", "m\u00e9@b\u00fccher.test", "--ip", "192.0.2.1", "--id", "b\u00fccher.example")
+        done = self.run_verb("auth", "--header", "--utf8", "no", *how, self.message).stdout.decode()
+        self.assertIn("smtp.mailfrom=@xn--bcher-kva.test", done)
+        self.assertIn("Authentication-Results: xn--bcher-kva.example;", done)
+        for options in ((), ("--utf8", "yes")):
+            done = self.run_verb("auth", "--header", *options, *how, self.message).stdout.decode()
+            self.assertIn("smtp.mailfrom=m\u00e9@b\u00fccher.test", done)
+        self.assertEqual(self.run_verb("auth", "--utf8", "maybe", self.message).returncode, 2)
+
+    def test_reports_that_cannot_be_right(self):
+        for wrong, line in (("<count>-3</count>", 4), ("<count>3</count><source_ip>x</source_ip>", 4)):
+            done = self.run_verb("dmarc", "report", data=REPORT.replace("<count>3</count>", wrong).encode())
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"line {line}: ", done.stderr.decode())
 
     def test_a_broken_record(self):
         done = self.run_verb("dmarc", "broken.example", "--zone", self.zone)

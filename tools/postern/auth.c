@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct arguments {
-  const char *ip, *from, *helo, *zone, *servers, *id, *user;
+  const char *ip, *from, *helo, *zone, *servers, *id, *user, *utf8;
   int json, header;
 };
 
@@ -24,6 +24,10 @@ static int check_auth(const struct arguments* given, const char* path, postern_r
   options.mail_from = given->from;
   options.authserv_id = given->id;
   options.auth_user = given->user;
+  if (given->utf8 != NULL) {
+    options.utf8 =
+        strcmp(given->utf8, "yes") == 0 ? POSTERN_AUTH_UTF8_ALWAYS : POSTERN_AUTH_UTF8_NEVER;
+  }
   options.lf_lines = (uint8_t)!memchr(message, '\r', len);
   status = postern_auth_check(&auth, resolver, message, len, &options, &error);
   free(message);
@@ -53,6 +57,10 @@ int auth_command(int argc, char** argv) {
       {"--from", "ADDRESS", "the sender of MAIL FROM; \"\" is the null one", &given.from, NULL},
       {"--user", "LOGIN", "the login that the client had", &given.user, NULL},
       {"--id", "NAME", "who we are in Authentication-Results", &given.id, NULL},
+      {"--utf8", "yes|no",
+       "write the field in UTF-8, or in ASCII with A-labels; by\n"
+       "                       default as the message is",
+       &given.utf8, NULL},
       {"--header", NULL, "print the Authentication-Results field alone", NULL, &given.header},
       {"--json", NULL, "print a JSON object", NULL, &given.json},
       {"--zone", "FILE", "take DNS answers from a zone file", &given.zone, NULL},
@@ -67,6 +75,10 @@ int auth_command(int argc, char** argv) {
       options, 1};
   memset(&given, 0, sizeof given);
   if (read_options(&verb, argc, argv, operands, &status)) return status;
+  if (given.utf8 != NULL && strcmp(given.utf8, "yes") != 0 && strcmp(given.utf8, "no") != 0) {
+    fprintf(stderr, "postern: auth: --utf8 %s: yes or no\n", given.utf8);
+    return EXIT_USAGE;
+  }
   status = open_resolver(given.zone, given.servers, &resolver);
   if (status == 0) status = check_auth(&given, operands[0], resolver);
   postern_resolver_free(resolver);

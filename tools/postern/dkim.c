@@ -51,12 +51,10 @@ static int form_of(const char* name, int32_t* form) {
   return EXIT_USAGE;
 }
 
-static int sign_with(postern_dkim_signer* signer, const struct sign_arguments* given,
-                     const char* data, size_t len) {
+static int add_keys(postern_dkim_signer* signer, const struct sign_arguments* given) {
   const char* paths[2];
   const char* selectors[2];
   postern_error* error = NULL;
-  postern_str fields;
   postern_status status;
   int i;
   paths[0] = given->key;
@@ -72,23 +70,85 @@ static int sign_with(postern_dkim_signer* signer, const struct sign_arguments* g
     postern_dkim_key_free(key);
     if (status != POSTERN_OK) return complain_about("dkim sign", status, error);
   }
-  status = postern_dkim_signer_feed(signer, data, len, &error);
-  if (status == POSTERN_OK) status = postern_dkim_signer_finish(signer, &fields, &error);
+  return 0;
+}
+
+/* sign_end prints the fields. */
+static int sign_end(postern_dkim_signer* signer, int crlf) {
+  postern_error* error = NULL;
+  postern_str fields;
+  const postern_status status = postern_dkim_signer_finish(signer, &fields, &error);
   if (status != POSTERN_OK) return complain_about("dkim sign", status, error);
-  put_fields(fields.data, fields.len, message_has_crlf(data, len));
-  if (!given->header_only) fwrite(data, 1, len, stdout);
+  put_fields(fields.data, fields.len, crlf);
   return EXIT_FINE;
+}
+
+/* sign_whole holds the message, because it is printed behind its fields. */
+static int sign_whole(const struct sign_arguments* given, postern_dkim_sign_options* how,
+                      const char* path) {
+  postern_dkim_signer* signer = NULL;
+  postern_error* error = NULL;
+  postern_status made;
+  char* data = NULL;
+  size_t len = 0;
+  int crlf;
+  int status = read_file(path, &data, &len);
+  if (status != 0) return status;
+  crlf = message_has_crlf(data, len);
+  how->bare_lf_is_line_end = crlf ? 0 : 1;
+  made = postern_dkim_signer_new(&signer, how, &error);
+  status = made == POSTERN_OK ? add_keys(signer, given) : complain_about("dkim sign", made, error);
+  if (status == 0) {
+    made = postern_dkim_signer_feed(signer, data, len, &error);
+    status = made == POSTERN_OK ? sign_end(signer, crlf) : complain_about("dkim sign", made, error);
+  }
+  if (status == EXIT_FINE) fwrite(data, 1, len, stdout);
+  postern_dkim_signer_free(signer);
+  free(data);
+  return status;
+}
+
+/* sign_pieces gives the signer the message piece by piece: it may be larger than the memory. */
+static int sign_pieces(const struct sign_arguments* given, postern_dkim_sign_options* how,
+                       const char* path) {
+  char piece[65536];
+  const int from_stdin = path == NULL || strcmp(path, "-") == 0;
+  FILE* file = from_stdin ? stdin : fopen(path, "rb");
+  postern_dkim_signer* signer = NULL;
+  postern_error* error = NULL;
+  postern_status made;
+  size_t got;
+  int crlf, status;
+  if (file == NULL) {
+    fprintf(stderr, "postern: %s: ", path);
+    perror(NULL);
+    return EXIT_USAGE;
+  }
+  got = fread(piece, 1, sizeof piece, file);
+  crlf = message_has_crlf(piece, got);
+  how->bare_lf_is_line_end = crlf ? 0 : 1;
+  made = postern_dkim_signer_new(&signer, how, &error);
+  status = made == POSTERN_OK ? add_keys(signer, given) : complain_about("dkim sign", made, error);
+  while (status == 0 && got > 0) {
+    made = postern_dkim_signer_feed(signer, piece, got, &error);
+    if (made != POSTERN_OK) status = complain_about("dkim sign", made, error);
+    got = fread(piece, 1, sizeof piece, file);
+  }
+  if (status == 0 && ferror(file)) {
+    fprintf(stderr, "postern: %s: ", from_stdin ? "standard input" : path);
+    perror(NULL);
+    status = EXIT_USAGE;
+  }
+  if (status == 0) status = sign_end(signer, crlf);
+  if (!from_stdin) fclose(file);
+  postern_dkim_signer_free(signer);
+  return status;
 }
 
 static int sign(int argc, char** argv) {
   struct sign_arguments given;
   const char* operands[1];
   postern_dkim_sign_options how = POSTERN_DKIM_SIGN_OPTIONS_INIT;
-  postern_dkim_signer* signer = NULL;
-  postern_error* error = NULL;
-  postern_status made;
-  char* data = NULL;
-  size_t len = 0;
   int status;
   const struct option options[] = {
       {"--key", "FILE", "the private key, PEM", &given.key, NULL},
@@ -129,14 +189,8 @@ static int sign(int argc, char** argv) {
   how.oversigned = given.oversign;
   how.expires_after_s = given.expires == NULL ? 0 : (uint32_t)strtoul(given.expires, NULL, 10);
   how.now_unix_s = given.now == NULL ? 0 : (int64_t)strtoll(given.now, NULL, 10);
-  if ((status = read_file(operands[0], &data, &len)) != 0) return status;
-  how.bare_lf_is_line_end = message_has_crlf(data, len) ? 0 : 1;
-  made = postern_dkim_signer_new(&signer, &how, &error);
-  status = made == POSTERN_OK ? sign_with(signer, &given, data, len)
-                              : complain_about("dkim sign", made, error);
-  postern_dkim_signer_free(signer);
-  free(data);
-  return status;
+  return given.header_only ? sign_pieces(&given, &how, operands[0])
+                           : sign_whole(&given, &how, operands[0]);
 }
 
 /* ---- verify ---- */
@@ -251,13 +305,57 @@ static int write_secret(const char* path, const char* text) {
   return 0;
 }
 
+/* to_ascii brings a name of the command line to A-labels; it is for postern_buf_free. */
+static int to_ascii(const char* option, const char* text, postern_buf* name) {
+  postern_error* error = NULL;
+  if (postern_domain_to_ascii(name, text, strlen(text), &error) == POSTERN_OK) return 0;
+  fprintf(stderr, "postern: dkim keygen: %s %s: %s\n", option, text, postern_error_message(error));
+  postern_error_free(error);
+  return EXIT_USAGE;
+}
+
+static int make_key(int32_t kind, uint32_t bits, const char* domain, const char* selector,
+                    const char* out, int json) {
+  postern_dkim_key* key = NULL;
+  postern_error* error = NULL;
+  int status;
+  const postern_status done = postern_dkim_key_generate(&key, kind, bits, &error);
+  if (done != POSTERN_OK) return complain_about("dkim keygen", done, error);
+  if (*postern_dkim_key_zone_line(key, domain, selector) == '\0') {
+    fprintf(stderr, "postern: dkim keygen: selector and domain are too long for the DNS\n");
+    postern_dkim_key_free(key);
+    return EXIT_USAGE;
+  }
+  status = out == NULL ? 0 : write_secret(out, postern_dkim_key_pem(key));
+  if (status == 0 && json) {
+    const char* p;
+    printf("{\"name\": \"%s._domainkey.%s\", \"record\": \"%s\"", selector, domain,
+           postern_dkim_key_record(key));
+    if (out == NULL) {
+      printf(", \"private_key\": \"");
+      for (p = postern_dkim_key_pem(key); *p; ++p) {
+        if (*p == '\n') {
+          fputs("\\n", stdout);
+        } else {
+          putchar(*p);
+        }
+      }
+      putchar('"');
+    }
+    printf("}\n");
+  } else if (status == 0) {
+    if (out == NULL) fputs(postern_dkim_key_pem(key), stdout);
+    fputs(postern_dkim_key_zone_line(key, domain, selector), stdout);
+  }
+  postern_dkim_key_free(key);
+  return status;
+}
+
 static int keygen(int argc, char** argv) {
   const char *type, *bits, *domain, *selector, *out;
   int json = 0, status;
   int32_t kind;
-  postern_dkim_key* key = NULL;
-  postern_error* error = NULL;
-  postern_status done;
+  postern_buf domain_name = {NULL, 0}, selector_name = {NULL, 0};
   const struct option options[] = {
       {"--type", "TYPE", "rsa (the default) or ed25519", &type, NULL},
       {"--bits", "BITS", "of an RSA key: 2048 (the default), 3072 or 4096", &bits, NULL},
@@ -285,31 +383,14 @@ static int keygen(int argc, char** argv) {
   }
   kind = type != NULL && strcmp(type, "ed25519") == 0 ? POSTERN_DKIM_KEY_ED25519
                                                       : POSTERN_DKIM_KEY_RSA;
-  done = postern_dkim_key_generate(&key, kind, bits == NULL ? 0 : (uint32_t)strtoul(bits, NULL, 10),
-                                   &error);
-  if (done != POSTERN_OK) return complain_about("dkim keygen", done, error);
-  status = out == NULL ? 0 : write_secret(out, postern_dkim_key_pem(key));
-  if (status == 0 && json) {
-    const char* p;
-    printf("{\"name\": \"%s._domainkey.%s\", \"record\": \"%s\"", selector, domain,
-           postern_dkim_key_record(key));
-    if (out == NULL) {
-      printf(", \"private_key\": \"");
-      for (p = postern_dkim_key_pem(key); *p; ++p) {
-        if (*p == '\n') {
-          fputs("\\n", stdout);
-        } else {
-          putchar(*p);
-        }
-      }
-      putchar('"');
-    }
-    printf("}\n");
-  } else if (status == 0) {
-    if (out == NULL) fputs(postern_dkim_key_pem(key), stdout);
-    fputs(postern_dkim_key_zone_line(key, domain, selector), stdout);
+  status = to_ascii("--domain", domain, &domain_name);
+  if (status == 0) status = to_ascii("--selector", selector, &selector_name);
+  if (status == 0) {
+    status = make_key(kind, bits == NULL ? 0 : (uint32_t)strtoul(bits, NULL, 10), domain_name.data,
+                      selector_name.data, out, json);
   }
-  postern_dkim_key_free(key);
+  postern_buf_free(&domain_name);
+  postern_buf_free(&selector_name);
   return status;
 }
 

@@ -60,6 +60,11 @@ static int domain_command(const struct arguments* given, const char* domain,
   if (given->json) {
     printf("%s\n", postern_dmarc_discovery_json(found));
     if (*postern_dmarc_discovery_record(found) != '\0') result = EXIT_FINE;
+  } else if (postern_dmarc_discovery_is_temporary(found)) {
+    printf(
+        "%s: temporary failure: %s\n  whether there is a DMARC policy is not known; ask again "
+        "later\n",
+        domain, postern_dmarc_discovery_explanation(found));
   } else if (*postern_dmarc_discovery_record(found) == '\0') {
     printf("%s has no DMARC policy\n  organisational domain: %s\n", domain,
            postern_dmarc_discovery_organizational_domain(found));
@@ -69,6 +74,7 @@ static int domain_command(const struct arguments* given, const char* domain,
            postern_dmarc_discovery_organizational_domain(found));
     result = show_record(postern_dmarc_discovery_record(found), 0);
   }
+  if (postern_dmarc_discovery_is_temporary(found)) result = EXIT_LATER;
   postern_dmarc_discovery_free(found);
   return result;
 }
@@ -144,15 +150,17 @@ int dmarc_command(int argc, char** argv) {
       {NULL, NULL, NULL, NULL, NULL}};
   const struct option plain[] = {{"--json", NULL, "print a JSON object", NULL, &given.json},
                                  {NULL, NULL, NULL, NULL, NULL}};
-  const struct verb domain_verb = {"dmarc", "DOMAIN | check [FILE] | report [FILE] | record TEXT",
-                                   "Shows the DMARC policy that applies to mail of a domain (RFC "
-                                   "9989). 'check' judges a message,\n"
-                                   "'report' prints aggregate reports for people (XML, gzip, zip "
-                                   "or the mail with them), 'record'\n"
-                                   "looks at the text of a record. Ends with 0 when there is a "
-                                   "policy, the message passes, or the\n"
-                                   "report can be read; 1 when not; 2 for a wrong call.",
-                                   network, 1};
+  const struct verb domain_verb = {
+      "dmarc", "DOMAIN | check [FILE] | report [FILE] | record TEXT",
+      "Shows the DMARC policy that applies to mail of a domain (RFC "
+      "9989). 'check' judges a message,\n"
+      "'report' prints aggregate reports for people (XML, gzip, zip "
+      "or the mail with them), 'record'\n"
+      "looks at the text of a record. Ends with 0 when there is a "
+      "policy, the message passes, or the\n"
+      "report can be read; 1 when not; 2 for a wrong call; 75 when the "
+      "DNS did not answer.",
+      network, 1};
   const struct verb check_verb = {
       "dmarc check", "[FILE]",
       "Judges a message by its author's DMARC policy. --ip, --helo and --from say how it came, "

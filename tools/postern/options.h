@@ -6,7 +6,12 @@
 #include <stddef.h>
 
 /* Exit statuses of a verb that checks something. */
-enum { EXIT_FINE = 0, EXIT_NOT_FINE = 1, EXIT_USAGE = 2 };
+enum {
+  EXIT_FINE = 0,
+  EXIT_NOT_FINE = 1,
+  EXIT_USAGE = 2,
+  EXIT_LATER = 75 /* nobody answered: ask again later (sysexits(3)'s EX_TEMPFAIL) */
+};
 
 /* One option: "--ip ADDRESS" (or "--ip=ADDRESS") sets `*text`, a flag "--json" sets `*flag` to 1.
  */

@@ -76,6 +76,25 @@ std::string Quoted(std::string_view text, bool utf8, bool address_allowed) {
   return out + '"';
 }
 
+// AsciiValue is a domain, or an address, in ASCII: U-labels as A-labels, a local part that is not
+// ASCII left out before its "@"; nullopt when nothing can be told.
+std::optional<std::string> AsciiValue(std::string_view text) {
+  // What is no UTF-8 is no name: Clean makes it harmless.
+  if (IsAscii(text) || !mail::IsValidUtf8(text)) return std::string(text);
+  const size_t at = text.rfind('@');
+  const std::string_view domain = at == std::string_view::npos ? text : text.substr(at + 1);
+  std::string out;
+  if (at != std::string_view::npos)
+    StrAppend(out, IsAscii(text.substr(0, at)) ? text.substr(0, at) : "", "@");
+  if (IsAscii(domain)) return out + std::string(domain);
+  // A name that is no domain, such as a login, is not made one.
+  if (at == std::string_view::npos && domain.find('.') == std::string_view::npos)
+    return std::nullopt;
+  const StatusOr<std::string> ascii = mail::DomainToAscii(domain);
+  if (!ascii.ok()) return std::nullopt;
+  return out + *ascii;
+}
+
 std::string Comment(std::string_view text, bool utf8) {
   std::string out = "(";
   for (char c : Clean(text, utf8)) {
@@ -97,8 +116,11 @@ std::vector<std::string> Words(const AuthMethodResult& result, bool utf8) {
     words.push_back(StrCat("reason=", Quoted(result.reason, utf8, false)));
   for (const AuthProperty& property : result.properties) {
     if (!IsKeyword(property.ptype) || !IsKeyword(property.property)) continue;
+    const std::optional<std::string> value =
+        utf8 ? std::optional<std::string>(property.value) : AsciiValue(property.value);
+    if (!value) continue;
     words.push_back(
-        StrCat(property.ptype, '.', property.property, '=', Quoted(property.value, utf8, true)));
+        StrCat(property.ptype, '.', property.property, '=', Quoted(*value, utf8, true)));
   }
   return words;
 }
@@ -308,12 +330,21 @@ std::string_view AuthMethodResult::Property(std::string_view ptype,
   return "";
 }
 
+bool IsInternationalized(std::string_view message, std::string_view mail_from) {
+  if (!IsAscii(mail_from)) return mail::IsValidUtf8(mail_from);
+  const size_t end = std::min(message.find("\n\n"), message.find("\n\r\n"));
+  const std::string_view header = message.substr(0, end);
+  return !IsAscii(header) && mail::IsValidUtf8(header);
+}
+
 std::string FormatAuthMethodResult(const AuthMethodResult& result, bool utf8) {
   return StrJoin(Words(result, utf8), " ");
 }
 
 std::string FormatAuthenticationResults(const AuthenticationResults& results, bool utf8) {
-  std::string out = Quoted(results.authserv_id, utf8, false);
+  const std::string id =
+      utf8 ? results.authserv_id : AsciiValue(results.authserv_id).value_or(results.authserv_id);
+  std::string out = Quoted(id, utf8, false);
   if (results.version != 1) StrAppend(out, ' ', results.version);
   bool any = false;
   for (const AuthMethodResult& result : results.results) {

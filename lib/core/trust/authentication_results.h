@@ -52,10 +52,17 @@ struct AuthResultsLimits {
 // FormatAuthenticationResults writes the value of the field: from behind the colon and its
 // blank to before the last line end, folded with CRLF and a tab before each result and wherever a
 // line would pass 78 characters. Values are quoted where they must be and cut after 600
-// octets, so that no line passes 998. With `utf8` valid UTF-8 stays (RFC 8616 §5: only in a message
-// that may have it); otherwise octets that are not ASCII become "?", as controls always do.
-// Methods, results and property names that are no Keyword are left out with what belongs to them.
+// octets, so that no line passes 998. With `utf8` valid UTF-8 stays (RFC 8601 §2.5: only in a
+// message that may have it). Otherwise domains are written as A-labels, of an address whose local
+// part is not ASCII only "@" and the domain are told (§2.2 has that form), a property that cannot
+// be written is left out, and what else is not ASCII becomes "?", as controls always do. Methods,
+// results and property names that are no Keyword are left out with what belongs to them.
 std::string FormatAuthenticationResults(const AuthenticationResults& results, bool utf8 = false);
+
+// IsInternationalized tells whether a message may have UTF-8 in fields that are added to it: its
+// header has some (RFC 6532), or its reverse-path, so that it comes and goes by SMTPUTF8 alone (RFC
+// 6531). It reads `message` to the empty line.
+bool IsInternationalized(std::string_view message, std::string_view mail_from);
 
 // FormatAuthMethodResult writes one result as it stands in the field, without folding; also for
 // other fields that have such results (ARC-Authentication-Results).

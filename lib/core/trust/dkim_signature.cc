@@ -40,7 +40,8 @@ bool IsName(std::string_view text) {
     if (c <= 0x20 && IsAscii(c)) return false;
     if (c == 0x7f || c == '@' || c == '/' || c == '"' || c == '\\') return false;
   }
-  return text.front() != '.' && text.find("..") == std::string_view::npos;
+  // RFC 6376 §3.5: sub-domain 1*("." sub-domain), with no dot at the end either.
+  return text.front() != '.' && text.back() != '.' && text.find("..") == std::string_view::npos;
 }
 
 std::optional<SignatureFault> ReadAlgorithm(const TagList& tags, DkimSignature* signature) {

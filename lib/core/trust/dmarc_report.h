@@ -172,7 +172,9 @@ struct DmarcReportLimits {
 
 // ParseDmarcReport reads XML. Document types, and with them entities, are refused
 // before anything of them is expanded; the only entities are XML's five and characters by number.
-// Elements of other name spaces are passed over. The error is kInvalidArgument with the line, or
+// Elements of other name spaces are passed over. A count, a date or an address that is none is an
+// error, because what a report says would be wrong; what only is missing, or an unknown word, is a
+// problem that the report lists. The error is kInvalidArgument with the line, or
 // kResourceExhausted past a limit. Time is linear; memory is that of the report and some 40 MB at
 // most beside it.
 StatusOr<DmarcReport> ParseDmarcReport(std::string_view xml, const DmarcReportLimits& limits = {});

@@ -22,7 +22,11 @@ std::string_view LocalName(std::string_view name, std::string_view* prefix) {
 // Number reads digits; reporters write "1337270400.0" too.
 std::optional<uint64_t> Number(std::string_view text) {
   text = Trim(text);
-  return ParseUint(text.substr(0, text.find('.')), INT64_MAX);
+  const size_t dot = text.find('.');
+  if (dot != std::string_view::npos &&
+      text.find_first_not_of('0', dot + 1) != std::string_view::npos)
+    return std::nullopt;
+  return ParseUint(text.substr(0, dot), INT64_MAX);
 }
 
 // IsReportElement tells whether any form of a report has elements of that name.
@@ -106,7 +110,7 @@ class ReportReader {
                                    " elements that no report needs")));
     if (skip_depth_ != 0) return;
     if (root_depth_ == 0) {
-      // Whatever stands around <feedback> is no matter of ours.
+      // Whatever stands around <feedback> is no matter of ours; mail has <schema> there.
       if (name != "feedback" || finished_) return;
       root_depth_ = depth_;
       root_prefix_ = std::string(prefix);
@@ -211,8 +215,8 @@ class ReportReader {
     if (path_.size() == 3 && path_[1] == "date_range") {
       const std::optional<uint64_t> number = Number(text);
       if (!number)
-        return Problem(
-            StrCat("<", name, "> of the date range is \"", Escape(text, 40), "\", no number"));
+        return Stop(InvalidArgument(
+            StrCat("<", name, "> of the date range is \"", Escape(text, 40), "\", no number")));
       if (name == "begin") report_.begin = static_cast<int64_t>(*number);
       if (name == "end") report_.end = static_cast<int64_t>(*number);
       return;
@@ -254,13 +258,14 @@ class ReportReader {
     if (section == "row" && path_.size() == 3) {
       if (name == "source_ip") {
         record.source_ip = std::string(text);
-        if (!IpAddress::Parse(text)) Problem(StrCat("\"", Escape(text, 60), "\" is no address"));
+        if (!IpAddress::Parse(text))
+          return Stop(
+              InvalidArgument(StrCat("<source_ip> is \"", Escape(text, 60), "\", no IP address")));
       } else if (name == "count") {
         const std::optional<uint64_t> number = Number(text);
-        if (number)
-          record.count = *number;
-        else
-          Problem(StrCat("a count is \"", Escape(text, 40), "\", no number"));
+        if (!number)
+          return Stop(InvalidArgument(StrCat("<count> is \"", Escape(text, 40), "\", no number")));
+        record.count = *number;
       }
     } else if (section == "row" && path_.size() == 4 && path_[2] == "policy_evaluated") {
       if (name == "disposition")

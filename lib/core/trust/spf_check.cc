@@ -212,13 +212,19 @@ dns::Inquiry<Matched> MatchMx(Check* check, const SpfMechanism* mechanism, Targe
         SpfResult::kPermError, "too_many_mx_names",
         StrCat(Escape(target.text), " has ", exchanges.records.size(), " MX names, and only ",
                check->limits.max_mx_names, " may be looked at"));
+  // §4.6.4 limits the terms whose queries find nothing: this one counts once, however many of its
+  // exchanges lead nowhere.
+  bool counted = false;
   for (const dns::Record& record : exchanges.records) {
     const auto* data = std::get_if<dns::MxData>(&record.data);
     if (data == nullptr || data->exchange.is_root()) continue;  // RFC 7505: null MX
     const dns::Answer answer = co_await dns::Ask{data->exchange, AddressType(*check)};
     if (answer.temporary())
       co_return DnsFailed(AddressTypeName(*check), data->exchange.ToString(), answer);
-    if (std::optional<Matched> trouble = CountIfVoid(check, answer)) co_return *trouble;
+    if (answer.missing() && !counted) {
+      counted = true;
+      if (std::optional<Matched> trouble = CountIfVoid(check, answer)) co_return *trouble;
+    }
     if (HasAddress(answer, check->query.client, PrefixBits(*check, *mechanism)))
       co_return Matched{true};
   }

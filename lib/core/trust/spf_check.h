@@ -35,7 +35,7 @@ struct SpfQuery {
 // is the deadline of whoever drives the inquiry. More than 100 lookups are never made.
 struct SpfLimits {
   size_t max_lookups = 10;      // include, a, mx, ptr, exists, redirect and the first %{p}
-  size_t max_void_lookups = 2;  // answers without a record; those for ptr and %{p} do not count,
+  size_t max_void_lookups = 2;  // terms whose queries found no record; ptr and %{p} do not count,
                                 // because the client's reverse zone, not the domain, makes them
   size_t max_mx_names = 10;     // of one mx; more are a permerror
   size_t max_ptr_names = 10;    // of the client; more are not looked at

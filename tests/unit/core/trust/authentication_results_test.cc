@@ -62,10 +62,44 @@ TEST(AuthenticationResultsTest, NothingBreaksOutOfItsPlace) {
   }
   AuthenticationResults utf8{
       "mx", 1, {{"spf", 1, "pass", "", "", {{"smtp", "mailfrom", "jürgen@example.com"}}}}};
-  EXPECT_EQ(FormatAuthenticationResults(utf8),
-            "mx;\r\n\tspf=pass smtp.mailfrom=j??rgen@example.com");
+  EXPECT_EQ(FormatAuthenticationResults(utf8), "mx;\r\n\tspf=pass smtp.mailfrom=@example.com");
   EXPECT_EQ(FormatAuthenticationResults(utf8, true),
             "mx;\r\n\tspf=pass smtp.mailfrom=jürgen@example.com");
+}
+
+// RFC 8601 §2.5, RFC 8616: names stay readable whether the message may have UTF-8 or not.
+TEST(AuthenticationResultsTest, NamesThatAreNotAscii) {
+  const auto value = [](const char* ptype, const char* property, const char* text) {
+    return AuthenticationResults{
+        "bücher.example", 1, {{"spf", 1, "pass", "", "", {{ptype, property, text}}}}};
+  };
+  const struct {
+    const char* text;
+    const char* ascii;  // nullptr: the property is left out
+  } cases[] = {
+      {"mé@bücher.test", "@xn--bcher-kva.test"},
+      {"me@bücher.test", "me@xn--bcher-kva.test"},
+      {"mé@example.com", "@example.com"},
+      {"bücher.test", "xn--bcher-kva.test"},
+      {"jürgen", nullptr},
+      {"\xFF@example.com", "?@example.com"},
+  };
+  for (const auto& one : cases) {
+    const std::string expected =
+        one.ascii == nullptr ? "xn--bcher-kva.example;\r\n\tspf=pass"
+                             : StrCat("xn--bcher-kva.example;\r\n\tspf=pass smtp.x=", one.ascii);
+    EXPECT_EQ(FormatAuthenticationResults(value("smtp", "x", one.text)), expected) << one.text;
+  }
+  EXPECT_EQ(FormatAuthenticationResults(value("smtp", "mailfrom", "mé@bücher.test"), true),
+            "bücher.example;\r\n\tspf=pass smtp.mailfrom=mé@bücher.test");
+}
+
+TEST(AuthenticationResultsTest, WhichMessagesMayHaveUtf8) {
+  EXPECT_FALSE(IsInternationalized("Subject: x\r\n\r\nGrüße", "a@b.example"));
+  EXPECT_TRUE(IsInternationalized("Subject: Grüße\r\n\r\nx", "a@b.example"));
+  EXPECT_TRUE(IsInternationalized("Subject: Grüße\n\nx\xFF", ""));
+  EXPECT_FALSE(IsInternationalized("Subject: Gr\xFC\xDF\n\nx", ""));
+  EXPECT_TRUE(IsInternationalized("Subject: x\r\n\r\n", "mé@b.example"));
 }
 
 TEST(AuthenticationResultsTest, ReadsWhatTheWildHas) {

@@ -157,6 +157,7 @@ TEST(Dkim, FaultsOfTheField) {
       {"c=relaxed/relaxed;", "c=nofws;", DkimResult::kPermError, "canonicalization_unknown"},
       {"d=example.org;", "", DkimResult::kNeutral, "missing_tag"},
       {"d=example.org;", "d=;", DkimResult::kNeutral, "signature_syntax"},
+      {"d=example.org;", "d=example.org.;", DkimResult::kNeutral, "signature_syntax"},
       {"d=example.org;", "d=example.org; d=b;", DkimResult::kNeutral, "signature_syntax"},
       {"d=example.org;", "d=example.org; i=@other.org;", DkimResult::kPermError,
        "identity_not_of_domain"},

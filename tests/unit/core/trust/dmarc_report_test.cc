@@ -142,6 +142,36 @@ TEST(DmarcReportTest, RefusesWhatNoReportNeeds) {
   }
 }
 
+// What would make the numbers wrong is told with its line, and never read as something else.
+TEST(DmarcReportTest, RefusesValuesThatAreNone) {
+  const auto row = [](std::string_view inside) {
+    return StrCat("<feedback>\n<record>\n<row>", inside, "</row></record></feedback>");
+  };
+  const auto range = [](std::string_view inside) {
+    return StrCat("<feedback>\n<report_metadata>\n<date_range>", inside,
+                  "</date_range></report_metadata></feedback>");
+  };
+  const struct {
+    std::string xml;
+    const char* error;  // nullptr: fine
+  } kCases[] = {
+      {row("<source_ip>192.0.2.1</source_ip><count>3</count>"), nullptr},
+      {row("<count>-3</count>"), "line 3: <count> is \"-3\""},
+      {row("<count>100000000000000000000000</count>"), "line 3: <count>"},
+      {row("<count>1.5</count>"), "line 3: <count>"},
+      {row("<count></count>"), "line 3: <count>"},
+      {row("<source_ip>not-an-ip</source_ip>"), "line 3: <source_ip> is \"not-an-ip\""},
+      {range("<begin>1337270400.0</begin><end>1337270500</end>"), nullptr},
+      {range("<begin>garbage</begin>"), "line 3: <begin> of the date range is \"garbage\""},
+  };
+  for (const auto& c : kCases) {
+    const StatusOr<DmarcReport> report = ParseDmarcReport(c.xml);
+    EXPECT_EQ(report.ok(), c.error == nullptr) << c.xml << report.status();
+    if (c.error != nullptr)
+      EXPECT_NE(Message(report.status()).find(c.error), std::string_view::npos) << report.status();
+  }
+}
+
 TEST(DmarcReportTest, KeepsItsBounds) {
   DmarcReportLimits limits;
   limits.max_depth = 5;

@@ -27,6 +27,10 @@ dead.example.org.   TIMEOUT
 hole.example.org.   TXT "v=spf1 include:nothing.example.org -all"
 gone.example.org.   TXT "v=spf1 redirect=nothing.example.org"
 loop.example.org.   TXT "v=spf1 include:loop.example.org -all"
+voidmx.example.org. TXT "v=spf1 mx a:n1.example.org ip4:192.0.2.7 -all"
+voidmx.example.org. MX 1 n1.example.org.
+voidmx.example.org. MX 2 n2.example.org.
+voidmx.example.org. MX 3 n3.example.org.
 void.example.org.   TXT "v=spf1 a:n1.example.org a:n2.example.org a:n3.example.org -all"
 inner.example.org.  TXT "v=spf1 include:bad.example.org -all"
 bad.example.org.    TXT "v=spf1 ip5:1 -all"
@@ -199,6 +203,13 @@ TEST(SpfCheckTest, LimitsAreOptions) {
 TEST(SpfCheckTest, AClientCannotSpendTheDomainsVoidLookups) {
   EXPECT_EQ(Check("192.0.2.7", "joe@ptr.example.org").void_lookups, 0u);
   EXPECT_EQ(Check("192.0.2.8", "joe@ptr.example.org").result, SpfResult::kFail);
+}
+
+// RFC 7208 §4.6.4 counts terms: an mx with exchanges that are gone is one of them.
+TEST(SpfCheckTest, ATermCountsOnceAsVoid) {
+  const Spf spf = Check("192.0.2.7", "joe@voidmx.example.org");
+  EXPECT_EQ(spf.result, SpfResult::kPass) << spf.explanation;
+  EXPECT_EQ(spf.void_lookups, 2u);
 }
 
 TEST(SpfCheckTest, InternationalAddresses) {
