@@ -22,10 +22,12 @@ struct ZoneLimits {
 class ZoneData {
  public:
   // Parse reads master-file text: $ORIGIN, $TTL, comments, quotes, escapes, parentheses over lines,
-  // "@", relative names, a blank owner for the previous one, TTLs in seconds or as "1h30m", class
-  // IN. One text may hold several zones; no SOA is needed. Beyond the RFC, three pseudo-types say
-  // how a name fails: `broken.example. SERVFAIL`, `slow.example. TIMEOUT`, `forged.example. BOGUS`.
-  // kInvalidArgument says "line N: …".
+  // "@", relative names, a blank owner for the previous one, TTLs, and times of an SOA, in
+  // seconds or as "1h30m", class IN, any type as "TYPE4711 \\# LENGTH HEX" (RFC 3597). Records of
+  // types that no check of mail asks for (SPF, CAA, DNSKEY, …) are passed over. One text may hold
+  // several zones; no SOA is needed. Beyond the RFC, three pseudo-types say how a name fails:
+  // `broken.example. SERVFAIL`, `slow.example. TIMEOUT`, `forged.example. BOGUS`. kInvalidArgument
+  // says "line N: …".
   static StatusOr<ZoneData> Parse(std::string_view text, const ZoneLimits& limits = {});
 
   // Query answers like a recursive server: exact name, else wildcard (RFC 4592), CNAMEs followed,

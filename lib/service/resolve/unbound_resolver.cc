@@ -22,6 +22,9 @@ bool Absent(int error) { return error == UB_READFILE && errno == ENOENT; }
 // Question is one that is under way. It is shared by the asker, who may live on another loop and
 // give up at its deadline, and by the main loop, which gets the answer. As a Job it goes from the
 // one to the other and back.
+// kSilentAfter is how long libunbound tries at least before a failure of its own means silence.
+constexpr absl::Duration kSilentAfter = absl::Seconds(5);
+
 struct Question : rt::Job {
   explicit Question(rt::Executor* asker_loop) : loop(asker_loop), done(asker_loop) {
     drop = [](rt::Job* job) { (void)Arrived(job); };
@@ -112,6 +115,7 @@ class UnboundResolver final : public Resolver {
 
   rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
                                 Instant deadline) override {
+    const Instant asked = loop.Now();
     auto question = std::make_shared<Question>(&loop);
     question->name = std::move(name);
     question->type = type;
@@ -126,7 +130,17 @@ class UnboundResolver final : public Resolver {
       // The question goes on: its answer will be in the cache when it is asked again.
       co_return dns::Answer::Failure(dns::Answer::Kind::kTimeout, "no answer in time");
     }
-    co_return std::move(question->answer);
+    // libunbound calls it SERVFAIL too when it has given up on servers that said nothing: that
+    // takes it far longer than to read a SERVFAIL and to ask the others.
+    dns::Answer answer = std::move(question->answer);
+    const absl::Duration waited = loop.Now() - asked;
+    if (answer.kind == dns::Answer::Kind::kServFail && waited >= kSilentAfter &&
+        answer.security != dns::Answer::Security::kBogus) {
+      answer.kind = dns::Answer::Kind::kTimeout;
+      answer.detail =
+          StrCat("no server answered within ", absl::ToInt64Seconds(waited), " seconds");
+    }
+    co_return answer;
   }
 
   void Stop() override {
