@@ -26,6 +26,7 @@
 #include "postern/error.h"
 #include "postern/filter.h"
 #include "postern/message.h"
+#include "postern/notice.h"
 #include "postern/server.h"
 #include "postern/spf.h"
 #include "postern/version.h"

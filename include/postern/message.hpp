@@ -137,6 +137,8 @@ class ParsedMessage {
     return Make(octets, postern_parsed_new_borrow);
   }
 
+  // get lends the handle of the C API.
+  const postern_parsed* get() const { return parsed_.get(); }
   std::size_t size() const { return postern_parsed_part_count(parsed_.get()); }
   MessagePart root() const { return part(0); }
   MessagePart part(std::size_t index) const { return MessagePart(parsed_.get(), index); }

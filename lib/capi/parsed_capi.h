@@ -38,6 +38,9 @@ struct ParsedMessage {
 // ParsedJson writes the tree as postern_parsed_json does.
 std::string ParsedJson(const ParsedMessage& parsed, bool with_text);
 
+// NoticeJson writes what postern_parsed_notice_json does; "" for a message that is no notice.
+std::string NoticeJson(const ParsedMessage& parsed);
+
 // PlainBody is the text of a part for people: UTF-8, HTML made plain, flowed lines joined.
 std::string PlainBody(const ParsedMessage& parsed, size_t part);
 
