@@ -18,6 +18,7 @@ constexpr size_t kMaxNotices = 1000;  // recipients that one notice tells of
 }  // namespace
 
 Status ParseOffline(std::string_view text, Submission* out) {
+  *out = Submission();
   if (!text.starts_with(kHead)) return InvalidArgument("it does not begin as such a file does");
   text.remove_prefix(kHead.size());
   std::vector<std::string> words;

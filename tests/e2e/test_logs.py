@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 import unittest
 
@@ -73,17 +74,36 @@ class Logs(unittest.TestCase):
         wait_until(self, "a line in it", lambda: "smtp message" in self.read("maillog"))
 
     def listen(self):
+        """A log daemon: it reads all the time, as what it leaves unread is soon more than the socket holds."""
         daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         daemon.bind(f"{self.folder}/socket")
-        daemon.settimeout(20)
-        self.addCleanup(daemon.close)
-        return daemon
+        datagrams = []
 
-    def take(self, daemon, pattern):
-        while True:
-            datagram = daemon.recv(65536)
-            if re.search(pattern, datagram):
-                return datagram
+        def read():
+            while datagram := daemon.recv(65536):
+                datagrams.append(datagram)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+
+        def stop():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", f"{self.folder}/socket")
+            reader.join()
+            daemon.close()
+            os.unlink(f"{self.folder}/socket")
+
+        return datagrams, stop
+
+    def take(self, datagrams, pattern):
+        found = []
+
+        def look():
+            found[:] = [each for each in datagrams if re.search(pattern, each)]
+            return found
+
+        wait_until(self, pattern, look)
+        return found[0]
 
     def test_syslog_and_the_journal(self):
         for target, pattern in (("syslog", rb"^<22>[A-Z][a-z]{2} [ \d]\d [\d:]{8} smtpd\[\d+\]: [0-9a-f]{16} smtp message msgid="),
@@ -91,13 +111,14 @@ class Logs(unittest.TestCase):
                                 ("journal", rb"(?s)^MESSAGE=[0-9a-f]{16} smtp message .*\nPRIORITY=6\nSYSLOG_IDENTIFIER=smtpd\n"
                                             rb".*POSTERN_SUBSYSTEM=smtp\n.*POSTERN_EVENT=message\nPOSTERN_MSGID=[0-9a-f]{8}\n")):
             with self.subTest(target):
-                daemon = self.listen()
-                server = self.server("-L", f"{target}:{{data}}/socket")
-                letter(server)
-                self.assertRegex(self.take(daemon, rb"smtp message "), pattern)
-                server.stop()
-                daemon.close()
-                os.unlink(f"{self.folder}/socket")
+                datagrams, stop = self.listen()
+                try:
+                    server = self.server("-L", f"{target}:{{data}}/socket")
+                    letter(server)
+                    self.assertRegex(self.take(datagrams, rb"smtp message "), pattern)
+                    server.stop()
+                finally:
+                    stop()
 
     def test_what_a_client_says_is_one_line_in_each_form(self):
         server = self.server("-j", "-L", "file:{data}/log")

@@ -81,7 +81,7 @@ class RelayOptions(unittest.TestCase):
         # Without it there is no handshake, and the mail waits.
         bare = self.first_hop(f'relay host "{url}" ca house')
         self.send(bare, f"bob@{NEXT}", f"alice@{DOMAIN}")
-        self.wait_for_log(bare, "result=TempFail")
+        self.wait_for_log(bare, 'result="TempFail"')
         self.wait_for_log(self.next, "gave no certificate, and one is required")
         self.assertEqual(len(self.next.messages("bob")), 1)
 
@@ -89,7 +89,7 @@ class RelayOptions(unittest.TestCase):
         url = f"smtps://127.0.0.1:{self.next.ports['submission']}"
         server = self.first_hop(f'relay host "{url}" pki client ca other', extra='ca other cert "{home}/cert.pem"\n')
         self.send(server, f"bob@{NEXT}", f"alice@{DOMAIN}")
-        self.wait_for_log(server, "result=TempFail")
+        self.wait_for_log(server, 'result="TempFail"')
         self.assertEqual(self.next.messages("bob"), [])
 
     def test_the_name_and_the_next_hop_come_from_tables(self):

@@ -90,11 +90,11 @@ class Reload(unittest.TestCase):
 
     def test_the_lines_of_a_reload_have_time_and_level(self):
         self.hang_up("configuration reloaded")
-        self.assertRegex(self.server.log(), r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d configuration reloaded$")
+        self.assertRegex(self.server.log(), r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d server configuration reloaded$")
         self.change(("listen on", "lisen on"))
         self.hang_up("configuration not reloaded")
         self.assertRegex(self.server.log(),
-                         r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d warn: configuration not reloaded: .*lisen")
+                         r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d warn: server configuration not reloaded: .*lisen")
 
     def test_a_wrong_file_leaves_the_old_one_in_force(self):
         with open(self.server.config_path, "a", encoding="utf-8") as file:

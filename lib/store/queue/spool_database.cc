@@ -32,10 +32,11 @@ Status PrepareInto(sqlite::Database& database, std::string_view sql, Statement* 
 
 // HasOurSchema tells whether the schema is this release's, whatever its number says: a later
 // release has another one. A damaged one may mean something to SQLite too: an evpid that is no key
-// any more is NULL in every row, and nothing speaks against it.
+// any more is NULL in every row, and nothing speaks against it. No damage makes a trigger.
 StatusOr<bool> HasOurSchema(sqlite::Database& database) {
-  StatusOr<Statement> query =
-      database.Prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid");
+  StatusOr<Statement> query = database.Prepare(
+      "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND type <> 'trigger' "
+      "ORDER BY rowid");
   if (!query.ok()) return query.status();
   std::string schema, wanted;
   for (;;) {

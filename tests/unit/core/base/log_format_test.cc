@@ -45,7 +45,7 @@ TEST(LogFormat, TheJournalGetsValuesWithLineEndsByTheirLength) {
   LogRecord record = Record();
   record.fields = {{"command", "a\nPRIORITY=0"}, {"x-y", "1"}};
   const std::string entry = JournalEntry(record, Stamp());
-  const std::string tail("POSTERN_COMMAND\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\nPOSTERN_X_Y=1\n", 61);
+  const std::string tail("POSTERN_COMMAND\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\nPOSTERN_X_Y=1\n", 51);
   EXPECT_EQ(entry,
             "MESSAGE=00000000deadbeef smtp failed-command command=\"a\\nPRIORITY=0\" x-y=1\n"
             "PRIORITY=4\nSYSLOG_IDENTIFIER=smtpd\nSYSLOG_FACILITY=2\nSYSLOG_PID=77\n"
