@@ -192,6 +192,30 @@ rt::Task<void> CheckBackups(rt::World* world, std::shared_ptr<const Runtime> run
   if (own != nullptr) own->Stop();
 }
 
+// --- milters ---
+
+rt::Task<void> CheckMilters(rt::World* world, std::shared_ptr<const Runtime> runtime,
+                            Duration timeout, Diagnostics* out) {
+  const Config& config = runtime->config();
+  for (const policy::Filter& filter : config.filters) {
+    if (filter.kind != policy::FilterKind::kMilter) continue;
+    const Endpoint& endpoint = config.milters[static_cast<size_t>(filter.milter)].endpoint;
+    rt::Executor& loop = world->main_loop();
+    auto connecting =
+        world->network().Connect(loop, endpoint, rt::ConnectOptions(), loop.Now() + timeout);
+    StatusOr<std::unique_ptr<rt::Stream>> stream = co_await std::move(connecting);
+    if (stream.ok()) {
+      (*stream)->Close();
+      continue;
+    }
+    out->push_back(Finding(
+        filter.location, "milter-away",
+        StrCat("filter ", Escape(filter.name, 80), ": no milter can be reached at ",
+               endpoint.ToString(), ": ", Message(stream.status())),
+        "start it, or correct its socket; until then mail gets what the filter's default says"));
+  }
+}
+
 }  // namespace
 
 rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
@@ -213,6 +237,8 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
       if (spool.empty()) spool = SpoolOf(config);
       CheckPorts(*world, config, spool, &found);
     }
+    auto milters = CheckMilters(world, loaded.runtime, options.milter_timeout, &found);
+    co_await std::move(milters);
     auto backups = CheckBackups(world, loaded.runtime, server->resolver, options, &found);
     co_await std::move(backups);
   }

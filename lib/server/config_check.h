@@ -10,6 +10,7 @@
 //   alias-include        an :include: that cannot be read, or is not obeyed      (warning)
 //   alias-circle         aliases that lead back to themselves                    (warning)
 //   backup-mx            `backup mx` names the best exchanger of a domain        (warning)
+//   milter-away          nobody answers at a milter's socket                     (warning)
 #pragma once
 
 #include <string>
@@ -29,6 +30,8 @@ struct ConfigCheckOptions {
   Duration expires_soon = absl::Hours(14 * 24);
   // How long the DNS may take for all questions together.
   Duration dns_timeout = absl::Seconds(5);
+  // How long each milter's socket may take to answer.
+  Duration milter_timeout = absl::Seconds(2);
   // Domains whose exchangers are looked up for `backup`.
   size_t max_backup_domains = 20;
 };

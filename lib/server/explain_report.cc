@@ -98,6 +98,10 @@ std::string FilterText(const Config& config, const policy::Filter& filter) {
     return StrCat("filter \"", Escape(filter.name, 80), "\", the program ",
                   Escape(config.procs[static_cast<size_t>(filter.proc)].command, 160));
   }
+  if (filter.kind == policy::FilterKind::kMilter) {
+    return StrCat("filter \"", Escape(filter.name, 80), "\", the milter at ",
+                  config.milters[static_cast<size_t>(filter.milter)].endpoint.ToString());
+  }
   return StrCat("filter \"", Escape(filter.name, 80), "\" at ", PhaseName(filter.phase));
 }
 

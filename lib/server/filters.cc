@@ -9,6 +9,7 @@
 #include "lib/server/hooks.h"
 #include "lib/server/runtime.h"
 #include "lib/service/filter/filter_chain.h"
+#include "lib/service/filter/milter_filter.h"
 #include "lib/service/smtp/backend.h"
 
 namespace postern::server {
@@ -153,13 +154,41 @@ class MissingFilter final : public service::SessionFilter {
   std::string name_;
 };
 
+std::unique_ptr<service::SessionFilter> MakeMilter(rt::Executor* loop, const policy::Config& config,
+                                                   const Filter& filter, const FilterPlace& place) {
+  using WhenAway = service::MilterOptions::WhenAway;
+  const policy::Milter& milter = config.milters[static_cast<size_t>(filter.milter)];
+  auto options = std::make_shared<service::MilterOptions>();
+  options->name = filter.name;
+  options->endpoint = milter.endpoint;
+  switch (milter.when_away) {
+    case policy::MilterDefault::kTempFail: options->when_away = WhenAway::kTempFail; break;
+    case policy::MilterDefault::kReject: options->when_away = WhenAway::kReject; break;
+    case policy::MilterDefault::kAccept: options->when_away = WhenAway::kAccept; break;
+  }
+  options->connect_timeout = milter.connect_timeout;
+  service::ContentSpoolOptions spool;
+  spool.directory = place.spool;
+  // What a message gains by header fields is little; its own size was bounded when it came.
+  constexpr uint64_t kMoreBytes = 4 << 20;
+  spool.limit_bytes = static_cast<uint64_t>(config.smtp.max_message_bytes) + kMoreBytes;
+  auto protocol = std::make_shared<postern::milter::ClientOptions>();
+  protocol->negotiation_timeout = milter.connect_timeout;
+  protocol->command_timeout = milter.command_timeout;
+  protocol->content_timeout = milter.content_timeout;
+  protocol->max_body_bytes = spool.limit_bytes;
+  options->protocol = std::move(protocol);
+  return std::make_unique<service::MilterFilter>(loop, place.world, std::move(options),
+                                                 std::move(spool), place.log);
+}
+
 }  // namespace
 
 std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
                                                           const ListenerSlot::View& view,
                                                           const SmtpSessionFacts& facts,
-                                                          const FilterPrograms* programs,
-                                                          const Hooks& hooks, LogSink* log) {
+                                                          const FilterPlace& place) {
+  const Hooks& hooks = *place.hooks;
   const policy::Listener* line = view.listener();
   std::unique_ptr<service::SessionFilter> hook;
   if (hooks.new_filter) hook = hooks.new_filter(*loop, facts);
@@ -177,7 +206,7 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
   for (const Filter* filter : written) {
     if (filter->kind == policy::FilterKind::kProgram) {
       const policy::Proc& proc = view.runtime->config().procs[static_cast<size_t>(filter->proc)];
-      std::shared_ptr<service::FilterProgram> program = programs->Find(proc);
+      std::shared_ptr<service::FilterProgram> program = place.programs->Find(proc);
       if (program != nullptr) {
         members.push_back(program->NewSession(loop, facts, tell));
       } else {
@@ -186,7 +215,11 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
       }
       continue;
     }
-    members.push_back(std::make_unique<BuiltinFilter>(loop, view.runtime, filter, tell, log));
+    if (filter->kind == policy::FilterKind::kMilter) {
+      members.push_back(MakeMilter(loop, view.runtime->config(), *filter, place));
+      continue;
+    }
+    members.push_back(std::make_unique<BuiltinFilter>(loop, view.runtime, filter, tell, place.log));
   }
   if (has_steps) members.push_back(std::make_unique<service::FunctionFilter>(&hooks.step));
   if (hook != nullptr) members.push_back(std::move(hook));
@@ -198,8 +231,9 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
 NamesWanted FilterNamesWanted(const policy::Config& config, const policy::Listener& listener) {
   NamesWanted wanted;
   for (const Filter* filter : policy::FilterMembers(config, listener.filter)) {
-    // Programs are told both.
-    wanted.confirmation |= filter->kind == policy::FilterKind::kProgram;
+    // Programs and milters are told both.
+    wanted.confirmation |=
+        filter->kind == policy::FilterKind::kProgram || filter->kind == policy::FilterKind::kMilter;
     if (filter->kind != policy::FilterKind::kBuiltin) continue;
     wanted.confirmation |= filter->test == policy::FilterTest::kFcrdns;
     wanted.name |= filter->test == policy::FilterTest::kRdns;

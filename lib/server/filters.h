@@ -1,9 +1,11 @@
-// The `filter` of a listener: its built-in filters, asked phase by phase.
+// The `filter` of a listener: built-in filters and milters, asked phase by phase.
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "lib/core/base/log.h"
+#include "lib/rt/world.h"
 #include "lib/server/listener_slot.h"
 #include "lib/service/smtp/session_filter.h"
 
@@ -12,14 +14,23 @@ namespace postern::server {
 class FilterPrograms;
 struct Hooks;
 
+// FilterPlace is what filters work with. All of it outlives them.
+struct FilterPlace {
+  rt::World* world = nullptr;
+  const FilterPrograms* programs = nullptr;
+  const Hooks* hooks = nullptr;
+  // Where a filter keeps what it must hold of a message and is too large for memory; empty:
+  // nowhere.
+  std::string spool;
+  LogSink* log = nullptr;
+};
+
 // MakeSessionFilter gives what filters one session of `view`'s listener; null when it has no
-// filter and no hook asks for one. The session keeps the configuration that it began with. What is
-// given outlives it.
+// filter and no hook asks for one. The session keeps the configuration that it began with.
 std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
                                                           const ListenerSlot::View& view,
                                                           const service::SmtpSessionFacts& facts,
-                                                          const FilterPrograms* programs,
-                                                          const Hooks& hooks, LogSink* log);
+                                                          const FilterPlace& place);
 
 // NamesWanted says what the filters of `listener` want to know of a client's name.
 struct NamesWanted {

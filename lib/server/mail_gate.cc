@@ -47,6 +47,11 @@ class QueuedMessage final : public service::IncomingMessage {
     co_return appended;
   }
 
+  void Quarantine(std::string reason) override {
+    quarantined_ = true;
+    quarantine_reason_ = std::move(reason);
+  }
+
   rt::Task<mail::Reply> Finish(const SmtpSessionFacts& facts, const mail::ReversePath& sender,
                                const std::vector<service::AcceptedRecipient>& recipients) override {
     if (hooks_->on_message) {
@@ -64,7 +69,14 @@ class QueuedMessage final : public service::IncomingMessage {
       const Ticket& ticket = *static_cast<const Ticket*>(recipient.ticket.get());
       std::vector<queue::Envelope> more =
           EnvelopesFor(*ticket.runtime, facts, sender, recipient.path, ticket.expansion);
-      for (queue::Envelope& each : more) envelopes.push_back(std::move(each));
+      for (queue::Envelope& each : more) {
+        if (quarantined_) {
+          // As `pause envelope` leaves it: until somebody releases it.
+          each.held = true;
+          each.last_error = StrCat("quarantined by a filter: ", Escape(quarantine_reason_, 256));
+        }
+        envelopes.push_back(std::move(each));
+      }
     }
     StatusOr<queue::MessageId> committed = co_await writer_->Commit(std::move(envelopes));
     if (!committed.ok()) {
@@ -85,6 +97,8 @@ class QueuedMessage final : public service::IncomingMessage {
   LogSink* log_;
   std::string id_;
   std::string content_;
+  std::string quarantine_reason_;
+  bool quarantined_ = false;
 };
 
 // ShareOf names the client whose share a session counts in: an IPv4 address, or the /64 of an IPv6
@@ -150,7 +164,8 @@ LoginPlace PlaceOf(rt::Executor& loop, const SmtpSessionFacts& facts, RuntimeHol
 MailGate::MailGate(rt::World* world, RuntimeHolder* runtimes, store::Queue* queue,
                    resolve::Resolver* resolver, const Hooks* hooks, LoginGate* logins, LogSink* log,
                    MailGateLimits limits)
-    : clock_(&world->clock()),
+    : world_(world),
+      clock_(&world->clock()),
       runtimes_(runtimes),
       queue_(queue),
       resolver_(resolver),
@@ -202,8 +217,12 @@ rt::Task<bool> MailGate::ReverseNameLeadsBack(rt::Executor& loop, std::string na
 
 std::unique_ptr<service::SessionFilter> MailGate::NewFilter(rt::Executor& loop,
                                                             const SmtpSessionFacts& facts) {
-  return MakeSessionFilter(&loop, ListenerSlot::ViewOf(facts.listener->origin), facts, programs_,
-                           *hooks_, log_);
+  const FilterPlace place{.world = world_,
+                          .programs = programs_,
+                          .hooks = hooks_,
+                          .spool = limits_.filter_spool,
+                          .log = log_};
+  return MakeSessionFilter(&loop, ListenerSlot::ViewOf(facts.listener->origin), facts, place);
 }
 
 rt::Task<StatusOr<std::optional<std::string>>> MailGate::Authenticate(rt::Executor& loop,

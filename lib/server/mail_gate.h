@@ -32,6 +32,8 @@ struct MailGateLimits {
   Duration reverse_name_timeout = absl::Seconds(3);
   // How far a recipient is expanded.
   policy::ExpansionOptions expansion;
+  // The folder for what filters hold of large messages; empty: they hold what fits in memory.
+  std::string filter_spool;
 };
 
 class MailGate final : public service::SmtpBackend {
@@ -86,6 +88,7 @@ class MailGate final : public service::SmtpBackend {
                                                       const service::SmtpSessionFacts& facts,
                                                       const mail::Address& sender);
 
+  rt::World* world_;
   rt::Clock* clock_;
   RuntimeHolder* runtimes_;
   store::Queue* queue_;

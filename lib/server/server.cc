@@ -309,9 +309,11 @@ rt::Task<Status> Server::Start() {
       world, *parts.queue, *parts.log, *parts.notices, parts.local.get(), parts.relay.get(),
       SchedulerOptionsOf(*runtime), std::move(waiting));
   parts.login_gate = std::make_unique<LoginGate>(&parts.options.hooks);
-  parts.mail_gate = std::make_unique<MailGate>(&world, parts.runtimes.get(), parts.queue.get(),
-                                               parts.resolver, &parts.options.hooks,
-                                               parts.login_gate.get(), parts.log, MailGateLimits());
+  MailGateLimits gate_limits;
+  gate_limits.filter_spool = spool;
+  parts.mail_gate = std::make_unique<MailGate>(
+      &world, parts.runtimes.get(), parts.queue.get(), parts.resolver, &parts.options.hooks,
+      parts.login_gate.get(), parts.log, std::move(gate_limits));
   for (size_t i = 0; i < world.worker_count(); ++i) {
     rt::Executor* loop = &world.worker(i);
     Worker worker;

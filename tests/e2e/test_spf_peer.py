@@ -31,9 +31,10 @@ HELO = "mail.client.example.net"
 CLIENT_ZONE = "5.5: a name of the client that leads nowhere is skipped; the client could spend the domain's two void lookups with it"
 AFTER_MATCH = "5.4: an mx is done with at the first match; pyspf asks for the addresses of the other names too"
 CNAME_TWICE = "4.6.4: one lookup that goes through a CNAME to nothing is one void lookup; pyspf counts each name"
+MX_ONCE = "4.6.4: void lookups are counted by terms; pyspf counts each name of an mx"
 ARGUED = {15: AFTER_MATCH, 33: CLIENT_ZONE, 39: CLIENT_ZONE, 58: CLIENT_ZONE, 68: CLIENT_ZONE, 73: CLIENT_ZONE, 76: CNAME_TWICE,
           78: CLIENT_ZONE, 81: CLIENT_ZONE, 88: CLIENT_ZONE, 122: CLIENT_ZONE, 139: CLIENT_ZONE, 143: AFTER_MATCH, 159: CLIENT_ZONE,
-          160: CLIENT_ZONE}
+          160: CLIENT_ZONE, 172: MX_ONCE}
 
 
 class Maker:

@@ -161,6 +161,7 @@ bool Client::TakePacket(const Packet& packet, Instant now, ClientEvent* event) {
   const Response response = static_cast<Response>(packet.code);
   if (response == Response::kProgress) {
     // libmilter gives it at the end of a message alone, Postfix takes it anywhere.
+    if (++progress_packets_ > options_->max_progress_packets) Fail("it floods us");
     SeeLife(now);
     return false;
   }
@@ -174,6 +175,7 @@ bool Client::TakePacket(const Packet& packet, Instant now, ClientEvent* event) {
 
 // SeeLife gives the filter its time anew.
 void Client::SeeLife(Instant now) {
+  if (state_ != State::kWaiting || step_ != Step::kEndOfMessage) return;
   const Instant more = now + TimeFor(step_);
   deadline_ = more < progress_until_ ? more : progress_until_;
 }
@@ -338,6 +340,7 @@ bool Client::Await(Step step, Instant now) {
   state_ = State::kWaiting;
   deadline_ = now + TimeFor(step);
   progress_until_ = now + options_->max_progress;
+  progress_packets_ = 0;
   return true;
 }
 

@@ -58,14 +58,16 @@ struct ClientOptions {
   uint64_t max_body_bytes = 256 << 20;  // of a new body, in all
   size_t max_body_pieces = 65'536;
   size_t max_reply_text_bytes = 16'384;
+  size_t max_progress_packets = 10'000;  // of one step
   NegotiationLimits negotiation;
 
   // Times: Postfix's milter_*_timeout; the filter has each of them for one answer.
   Duration negotiation_timeout = absl::Seconds(30);
   Duration command_timeout = absl::Seconds(30);   // connect to data, unknown
   Duration content_timeout = absl::Seconds(300);  // a header field, the body's pieces, the end
-  // A filter that says that it is still at work gets its time anew, for one step not longer than
-  // this in all: RFC 5321 §4.5.3.2.6 has clients wait ten minutes behind the final dot.
+  // A filter that says that it is still at work with a message that has ended gets its time anew,
+  // but not longer than this in all: RFC 5321 §4.5.3.2.6 has clients wait ten minutes behind the
+  // final dot.
   Duration max_progress = absl::Seconds(540);
 };
 
@@ -218,6 +220,7 @@ class Client {
   size_t change_bytes_ = 0;
   size_t body_pieces_ = 0;
   uint64_t body_bytes_ = 0;
+  size_t progress_packets_ = 0;
   std::string reason_;
 };
 

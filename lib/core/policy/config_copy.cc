@@ -111,6 +111,7 @@ Config OnlyAction(const Config& config, int action) {
   out.rules.clear();
   out.filters.clear();
   out.procs.clear();
+  out.milters.clear();
   only.relay.filter = kNoIndex;
   const std::set<TableId> tables = {
       only.alias,      only.virtual_users, only.userbase,   only.relay.helo_source,

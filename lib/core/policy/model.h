@@ -35,6 +35,11 @@
 //   filter F proc-exec "x" ... timeout NAME 5s
 //                                   patience with a filter program, of a proc, too: start, answer,
 //                                   content, read (ProgramTimeouts)
+//   filter NAME milter "SOCKET"     a filter by Sendmail's protocol at "inet:127.0.0.1:8891",
+//                                   "inet6:[::1]:8891" or "unix:/path" (milter_socket.h). While it
+//                                   does not do its part mail gets `default tempfail` (or reject,
+//                                   accept); connect-timeout 30s, command-timeout 30s and
+//                                   content-timeout 5m are how long each answer may take
 //
 // Things refer to each other by index: TableId into Config::tables, a filter or proc by its place
 // in Config::filters or Config::procs, an action likewise. -1 is "none".
@@ -47,6 +52,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/core/base/ip_address.h"
 #include "lib/core/base/time.h"
 #include "lib/core/policy/diagnostic.h"
 
@@ -311,7 +317,7 @@ enum class FilterPhase : uint8_t {
 };
 enum class FilterTest : uint8_t { kFcrdns, kRdns, kSource, kHelo, kAuth, kMailFrom, kRcptTo };
 enum class FilterDecision : uint8_t { kDisconnect, kReject, kRewrite, kReport, kJunk, kBypass };
-enum class FilterKind : uint8_t { kBuiltin, kProgram, kChain };
+enum class FilterKind : uint8_t { kBuiltin, kProgram, kChain, kMilter };
 
 struct Filter {
   std::string name;  // "<anonymous:N>" for a chain written in place
@@ -325,6 +331,19 @@ struct Filter {
   std::string argument;    // status text, new value or report
   int proc = kNoIndex;     // kProgram: index into Config::procs
   std::vector<int> chain;  // kChain: indices into Config::filters, in order
+  int milter = kNoIndex;   // kMilter: index into Config::milters
+};
+
+// MilterDefault is what becomes of mail while a milter does not answer.
+enum class MilterDefault : uint8_t { kTempFail, kReject, kAccept };
+
+// Milter is a filter of another program by Sendmail's protocol. Times are Postfix's defaults.
+struct Milter {
+  Endpoint endpoint;
+  MilterDefault when_away = MilterDefault::kTempFail;
+  Duration connect_timeout = absl::Seconds(30);   // with the negotiation
+  Duration command_timeout = absl::Seconds(30);   // for each answer up to DATA
+  Duration content_timeout = absl::Seconds(300);  // for each answer behind it
 };
 
 // ProgramTimeouts are `timeout` of a filter program: how long it may take. What is unset is as the
@@ -499,6 +518,7 @@ struct Config {
   std::vector<Rule> rules;
   std::vector<Filter> filters;
   std::vector<Proc> procs;
+  std::vector<Milter> milters;
   std::vector<MdaWrapper> wrappers;
 
   SmtpSettings smtp;

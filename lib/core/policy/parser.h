@@ -142,6 +142,7 @@ class Parser {
   bool ParseProgramTimeouts(std::set<std::string>* seen, ProgramTimeouts* out);
   bool ParseFilterRule(Filter& filter);
   bool ParseChain(Filter& filter);
+  bool ParseMilter(Filter& filter);  // parser_milter.cc
   // ParseFilterArgument reads NAME or {list} after `filter`.
   bool ParseFilterArgument(int* out);
   bool LookUpFilter(const std::string& name, const SourceLocation& at, int* out);

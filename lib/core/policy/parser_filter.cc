@@ -127,8 +127,12 @@ bool Parser::ParseFilter(const Token& first) {
   } else if (TakeBare("chain")) {
     filter.kind = FilterKind::kChain;
     ok = ParseChain(filter);
+  } else if (TakeBare("milter")) {
+    filter.kind = FilterKind::kMilter;
+    ok = ParseMilter(filter);
   } else {
-    Unexpected("phase, proc-exec, proc or chain", {"phase", "proc-exec", "proc", "chain"});
+    Unexpected("phase, proc-exec, proc, milter or chain",
+               {"phase", "proc-exec", "proc", "milter", "chain"});
   }
   if (!ok) {
     broken_names_.insert("filter " + filter.name);

@@ -469,6 +469,19 @@ TEST_F(MilterClient, ProgressGivesTimeButNotForEver) {
   EXPECT_EQ(client_->NextDeadline(), begin + absl::Seconds(25));
 }
 
+TEST_F(MilterClient, ProgressElsewhereGivesNoTimeAndAFloodOfItEnds) {
+  options_->max_progress_packets = 3;
+  Start();
+  client_->Helo("a", now_);
+  const Instant deadline = client_->NextDeadline();
+  now_ = now_ + absl::Seconds(1);
+  Hear(Pk('p') + Pk('p') + Pk('p'));
+  EXPECT_EQ(Next().kind, EventKind::kNeedInput);
+  EXPECT_EQ(client_->NextDeadline(), deadline);
+  EXPECT_EQ(Failure(Pk('p')), "it floods us");
+  EXPECT_TRUE(client_->NextDeadline().IsNever());
+}
+
 TEST_F(MilterClient, ACloseIsTold) {
   Start();
   client_->Helo("a", now_);
