@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/core/base/strings.h"
+
 namespace postern {
 namespace {
 
@@ -29,11 +31,11 @@ constexpr char kText[] =
     "result=\"501\"";
 
 TEST(LogFormat, EachFormHoldsOneRecordInOneLine) {
-  EXPECT_EQ(PlainLogLine(Record(), Stamp()), std::string("Nov 21 22:54:08 warn: ") + kText);
+  EXPECT_EQ(PlainLogLine(Record(), Stamp()), StrCat("Nov 21 22:54:08 warn: ", kText));
   EXPECT_EQ(LocalSyslog(Record(), Stamp(), false),
-            std::string("<20>Nov 21 22:54:08 smtpd[77]: ") + kText);
+            StrCat("<20>Nov 21 22:54:08 smtpd[77]: ", kText));
   EXPECT_EQ(Syslog5424(Record(), Stamp(), false),
-            std::string("<20>1 2026-11-21T22:54:08.123456Z mx.example.org smtpd 77 - - ") + kText);
+            StrCat("<20>1 2026-11-21T22:54:08.123456Z mx.example.org smtpd 77 - - ", kText));
   EXPECT_EQ(
       JsonLogLine(Record(), Stamp()),
       "{\"time\":\"2026-11-21T22:54:08.123456Z\",\"level\":\"warning\",\"subsystem\":\"smtp\","

@@ -167,8 +167,9 @@ TEST(DmarcReportTest, RefusesValuesThatAreNone) {
   for (const auto& c : kCases) {
     const StatusOr<DmarcReport> report = ParseDmarcReport(c.xml);
     EXPECT_EQ(report.ok(), c.error == nullptr) << c.xml << report.status();
-    if (c.error != nullptr)
+    if (c.error != nullptr) {
       EXPECT_NE(Message(report.status()).find(c.error), std::string_view::npos) << report.status();
+    }
   }
 }
 
