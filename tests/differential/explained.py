@@ -299,6 +299,13 @@ def _(d):
     return {code(d.ours), code(d.theirs)} == {550, 524}
 
 
+@explanation("a circle of names that has members reaches them", "checklist §5: each name is expanded once; theirs gives up at its depth")
+@command("rcpt")
+def _(d):
+    path = d.said.strip().lower().partition(">")[0] + ">"
+    return (code(d.ours), code(d.theirs)) == (250, 524) and any("names in a circle" in note for note in d.case.reasons.get(f"{path} 250", []))
+
+
 @explanation("an expression for addresses of IPv6 may leave out the brackets", "'^2001:' is what one writes; theirs compares '[2001:'")
 def _(d):
     return d.kind in ("rcpt", "arrival") and "6" in d.case.envelope["client"] and any(

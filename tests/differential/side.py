@@ -40,7 +40,7 @@ class Postern:
 
     @staticmethod
     def reasons(log_path):
-        """What its log says of refused recipients: {argument and code: [reasons]}."""
+        """What its log says of refused recipients, and of odd ones: {argument and code: [reasons]}."""
         found = {}
         with open(log_path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -50,6 +50,9 @@ class Postern:
                     reasons = found.setdefault(f"{said} {refused[2]}", [])
                     if refused[3] not in reasons:
                         reasons.append(refused[3])
+                noted = re.search(r'smtp expansion rcpt=(<.*>) note="(.*)"', line)
+                if noted:
+                    found.setdefault(f"{noted[1]} 250", []).append(noted[2])
         return found
 
 

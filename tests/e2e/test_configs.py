@@ -176,7 +176,9 @@ class Submission:
             with self.subTest(login):
                 self.assertRegex(client.text("AUTH PLAIN " + suite.plain(*login)), "^535 ")
         client.login(*self.right)
-        self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), "^250 ")
+        # A login sends as itself, and as nobody else of this server.
+        self.assertRegex(client.text("MAIL FROM:<a@athome.tld>"), "^553 5.7.1 ")
+        self.assertRegex(client.text(f"MAIL FROM:<{self.right[0].partition('@')[0]}@athome.tld>"), "^250 ")
 
     def test_a_remote_client_relays_nothing_without_auth(self):
         client = self.client(remote=True)

@@ -152,10 +152,9 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
   }
   const bool secret = mode_ == Mode::kAuth;
   // RFC 4954 §4.3: AUTH with its initial response is as long as a line of the exchange.
-  const bool auth_command = EqualsIgnoreCase(input_.View().substr(0, 5), "AUTH ");
-  const size_t limit = secret || auth_command ? std::max(options_->max_auth_line_bytes,
-                                                         options_->max_command_line_bytes)
-                                              : options_->max_command_line_bytes;
+  const bool auth_command = !secret && EqualsIgnoreCase(input_.View().substr(0, 5), "AUTH ");
+  size_t limit = secret ? options_->max_auth_line_bytes : options_->max_command_line_bytes;
+  if (auth_command) limit = std::max(limit, options_->max_auth_line_bytes);
   const LineScanner::Result scan = scanner_.Next(input_.View(), limit);
   if (scan.found == LineScanner::Found::kNothing) {
     // A line that goes on and on is read over, up to a point.
