@@ -56,7 +56,7 @@ static unsigned read_workers(const char* value) {
 int main(int argc, char** argv) {
   static const char* macros[MAX_MACROS];
   struct serve_options options = {
-      "/etc/mail/smtpd.conf", NULL, NULL, 0, POSTERN_LOG_INFO, 0, NULL, macros, 0};
+      .config_path = "/etc/mail/smtpd.conf", .log_level = POSTERN_LOG_INFO, .macros = macros};
   const char* command = argc > 1 ? argv[1] : "";
   int i;
   const char* slash = argc > 0 ? strrchr(argv[0], '/') : NULL;

@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
   static const char* macros[MAX_MACROS];
   static const struct check_options plain;
   struct serve_options options = {
-      "/etc/mail/smtpd.conf", NULL, NULL, 0, POSTERN_LOG_INFO, 0, NULL, macros, 0};
+      .config_path = "/etc/mail/smtpd.conf", .log_level = POSTERN_LOG_INFO, .macros = macros};
   int only_check = 0;
   int letter;
   while ((letter = getopt(argc, argv, "D:df:ns:u:v")) != -1) {
