@@ -85,8 +85,8 @@ rt::Task<void> OfflineMail::Run() {
       if (names.ok()) {
         for (const std::string& name : *names) {
           if (stop_.is_set()) break;
-          const bool taken = co_await Take(name);
-          if (!taken) break;  // the disk is full, say: later
+          // What must wait keeps nobody else's from being taken.
+          co_await Take(name);
         }
       }
     } catch (const std::bad_alloc&) {
@@ -162,13 +162,13 @@ OfflineMail::Found OfflineMail::Read(const std::string& name) {
   return found;
 }
 
-// Take submits one file and removes it; false: later. When its removal fails, or the machine does
-// between the two, it is handed in twice, never not at all.
-rt::Task<bool> OfflineMail::Take(std::string name) {
+// Take submits one file and removes it, or leaves it for later. When its removal fails, or the
+// machine does between the two, it is handed in twice, never not at all.
+rt::Task<void> OfflineMail::Take(std::string name) {
   rt::Executor& loop = world_->main_loop();
   auto read = loop.RunBlocking([&] { return Read(name); });
   Found found = co_await read;
-  if (found.gone) co_return true;
+  if (found.gone) co_return;
   const std::string path = found.path;
   bool aside = !found.problem.ok();
   std::string reason = aside ? Text(found.problem) : std::string();
@@ -182,7 +182,7 @@ rt::Task<bool> OfflineMail::Take(std::string name) {
         (refused && result.reply.IsTransient())) {
       Log(LogLevel::kWarning, "mail handed in offline waits", name,
           result.status.ok() ? result.reply.ToString() : Text(result.status));
-      co_return false;
+      co_return;
     }
     if (refused && found.submission.recipients.size() > 1) {
       for (const std::string& recipient : found.submission.recipients) {
@@ -211,7 +211,6 @@ rt::Task<bool> OfflineMail::Take(std::string name) {
   const Status removed = co_await remove;
   if (!removed.ok())
     Log(LogLevel::kError, "cannot remove a file handed in offline", name, Text(removed));
-  co_return removed.ok();
 }
 
 // Tell sends the notice that nobody else can send: whoever ran sendmail is gone.

@@ -47,7 +47,7 @@ class OfflineMail {
   };
   StatusOr<std::vector<std::string>> List();
   Found Read(const std::string& name);
-  rt::Task<bool> Take(std::string name);
+  rt::Task<void> Take(std::string name);
   rt::Task<bool> Tell(const Submission* submission, const SubmissionResult* result);
   void Log(LogLevel level, std::string event, std::string file, std::string reason);
 

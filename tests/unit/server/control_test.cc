@@ -204,6 +204,36 @@ TEST_F(ControlTest, ATraceFollowsOneAddressAndNoOther) {
   EXPECT_TRUE(done);
 }
 
+rt::Task<SubmissionResult> TakeAllButLater(Submission submission, std::vector<std::string>* taken) {
+  SubmissionResult result;
+  const bool later = submission.recipients.front() == "later@example.org";
+  result.reply = later ? mail::Reply(451, {4, 3, 0}, "Later") : mail::Reply(250, {2, 0, 0}, "Ok");
+  if (!later) taken->push_back(submission.recipients.front());
+  co_return result;
+}
+
+// Anybody may hand in what is refused for now again and again.
+TEST_F(ControlTest, WhatWaitsOfflineKeepsNobodyElsesMail) {
+  Start();
+  rt::Files& files = host_.world().files();
+  simulation_.RunFor(absl::Seconds(1));  // the server makes the folder
+  ASSERT_TRUE(files.Stat("/spool/offline").ok());
+  for (const auto& [name, to] : {std::pair("1", "later@example.org"), {"2", "alice@example.org"}}) {
+    const std::string text = StrCat("postern offline 1\nf: a@b.test\nt: ", to, "\n\nbody\n");
+    ASSERT_TRUE(rt::WriteFileDurably(files, StrCat("/spool/offline/", name), text, 0600).ok());
+  }
+  std::vector<std::string> taken;
+  OfflineMail mail(&host_.world(), &log_, "/spool", 1 << 20, "mx.example.org",
+                   [&](Submission one) { return TakeAllButLater(std::move(one), &taken); });
+  tasks_.Spawn(mail.Run());
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(taken, std::vector<std::string>{"alice@example.org"});
+  EXPECT_TRUE(files.Stat("/spool/offline/1").ok());
+  EXPECT_FALSE(files.Stat("/spool/offline/2").ok());
+  mail.Stop();
+  simulation_.RunFor(absl::Seconds(1));
+}
+
 TEST(ParseOffline, RefusesWhatIsNoSuchFile) {
   Submission submission;
   EXPECT_TRUE(ParseOffline("postern offline 1\nf: a@b\nt: c@d\n\ntext\n", &submission).ok());
