@@ -112,13 +112,11 @@ TEST(SpfLinearTest, TimeGrowsWithTheRecordAndNoFaster) {
   for (const Shape& shape : kShapes) {
     const std::string small = shape.make(shape.count);
     const std::string large = shape.make(4 * shape.count);
-    const double small_s = Seconds([&] { shape.read(small); });
-    const double large_s = Seconds([&] { shape.read(large); });
-    // Four times the input: quadratic work would take sixteen times as long. Times too short to
-    // tell are none.
-    EXPECT_LT(large_s, 8 * small_s + 0.02)
-        << shape.name << ": " << small_s << " s, " << large_s << " s";
-    EXPECT_LT(large_s, 1.0) << shape.name;
+    // Four times the input: quadratic work would take sixteen times as long.
+    const Growth growth =
+        MeasureGrowth([&] { shape.read(small); }, [&] { shape.read(large); }, 8, 0.02);
+    EXPECT_TRUE(growth.ok()) << shape.name << ": " << growth;
+    EXPECT_LT(growth.large, 1.0 * kSlowdown) << shape.name;
   }
 }
 
