@@ -13,8 +13,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!ParseDkimKeyRecord(text, &record)) {
     POSTERN_CHECK(record.revoked == (record.key == nullptr));
     if (record.key != nullptr) record.key->Verify(std::string(32, 'x'), text.substr(0, 256));
+    // Octets of a note take three each when they are written.
+    DkimKeyLimits limits;
+    limits.max_record_bytes *= 4;
     DkimKeyRecord again;
-    POSTERN_CHECK(!ParseDkimKeyRecord(record.ToString(), &again));
+    POSTERN_CHECK(!ParseDkimKeyRecord(record.ToString(), &again, limits));
     POSTERN_CHECK(again.public_octets == record.public_octets && again.testing == record.testing &&
                   again.strict == record.strict && again.kind == record.kind);
   }
