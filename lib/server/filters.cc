@@ -167,6 +167,7 @@ std::unique_ptr<service::SessionFilter> MakeMilter(rt::Executor* loop, const pol
     case policy::MilterDefault::kAccept: options->when_away = WhenAway::kAccept; break;
   }
   options->connect_timeout = milter.connect_timeout;
+  if (place.milters != nullptr) options->rest = place.milters->Of(milter.endpoint);
   service::ContentSpoolOptions spool;
   spool.directory = place.spool;
   // What a message gains by header fields is little; its own size was bounded when it came.

@@ -7,6 +7,7 @@
 #include "lib/core/base/log.h"
 #include "lib/rt/world.h"
 #include "lib/server/listener_slot.h"
+#include "lib/service/filter/milter_rest.h"
 #include "lib/service/smtp/session_filter.h"
 
 namespace postern::server {
@@ -18,6 +19,7 @@ struct Hooks;
 struct FilterPlace {
   rt::World* world = nullptr;
   const FilterPrograms* programs = nullptr;
+  service::MilterRests* milters = nullptr;  // null: no session knows of another's
   const Hooks* hooks = nullptr;
   // Where a filter keeps what it must hold of a message and is too large for memory; empty:
   // nowhere.

@@ -219,6 +219,7 @@ std::unique_ptr<service::SessionFilter> MailGate::NewFilter(rt::Executor& loop,
                                                             const SmtpSessionFacts& facts) {
   const FilterPlace place{.world = world_,
                           .programs = programs_,
+                          .milters = &milter_rests_,
                           .hooks = hooks_,
                           .spool = limits_.filter_spool,
                           .log = log_};

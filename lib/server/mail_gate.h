@@ -13,6 +13,7 @@
 #include "lib/server/local_targets.h"
 #include "lib/server/login_gate.h"
 #include "lib/server/runtime.h"
+#include "lib/service/filter/milter_rest.h"
 #include "lib/service/resolve/resolver.h"
 #include "lib/service/smtp/backend.h"
 #include "lib/store/queue/queue.h"
@@ -101,6 +102,7 @@ class MailGate final : public service::SmtpBackend {
   LocalTargets targets_;
   store::SystemAccounts accounts_;
   store::RecentAccounts recent_accounts_;
+  service::MilterRests milter_rests_;
 
   std::mutex mutex_;
   size_t sessions_ = 0;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/xtext.h"
 #include "lib/service/filter/milter_macros.h"
 
 namespace postern::service {
@@ -28,18 +29,35 @@ std::vector<std::string> MailArguments(const mail::ReversePath* path) {
   if (path->smtputf8) out.push_back("SMTPUTF8");
   if (path->dsn_return == mail::DsnReturn::kFull) out.push_back("RET=FULL");
   if (path->dsn_return == mail::DsnReturn::kHeaders) out.push_back("RET=HDRS");
+  if (!path->dsn_envelope_id.empty())
+    out.push_back(StrCat("ENVID=", mail::XtextEncode(path->dsn_envelope_id)));
+  if (!path->auth.empty()) out.push_back(StrCat("AUTH=", mail::XtextEncode(path->auth)));
   return out;
+}
+
+std::string NotifyWords(uint8_t notify) {
+  std::vector<std::string> words;
+  if ((notify & mail::kNotifyNever) != 0) words.push_back("NEVER");
+  if ((notify & mail::kNotifySuccess) != 0) words.push_back("SUCCESS");
+  if ((notify & mail::kNotifyFailure) != 0) words.push_back("FAILURE");
+  if ((notify & mail::kNotifyDelay) != 0) words.push_back("DELAY");
+  return StrJoin(words, ",");
 }
 
 std::vector<std::string> RcptArguments(const mail::ForwardPath* path) {
   std::vector<std::string> out;
-  if (path == nullptr || path->dsn_notify == mail::kNotifyUnset) return out;
-  std::vector<std::string> words;
-  if ((path->dsn_notify & mail::kNotifyNever) != 0) words.push_back("NEVER");
-  if ((path->dsn_notify & mail::kNotifySuccess) != 0) words.push_back("SUCCESS");
-  if ((path->dsn_notify & mail::kNotifyFailure) != 0) words.push_back("FAILURE");
-  if ((path->dsn_notify & mail::kNotifyDelay) != 0) words.push_back("DELAY");
-  out.push_back(StrCat("NOTIFY=", StrJoin(words, ",")));
+  if (path == nullptr) return out;
+  if (path->dsn_notify != mail::kNotifyUnset)
+    out.push_back(StrCat("NOTIFY=", NotifyWords(path->dsn_notify)));
+  const std::string_view original = path->dsn_original_recipient;
+  const size_t semicolon = original.find(';');
+  if (semicolon == std::string_view::npos) return out;
+  const std::string_view type = original.substr(0, semicolon);
+  const std::string_view address = original.substr(semicolon + 1);
+  // RFC 6533 §3: the utf-8 type has an encoding of its own.
+  out.push_back(StrCat("ORCPT=", type, ";",
+                       EqualsIgnoreCase(type, "utf-8") ? mail::Utf8AddressEncode(address)
+                                                       : mail::XtextEncode(address)));
   return out;
 }
 

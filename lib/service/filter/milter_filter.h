@@ -7,7 +7,8 @@
 // A milter that cannot be reached, does not answer in time, goes away, floods, or says what the
 // protocol does not know is "away": its connection is dropped, the log says why, and the mail in
 // hand gets what the options say: refused for now, refused, or passed on as it came. The next
-// message of the session tries it anew. Other sessions have connections of their own.
+// message of the session tries it anew. Other sessions have connections of their own, and do not
+// wait for what one of them has waited for in vain (milter_rest.h).
 #pragma once
 
 #include <deque>

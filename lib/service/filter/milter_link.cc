@@ -17,7 +17,27 @@ constexpr size_t kFlushBytes = 128 * 1024;
 rt::Task<bool> MilterLink::Open() {
   Close();
   failed_at_ = "connect";
-  const Instant deadline = loop_->Now() + options_->connect_timeout;
+  const Instant begun = loop_->Now();
+  MilterRest* const rest = options_->rest.get();
+  if (rest != nullptr) {
+    const Duration patience = options_->connect_timeout + options_->protocol->negotiation_timeout;
+    if (std::optional<std::string> refusal = rest->Refusal(begun, patience)) {
+      failure_ = *std::move(refusal);
+      co_return false;
+    }
+  }
+  auto connecting = Connect(begun + options_->connect_timeout);
+  const bool connected = co_await std::move(connecting);
+  if (rest == nullptr) co_return connected;
+  if (connected) {
+    rest->Reached();
+  } else {
+    rest->Failed(begun, loop_->Now(), failure_);
+  }
+  co_return connected;
+}
+
+rt::Task<bool> MilterLink::Connect(Instant deadline) {
   auto connecting = network_->Connect(*loop_, options_->endpoint, rt::ConnectOptions(), deadline);
   StatusOr<std::unique_ptr<rt::Stream>> stream = co_await std::move(connecting);
   if (!stream.ok()) {

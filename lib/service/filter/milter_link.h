@@ -7,6 +7,7 @@
 
 #include "lib/core/milter/client.h"
 #include "lib/rt/network.h"
+#include "lib/service/filter/milter_rest.h"
 
 namespace postern::service {
 
@@ -17,6 +18,7 @@ struct MilterOptions {
   WhenAway when_away = WhenAway::kTempFail;
   Duration connect_timeout = absl::Seconds(30);
   std::shared_ptr<const milter::ClientOptions> protocol;
+  std::shared_ptr<MilterRest> rest;      // what all its sessions know of it; null: nothing
   size_t max_header_bytes = 1 << 20;     // of a message; a longer one is refused
   size_t max_rejected_recipients = 100;  // told at a time, to a milter that asks for them
 };
@@ -37,7 +39,8 @@ class MilterLink {
       : loop_(loop), network_(network), options_(options) {}
   ~MilterLink() { Close(); }
 
-  // Open connects and negotiates; false: failure() says why not.
+  // Open connects and negotiates, unless it is known to be away (MilterOptions::rest); false:
+  // failure() says why not.
   rt::Task<bool> Open();
   void Close();
   // IsOpen tells whether steps can be taken. Between messages the milter may have gone: IsAlive
@@ -58,6 +61,7 @@ class MilterLink {
   Instant Now() const { return loop_->Now(); }
 
  private:
+  rt::Task<bool> Connect(Instant deadline);
   rt::Task<void> Receive();
   void Fail(const milter::ClientEvent& event);
 

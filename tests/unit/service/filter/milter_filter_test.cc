@@ -29,6 +29,7 @@ class Milter {
   uint32_t actions = milter::kAllActions;
   std::string told;
   int connections = 0;
+  bool all_args = false;
 
   rt::Task<void> Listen(rt::Listener* listener, rt::World* world, rt::TaskGroup* tasks) {
     for (;;) {
@@ -104,7 +105,8 @@ class Milter {
       StrAppend(told, event.text, " ", event.address, " ", *server.macros().Find("j"), ";");
     if (event.args != nullptr) {
       StrAppend(told, (*event.args)[0]);
-      if (event.args->size() > 1) StrAppend(told, " ", (*event.args)[1]);
+      for (size_t i = 1; i < event.args->size() && (i < 2 || all_args); ++i)
+        StrAppend(told, " ", (*event.args)[i]);
       if (const std::string* id = server.macros().Find("i")) StrAppend(told, " ", *id);
       StrAppend(told, ";");
     }
@@ -319,6 +321,38 @@ TEST_F(MilterFilterTest, OneThatHangsIsLeftInTime) {
   std::string codes = Says("EHLO a\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n", absl::Seconds(31));
   EXPECT_EQ(codes, "220 250 451 221");
   EXPECT_LE(server_.main_loop().Now() - before, absl::Seconds(31));
+}
+
+TEST_F(MilterFilterTest, OnlyOneSessionWaitsForOneThatDoesNotAnswer) {
+  options_->rest = std::make_shared<MilterRest>();
+  protocol_->negotiation_timeout = absl::Seconds(30);
+  milter_.misdeed = Misdeed::kHangs;
+  milter_.at = 'O';
+  const std::string script = "EHLO a\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n";
+  // The first one waits, once, though it would have tried again with its mail.
+  EXPECT_EQ(Says(script, absl::Seconds(30.3)), "220 250 451 221");
+  EXPECT_EQ(milter_.connections, 1);
+  // For a second nobody does.
+  EXPECT_EQ(Says(script, absl::Milliseconds(200)), "220 250 451 221");
+  EXPECT_EQ(milter_.connections, 1);
+  // It is back, and found by the next one.
+  milter_.misdeed = Misdeed::kNone;
+  simulation_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Says(script, absl::Seconds(1)), "220 250 250 221");
+  EXPECT_EQ(milter_.connections, 2);
+}
+
+TEST_F(MilterFilterTest, IsToldTheParametersOfMailAndRcpt) {
+  milter_.all_args = true;
+  EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b.example> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=a+2Bb\r\n"
+                 "RCPT TO:<c@x.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o+2Bc@x.example\r\n"
+                 "DATA\r\nSubject: x\r\n\r\n.\r\nQUIT\r\n"),
+            "220 250 250 250 354 250 221");
+  EXPECT_NE(milter_.told.find(
+                "M<a@b.example> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=a+2Bb 0badcafe;"
+                "R<c@x.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o+2Bc@x.example 0badcafe;"),
+            std::string::npos)
+      << milter_.told;
 }
 
 TEST_F(MilterFilterTest, RecipientsThatOthersRefusedAreToldToWhomAsks) {
