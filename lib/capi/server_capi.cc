@@ -15,6 +15,7 @@
 #include "lib/rt/asio/helped_world.h"
 #include "lib/rt/asio/helper_process.h"
 #include "lib/rt/asio/posix_log_output.h"
+#include "lib/server/filter_programs.h"
 #include "lib/server/helper_work.h"
 #include "lib/server/log_writer.h"
 #include "lib/server/privileges.h"
@@ -287,17 +288,18 @@ postern_status Ended(const postern_server* handle, postern_status status,
 }
 
 using UserPairs = std::vector<std::pair<uint32_t, uint32_t>>;
+using NamedPrograms = std::vector<std::pair<std::string, rt::ProcessSpec>>;
 
 // PrepareToBecome arranges that the server becomes `account` when it starts.
 void PrepareToBecome(postern_server* handle, const rt::Account& account, bool passwords,
-                     UserPairs pairs, server::ServerOptions* options) {
-  options->become = [handle, account, passwords,
-                     pairs = std::move(pairs)](const std::string& spool) -> Status {
+                     UserPairs pairs, NamedPrograms programs, server::ServerOptions* options) {
+  options->become = [handle, account, passwords, pairs = std::move(pairs),
+                     programs = std::move(programs)](const std::string& spool) -> Status {
     if (!spool.empty()) {
       POSTERN_RETURN_IF_ERROR(
           server::GiveSpool(handle->world->files(), spool, account.uid, account.gid));
     }
-    POSTERN_RETURN_IF_ERROR(handle->helped->Become(account, passwords, pairs));
+    POSTERN_RETURN_IF_ERROR(handle->helped->Become(account, passwords, pairs, programs));
     handle->log->Write(postern::LogRecord{.level = postern::LogLevel::kInfo,
                                           .subsystem = "server",
                                           .session = "",
@@ -490,7 +492,7 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
             {"reason", "the configuration serves IMAP, which acts as the mailboxes' users"}}});
   } else if (handle->helped != nullptr) {
     PrepareToBecome(handle.get(), account, needs.passwords, server::UserbasePairs(*config.runtime),
-                    &server_options);
+                    server::ProgramsForHelper(world, meaning, account), &server_options);
   }
   handle->server = server::Server::Create(&world, std::move(server_options), std::move(config),
                                           handle->log.get());

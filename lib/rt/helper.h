@@ -4,14 +4,17 @@
 // has them and does nothing but this: for each call it makes a child, the child becomes the user
 // whom the call names, for good, and does one piece of work out of a short list (deliver a message,
 // read a .forward or a file that one includes). The process with the privileges reads one fixed
-// form from its socket and nothing else; what is in a request is looked at by the child.
+// form from its socket and nothing else; what is in a request is looked at by the child. Besides it
+// starts the programs of the configuration that run as somebody else (filters), by name: what a
+// name stands for was said before the privileges went.
 // rt/asio/helper_process.h is the real one; a simulated machine has none.
 //
 // What a stranger who took over the server could ask of it: all that any user but root can do, as
 // programs are run and text files read as that user; the files that the configuration named when
-// the server started; and to have its sockets bound to ports of mail. Not: to become root, to be a
-// user in a group that he is not in (but as the userbase files of the start said), to read what
-// root alone may read.
+// the server started; to have its sockets bound to ports of mail; and to have the programs that the
+// configuration named run once more, as who it said, and to be their only talk. Not: to become
+// root, to be a user in a group that he is not in (but as the userbase files of the start said), to
+// read what root alone may read, to run another program than its users could.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +35,10 @@ namespace postern::rt {
 inline constexpr size_t kMaxHelperRequestBytes = 64 << 10;
 inline constexpr size_t kMaxHelperAnswerBytes = 2 << 20;
 inline constexpr size_t kMaxHelperPairs = 1 << 20;
+inline constexpr size_t kMaxHelperPrograms = 1024;
+// kMaxRunsOfProgram is how often one named program may run at the same time: one is all that is
+// wanted, and one that was killed may be slow to die.
+inline constexpr size_t kMaxRunsOfProgram = 4;
 // kHelperPorts are those of mail: smtp, imap, submissions, submission, imaps.
 inline constexpr uint16_t kHelperPorts[] = {25, 143, 465, 587, 993};
 
@@ -82,6 +89,12 @@ class Helper {
   // AllowPort.
   virtual Status BindSocket(int socket, const Endpoint& local) = 0;
 
+  // Accompany is Processes::Accompany for the program that AllowProgram named so. It does not wait
+  // for the start: what becomes of a program that is refused is the end of its streams, and its
+  // standard error says why. On `loop`.
+  virtual StatusOr<std::unique_ptr<Companion>> Accompany(Executor& loop,
+                                                         const std::string& name) = 0;
+
   // Until Seal. What was allowed by then stays allowed.
   virtual Status AllowPort(uint16_t port) = 0;
   virtual Status AllowFile(const std::string& path) = 0;
@@ -89,6 +102,9 @@ class Helper {
   // accounts do not say so: those of the operator's userbases. Never root's; kMaxHelperPairs, and
   // those beyond are passed over.
   virtual Status AllowPairs(const std::vector<std::pair<uint32_t, uint32_t>>& pairs) = 0;
+  // AllowProgram has Accompany start `spec` under that name, as spec.run_as, which is set. Of
+  // kMaxHelperPrograms; those beyond are passed over.
+  virtual Status AllowProgram(const std::string& name, const ProcessSpec& spec) = 0;
   virtual Status AllowPasswords() = 0;
   virtual Status Seal() = 0;
 

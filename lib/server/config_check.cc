@@ -10,6 +10,7 @@
 #include "lib/server/alias_check.h"
 #include "lib/server/config_resolver.h"
 #include "lib/server/endpoints.h"
+#include "lib/server/filter_programs.h"
 #include "lib/server/runtime.h"
 #include "lib/server/spool_folder.h"
 #include "lib/store/table/source_loader.h"
@@ -192,6 +193,23 @@ rt::Task<void> CheckBackups(rt::World* world, std::shared_ptr<const Runtime> run
   if (own != nullptr) own->Stop();
 }
 
+// --- filter programs ---
+
+// OpenSMTPD's check does not look for them, and a file may be checked where they are not installed:
+// no error.
+void CheckFilterPrograms(rt::World& world, const Config& config, Diagnostics* out) {
+  for (const policy::Filter& filter : config.filters) {
+    if (filter.kind != policy::FilterKind::kProgram) continue;
+    const policy::Proc& proc = config.procs[static_cast<size_t>(filter.proc)];
+    const std::optional<std::string> why = WhyNoProgram(world, config, proc);
+    if (!why.has_value()) continue;
+    out->push_back(Finding(
+        filter.location, "filter-away",
+        StrCat("filter ", Escape(filter.name, 80), ": its program cannot be started: ", *why),
+        "install it, or correct its command; until then its listeners refuse mail for now"));
+  }
+}
+
 // --- milters ---
 
 rt::Task<void> CheckMilters(rt::World* world, std::shared_ptr<const Runtime> runtime,
@@ -237,6 +255,7 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
       if (spool.empty()) spool = SpoolOf(config);
       CheckPorts(*world, config, spool, &found);
     }
+    CheckFilterPrograms(*world, config, &found);
     auto milters = CheckMilters(world, loaded.runtime, options.milter_timeout, &found);
     co_await std::move(milters);
     auto backups = CheckBackups(world, loaded.runtime, server->resolver, options, &found);

@@ -10,6 +10,7 @@
 //   alias-include        an :include: that cannot be read, or is not obeyed      (warning)
 //   alias-circle         aliases that lead back to themselves                    (warning)
 //   backup-mx            `backup mx` names the best exchanger of a domain        (warning)
+//   filter-away          a filter's program is not there, or not its user        (warning)
 //   milter-away          nobody answers at a milter's socket                     (warning)
 #pragma once
 

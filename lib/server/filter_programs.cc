@@ -7,6 +7,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/shell_command.h"
+#include "lib/rt/helper.h"
 #include "lib/service/deliver/program.h"
 
 namespace postern::server {
@@ -57,11 +58,10 @@ StatusOr<policy::ShellCommand> CommandLineOf(std::string_view command) {
   return policy::MakeShellCommand(text, "", policy::FormatContext());
 }
 
-// IdentityOf says who runs the program; nullopt: whoever we are. Blocks.
-StatusOr<std::optional<rt::Credentials>> IdentityOf(rt::World* world, const policy::Proc& proc) {
-  if (proc.user.empty() && proc.group.empty()) return std::optional<rt::Credentials>();
-  rt::Processes& processes = world->processes();
-  const rt::Account self = processes.Self();
+// IdentityOf says who runs the program that a server started which is `self`. Blocks.
+StatusOr<rt::Credentials> IdentityOf(rt::World& world, const policy::Proc& proc,
+                                     const rt::Account& self) {
+  rt::Processes& processes = world.processes();
   rt::Account account = self;
   if (!proc.user.empty()) {
     StatusOr<rt::Account> found = processes.FindAccount(proc.user);
@@ -75,45 +75,102 @@ StatusOr<std::optional<rt::Credentials>> IdentityOf(rt::World* world, const poli
     who.gid = *group;
     who.groups = {*group};
   }
-  const bool same = who.uid == self.uid && who.gid == self.gid;
-  if (self.uid != 0 && !same) {
-    return PermissionDenied(StrCat("the server, which is ", self.name, ", cannot start it as ",
-                                   account.name, proc.group.empty() ? "" : ":", proc.group));
-  }
-  if (same) return std::optional<rt::Credentials>();
-  return std::optional<rt::Credentials>(std::move(who));
+  return who;
+}
+
+// SpecOf gives the process that the program is, of a server that is `self`. Blocks.
+StatusOr<rt::ProcessSpec> SpecOf(rt::World& world, const policy::Proc& proc,
+                                 const std::string& libexec, const rt::Account& self) {
+  const std::string command =
+      proc.chroot.empty() ? CommandOf(&world, libexec, proc.command) : proc.command;
+  const StatusOr<policy::ShellCommand> line = CommandLineOf(command);
+  if (!line.ok()) return line.status();
+  StatusOr<rt::Credentials> who = IdentityOf(world, proc, self);
+  if (!who.ok()) return who.status();
+  rt::ProcessSpec spec = deliver::ProgramOfOperator(*line);
+  spec.root = proc.chroot;
+  spec.run_as = *std::move(who);
+  return spec;
 }
 
 rt::Task<StatusOr<std::unique_ptr<rt::Companion>>> StartProgram(rt::World* world, policy::Proc proc,
-                                                                std::string libexec) {
+                                                                std::string libexec,
+                                                                std::string name_for_helper) {
   rt::Executor& loop = world->main_loop();
-  rt::ProcessSpec spec;
-  Status ready = OkStatus();
+  if (rt::Helper* helper = world->helper(); helper != nullptr && NeedsOtherRights(proc))
+    co_return helper->Accompany(loop, name_for_helper);
+  StatusOr<rt::ProcessSpec> spec = Unavailable("not made yet");
   auto prepare = loop.RunBlocking([&] {
-    const std::string command =
-        proc.chroot.empty() ? CommandOf(world, libexec, proc.command) : proc.command;
-    StatusOr<policy::ShellCommand> line = CommandLineOf(command);
-    if (line.ok()) {
-      spec = deliver::ProgramOfOperator(*line);
-    } else {
-      ready = line.status();
+    const rt::Account self = world->processes().Self();
+    spec = SpecOf(*world, proc, libexec, self);
+    if (!spec.ok()) return;
+    if (spec->run_as->uid == self.uid && spec->run_as->gid == self.gid) {
+      spec->run_as.reset();
+    } else if (self.uid != 0) {
+      spec = PermissionDenied(StrCat("the server, which is ", self.name, ", cannot start it as ",
+                                     proc.user, proc.group.empty() ? "" : ":", proc.group));
+      return;
     }
-    StatusOr<std::optional<rt::Credentials>> who = IdentityOf(world, proc);
-    if (who.ok()) {
-      spec.run_as = *std::move(who);
-    } else {
-      ready = who.status();
-    }
-    if (!proc.chroot.empty() && world->processes().Self().uid != 0)
-      ready = PermissionDenied("chroot is for a server that runs as root");
+    if (!proc.chroot.empty() && self.uid != 0)
+      spec = PermissionDenied("chroot is for a server that root started");
   });
   co_await prepare;
-  if (!ready.ok()) co_return ready;
-  spec.root = proc.chroot;
-  co_return world->processes().Accompany(loop, std::move(spec));
+  if (!spec.ok()) co_return spec.status();
+  co_return world->processes().Accompany(loop, *std::move(spec));
+}
+
+// NamedProcs are the programs that filters name: another proc is not needed, and not started.
+std::set<int> NamedProcs(const policy::Config& config) {
+  std::set<int> named;
+  for (const policy::Filter& filter : config.filters) {
+    if (filter.kind == policy::FilterKind::kProgram) named.insert(filter.proc);
+  }
+  return named;
 }
 
 }  // namespace
+
+bool NeedsOtherRights(const policy::Proc& proc) {
+  return !proc.user.empty() || !proc.group.empty() || !proc.chroot.empty();
+}
+
+std::string ProgramNameForHelper(const policy::Config& config, const policy::Proc& proc) {
+  return rt::EncodeFields({config.libexec, proc.command, proc.user, proc.group, proc.chroot});
+}
+
+std::vector<std::pair<std::string, rt::ProcessSpec>> ProgramsForHelper(rt::World& world,
+                                                                       const policy::Config& config,
+                                                                       const rt::Account& account) {
+  std::vector<std::pair<std::string, rt::ProcessSpec>> programs;
+  for (const int index : NamedProcs(config)) {
+    const policy::Proc& proc = config.procs[static_cast<size_t>(index)];
+    if (!NeedsOtherRights(proc)) continue;
+    StatusOr<rt::ProcessSpec> spec = SpecOf(world, proc, config.libexec, account);
+    if (spec.ok()) programs.emplace_back(ProgramNameForHelper(config, proc), *std::move(spec));
+  }
+  return programs;
+}
+
+std::optional<std::string> WhyNoProgram(rt::World& world, const policy::Config& config,
+                                        const policy::Proc& proc) {
+  const StatusOr<rt::Credentials> who = IdentityOf(world, proc, world.processes().Self());
+  if (!who.ok()) return std::string(Message(who.status()));
+  const std::string command =
+      proc.chroot.empty() ? CommandOf(&world, config.libexec, proc.command) : proc.command;
+  const std::string program = command.substr(0, command.find_first_of(" \t"));
+  // Anything but a plain path is for the shell to read.
+  if (program.empty() || program.front() != '/' ||
+      program.find_first_of("\"'\\$`*?[(<>|&;") != std::string::npos)
+    return std::nullopt;
+  const StatusOr<rt::FileInfo> info = world.files().Stat(StrCat(proc.chroot, program));
+  // Another user may look where we may not.
+  if (!info.ok() && info.status().code() == StatusCode::kPermissionDenied) return std::nullopt;
+  if (!info.ok()) return StrCat(proc.chroot, program, ": ", Message(info.status()));
+  constexpr uint32_t kMayRun = 0111;
+  if (info->kind == rt::FileInfo::Kind::kDirectory || (info->mode & kMayRun) == 0)
+    return StrCat(proc.chroot, program, " is nothing that can be run");
+  return std::nullopt;
+}
 
 std::string FilterProgramName(const policy::Proc& proc) {
   constexpr std::string_view kOfFilter = "<filter ";
@@ -131,12 +188,7 @@ void FilterPrograms::Adopt(const Runtime& runtime) {
     const std::lock_guard<std::mutex> lock(mutex_);
     left = programs_;
   }
-  // A proc that no filter names is not needed, and not started.
-  std::set<int> named;
-  for (const policy::Filter& filter : config.filters) {
-    if (filter.kind == policy::FilterKind::kProgram) named.insert(filter.proc);
-  }
-  for (const int index : named) {
+  for (const int index : NamedProcs(config)) {
     const policy::Proc& proc = config.procs[static_cast<size_t>(index)];
     const std::string key = KeyOf(proc);
     const auto running = left.find(key);
@@ -156,8 +208,9 @@ void FilterPrograms::Adopt(const Runtime& runtime) {
     };
     auto program = std::make_shared<FilterProgram>(
         &world_->main_loop(), &world_->clock(), log_, std::move(options),
-        [world = world_, proc, libexec = config.libexec] {
-          return StartProgram(world, proc, libexec);
+        [world = world_, proc, libexec = config.libexec,
+         name_for_helper = ProgramNameForHelper(config, proc)] {
+          return StartProgram(world, proc, libexec, name_for_helper);
         });
     tasks_.Spawn(program->Run());
     wanted.emplace(key, std::move(program));

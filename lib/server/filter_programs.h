@@ -5,7 +5,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lib/core/base/log.h"
 #include "lib/rt/world.h"
@@ -28,8 +31,8 @@ class FilterPrograms {
   // Adopt starts the programs of `runtime` that do not run, and stops those that it does not name
   // any more: one that is named as before goes on.
   void Adopt(const Runtime& runtime);
-  // Ready waits until all have registered, until `deadline` at most; those that have not are
-  // logged, and their listeners refuse for now.
+  // Ready waits until all have registered or ended, until `deadline` at most; those that have not
+  // registered are logged, and their listeners refuse for now.
   rt::Task<void> Ready(Instant deadline);
   // Stop ends all of them.
   rt::Task<void> Stop();
@@ -44,6 +47,26 @@ class FilterPrograms {
   std::map<std::string, std::shared_ptr<service::FilterProgram>> programs_;
   rt::TaskGroup tasks_;
 };
+
+// NeedsOtherRights tells whether a program is to run as somebody else than the server, or in a part
+// of the file system: that takes root, and its helper where root's rights are gone.
+bool NeedsOtherRights(const policy::Proc& proc);
+
+// ProgramNameForHelper tells such programs apart (rt::Helper::Accompany).
+std::string ProgramNameForHelper(const policy::Config& config, const policy::Proc& proc);
+
+// ProgramsForHelper are those that filters of `config` name, with their names, for a server that
+// becomes `account`. One whose user or group is not there is left out, and refused at its start.
+// Blocks.
+std::vector<std::pair<std::string, rt::ProcessSpec>> ProgramsForHelper(rt::World& world,
+                                                                       const policy::Config& config,
+                                                                       const rt::Account& account);
+
+// WhyNoProgram says why the program cannot be started, as far as the machine tells: it is not
+// there, or nothing that can be run, or its user or group is not there. nullopt: it may start. What
+// a shell finds elsewhere (a word of its own, a variable) it takes for there. Blocks.
+std::optional<std::string> WhyNoProgram(rt::World& world, const policy::Config& config,
+                                        const policy::Proc& proc);
 
 // FilterProgramName is what a proc is called in logs: that of its filter where it has no own.
 std::string FilterProgramName(const policy::Proc& proc);

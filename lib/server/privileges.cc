@@ -4,6 +4,7 @@
 #include <set>
 
 #include "lib/core/base/strings.h"
+#include "lib/server/filter_programs.h"
 
 namespace postern::server {
 namespace {
@@ -18,13 +19,26 @@ bool AsksSystemPasswords(const Listener& listener) {
   return listener.auth != policy::ListenerAuth::kNone && listener.auth_table == policy::kNoIndex;
 }
 
+// ProcOfOthers gives the program of `filter` if it is to run with other rights; else null.
+const policy::Proc* ProcOfOthers(const policy::Config& config, const policy::Filter& filter) {
+  if (filter.kind != policy::FilterKind::kProgram || filter.proc == policy::kNoIndex)
+    return nullptr;
+  const policy::Proc& proc = config.procs[static_cast<size_t>(filter.proc)];
+  return NeedsOtherRights(proc) ? &proc : nullptr;
+}
+
 }  // namespace
 
 PrivilegeNeeds NeedsOf(const policy::Config& config) {
-  return PrivilegeNeeds{
-      .mailboxes = std::any_of(config.listeners.begin(), config.listeners.end(), ReadsMail),
-      .passwords =
-          std::any_of(config.listeners.begin(), config.listeners.end(), AsksSystemPasswords)};
+  PrivilegeNeeds needs;
+  needs.mailboxes = std::any_of(config.listeners.begin(), config.listeners.end(), ReadsMail);
+  needs.passwords =
+      std::any_of(config.listeners.begin(), config.listeners.end(), AsksSystemPasswords);
+  for (const policy::Filter& filter : config.filters) {
+    if (const policy::Proc* proc = ProcOfOthers(config, filter); proc != nullptr)
+      needs.programs.insert(ProgramNameForHelper(config, *proc));
+  }
+  return needs;
 }
 
 std::vector<std::pair<uint32_t, uint32_t>> UserbasePairs(const Runtime& runtime) {
@@ -59,6 +73,17 @@ void CheckReloadNeeds(const policy::Config& config, const PrivilegeNeeds& had,
           "auth with the system's passwords takes a restart: the server has given up the "
           "privileges that reading them needs, as no listener asked for them when it started"));
     }
+  }
+  std::set<std::string> told;
+  for (const policy::Filter& filter : config.filters) {
+    const policy::Proc* proc = ProcOfOthers(config, filter);
+    if (proc == nullptr) continue;
+    const std::string name = ProgramNameForHelper(config, *proc);
+    if (had.programs.contains(name) || !told.insert(name).second) continue;
+    diagnostics->push_back(policy::MakeError(
+        proc->location,
+        "a program with a user, group or chroot that was not there at the start takes a restart: "
+        "the server has given up the privileges that it needs"));
   }
 }
 

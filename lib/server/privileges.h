@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,9 @@ struct PrivilegeNeeds {
   // only root can take on.
   bool mailboxes = false;
   bool passwords = false;  // listeners with `auth` and no table: the system's passwords
+  // The filter programs with a `user`, `group` or `chroot`, by ProgramNameForHelper: only those can
+  // be started once the privileges are gone.
+  std::set<std::string> programs;
 };
 PrivilegeNeeds NeedsOf(const policy::Config& config);
 
@@ -25,8 +30,8 @@ PrivilegeNeeds NeedsOf(const policy::Config& config);
 // program cannot be asked for all it has). Root's are left out. Sorted.
 std::vector<std::pair<uint32_t, uint32_t>> UserbasePairs(const Runtime& runtime);
 
-// CheckReloadNeeds tells, at its line, about each listener of `config` that needs what a server
-// that started with `had` has given up: errors, as only a restart can help.
+// CheckReloadNeeds tells, at its line, about each listener and filter of `config` that needs what a
+// server that started with `had` has given up: errors, as only a restart can help.
 void CheckReloadNeeds(const policy::Config& config, const PrivilegeNeeds& had,
                       policy::Diagnostics* diagnostics);
 

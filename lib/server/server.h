@@ -46,9 +46,10 @@ struct ServerOptions {
   bool control = true;
   // log_level is the least level that the log gets, until `postern ctl log` changes it.
   LogLevel log_level = LogLevel::kDebug;
-  // how long a start waits for filter programs to register; those that have not by then are not
-  // asked, and their listeners refuse for now
-  Duration filters_ready = absl::Seconds(30);
+  // how long a start waits for filter programs to register, as one that does not answer holds up
+  // the listeners of the others, too; for one that ends it does not wait. The listeners of those
+  // that have not by then refuse for now
+  Duration filters_ready = absl::Seconds(5);
   // resolver answers DNS questions in place of the configuration's; it outlives the server. Null:
   // as the configuration says.
   resolve::Resolver* resolver = nullptr;

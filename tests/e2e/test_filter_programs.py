@@ -3,8 +3,11 @@ lies or talks nonsense, in each phase."""
 
 import concurrent.futures
 import os
+import pwd
+import shutil
 import signal
 import smtplib
+import tempfile
 import time
 import unittest
 
@@ -30,9 +33,42 @@ listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
 action "deliver" maildir "{data}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
 match from any for domain "{domain}" action "deliver"
 """
+# One that serves no IMAP, and so gives root's rights up.
+UNPRIVILEGED = """\
+mailname "{domain}"
+spool "{data}/spool"
+{extra}
+listen on 127.0.0.1 port {smtp} filter under_test
+listen on 127.0.0.1 port {submission}
+listen on 127.0.0.1 port {imap}
+listen on 127.0.0.1 port {imaps}
+action "relay" relay host "smtp://127.0.0.1:9"
+match from any for domain "{domain}" action "relay"
+"""
 # What a message of this machine would be completed with.
 FIELDS = "Date: Tue, 1 Jul 2003 10:52:37 +0200\r\nMessage-ID: <1@client.test>\r\n"
 PHASES = ("connect", "ehlo", "mail-from", "rcpt-to", "data", "data-line", "commit")
+
+
+def make_root(folder):
+    """A file system of a shell, and of a filter that lets everything through and notes who it is in /heard."""
+    os.chmod(folder, 0o755)
+    for program in ("/bin/sh", "/bin/cat"):
+        libraries = harness.subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+        for path in [program, *(word for word in libraries.split() if word.startswith("/"))]:
+            os.makedirs(folder + os.path.dirname(path), exist_ok=True)
+            shutil.copy(os.path.realpath(path), folder + path)
+    harness.write(f"{folder}/heard", "")
+    os.chmod(f"{folder}/heard", 0o666)
+    harness.write(f"{folder}/status", "")
+    harness.write(f"{folder}/filter", """#!/bin/sh
+[ -e /etc/passwd ] || echo "started $$ 65534" >> "$1"
+while IFS='|' read -r kind version time where what session token rest; do
+  [ "$kind|$version" = "config|ready" ] && printf 'register|filter|smtp-in|rcpt-to\\nregister|ready\\n'
+  [ "$kind" = filter ] && echo "filter-result|$session|$token|proceed"
+done
+""")
+    os.chmod(f"{folder}/filter", 0o755)
 
 
 def conversation(port, subject="hello", timeout=200):
@@ -162,7 +198,15 @@ class FilterPrograms(unittest.TestCase):
         self.assertEqual(self.heard(server).count("started "), 2)
 
     def test_a_program_that_is_missing(self):
-        server = self.serve('filter under_test proc-exec "/does/not/exist"\n')
+        begun = time.monotonic()
+        server = self.serve('filter under_test proc-exec "/does/not/exist"\n', options=("-u", "root"))
+        took = time.monotonic() - begun
+        print(f"listens after {took:.1f} s")
+        # It has said that it cannot be started: nobody waits for it to register.
+        self.assertLess(took, 25)
+        said = harness.subprocess.run([harness.POSTERN, "check", server.config_path], capture_output=True, text=True, check=False)
+        self.assertIn("filter under_test: its program cannot be started: /does/not/exist", said.stderr)
+        self.assertIn("[filter-away]", said.stderr)
         self.assertEqual(conversation(server.ports["smtp"])[0], "421")
         self.assertEqual(conversation(server.ports["submission"]), self.FINE)
 
@@ -175,6 +219,70 @@ class FilterPrograms(unittest.TestCase):
         self.assertEqual(conversation(server.ports["smtp"]), self.FINE)
         with open(path, encoding="utf-8") as file:
             self.assertRegex(file.read(), r"started \d+ 65534:8\n")
+
+    @unittest.skipUnless(os.getuid() == 0, "only root becomes another user")
+    def test_user_group_and_chroot_of_a_server_that_is_not_root(self):
+        path = f"/tmp/postern-heard-{os.getpid()}-unprivileged"
+        root = tempfile.mkdtemp(prefix="postern-root-")
+        self.addCleanup(shutil.rmtree, root, True)
+        make_root(root)
+        server = harness.Server(
+            config=UNPRIVILEGED, options=("-u", "daemon"), prepare=lambda server: os.chmod(server.home, 0o755),
+            extra=f'filter one proc-exec "{PROGRAM} {path}-one mail-from,commit" user nobody group mail\n'
+                  f'filter two proc-exec "/filter /heard" user nobody chroot "{root}"\n'
+                  f'filter three proc-exec "{PROGRAM} {path}-three rcpt-to"\n'
+                  "filter under_test chain {{ one, two, three }}\n")
+        self.addCleanup(server.close)
+        for name in ("one", "three"):
+            self.addCleanup(os.unlink, f"{path}-{name}")
+        self.assertEqual(os.stat(f"/proc/{server.process.pid}").st_uid, pwd.getpwnam("daemon").pw_uid, server.log())
+
+        def started(name):
+            with open(name, encoding="utf-8") as file:
+                return [line.split()[1:] for line in file if line.startswith("started ")]
+
+        self.assertEqual(conversation(server.ports["smtp"]), self.FINE, server.log())
+        self.assertEqual([who for _, who in started(f"{path}-one")], ["65534:8"])
+        self.assertEqual([who for _, who in started(f"{path}-three")], ["1:1"], "the server's own account")
+        self.assertEqual([who for _, who in started(f"{root}/heard")], ["65534"])
+        # One that dies is started again, by whoever may.
+        killed = {name: int(started(name)[0][0]) for name in (f"{path}-one", f"{root}/heard")}
+        for pid in killed.values():
+            os.kill(pid, signal.SIGKILL)
+        for _ in range(100):
+            if all(len(started(name)) == 2 for name in killed) and conversation(server.ports["smtp"]) == self.FINE:
+                break
+            time.sleep(0.2)
+        else:
+            self.fail(server.log())
+        # A reload goes on with what is there, and cannot add what nobody named at the start.
+        with open(server.config_path, encoding="utf-8") as file:
+            text = file.read()
+        harness.write(server.config_path, text + 'table unused { "x" }\n')
+        server.process.send_signal(signal.SIGHUP)
+        self.wait_for_log(server, "configuration reloaded")
+        self.assertEqual(conversation(server.ports["smtp"]), self.FINE, server.log())
+        self.assertEqual(len(started(f"{path}-one")), 2)
+        harness.write(server.config_path, text.replace("chain {", "chain { four,").replace(
+            "filter under_test", f'filter four proc-exec "{PROGRAM} {path}-four mail-from" user root\nfilter under_test', 1))
+        server.process.send_signal(signal.SIGHUP)
+        self.wait_for_log(server, "takes a restart")
+        self.assertEqual(conversation(server.ports["smtp"]), self.FINE, server.log())
+        self.assertFalse(os.path.exists(f"{path}-four"))
+        # What it started ends with it, though it could not kill them itself.
+        pids = [int(started(name)[-1][0]) for name in (f"{path}-one", f"{path}-three", f"{root}/heard")]
+        server.stop(signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual([pid for pid in pids if os.path.exists(f"/proc/{pid}")], [])
+
+    def wait_for_log(self, server, text):
+        deadline = time.monotonic() + 30
+        while text not in server.log():
+            if time.monotonic() > deadline:
+                self.fail(f"no {text!r} in\n{server.log()}")
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -175,7 +175,8 @@ Processes& HelpedWorld::processes() { return parts_->processes; }
 Helper* HelpedWorld::helper() { return parts_->state.became ? helper_.get() : nullptr; }
 
 Status HelpedWorld::Become(const Account& account, bool passwords,
-                           const std::vector<std::pair<uint32_t, uint32_t>>& pairs) {
+                           const std::vector<std::pair<uint32_t, uint32_t>>& pairs,
+                           const std::vector<std::pair<std::string, ProcessSpec>>& programs) {
   {
     const std::lock_guard<std::mutex> lock(parts_->state.mutex);
     for (const std::string& path : parts_->state.read)
@@ -184,6 +185,8 @@ Status HelpedWorld::Become(const Account& account, bool passwords,
       POSTERN_RETURN_IF_ERROR(helper_->AllowPort(port));
   }
   POSTERN_RETURN_IF_ERROR(helper_->AllowPairs(pairs));
+  for (const auto& [name, spec] : programs)
+    POSTERN_RETURN_IF_ERROR(helper_->AllowProgram(name, spec));
   if (passwords) POSTERN_RETURN_IF_ERROR(helper_->AllowPasswords());
   POSTERN_RETURN_IF_ERROR(helper_->Seal());
   POSTERN_RETURN_IF_ERROR(BecomeAccount(account));

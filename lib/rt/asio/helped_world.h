@@ -22,9 +22,11 @@ class HelpedWorld final : public World {
   ~HelpedWorld() override;
 
   // Become makes this process `account`, for good. `passwords`: system passwords are asked for.
-  // `pairs`: Helper::AllowPairs. After an error nothing may go on: the process may be half of each.
+  // `pairs`: Helper::AllowPairs; `programs`: Helper::AllowProgram. After an error nothing may go
+  // on: the process may be half of each.
   Status Become(const Account& account, bool passwords,
-                const std::vector<std::pair<uint32_t, uint32_t>>& pairs);
+                const std::vector<std::pair<uint32_t, uint32_t>>& pairs,
+                const std::vector<std::pair<std::string, ProcessSpec>>& programs);
 
   Clock& clock() override { return inner_->clock(); }
   Random& random() override { return inner_->random(); }

@@ -13,7 +13,9 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
+#include "lib/rt/asio/helper_programs.h"
 #include "lib/rt/asio/helper_wire.h"
+#include "lib/rt/asio/posix_companion.h"
 #include "lib/rt/asio/posix_files.h"
 
 namespace postern::rt {
@@ -74,6 +76,33 @@ class ProcessAnswer final : public HelperAnswer {
   bool ended_ = false;
 };
 
+// HelpedCompanion is a program that the helper has started and, as its parent, kills and buries.
+class HelpedCompanion final : public Companion {
+ public:
+  HelpedCompanion(Descriptor reply, CompanionSockets sockets)
+      : reply_(std::move(reply)), sockets_(std::move(sockets)) {
+    // The helper has its own of these.
+    sockets_.its.Close();
+    sockets_.said.Close();
+  }
+  Stream& stream() override { return *sockets_.stream; }
+  Stream* errors() override { return sockets_.errors.get(); }
+  void End() override {
+    ::shutdown(reply_.get(), SHUT_WR);
+    sockets_.stream->Close();
+    sockets_.errors->Close();
+  }
+  bool Ended() override {
+    char octet;
+    const ssize_t got = ::recv(reply_.get(), &octet, 1, MSG_DONTWAIT);
+    return got >= 0 || (errno != EAGAIN && errno != EINTR);
+  }
+
+ private:
+  Descriptor reply_;
+  CompanionSockets sockets_;
+};
+
 class ProcessHelper final : public Helper {
  public:
   ProcessHelper(int control, pid_t pid)
@@ -106,7 +135,9 @@ class ProcessHelper final : public Helper {
     header.gid = call.who.gid;
     header.limit_ms = static_cast<uint32_t>(
         std::clamp<int64_t>(absl::ToInt64Milliseconds(call.time_limit), 0, 0x7fffffff));
-    StatusOr<Descriptor> reply = Ask(header, call.request, payload.get());
+    std::vector<int> given;
+    if (payload.open()) given.push_back(payload.get());
+    StatusOr<Descriptor> reply = Ask(header, call.request, given);
     if (!reply.ok()) return reply.status();
     return std::unique_ptr<HelperAnswer>(std::make_unique<ProcessAnswer>(reply->Release()));
   }
@@ -114,7 +145,7 @@ class ProcessHelper final : public Helper {
   StatusOr<std::unique_ptr<File>> OpenNamed(const std::string& path) override {
     HelperHeader header;
     header.verb = HelperVerb::kOpen;
-    const StatusOr<Descriptor> socket = Ask(header, path, -1);
+    const StatusOr<Descriptor> socket = Ask(header, path, {});
     if (!socket.ok()) return socket.status();
     if (!PollFor(socket->get(), POLLIN, kPatience))
       return DeadlineExceeded("the helper did not answer in time");
@@ -131,7 +162,7 @@ class ProcessHelper final : public Helper {
   StatusOr<std::string> FindPasswordHash(const std::string& name) override {
     HelperHeader header;
     header.verb = HelperVerb::kHash;
-    StatusOr<Descriptor> reply = Ask(header, name, -1);
+    StatusOr<Descriptor> reply = Ask(header, name, {});
     if (!reply.ok()) return reply.status();
     ProcessAnswer answer(reply->Release());
     answer.Wait(kPatience);
@@ -149,7 +180,7 @@ class ProcessHelper final : public Helper {
     HelperHeader header;
     header.verb = HelperVerb::kBind;
     const StatusOr<Descriptor> reply =
-        Ask(header, std::string(reinterpret_cast<const char*>(&place), sizeof place), socket);
+        Ask(header, std::string(reinterpret_cast<const char*>(&place), sizeof place), {socket});
     if (!reply.ok()) return reply.status();
     if (!PollFor(reply->get(), POLLIN, kPatience))
       return DeadlineExceeded("the helper did not answer in time");
@@ -174,6 +205,19 @@ class ProcessHelper final : public Helper {
     }
     return OkStatus();
   }
+  StatusOr<std::unique_ptr<Companion>> Accompany(Executor& loop, const std::string& name) override {
+    CompanionSockets sockets;
+    POSTERN_RETURN_IF_ERROR(OpenCompanionSockets(loop, &sockets));
+    HelperHeader header;
+    header.verb = HelperVerb::kProgram;
+    StatusOr<Descriptor> reply = Ask(header, name, {sockets.its.get(), sockets.said.get()});
+    if (!reply.ok()) return reply.status();
+    return std::unique_ptr<Companion>(
+        std::make_unique<HelpedCompanion>(*std::move(reply), std::move(sockets)));
+  }
+  Status AllowProgram(const std::string& name, const ProcessSpec& spec) override {
+    return Tell(HelperVerb::kAllowProgram, NamedProgramText(name, spec));
+  }
   Status AllowPasswords() override { return Tell(HelperVerb::kAllowPasswords, ""); }
   Status Seal() override { return Tell(HelperVerb::kSeal, ""); }
   int end_descriptor() const override { return end_.get(); }
@@ -182,11 +226,12 @@ class ProcessHelper final : public Helper {
   Status Tell(HelperVerb verb, const std::string& request) {
     HelperHeader header;
     header.verb = verb;
-    return Ask(header, request, -1).status();
+    return Ask(header, request, {}).status();
   }
 
   // Ask sends one call and gives our end of its reply socket.
-  StatusOr<Descriptor> Ask(HelperHeader header, const std::string& request, int payload) {
+  StatusOr<Descriptor> Ask(HelperHeader header, const std::string& request,
+                           const std::vector<int>& given) {
     if (request.size() > kMaxHelperRequestBytes)
       return ResourceExhausted("a request to the helper that is too long");
     int pair[2];
@@ -199,7 +244,7 @@ class ProcessHelper final : public Helper {
     std::string octets(reinterpret_cast<const char*>(&header), sizeof header);
     octets += request;
     std::vector<int> fds = {theirs.get()};
-    if (payload >= 0) fds.push_back(payload);
+    fds.insert(fds.end(), given.begin(), given.end());
     const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(kPatience);
     // Each datagram goes as a whole, so that threads need no lock between them.
     while (!SendDatagram(control_.get(), octets, fds)) {

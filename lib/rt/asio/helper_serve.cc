@@ -20,6 +20,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/helper_identity.h"
+#include "lib/rt/asio/helper_programs.h"
 #include "lib/rt/asio/helper_wire.h"
 #include "lib/rt/asio/posix_files.h"
 #include "lib/rt/asio/program_run.h"
@@ -35,16 +36,21 @@ struct Allowed {
   std::set<std::string> files;
   std::set<uint16_t> ports = {std::begin(kHelperPorts), std::end(kHelperPorts)};
   NamedPairs pairs;
+  NamedPrograms programs;
   bool passwords = false;
   bool sealed = false;
 };
 
-// Child is one piece of work under way.
+// Child is one piece of work under way, or a program that serves the server.
 struct Child {
   pid_t pid = -1;
   uint32_t uid = 0;
-  int64_t end_ms = 0;  // when its time is up
-  Descriptor reply;    // closed once it was killed
+  int64_t end_ms = 0;   // when its time is up; a program has no such time
+  std::string program;  // its name; "" for work
+  bool killed = false;  // of a program
+  // closed once it was killed; a program's when it has died, which is how the server knows
+  Descriptor reply;
+  bool is_program() const { return !program.empty(); }
 };
 
 // DoWork is what a child does: it becomes the user, for good, and then works.
@@ -189,10 +195,12 @@ class Work {
   // Begin starts a child for a call, or answers why not.
   void Begin(const Allowed& allowed, const HelperHeader& header, std::string_view request,
              int control, std::vector<Descriptor> fds) {
-    const auto of_user =
-        std::count_if(children_.begin(), children_.end(),
-                      [&header](const Child& child) { return child.uid == header.uid; });
-    if (children_.size() >= options_.max_children ||
+    const auto of_user = std::count_if(
+        children_.begin(), children_.end(),
+        [&header](const Child& child) { return child.uid == header.uid && !child.is_program(); });
+    const auto works = std::count_if(children_.begin(), children_.end(),
+                                     [](const Child& child) { return !child.is_program(); });
+    if (static_cast<size_t>(works) >= options_.max_children ||
         static_cast<size_t>(of_user) >= options_.max_children_of_user) {
       WriteAll(fds[0].get(),
                RefusalText(EAGAIN, "too much is being done for users at this moment"));
@@ -223,6 +231,29 @@ class Work {
     children_.push_back(std::move(child));
   }
 
+  // BeginProgram starts a named program with the descriptors of the call, or says on what was to be
+  // its standard error why not.
+  void BeginProgram(const Allowed& allowed, std::string_view name, std::vector<Descriptor> fds) {
+    const auto known = allowed.programs.find(name);
+    const auto running =
+        std::count_if(children_.begin(), children_.end(),
+                      [name](const Child& child) { return child.program == name; });
+    StatusOr<pid_t> pid = PermissionDenied(
+        "the configuration did not name this program, or its user was not there, when the server "
+        "started: it takes a restart");
+    if (static_cast<size_t>(running) >= kMaxRunsOfProgram) {
+      pid = Unavailable("those that were started before have not ended yet");
+    } else if (known != allowed.programs.end()) {
+      pid = ForkProgram(known->second, fds[1].get(), fds[2].get());
+    }
+    if (!pid.ok()) return WriteAll(fds[2].get(), StrCat(Message(pid.status()), "\n"));
+    Child child;
+    child.pid = *pid;
+    child.program = known->first;
+    child.reply = std::move(fds[0]);
+    children_.push_back(std::move(child));
+  }
+
   // Look takes the ends of children, and kills those that were stopped and those whose time is up.
   void Look() {
     for (;;) {
@@ -233,14 +264,15 @@ class Work {
                        [&info](const Child& each) { return each.pid == info.si_pid; });
       if (child == children_.end()) continue;
       if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED) {
-        Kill(*child);
+        // Of a program the server knows what to think when it does not answer.
+        if (!child->is_program()) Kill(*child);
       } else {
         children_.erase(child);
       }
     }
     const int64_t now = MonotonicMs();
     for (Child& child : children_) {
-      if (child.end_ms <= now) Kill(child);
+      if (!child.is_program() && child.end_ms <= now) Kill(child);
     }
   }
 
@@ -248,8 +280,9 @@ class Work {
   void Watch(std::vector<pollfd>* fds, int64_t* wait_ms) const {
     const int64_t now = MonotonicMs();
     for (const Child& child : children_) {
-      if (!child.reply.open()) continue;
-      fds->push_back(pollfd{child.reply.get(), 0, 0});
+      if (!child.reply.open() || child.killed) continue;
+      fds->push_back(pollfd{child.reply.get(), POLLRDHUP, 0});
+      if (child.is_program()) continue;
       const int64_t left = std::max<int64_t>(child.end_ms - now, 0);
       if (*wait_ms < 0 || left < *wait_ms) *wait_ms = left;
     }
@@ -270,7 +303,12 @@ class Work {
   // Kill ends a child and what it runs. It is stopped first, so that it starts and reaps nothing
   // any more and the numbers that we read stay those of its program.
   static void Kill(Child& child) {
-    if (!child.reply.open()) return;
+    if (child.is_program() && !child.killed) {
+      child.killed = true;
+      ::kill(-child.pid, SIGKILL);  // what it started, too: it has a session of its own
+      ::kill(child.pid, SIGKILL);
+    }
+    if (child.is_program() || !child.reply.open()) return;
     ::kill(child.pid, SIGSTOP);
     for (const pid_t program : ChildrenOf(child.pid)) {
       ::kill(-program, SIGKILL);
@@ -288,7 +326,7 @@ class Work {
 void Call(Work* work, Allowed* allowed, int control, const std::vector<char>& octets,
           std::vector<Descriptor> fds) {
   HelperHeader header;
-  if (octets.size() < sizeof header || fds.empty() || fds.size() > 2) return;
+  if (octets.size() < sizeof header || fds.empty() || fds.size() > kMaxDescriptors) return;
   std::memcpy(&header, octets.data(), sizeof header);
   if (header.magic != kHelperMagic || header.request_bytes != octets.size() - sizeof header) return;
   const std::string_view request(octets.data() + sizeof header, header.request_bytes);
@@ -310,6 +348,12 @@ void Call(Work* work, Allowed* allowed, int control, const std::vector<char>& oc
       break;
     case HelperVerb::kAllowPairs:
       if (!allowed->sealed) AllowPairs(request, &allowed->pairs);
+      break;
+    case HelperVerb::kAllowProgram:
+      if (!allowed->sealed) AddNamedProgram(request, &allowed->programs);
+      break;
+    case HelperVerb::kProgram:
+      if (fds.size() == 3) work->BeginProgram(*allowed, request, std::move(fds));
       break;
     case HelperVerb::kAllowPasswords: allowed->passwords |= !allowed->sealed; break;
     case HelperVerb::kSeal: allowed->sealed = true; break;
@@ -349,7 +393,7 @@ void ServeHelper(const HelperOptions& options, int control) {
                         static_cast<long>(wait_ms % 1000 * 1'000'000)};
     if (::ppoll(fds.data(), fds.size(), wait_ms < 0 ? nullptr : &wait, &none) <= 0) continue;
     for (size_t i = 1; i < fds.size(); ++i) {
-      if ((fds[i].revents & (POLLHUP | POLLERR)) != 0) work.HungUp(fds[i].fd);
+      if ((fds[i].revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0) work.HungUp(fds[i].fd);
     }
     if (fds[0].revents == 0) continue;
     std::vector<Descriptor> descriptors;

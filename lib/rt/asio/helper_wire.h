@@ -26,7 +26,12 @@ enum class HelperVerb : uint32_t {
   kSeal,
   kBind,
   kAllowPort,
+  kAllowProgram,
+  kProgram,
 };
+
+// kMaxDescriptors are those of one call.
+inline constexpr size_t kMaxDescriptors = 3;
 
 // HelperPlace is the request of kBind: an address, of IPv4 in its first four octets, and a port.
 struct HelperPlace {
@@ -36,7 +41,9 @@ struct HelperPlace {
 };
 
 // HelperHeader begins each datagram; the rest of it is the request. A reply descriptor comes with
-// it, and for work with a payload, or a socket to bind, that one's.
+// it, and for work with a payload, or a socket to bind, that one's; for a program the two that it
+// gets, its standard input and output and its standard error. The reply descriptor of a program
+// gets nothing: it ends with the program, and the program with it, or with our saying no more.
 struct HelperHeader {
   uint32_t magic = kHelperMagic;
   HelperVerb verb = HelperVerb::kWork;
@@ -46,7 +53,7 @@ struct HelperHeader {
   uint32_t request_bytes = 0;
 };
 
-// SendDatagram writes one datagram with at most two descriptors; false, with errno, when it could
+// SendDatagram writes one datagram with at most kMaxDescriptors; false, with errno, when it could
 // not. It does not block: EAGAIN.
 bool SendDatagram(int socket, std::string_view octets, const std::vector<int>& fds);
 

@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "lib/rt/asio/asio_stream.h"
 #include "lib/rt/asio/program_run.h"
 
 namespace postern::rt {
@@ -57,6 +56,27 @@ class PosixCompanion final : public Companion {
 
 }  // namespace
 
+Status OpenCompanionSockets(Executor& loop, CompanionSockets* sockets) {
+  int talk[2];
+  int complaints[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, talk) != 0)
+    return ErrnoError(errno, "socketpair");
+  SocketHolder ours(talk[0]);
+  sockets->its.Take(talk[1]);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, complaints) != 0)
+    return ErrnoError(errno, "socketpair");
+  SocketHolder heard(complaints[0]);
+  sockets->said.Take(complaints[1]);
+  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+  ::fcntl(heard.get(), F_SETFL, O_NONBLOCK);
+  AsioExecutor& asio_loop = static_cast<AsioExecutor&>(loop);
+  sockets->stream =
+      MakeAsioStream(asio_loop, std::move(ours), Endpoint(), Endpoint(), /*on_reserve=*/false);
+  sockets->errors =
+      MakeAsioStream(asio_loop, std::move(heard), Endpoint(), Endpoint(), /*on_reserve=*/false);
+  return OkStatus();
+}
+
 StatusOr<std::unique_ptr<Companion>> StartCompanion(Executor& loop, const ProcessSpec& spec) {
   if (spec.argv.empty() || spec.argv[0].empty() || spec.argv[0][0] != '/')
     return InvalidArgument("a program is named by its absolute path");
@@ -67,28 +87,15 @@ StatusOr<std::unique_ptr<Companion>> StartCompanion(Executor& loop, const Proces
   argv.push_back(nullptr);
   envp.push_back(nullptr);
 
-  int talk[2];
-  int complaints[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, talk) != 0)
-    return ErrnoError(errno, "socketpair");
-  SocketHolder ours(talk[0]);
-  SocketHolder its(talk[1]);
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, complaints) != 0)
-    return ErrnoError(errno, "socketpair");
-  SocketHolder heard(complaints[0]);
-  SocketHolder said(complaints[1]);
-  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-  ::fcntl(heard.get(), F_SETFL, O_NONBLOCK);
-  AsioExecutor& asio_loop = static_cast<AsioExecutor&>(loop);
-  std::unique_ptr<Stream> stream =
-      MakeAsioStream(asio_loop, std::move(ours), Endpoint(), Endpoint(), /*on_reserve=*/false);
-  std::unique_ptr<Stream> errors =
-      MakeAsioStream(asio_loop, std::move(heard), Endpoint(), Endpoint(), /*on_reserve=*/false);
+  CompanionSockets sockets;
+  POSTERN_RETURN_IF_ERROR(OpenCompanionSockets(loop, &sockets));
   const pid_t child = ::fork();
-  if (child == 0) BecomeProgram(spec, argv.data(), envp.data(), its.get(), its.get(), said.get());
+  if (child == 0)
+    BecomeProgram(spec, argv.data(), envp.data(), sockets.its.get(), sockets.its.get(),
+                  sockets.said.get());
   if (child < 0) return ErrnoError(errno, "fork");
-  return std::unique_ptr<Companion>(
-      std::make_unique<PosixCompanion>(child, std::move(stream), std::move(errors)));
+  return std::unique_ptr<Companion>(std::make_unique<PosixCompanion>(
+      child, std::move(sockets.stream), std::move(sockets.errors)));
 }
 
 }  // namespace postern::rt

@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "lib/rt/asio/asio_stream.h"
+#include "lib/rt/asio/descriptor.h"
 #include "lib/rt/processes.h"
 
 namespace postern::rt {
@@ -11,5 +13,14 @@ namespace postern::rt {
 // output (as OpenSMTPD gives to its filters) and another as its standard error. `loop` is one of
 // the real machine.
 StatusOr<std::unique_ptr<Companion>> StartCompanion(Executor& loop, const ProcessSpec& spec);
+
+// CompanionSockets are both ends of what a companion talks by.
+struct CompanionSockets {
+  std::unique_ptr<Stream> stream;  // ours
+  std::unique_ptr<Stream> errors;
+  Descriptor its;   // the program's standard input and output
+  Descriptor said;  // its standard error
+};
+Status OpenCompanionSockets(Executor& loop, CompanionSockets* sockets);
 
 }  // namespace postern::rt

@@ -64,6 +64,8 @@ rt::Task<void> FilterProgram::Run() {
       why = StrCat("cannot be started: ", Message(program.status()));
     }
     ForgetSessions();
+    has_ended_ = true;
+    ready_.Pulse();
     if (program.ok()) co_await Bury(program->get());
     if (stop_.is_set()) break;
     if (loop_->Now() - begun >= options_.longest_pause) pause = options_.first_pause;
@@ -93,7 +95,7 @@ void FilterProgram::Stop() {
 }
 
 rt::Task<bool> FilterProgram::Ready(Instant deadline) {
-  while (Current().generation == 0 && !stop_.is_set()) {
+  while (Current().generation == 0 && !has_ended_ && !stop_.is_set()) {
     const bool woken = co_await ready_.Wait(deadline);
     if (!woken) break;
   }

@@ -75,7 +75,8 @@ class FilterProgram : public std::enable_shared_from_this<FilterProgram> {
   rt::Task<void> Run();
   // Stop ends the program; its sessions are told "try again later". On its loop.
   void Stop();
-  // Ready waits until the program has registered, until `deadline` at most; false: it has not. On
+  // Ready waits until the program has registered, until `deadline` at most; false: it has not. It
+  // does not wait for a second start: when the first one ends before that it is false at once. On
   // its loop.
   rt::Task<bool> Ready(Instant deadline);
 
@@ -149,6 +150,7 @@ class FilterProgram : public std::enable_shared_from_this<FilterProgram> {
   Instant last_heard_;
   uint64_t generations_ = 0;
   uint64_t stray_bytes_ = 0;
+  bool has_ended_ = false;  // once
 
   mutable std::mutex mutex_;  // guards what follows
   Registered registered_;

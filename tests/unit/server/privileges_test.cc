@@ -7,6 +7,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/rt/sim/host.h"
 #include "lib/rt/sim/simulation.h"
+#include "lib/server/filter_programs.h"
 #include "lib/server/server.h"
 
 namespace postern::server {
@@ -99,6 +100,37 @@ TEST_F(PrivilegesTest, WhatListenersNeed) {
             "conf:2:1: error: auth with the system's passwords takes a restart\n");
   EXPECT_EQ(said({.mailboxes = true, .passwords = false}),
             "conf:2:1: error: auth with the system's passwords takes a restart\n");
+}
+
+TEST_F(PrivilegesTest, ProgramsThatRunAsOthersAreThoseOfTheStart) {
+  const std::string filters =
+      "filter a proc-exec \"/bin/a\" user nobody\n"
+      "filter b proc-exec \"/bin/b\"\n"
+      "proc unused \"/bin/c\" user nobody\n";
+  const PrivilegeNeeds had = NeedsOf(Load(kBase + filters).runtime->config());
+  EXPECT_EQ(had.programs.size(), 1u) << "that of a";
+  rt::Account account;
+  account.uid = account.gid = 12;
+  const LoadedConfig loaded = Load(kBase + filters);
+  const auto named = ProgramsForHelper(host_.world(), loaded.runtime->config(), account);
+  for (const auto& [name, spec] : named) {
+    EXPECT_TRUE(had.programs.contains(name));
+    EXPECT_EQ(spec.argv.back(), "exec /bin/a");
+  }
+  const auto said = [this, &had, &filters](const std::string& more) {
+    const LoadedConfig other = Load(kBase + filters + more);
+    policy::Diagnostics diagnostics;
+    CheckReloadNeeds(other.runtime->config(), had, &diagnostics);
+    return diagnostics.size();
+  };
+  EXPECT_EQ(said(""), 0u);
+  EXPECT_EQ(said("filter c proc-exec \"/bin/a\" user nobody timeout answer 5s\n"), 0u)
+      << "the same program";
+  EXPECT_EQ(said("filter c proc-exec \"/bin/c\"\n"), 0u) << "as the server";
+  EXPECT_EQ(said("filter c proc-exec \"/bin/a\" user mail\n"), 1u);
+  EXPECT_EQ(said("filter c proc-exec \"/bin/a -x\" user nobody\nfilter d proc-exec \"/bin/a\" "
+                 "chroot \"/var/empty\"\n"),
+            2u);
 }
 
 }  // namespace

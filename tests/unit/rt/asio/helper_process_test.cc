@@ -12,6 +12,9 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/rt/asio/asio_world.h"
+#include "lib/rt/asio/helper_programs.h"
+#include "lib/rt/stream.h"
 
 namespace postern::rt {
 namespace {
@@ -331,6 +334,145 @@ TEST_F(HelperProcessTest, BindsToPortsOfMailAndThoseNamedBeforeTheSeal) {
             geteuid() == 0 ? EADDRNOTAVAIL : EACCES);
   // It lives on, and works.
   EXPECT_EQ(BindOf(*helper_, SOCK_STREAM, "127.63.17.4", 1017), may);
+}
+
+// ProgramOf has a shell run `command` as some user without special rights.
+ProcessSpec ProgramOf(const std::string& command) {
+  ProcessSpec spec;
+  spec.argv = {"/bin/sh", "-c", command};
+  spec.environment = {"PATH=/usr/bin:/bin", "NAME=value"};
+  spec.directory = "/tmp";
+  spec.run_as = geteuid() == 0 ? Credentials{65534, 65534, {65534, 8}}
+                               : Credentials{geteuid(), getegid(), {getegid()}};
+  return spec;
+}
+
+// Finish runs `task` to its end.
+void Finish(AsioWorld& world, Task<void> task) {
+  TaskGroup group;
+  group.Spawn(std::move(task));
+  while (group.running() > 0) world.Poll(absl::Milliseconds(10));
+}
+
+// HeardOf starts the program of that name, says "hello" and gives what it says on both streams.
+Task<void> HeardOf(Helper* helper, Executor* loop, std::string name, std::string* said,
+                   std::string* complained) {
+  StatusOr<std::unique_ptr<Companion>> program = helper->Accompany(*loop, name);
+  EXPECT_TRUE(program.ok()) << Text(program.status());
+  if (!program.ok()) co_return;
+  const Instant deadline = loop->Now() + absl::Seconds(60);
+  (void)co_await (*program)->stream().Write("hello\n", deadline);
+  char buffer[4096];
+  for (Stream* stream : {&(*program)->stream(), (*program)->errors()}) {
+    for (;;) {
+      const StatusOr<size_t> got = co_await ReadSome(*stream, std::span<char>(buffer), deadline);
+      if (!got.ok() || *got == 0) break;
+      (stream == (*program)->errors() ? complained : said)->append(buffer, *got);
+    }
+  }
+  Event never(loop);
+  for (int turn = 0; turn < 3000 && !(*program)->Ended(); ++turn) {
+    const Instant again = loop->Now() + absl::Milliseconds(10);
+    (void)co_await never.Wait(again);
+  }
+  EXPECT_TRUE((*program)->Ended());
+}
+
+// KilledOf starts the program, reads its number, and ends it; `*gone` tells whether it has died.
+Task<void> KilledOf(Helper* helper, Executor* loop, bool* gone) {
+  StatusOr<std::unique_ptr<Companion>> program = helper->Accompany(*loop, "sleeper");
+  EXPECT_TRUE(program.ok());
+  if (!program.ok()) co_return;
+  char buffer[64];
+  const Instant deadline = loop->Now() + absl::Seconds(60);
+  const StatusOr<size_t> got =
+      co_await ReadSome((*program)->stream(), std::span<char>(buffer), deadline);
+  EXPECT_TRUE(got.ok());
+  const std::string pid(Trim(std::string_view(buffer, got.value_or(0))));
+  EXPECT_FALSE((*program)->Ended());
+  (*program)->End();
+  Event never(loop);
+  while (!(*program)->Ended() && loop->Now() < deadline) {
+    const Instant again = loop->Now() + absl::Milliseconds(10);
+    (void)co_await never.Wait(again);
+  }
+  EXPECT_TRUE((*program)->Ended());
+  *gone = !fs::exists("/proc/" + pid);
+}
+
+TEST_F(HelperProcessTest, StartsTheProgramsThatWereNamedBeforeTheSeal) {
+  AsioWorld world({.no_threads = true});
+  const std::string command = "read x; echo \"$x $(id -u):$(id -g) $NAME $(pwd)\"; echo oh >&2";
+  ASSERT_TRUE(helper_->AllowProgram("named", ProgramOf(command)).ok());
+  ASSERT_TRUE(helper_->AllowProgram("sleeper", ProgramOf("echo $$; sleep 600 & wait")).ok());
+  ASSERT_TRUE(helper_->Seal().ok());
+  ASSERT_TRUE(helper_->AllowProgram("late", ProgramOf("echo late")).ok()) << "it is not told";
+  const std::string who = geteuid() == 0 ? "65534:65534" : StrCat(geteuid(), ":", getegid());
+  for (int run = 0; run < 6; ++run) {
+    std::string said, complained;
+    Finish(world, HeardOf(helper_.get(), &world.main_loop(), "named", &said, &complained));
+    EXPECT_EQ(said, StrCat("hello ", who, " value /tmp\n"));
+    EXPECT_EQ(complained, "oh\n");
+  }
+  for (const char* name : {"late", "other", ""}) {
+    std::string said, complained;
+    Finish(world, HeardOf(helper_.get(), &world.main_loop(), name, &said, &complained));
+    EXPECT_EQ(said, "");
+    EXPECT_NE(complained.find("did not name this program"), std::string::npos) << complained;
+  }
+  for (int run = 0; run < 6; ++run) {
+    bool gone = false;
+    Finish(world, KilledOf(helper_.get(), &world.main_loop(), &gone));
+    EXPECT_TRUE(gone);
+  }
+}
+
+TEST_F(HelperProcessTest, ANamedProgramRunsAFewTimesAtOnceAndDiesWithTheHelper) {
+  AsioWorld world({.no_threads = true});
+  const std::string command = StrCat("echo $$ >> ", folder_, "/pids; read x");
+  std::ofstream(folder_ + "/pids");
+  chmod((folder_ + "/pids").c_str(), 0666);
+  ASSERT_TRUE(helper_->AllowProgram("p", ProgramOf(command)).ok());
+  std::vector<std::unique_ptr<Companion>> programs;
+  for (size_t i = 0; i < kMaxRunsOfProgram; ++i)
+    programs.push_back(*helper_->Accompany(world.main_loop(), "p"));
+  const auto pids = [this] {
+    std::vector<std::string> lines;
+    std::ifstream file(folder_ + "/pids");
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+    return lines;
+  };
+  for (int turn = 0; turn < 3000 && pids().size() < kMaxRunsOfProgram; ++turn)
+    absl::SleepFor(absl::Milliseconds(10));
+  ASSERT_EQ(pids().size(), kMaxRunsOfProgram);
+  std::string said, complained;
+  Finish(world, HeardOf(helper_.get(), &world.main_loop(), "p", &said, &complained));
+  EXPECT_NE(complained.find("have not ended"), std::string::npos) << complained;
+  // Work for users does not stand behind them.
+  EXPECT_TRUE(AskPlain("echo x").ok());
+  helper_.reset();
+  for (const std::string& pid : pids()) EXPECT_TRUE(IsGone(pid));
+}
+
+TEST_F(HelperProcessTest, AProgramsRequestThatIsNotWholeNamesNothing) {
+  NamedPrograms programs;
+  const std::string whole = NamedProgramText("name", ProgramOf("echo"));
+  for (size_t size = 0; size < whole.size(); ++size)
+    AddNamedProgram(std::string_view(whole).substr(0, size), &programs);
+  // What is cut between two variables of the environment is whole by itself; nothing else is.
+  for (const auto& [name, spec] : programs) EXPECT_EQ(spec.argv, ProgramOf("echo").argv);
+  programs.clear();
+  AddNamedProgram(whole, &programs);
+  ASSERT_EQ(programs.count("name"), 1u);
+  const ProcessSpec& spec = programs.find("name")->second;
+  EXPECT_EQ(spec.environment, ProgramOf("echo").environment);
+  EXPECT_EQ(spec.run_as->groups, ProgramOf("echo").run_as->groups);
+  EXPECT_EQ(spec.directory, "/tmp");
+  programs.clear();
+  ProcessSpec relative = ProgramOf("echo");
+  relative.argv[0] = "sh";
+  AddNamedProgram(NamedProgramText("name", relative), &programs);
+  EXPECT_TRUE(programs.empty());
 }
 
 TEST(HelperFields, ReadBackAndNothingElse) {

@@ -383,5 +383,44 @@ TEST_F(FilterProgramTest, StartsAreApart) {
   EXPECT_LE(starts_, 12);
 }
 
+// ReadyOf waits for the program as a start does; `*after` is how long that took.
+rt::Task<void> ReadyOf(FilterProgram* program, rt::Executor* loop, bool* ready, Duration* after) {
+  const Instant begun = loop->Now();
+  const Instant deadline = begun + absl::Seconds(20);
+  *ready = co_await program->Ready(deadline);
+  *after = loop->Now() - begun;
+}
+
+TEST_F(FilterProgramTest, AStartWaitsForWhoMayComeAndForNobodyElse) {
+  struct Row {
+    const char* what;
+    bool registers_ready, is_there, ready;
+    Duration least, most;
+  };
+  for (const Row& row : {
+           Row{"registers", true, true, true, absl::ZeroDuration(), absl::Seconds(1)},
+           Row{"says nothing", false, true, false, absl::Seconds(19), absl::Seconds(21)},
+           Row{"is missing", true, false, false, absl::ZeroDuration(), absl::Seconds(1)},
+       }) {
+    SCOPED_TRACE(row.what);
+    manner_.registers_ready = row.registers_ready;
+    if (!row.is_there) pipes_->Close();
+    FilterProgramOptions options;
+    options.name = "f";
+    if (program_ != nullptr) program_->Stop();
+    simulation_.RunFor(absl::Seconds(1));
+    program_ = std::make_shared<FilterProgram>(&server_.main_loop(), &server_.world().clock(),
+                                               &text_log_, options, [this] { return Connect(); });
+    bool ready = !row.ready;
+    Duration after = absl::InfiniteDuration();
+    tasks_.Spawn(program_->Run());
+    tasks_.Spawn(ReadyOf(program_.get(), &server_.main_loop(), &ready, &after));
+    simulation_.RunFor(absl::Seconds(25));
+    EXPECT_EQ(ready, row.ready);
+    EXPECT_GE(after, row.least);
+    EXPECT_LE(after, row.most);
+  }
+}
+
 }  // namespace
 }  // namespace postern::service
