@@ -1,7 +1,9 @@
 """Debian's own milters, unmodified, behind real sessions: opendkim signs and verifies, opendmarc says what it thinks, spamass-milter
-asks spamd, and rspamd answers by its milter worker. Each is started by hand with a configuration of its own, on loopback."""
+asks spamd, clamav-milter asks clamd, and rspamd answers by its milter worker. And one in a chain with Debian's filter programs and
+rules of ours. Each is started by hand with a configuration of its own, on loopback."""
 
 import base64
+import hashlib
 import os
 import shutil
 import smtplib
@@ -22,6 +24,12 @@ PLAIN = ("From: Ann Example <ann@signer.test>\r\nTo: alice@example.test\r\nSubje
          "Content-Type: text/plain; charset=utf-8\r\n\r\nHello  Bob, \r\n\r\n this\tis it.\r\n\r\n\r\n")
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 SPAM = PLAIN.replace("Hello", GTUBE + "\r\n\r\nHello")
+# The test virus is no virus; in halves, so that nobody takes this file for one.
+EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+VIRUS = PLAIN.split("MIME-Version")[0] + (
+    "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=part\r\n\r\n--part\r\nContent-Type: text/plain\r\n\r\nlook\r\n"
+    "--part\r\nContent-Type: application/octet-stream; name=x.com\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    f"{base64.b64encode(EICAR).decode()}\r\n--part--\r\n")
 
 VERIFY = r"""
 import sys
@@ -228,6 +236,73 @@ class Peers(unittest.TestCase):
             for _ in range(3):
                 client.sendmail("ann@signer.test", [f"alice@{DOMAIN}"], PLAIN.encode())
         self.received(server, 4)
+        self.assertNotIn("filter-failed", server.log())
+
+    def clamav(self):
+        """The port of a clamav-milter whose clamd knows one virus: the test virus of the industry, by a database of our own."""
+        port = harness.free_ports(1)[0]
+        database = f"{self.folder}/signatures"
+        os.mkdir(database, 0o755)
+        harness.write(f"{database}/own.hdb", f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Test.Virus\n", 0o644)
+        user = "User root\n" if os.getuid() == 0 else ""
+        clamd = self.file("clamd.conf", f"Foreground yes\nLocalSocket {self.folder}/clamd.sock\nDatabaseDirectory {database}\n{user}")
+        self.run_peer(["clamd", "-c", clamd], path=f"{self.folder}/clamd.sock")
+        milter = self.file("clamav.conf", f"Foreground yes\nMilterSocket inet:{port}@127.0.0.1\n"
+                                          f"ClamdSocket unix:{self.folder}/clamd.sock\nOnInfected Reject\nAddHeader Replace\n{user}"
+                                          "RejectMsg it carries %v\n")
+        self.run_peer(["clamav-milter", "-c", milter], port=port)
+        return port
+
+    @needs("clamd", "clamav-milter")
+    def test_clamav_milter_refuses_a_virus(self):
+        server = self.serve(f'filter clam milter "inet:127.0.0.1:{self.clamav()}"\n', "clam")
+        self.send(server, PLAIN)
+        self.assertRegex(self.received(server), rb"\nX-Virus-Status: Clean\n")
+        with self.assertRaises(smtplib.SMTPDataError) as refused:
+            self.send(server, VIRUS)
+        self.assertEqual(refused.exception.smtp_code, 550)
+        self.assertIn(b"it carries Test.Virus", refused.exception.smtp_error)
+        # A large message, and then another in the same session.
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=60) as client:
+            client.sendmail("ann@signer.test", [f"alice@{DOMAIN}"], PLAIN + "a long line of text\r\n" * 50000)
+            with self.assertRaises(smtplib.SMTPDataError):
+                client.sendmail("ann@signer.test", [f"alice@{DOMAIN}"], VIRUS)
+        self.received(server, 2)
+        self.assertNotIn("filter-failed", server.log())
+
+    @needs("clamd", "clamav-milter")
+    @unittest.skipUnless(os.path.exists("/usr/libexec/opensmtpd/filter-dkimsign"), "no opensmtpd-filter-dkimsign")
+    def test_a_chain_of_a_program_a_milter_and_rules(self):
+        key, record = self.dkim_key()
+        os.chmod(key, 0o644)
+        server = self.serve(
+            'filter no_bob phase rcpt-to match rcpt-to {{ "bob@example.test" }} reject "550 5.7.1 not bob"\n'
+            f'filter sign proc-exec "filter-dkimsign -d signer.test -s s1 -k {key}"\n'
+            f'filter clam milter "inet:127.0.0.1:{self.clamav()}"\n'
+            'filter bulk phase mail-from match mail-from {{ "bulk@signer.test" }} junk\n'
+            'filter late phase commit match mail-from {{ "late@signer.test" }} reject "550 5.7.1 too late"\n',
+            "no_bob, sign, clam, bulk, late")
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=60) as client:
+            refused = client.sendmail("ann@signer.test", [f"alice@{DOMAIN}", f"bob@{DOMAIN}"], PLAIN.encode())
+            self.assertEqual({to: code for to, (code, _) in refused.items()}, {f"bob@{DOMAIN}": 550})
+            client.sendmail("bulk@signer.test", [f"alice@{DOMAIN}"], PLAIN.encode())
+            for sender, text, said in (("ann@signer.test", VIRUS, b"Test.Virus"), ("late@signer.test", PLAIN, b"too late")):
+                with self.assertRaises(smtplib.SMTPDataError) as error:
+                    client.sendmail(sender, [f"alice@{DOMAIN}"], text.encode())
+                self.assertEqual(error.exception.smtp_code, 550)
+                self.assertIn(said, error.exception.smtp_error)
+        message = self.received(server)
+        # What the program wrote went through the milter, and what the milter added stands with it.
+        self.assertIn(b"DKIM-Signature:", message)
+        self.assertRegex(message, rb"\nX-Virus-Status: Clean\n")
+        self.assertNotIn(b"X-Spam", message)
+        self.verified(message, record)
+        with open(server.wait_for_messages("alice", 1, "/.Junk")[0], "rb") as file:
+            junk = file.read()
+        self.assertRegex(junk, rb"(?i)\nX-Spam: yes\n")
+        self.assertRegex(junk, rb"\nX-Virus-Status: Clean\n")
+        self.assertIn(b"DKIM-Signature:", junk)
+        self.assertEqual((len(server.messages("alice")), len(server.messages("bob"))), (1, 0))
         self.assertNotIn("filter-failed", server.log())
 
 
