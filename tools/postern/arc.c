@@ -126,6 +126,7 @@ static int seal(int argc, char** argv) {
     show_usage(&verb, 1);
     return EXIT_USAGE;
   }
+  if ((status = read_moment(verb.name, "--now", given.now, &how.now_unix_s)) != 0) return status;
   if ((status = read_key(given.key, &key)) != 0) return status;
   how.key = key;
   how.domain = given.domain;
@@ -134,7 +135,6 @@ static int seal(int argc, char** argv) {
   how.results = given.results;
   how.fields = given.fields;
   how.oversigned = given.oversign;
-  how.now_unix_s = given.now == NULL ? 0 : (int64_t)strtoll(given.now, NULL, 10);
   status = look(&given, &how, operands[0]);
   postern_dkim_key_free(key);
   return status;

@@ -164,7 +164,8 @@ static int sign(int argc, char** argv) {
       {"--fields", "NAMES", "header fields to sign, colons between", &given.fields, NULL},
       {"--oversign", "NAMES", "fields of which none may be added; \"\" for none", &given.oversign,
        NULL},
-      {"--expires", "SECONDS", "how long the signature is good", &given.expires, NULL},
+      {"--expires", "TIME", "how long the signature is good: seconds, or as in 12h, 7d, 2w",
+       &given.expires, NULL},
       {"--now", "SECONDS", "the time to sign at, since 1970", &given.now, NULL},
       {"--header-only", NULL, "print the new fields and not the message", NULL, &given.header_only},
       {NULL, NULL, NULL, NULL, NULL}};
@@ -187,8 +188,9 @@ static int sign(int argc, char** argv) {
   if ((status = form_of(given.body_form, &how.body_canonicalization)) != 0) return status;
   how.fields = given.fields;
   how.oversigned = given.oversign;
-  how.expires_after_s = given.expires == NULL ? 0 : (uint32_t)strtoul(given.expires, NULL, 10);
-  how.now_unix_s = given.now == NULL ? 0 : (int64_t)strtoll(given.now, NULL, 10);
+  status = read_duration(verb.name, "--expires", given.expires, &how.expires_after_s);
+  if (status == 0) status = read_moment(verb.name, "--now", given.now, &how.now_unix_s);
+  if (status != 0) return status;
   return given.header_only ? sign_pieces(&given, &how, operands[0])
                            : sign_whole(&given, &how, operands[0]);
 }
@@ -276,7 +278,7 @@ static int verify(int argc, char** argv) {
       "what it is worth. Ends with 0 when one is good, 1 when none is, 2 for a wrong call.",
       options, 1};
   if (read_options(&verb, argc, argv, operands, &status)) return status;
-  how.now_unix_s = now == NULL ? 0 : (int64_t)strtoll(now, NULL, 10);
+  if ((status = read_moment(verb.name, "--now", now, &how.now_unix_s)) != 0) return status;
   status = open_resolver(zone, servers, &resolver);
   if (status == 0) status = verify_file(operands[0], &how, resolver, json);
   postern_resolver_free(resolver);
@@ -355,6 +357,7 @@ static int keygen(int argc, char** argv) {
   const char *type, *bits, *domain, *selector, *out;
   int json = 0, status;
   int32_t kind;
+  uint64_t size = 0;
   postern_buf domain_name = {NULL, 0}, selector_name = {NULL, 0};
   const struct option options[] = {
       {"--type", "TYPE", "rsa (the default) or ed25519", &type, NULL},
@@ -381,13 +384,13 @@ static int keygen(int argc, char** argv) {
     fprintf(stderr, "postern dkim keygen: '%s' is neither rsa nor ed25519\n", type);
     return EXIT_USAGE;
   }
+  if ((status = read_number(verb.name, "--bits", bits, 2048, 4096, &size)) != 0) return status;
   kind = type != NULL && strcmp(type, "ed25519") == 0 ? POSTERN_DKIM_KEY_ED25519
                                                       : POSTERN_DKIM_KEY_RSA;
   status = to_ascii("--domain", domain, &domain_name);
   if (status == 0) status = to_ascii("--selector", selector, &selector_name);
   if (status == 0) {
-    status = make_key(kind, bits == NULL ? 0 : (uint32_t)strtoul(bits, NULL, 10), domain_name.data,
-                      selector_name.data, out, json);
+    status = make_key(kind, (uint32_t)size, domain_name.data, selector_name.data, out, json);
   }
   postern_buf_free(&domain_name);
   postern_buf_free(&selector_name);

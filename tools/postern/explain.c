@@ -24,17 +24,6 @@ static int repeated(const char* name, int argc, char** argv, int* i, const char*
   return 0;
 }
 
-static int number(const char* name, const char* text, int32_t* out) {
-  char* end;
-  const long value = text == NULL ? 0 : strtol(text, &end, 10);
-  if (text != NULL && (*end != '\0' || value < 1 || value > 10000000)) {
-    fprintf(stderr, "postern explain: %s %s: a number is wanted\n", name, text);
-    return 1;
-  }
-  *out = (int32_t)value;
-  return 0;
-}
-
 static int explain(const postern_config_options* config, const postern_explain_options* question,
                    int json) {
   postern_explanation* explanation = NULL;
@@ -59,6 +48,7 @@ int explain_command(int argc, char** argv) {
   char* rest[256];
   char* text = NULL;
   size_t len = 0;
+  uint64_t line_number = 0, port_number = 0;
   const struct option options[] = {
       {"-f", "FILE", "the configuration", &config.config_path, NULL},
       {"--from", "ADDRESS", "the sender of MAIL FROM; \"\" is the null one", &question.sender,
@@ -98,8 +88,11 @@ int explain_command(int argc, char** argv) {
     show_usage(&verb, 1);
     return EXIT_USAGE;
   }
-  if (number("--listener", line, &question.listener_line) || number("--port", port, &question.port))
+  if (read_number(verb.name, "--listener", line, 1, 10000000, &line_number) ||
+      read_number(verb.name, "--port", port, 1, 65535, &port_number))
     return EXIT_USAGE;
+  question.listener_line = (int32_t)line_number;
+  question.port = (int32_t)port_number;
   if (config.config_path == NULL) config.config_path = "/etc/mail/smtpd.conf";
   config.macros = macros;
   question.recipients = recipients;

@@ -114,6 +114,76 @@ int read_file(const char* path, char** data, size_t* len) {
   return 0;
 }
 
+/* digits reads the digits that `text` begins with and gives what is behind them; NULL when there
+ * are none, or when they say more than `most`. strtoull would take signs and blanks too. */
+static const char* digits(const char* text, uint64_t most, uint64_t* number) {
+  const char* at = text;
+  *number = 0;
+  for (; *at >= '0' && *at <= '9'; ++at) {
+    const uint64_t digit = (uint64_t)(*at - '0');
+    if (*number > (most - digit) / 10) return NULL;
+    *number = *number * 10 + digit;
+  }
+  return at == text ? NULL : at;
+}
+
+int read_number(const char* verb, const char* option, const char* text, uint64_t least,
+                uint64_t most, uint64_t* number) {
+  uint64_t value;
+  const char* end;
+  if (text == NULL) return 0;
+  end = digits(text, most, &value);
+  if (end == NULL || *end != '\0' || value < least) {
+    fprintf(stderr, "postern %s: %s %s: a number from %llu to %llu is wanted\n", verb, option, text,
+            (unsigned long long)least, (unsigned long long)most);
+    return EXIT_USAGE;
+  }
+  *number = value;
+  return 0;
+}
+
+int read_duration(const char* verb, const char* option, const char* text, uint32_t* seconds) {
+  static const struct {
+    char letter;
+    uint32_t seconds;
+  } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+  uint64_t value;
+  uint32_t unit = 0;
+  const char* end;
+  size_t i;
+  if (text == NULL) return 0;
+  end = digits(text, UINT32_MAX, &value);
+  if (end != NULL && *end == '\0') unit = 1;
+  for (i = 0; end != NULL && i < sizeof units / sizeof *units; ++i)
+    if (end[0] == units[i].letter && end[1] == '\0') unit = units[i].seconds;
+  if (unit == 0 || value == 0 || value > UINT32_MAX / unit) {
+    fprintf(
+        stderr,
+        "postern %s: %s %s: a length of time is wanted, in seconds or as in 90s, 5m, 12h, 7d or "
+        "2w, up to %lu seconds\n",
+        verb, option, text, (unsigned long)UINT32_MAX);
+    return EXIT_USAGE;
+  }
+  *seconds = (uint32_t)value * unit;
+  return 0;
+}
+
+int read_moment(const char* verb, const char* option, const char* text, int64_t* unix_s) {
+  uint64_t value;
+  const char* end;
+  if (text == NULL) return 0;
+  end = digits(text, 253402300799, &value); /* the last second of the year 9999 */
+  if (end == NULL || *end != '\0' || value == 0) {
+    fprintf(stderr,
+            "postern %s: %s %s: seconds since 1970 are wanted, as `date +%%s -d 2026-03-02` prints "
+            "them\n",
+            verb, option, text);
+    return EXIT_USAGE;
+  }
+  *unix_s = (int64_t)value;
+  return 0;
+}
+
 int complain_about(const char* what, postern_status status, postern_error* error) {
   const char* message = postern_error_message(error);
   if (*message == '\0') message = postern_status_name(status);

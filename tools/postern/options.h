@@ -4,6 +4,7 @@
 
 #include <postern.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Exit statuses of a verb that checks something. */
 enum {
@@ -51,6 +52,20 @@ int read_file(const char* path, char** data, size_t* len);
  * postern_resolver_options.forwarders, or NULL). It returns 0, or says what is wrong, with file and
  * line, and returns EXIT_USAGE. */
 int open_resolver(const char* zone_path, const char* servers, postern_resolver** resolver);
+
+/* read_number reads the value of a numeric option: digits alone, from `least` to `most`. NULL
+ * leaves
+ * `*number` as it is. It returns 0, or says what would be right and returns EXIT_USAGE. */
+int read_number(const char* verb, const char* option, const char* text, uint64_t least,
+                uint64_t most, uint64_t* number);
+
+/* read_duration reads a length of time in seconds: "90", "90s", "5m", "12h", "7d" or "2w", at least
+ * a second; otherwise as read_number. */
+int read_duration(const char* verb, const char* option, const char* text, uint32_t* seconds);
+
+/* read_moment reads a time in seconds since 1970, up to the end of the year 9999; otherwise as
+ * read_number. */
+int read_moment(const char* verb, const char* option, const char* text, int64_t* unix_s);
 
 /* complain prints "postern: what: the error's message", frees `error`, and returns EXIT_USAGE. */
 int complain_about(const char* what, postern_status status, postern_error* error);

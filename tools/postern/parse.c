@@ -1,7 +1,7 @@
 /* postern parse: the parts of a message with their types, sizes, names and defects. */
 #include "options.h"
 #include "verbs.h"
-#include <errno.h>
+#include <limits.h>
 #include <postern.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,13 +344,9 @@ int parse_command(int argc, char** argv) {
   int result = EXIT_FINE;
   if (read_options(&verb, argc, argv, &file, &result) != 0) return result;
   if (part != NULL) {
-    char* end = NULL;
-    errno = 0;
-    given.part = strtol(part, &end, 10);
-    if (end == part || *end != '\0' || errno != 0 || given.part < 0) {
-      fprintf(stderr, "postern: parse: --part %s: that is no number of a part\n", part);
-      return EXIT_USAGE;
-    }
+    uint64_t number = 0;
+    if (read_number(verb.name, "--part", part, 0, LONG_MAX, &number) != 0) return EXIT_USAGE;
+    given.part = (long)number;
   }
   result = read_file(file, &octets, &len);
   if (result != 0) return result;
