@@ -109,7 +109,7 @@ class Processes {
   }
 
   // Run starts the program and waits for its end: that of the program, not of what it started. The
-  // loop is not held up.
+  // loop is not held up. kInternal when nobody can tell how it ended.
   virtual Task<StatusOr<ProcessResult>> Run(Executor& loop, ProcessSpec spec) = 0;
 
   // FindAccount looks a system account up by name; kNotFound when there is none. What it found two

@@ -180,6 +180,9 @@ int serve(const struct serve_options* options) {
   struct signal_thread for_signals;
   sigset_t set;
   size_t i;
+  /* Whoever started us may ignore it, and what is ignored outlives exec: we would not hear how the
+   * programs that get mail have fared. */
+  signal(SIGCHLD, SIG_DFL);
   give_back_large_blocks();
   raise_descriptor_limit();
   block_signals(&set);

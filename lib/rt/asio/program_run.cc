@@ -14,6 +14,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
+#include "lib/rt/asio/program_keeper.h"
 
 namespace postern::rt {
 
@@ -67,8 +68,9 @@ struct Pipe {
 // Child is a program that was started, and our ends of its pipes.
 struct Child {
   pid_t pid = -1;
+  pid_t keeper = -1;  // the process that keeps its end for us (program_keeper.h); -1: we do
   Pipe in, out;
-  Descriptor end;  // readable when it has ended
+  Descriptor end;  // readable when it has ended; with a keeper, where that one tells it
 };
 
 // Start forks the program. What it needs is made before, as a child of a process with threads may
@@ -83,6 +85,20 @@ Status Start(const ProcessSpec& spec, bool dies_with_us, Child* child) {
   argv.push_back(nullptr);
   envp.push_back(nullptr);
   if (!child->in.Open() || !child->out.Open()) return ErrnoError(errno, "pipe");
+  // The helper has its children to itself; so has no thread of a host's process.
+  if (!dies_with_us && EndsAreTaken()) {
+    StatusOr<KeptProgram> kept =
+        StartKept(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get());
+    if (!kept.ok()) return kept.status();
+    child->pid = kept->program;
+    child->keeper = kept->keeper;
+    child->end = std::move(kept->report);
+    child->in.read.Close();
+    child->out.write.Close();
+    ::fcntl(child->in.write.get(), F_SETFL, O_NONBLOCK);
+    ::fcntl(child->out.read.get(), F_SETFL, O_NONBLOCK);
+    return OkStatus();
+  }
   const pid_t us = dies_with_us ? ::getpid() : 0;
   child->pid = ::fork();
   if (child->pid == 0) {
@@ -154,13 +170,30 @@ void KeepEnd(size_t limit, std::string* output) {
   if (output->size() > limit) output->erase(0, output->size() - limit);
 }
 
-// Reap takes the program's status, which is there.
-void Reap(pid_t pid, ProcessResult* result) {
+// Reap takes the program's end, which is there. kInternal when somebody else took it: nobody knows
+// then how the program fared, and a mail may not count as delivered for that.
+Status Reap(Child* child, ProcessResult* result) {
+  if (child->keeper >= 0) {
+    const std::optional<ProgramEnd> end = ReadEnd(child->end.get());
+    child->end.Close();  // the keeper ends
+    if (!end.has_value()) return Internal("the process that was to keep its exit status is gone");
+    result->exit_code = end->exit_code;
+    result->signal = end->signal;
+    return OkStatus();
+  }
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  pid_t reaped = 0;
+  while ((reaped = ::waitpid(child->pid, &status, 0)) < 0 && errno == EINTR) {
+  }
+  if (reaped != child->pid) {
+    NoteTakenEnd();
+    return Internal(
+        "its exit status was taken away: this process ignores SIGCHLD, or another part of it waits "
+        "for children that are not its own");
   }
   if (WIFSIGNALED(status)) result->signal = WTERMSIG(status);
   if (WIFEXITED(status)) result->exit_code = WEXITSTATUS(status);
+  return OkStatus();
 }
 
 // ProgramIo feeds a program and listens to it, on a loop.
@@ -186,7 +219,7 @@ class ProgramIo {
     if (spec_->stop != nullptr) stopper_.Spawn(AwaitStop());
   }
 
-  Task<ProcessResult> Finish() {
+  Task<StatusOr<ProcessResult>> Finish() {
     const Instant deadline = loop_->Now() + spec_->time_limit;
     const bool in_time = co_await ended_.Wait(deadline);
     if (!in_time) {
@@ -203,7 +236,14 @@ class ProgramIo {
     readable_.reset();
     // What it wrote last; others may hold the pipe and write on, for nobody.
     if (child_->out.read.open()) Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
-    Reap(child_->pid, &result_);
+    const Status known = Reap(child_, &result_);
+    if (child_->keeper >= 0) {
+      // It ends now; under load not at once.
+      auto bury = loop_->RunBlocking([keeper = child_->keeper] { BuryKeeper(keeper); });
+      co_await bury;
+    }
+    // What we ended ourselves has failed, whatever it would have said.
+    if (!known.ok() && !result_.timed_out) co_return known;
     KeepEnd(spec_->output_limit_bytes, &result_.output);
     result_.read_all_input = left_.empty();
     co_return std::move(result_);
@@ -238,7 +278,7 @@ Task<StatusOr<ProcessResult>> RunProgram(Executor& loop, ProcessSpec spec) {
   co_await start;
   if (!started.ok()) co_return started;
   ProgramIo io(&loop, &spec, &child);
-  ProcessResult result = co_await io.Finish();
+  StatusOr<ProcessResult> result = co_await io.Finish();
   co_return result;
 }
 
@@ -268,7 +308,8 @@ StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up) 
     hung_up = hung_up || (fds[3].revents & (POLLHUP | POLLERR)) != 0;
     ended = fds[0].revents != 0;
   }
-  Reap(child.pid, &result);
+  const Status known = Reap(&child, &result);
+  if (!known.ok() && !result.timed_out) return known;
   KeepEnd(spec.output_limit_bytes, &result.output);
   result.read_all_input = left.empty();
   return result;

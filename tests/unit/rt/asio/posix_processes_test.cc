@@ -3,8 +3,11 @@
 #include "tests/unit/rt/function_job.h"
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <list>
+#include <signal.h>
+#include <sys/wait.h>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -60,6 +63,86 @@ TEST(PosixProcesses, SurvivesAProgramThatDoesNotRead) {
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->exit_code, 1);
   EXPECT_FALSE(result->read_all_input);
+}
+
+// AsInAHost sets what a host's process does with SIGCHLD, until the end of the test.
+class AsInAHost {
+ public:
+  explicit AsInAHost(void (*handler)(int)) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    ::sigaction(SIGCHLD, &action, &before_);
+  }
+  ~AsInAHost() { ::sigaction(SIGCHLD, &before_, nullptr); }
+  AsInAHost(const AsInAHost&) = delete;
+  AsInAHost& operator=(const AsInAHost&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
+void ReapAll(int) {
+  const int kept = errno;
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+  errno = kept;
+}
+
+ProcessSpec Shell(const char* command) {
+  ProcessSpec spec;
+  spec.argv = {"/bin/sh", "-c", command};
+  return spec;
+}
+
+// Seen before: "exit 75" counted as an exit with 0, and the mail as delivered.
+TEST(PosixProcesses, TheEndIsKnownWhereSigchldIsIgnored) {
+  const AsInAHost host(SIG_IGN);
+  const struct {
+    const char* command;
+    int exit_code;
+    int signal;
+  } kRows[] = {{"exit 0", 0, 0},
+               {"exit 75", 75, 0},
+               {"kill -9 $$", 0, 9},
+               {"kill -TERM 0", 0, 15},
+               {"exec /nonexistent/x", 127, 0}};
+  for (const auto& row : kRows) {
+    const StatusOr<ProcessResult> result = RunToEnd(Shell(row.command));
+    ASSERT_TRUE(result.ok()) << row.command << ": " << Text(result.status());
+    EXPECT_EQ(result->exit_code, row.exit_code) << row.command;
+    EXPECT_EQ(result->signal, row.signal) << row.command;
+  }
+  ProcessSpec spec;
+  spec.argv = {"/bin/cat"};
+  spec.input = std::string(300'000, 'm');
+  const StatusOr<ProcessResult> cat = RunToEnd(spec);
+  ASSERT_TRUE(cat.ok());
+  EXPECT_TRUE(cat->read_all_input);
+  EXPECT_EQ(cat->output, spec.input.substr(0, cat->output.size()));
+  spec = Shell("sleep 30");
+  spec.time_limit = absl::Milliseconds(50);
+  const StatusOr<ProcessResult> late = RunToEnd(spec);
+  ASSERT_TRUE(late.ok());
+  EXPECT_TRUE(late->timed_out);
+  EXPECT_EQ(late->signal, 9);
+}
+
+// A host that reaps may be faster or slower than we are, but never makes a failure a success; and
+// once it was faster, it takes no end any more.
+TEST(PosixProcesses, TheEndIsNeverGuessedWhereTheHostReaps) {
+  const AsInAHost host(ReapAll);
+  bool was_taken = false;
+  for (int i = 0; i < 40; ++i) {
+    const StatusOr<ProcessResult> result = RunToEnd(Shell("exit 75"));
+    if (result.ok()) {
+      EXPECT_EQ(result->exit_code, 75);
+      continue;
+    }
+    EXPECT_FALSE(was_taken) << "told once";
+    was_taken = true;
+    EXPECT_EQ(result.status().code(), StatusCode::kInternal);
+    EXPECT_NE(Text(result.status()).find("exit status was taken away"), std::string::npos);
+  }
 }
 
 TEST(PosixProcesses, KeepsTheEndOfTheOutput) {
