@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <new>
@@ -75,6 +76,7 @@ class UnboundResolver final : public Resolver {
     POSTERN_RETURN_IF_ERROR(set("num-queries-per-thread:", StrCat(options_.max_questions)));
     POSTERN_RETURN_IF_ERROR(set("outgoing-range:", "256"));
     POSTERN_RETURN_IF_ERROR(set("infra-cache-numhosts:", "2000"));
+    POSTERN_RETURN_IF_ERROR(set("outbound-msg-retry:", StrCat(options_.tries)));
     if (!options_.forwarders.empty()) {
       for (const std::string& forwarder : options_.forwarders) {
         // The usual guard against asking ourselves would forbid a resolver on this machine.
@@ -125,7 +127,8 @@ class UnboundResolver final : public Resolver {
       const auto core = std::static_pointer_cast<Core>(std::move(arrived->core));
       core->AskOrFail(arrived);
     });
-    const bool answered = co_await question->done.Wait(deadline);
+    const Instant bound = std::min(deadline, asked + options_.question_timeout);
+    const bool answered = co_await question->done.Wait(bound);
     if (!answered) {
       // The question goes on: its answer will be in the cache when it is asked again.
       co_return dns::Answer::Failure(dns::Answer::Kind::kTimeout, "no answer in time");

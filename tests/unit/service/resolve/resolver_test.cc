@@ -11,7 +11,9 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/dns/message.h"
+#include "lib/core/trust/spf_check.h"
 #include "lib/rt/asio/asio_world.h"
+#include "lib/service/resolve/ask.h"
 
 namespace postern::resolve {
 namespace {
@@ -53,6 +55,7 @@ class UdpServer {
   }
   uint16_t port() const { return port_; }
   int asked = 0;
+  bool truncates = false;  // says of each answer that it is cut short
 
  private:
   void Serve() {
@@ -71,7 +74,7 @@ class UdpServer {
                                         static_cast<unsigned char>(query[at + 1]));
     const Answer answer = zone_.Query(*name, type);
     std::string reply(query.substr(0, at + 4));
-    reply[2] = static_cast<char>(0x81);
+    reply[2] = static_cast<char>(truncates ? 0x83 : 0x81);
     reply[3] = static_cast<char>(0x80 | (answer.kind == Answer::Kind::kNxDomain ? 3 : 0));
     reply[6] = 0, reply[7] = static_cast<char>(answer.records.size());
     reply[8] = reply[9] = reply[10] = reply[11] = 0;
@@ -90,6 +93,30 @@ class UdpServer {
   int fd_ = -1;
   uint16_t port_ = 0;
   std::unique_ptr<rt::FdWatch> watch_;
+};
+
+// SilentPort is a UDP port of loopback at which nobody answers: somebody listens and says nothing,
+// or, after Close, nothing listens there.
+class SilentPort {
+ public:
+  SilentPort() : fd_(socket(AF_INET, SOCK_DGRAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    socklen_t size = sizeof address;
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentPort() { Close(); }
+  void Close() {
+    if (fd_ >= 0) close(std::exchange(fd_, -1));
+  }
+  uint16_t port() const { return port_; }
+
+ private:
+  int fd_;
+  uint16_t port_ = 0;
 };
 
 class ResolverTest : public ::testing::Test {
@@ -160,23 +187,71 @@ mail.test. A 10.0.0.7
 }
 
 TEST_F(ResolverTest, UnboundMeetsTheDeadline) {
-  // A socket that never answers.
-  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  socklen_t size = sizeof address;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  SilentPort silent;
   UnboundOptions options;
-  options.forwarders = {StrCat("127.0.0.1@", ntohs(address.sin_port))};
+  options.forwarders = {StrCat("127.0.0.1@", silent.port())};
   options.hosts.clear();
   StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
   ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
   EXPECT_EQ(Ask(**resolver, "example.com", Type::kMx, absl::Milliseconds(200)).kind,
             Answer::Kind::kTimeout);
   resolver->reset();  // with a question under way
-  close(fd);
+}
+
+// UnboundOptions::question_timeout, where the asker would wait longer: for a server that says
+// nothing, for one that is not there, and for one whose answer is cut short (TC, RFC 2181 §9) and
+// that has no TCP.
+TEST_F(ResolverTest, NoServerHoldsAQuestionUpForLong) {
+  SilentPort silent, closed;
+  closed.Close();
+  UdpServer cut_short(world_.main_loop(), *dns::ZoneData::Parse(kZone));
+  cut_short.truncates = true;
+  for (const uint16_t port : {silent.port(), closed.port(), cut_short.port()}) {
+    UnboundOptions options;
+    options.forwarders = {StrCat("127.0.0.1@", port)};
+    options.hosts.clear();
+    options.question_timeout = absl::Milliseconds(300);
+    StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
+    ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
+    const Instant begin = world_.main_loop().Now();
+    const Answer answer = Ask(**resolver, "example.com", Type::kMx, absl::Seconds(60));
+    EXPECT_FALSE(answer.ok());
+    EXPECT_TRUE(answer.kind == Answer::Kind::kTimeout || answer.kind == Answer::Kind::kServFail);
+    EXPECT_LT(world_.main_loop().Now() - begin, absl::Seconds(10));
+    (*resolver)->Stop();
+  }
+  EXPECT_GT(cut_short.asked, 0);
+}
+
+rt::Task<void> CheckInto(Resolver& resolver, rt::Executor& loop, trust::SpfQuery query,
+                         std::optional<trust::Spf>* into) {
+  auto ask = AskResolver(resolver, loop, trust::CheckSpf(std::move(query)),
+                         loop.Now() + absl::Seconds(60));
+  into->emplace(co_await std::move(ask));
+}
+
+// With nothing but the defaults a check of a mail ends in temperror, well within the 20 s that RFC
+// 7208 §4.6.4 gives all its questions together.
+TEST_F(ResolverTest, SpfIsATemporaryErrorWhereNoServerListens) {
+  SilentPort closed;
+  closed.Close();
+  UnboundOptions options;
+  options.forwarders = {StrCat("127.0.0.1@", closed.port())};
+  options.hosts.clear();
+  StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
+  ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
+  trust::SpfQuery query;
+  query.client = IpAddress::V4(192, 0, 2, 7);
+  query.helo = "mx.example.com";
+  query.sender = "someone@example.com";
+  std::optional<trust::Spf> spf;
+  rt::TaskGroup group;
+  const Instant begin = world_.main_loop().Now();
+  group.Spawn(CheckInto(**resolver, world_.main_loop(), std::move(query), &spf));
+  while (group.running() > 0) world_.Poll(absl::Milliseconds(20));
+  EXPECT_EQ(spf->result, trust::SpfResult::kTempError) << spf->explanation;
+  EXPECT_LT(world_.main_loop().Now() - begin, absl::Seconds(12));
+  (*resolver)->Stop();
 }
 
 // A small container has neither file, and the C library takes both for empty then.
