@@ -80,12 +80,15 @@ class QueuedMessage final : public service::IncomingMessage {
     }
     StatusOr<queue::MessageId> committed = co_await writer_->Commit(std::move(envelopes));
     if (!committed.ok()) {
-      log_->Write(LogRecord{
-          .level = LogLevel::kError,
-          .subsystem = "queue",
-          .session = facts.id,
-          .event = "commit-failed",
-          .fields = {{"msgid", id_}, {"error", std::string(Message(committed.status()))}}});
+      // A full disk is told by the queue when it gets full, and by each refused command.
+      if (committed.status().code() != StatusCode::kResourceExhausted) {
+        log_->Write(LogRecord{
+            .level = LogLevel::kError,
+            .subsystem = "queue",
+            .session = facts.id,
+            .event = "commit-failed",
+            .fields = {{"msgid", id_}, {"error", std::string(Message(committed.status()))}}});
+      }
       co_return ReplyForQueueFailure(committed.status());
     }
     co_return mail::Reply(250, {2, 0, 0}, StrCat(id_, " Message accepted for delivery"));

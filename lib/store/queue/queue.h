@@ -149,7 +149,9 @@ struct AuditPart {
   std::optional<QueueSum> sum;
 };
 
-// QueueHealth tells whether the last write went well; it turns green by itself when one does.
+// QueueHealth is red from the first message that is refused for want of room or for a failed write,
+// or a transaction that fails, for as long as that would go on: it turns green by itself, with or
+// without new mail.
 struct QueueHealth {
   bool healthy = true;
   std::string error;

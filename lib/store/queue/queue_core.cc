@@ -6,6 +6,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/durable_names.h"
+#include "lib/store/queue/spool_names.h"
 #include "lib/store/queue/sqlite_queue.h"
 
 namespace postern::store {
@@ -176,7 +177,9 @@ void QueueCore::StartLaterLocked(Duration delay) noexcept {
     if (!self) return;
     const std::lock_guard lock(self->mutex_);
     self->timer_set_ = false;
-    if (!self->waiting_.empty() || !self->left_.empty()) self->StartLocked();
+    if (!self->waiting_.empty() || !self->left_.empty() ||
+        (!self->health_.healthy && !self->closed_))
+      self->StartLocked();
   };
   timer_set_ = true;
   try {
@@ -285,7 +288,9 @@ void QueueCore::RunBatch() noexcept {
   for (const auto& message : batch.messages) {
     if (!written && message->outcome.ok()) message->outcome = status;
   }
-  FinishBatch(batch, status);
+  const bool empty = batch.messages.empty() && batch.changes.empty();
+  if (written && empty) LookAgain();
+  FinishBatch(batch, status, written && !empty);
 }
 
 Status QueueCore::WriteBatch(Batch& batch, bool* written) {
@@ -361,22 +366,17 @@ void QueueCore::Announce(PendingMessage& message) noexcept {
   observer_(message.envelopes);
 }
 
-void QueueCore::FinishBatch(Batch& batch, const Status& status) noexcept {
-  Status first_failure = status;
+void QueueCore::FinishBatch(Batch& batch, const Status& status, bool wrote) noexcept {
+  NoteBatchHealth(batch, status, wrote);
   uint64_t committed = 0;
   for (const auto& each : batch.messages) {
     PendingMessage& message = *each;
-    if (message.outcome.ok()) {
-      ++committed;
-      message.file.reset();
-      // A file that is a message's now is no longer the writer's to remove.
-      message.path.clear();
-      continue;
-    }
-    if (first_failure.ok() && message.outcome.code() != StatusCode::kUnavailable)
-      first_failure = message.outcome;
+    if (!message.outcome.ok()) continue;
+    ++committed;
+    message.file.reset();
+    // A file that is a message's now is no longer the writer's to remove.
+    message.path.clear();
   }
-  ReportHealth(first_failure);
   {
     const std::lock_guard lock(mutex_);
     if (!status.ok()) {
@@ -415,16 +415,42 @@ void QueueCore::FinishBatch(Batch& batch, const Status& status) noexcept {
     if (status.ok() || !messages_.empty() || !flushes_.empty()) return StartLocked();
   }
   if (!waiting_.empty() && status.ok()) return StartLaterLocked(options_.lazy_delay);
-  if (!waiting_.empty() || !left_.empty()) StartLaterLocked(options_.retry_delay);
+  if (!waiting_.empty() || !left_.empty() || (!health_.healthy && !closed_))
+    StartLaterLocked(options_.retry_delay);
 }
 
-void QueueCore::ReportHealth(const Status& status) noexcept {
+// --- health ---
+
+void QueueCore::NoteBatchHealth(const Batch& batch, const Status& status, bool wrote) noexcept {
+  // "Come again" (a rebuild, an id that is taken) is no illness.
+  const auto ill = [](const Status& each) {
+    return !each.ok() && each.code() != StatusCode::kUnavailable;
+  };
+  if (!status.ok() || wrote) NoteHealth(kTransactions, status);
+  // Too little room is noted where it is looked for.
+  if (batch.messages.empty() || space_low_) return;
+  bool all = true;
+  for (const auto& message : batch.messages) {
+    if (ill(message->outcome)) return NoteHealth(kMessages, message->outcome);
+    all = all && message->outcome.ok();
+  }
+  if (all) NoteHealth(kMessages, OkStatus());
+}
+
+void QueueCore::NoteHealth(Ill ill, const Status& status) noexcept {
   try {
+    const std::lock_guard order(health_mutex_);
     {
       const std::lock_guard lock(mutex_);
-      if (health_.healthy == status.ok()) return;
-      health_.error = status.ok() ? "" : Text(status);
-      health_.healthy = status.ok();
+      ills_[ill] = status.ok() ? "" : Text(status);
+      const bool was_healthy = health_.healthy;
+      health_.error.clear();
+      for (const std::string& each : ills_) {
+        if (health_.error.empty()) health_.error = each;
+      }
+      health_.healthy = health_.error.empty();
+      if (was_healthy == health_.healthy) return;
+      if (!health_.healthy) StartLaterLocked(options_.retry_delay);
     }
     if (status.ok()) {
       LogProblem(LogLevel::kInfo, "writes again", status, "");
@@ -433,6 +459,32 @@ void QueueCore::ReportHealth(const Status& status) noexcept {
     }
   } catch (const std::bad_alloc&) {
     // There is no memory to tell it either.
+  }
+}
+
+void QueueCore::LookAgain() noexcept {
+  try {
+    if (health().healthy) return;
+    // Room was too little, or a write met the end of it or of a quota: only one that succeeds says
+    // that it is over.
+    const Status space = CheckSpace();
+    if (!space.ok()) return;
+    const std::string path = StrCat(spool_, "/", kProbeName);
+    rt::OpenOptions open;
+    open.write = open.create = true;
+    Status wrote;
+    {
+      StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(path, open);
+      wrote = file.status();
+      if (wrote.ok()) wrote = (*file)->WriteAt(0, std::string(64 * 1024, 'p'));
+      if (wrote.ok()) wrote = (*file)->Sync();
+    }
+    const Status removed = world_.files().Unlink(path);
+    if (!wrote.ok() || !removed.ok()) return;
+    NoteHealth(kMessages, OkStatus());
+    NoteHealth(kTransactions, OkStatus());
+  } catch (const std::exception&) {
+    // It is looked again.
   }
 }
 
@@ -467,11 +519,15 @@ Status QueueCore::CheckSpace() {
   const uint64_t reserve = min_free_bytes_;
   const bool low = space->free_bytes < reserve ||
                    (space->total_inodes != 0 && space->free_inodes < options_.min_free_inodes);
+  Status room;
+  if (low) {
+    room = ResourceExhausted(StrCat("no room in ", spool_, ": ", space->free_bytes, " bytes and ",
+                                    space->free_inodes, " inodes are free, ", reserve, " and ",
+                                    options_.min_free_inodes, " are kept in reserve"));
+  }
   space_low_ = low;
-  if (!low) return OkStatus();
-  return ResourceExhausted(StrCat("no room in ", spool_, ": ", space->free_bytes, " bytes and ",
-                                  space->free_inodes, " inodes are free, ", reserve, " and ",
-                                  options_.min_free_inodes, " are kept in reserve"));
+  NoteHealth(kRoom, room);
+  return room;
 }
 
 bool QueueCore::SpaceIsLow() {

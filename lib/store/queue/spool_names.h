@@ -5,6 +5,9 @@
 
 namespace postern::store {
 
+// kProbeName is a file that is made and removed at once, to see whether one can be written.
+inline constexpr char kProbeName[] = "probe";
+
 // IsSpoolName tells whether an entry `name` of a folder can be a queue's: its database and what
 // SQLite makes beside it, the messages, the lock, the witness, the name of the key, what a rebuild
 // makes, and what the server keeps there: its sockets (server/ports.h, server/control_gate.h), the
@@ -14,7 +17,8 @@ inline bool IsSpoolName(std::string_view name) {
   for (const std::string_view exact :
        {"queue.db", "queue.db-wal", "queue.db-shm", "queue.db-journal", "queue.db-new",
         "queue.db-new-wal", "queue.db-new-shm", "queue.db-new-journal", "bodies", "lock", "recent",
-        "rebuild", "submit.sock", "control.sock", "offline", "config", "key-id", "key-id.new"}) {
+        "rebuild", "submit.sock", "control.sock", "offline", "config", "key-id", "key-id.new",
+        kProbeName}) {
     if (name == exact) return true;
   }
   return name.starts_with("damaged-") || name.starts_with("rebuild.");

@@ -24,6 +24,7 @@
 // cannot be kept in memory, a file that cannot be removed) does not undo it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <deque>
 #include <map>
@@ -195,11 +196,19 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   }
   void TakeBatch(Batch& batch);
   void WriteBodies(std::vector<std::shared_ptr<PendingMessage>>& messages);
-  void FinishBatch(Batch& batch, const Status& status) noexcept;
+  // `wrote`: a transaction with something in it.
+  void FinishBatch(Batch& batch, const Status& status, bool wrote) noexcept;
   void Announce(PendingMessage& message) noexcept;
   void Cache(PendingMessage& message);
   void Uncache(queue::MessageId id) noexcept;
-  void ReportHealth(const Status& status) noexcept;
+  // The health is green while none of these stands in the way of new mail: too little room, a
+  // message that could not be written, a transaction that failed. NoteHealth says how the last try
+  // of one went; the log hears when the whole changes. Any thread.
+  enum Ill : size_t { kRoom, kMessages, kTransactions, kIlls };
+  void NoteHealth(Ill ill, const Status& status) noexcept;
+  void NoteBatchHealth(const Batch& batch, const Status& status, bool wrote) noexcept;
+  // LookAgain tries, when the health is red and there is nothing to write, whether it still is so.
+  void LookAgain() noexcept;
   Overlays SnapshotOverlays();
   static bool ApplyOverlay(const Overlays& overlays, queue::Envelope& envelope);
   Status ReclaimBodies();
@@ -236,6 +245,8 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   bool retrying_ = false;  // a rebuild failed a moment ago
   QueueStatistics statistics_;
   QueueHealth health_;
+  std::array<std::string, kIlls> ills_;  // "": none
+  std::mutex health_mutex_;              // keeps the lines of the log in the order of the changes
 
   std::mutex clock_mutex_;
   queue::SteadyClock clock_;
