@@ -9,10 +9,9 @@
 #include "lib/core/tls/certificate.h"
 #include "lib/server/alias_check.h"
 #include "lib/server/config_resolver.h"
-#include "lib/server/endpoints.h"
 #include "lib/server/filter_programs.h"
+#include "lib/server/machine_check.h"
 #include "lib/server/runtime.h"
-#include "lib/server/spool_folder.h"
 #include "lib/store/table/source_loader.h"
 
 namespace postern::server {
@@ -89,39 +88,6 @@ void CheckNames(rt::World& world, const Runtime& runtime, Diagnostics* out) {
                names.empty() ? "no name" : names, ": clients that compare them will refuse it"),
         StrCat("get a certificate for ", name,
                names.empty() ? "" : ", or say hostname with a name that it carries")));
-  }
-}
-
-// --- ports ---
-
-// OwnServerRuns tells whether a server of ours holds the spool; also when nobody can tell.
-bool OwnServerRuns(rt::World& world, const std::string& spool) {
-  rt::OpenOptions open;
-  open.write = true;
-  const StatusOr<std::unique_ptr<rt::File>> lock = world.files().Open(spool + "/lock", open);
-  if (!lock.ok()) return lock.status().code() != StatusCode::kNotFound;
-  return !(*lock)->TryLock().ok();
-}
-
-void CheckPorts(rt::World& world, const Config& config, const std::string& spool,
-                Diagnostics* out) {
-  if (OwnServerRuns(world, spool)) return;
-  const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
-  for (const Listener& listener : config.listeners) {
-    if (listener.is_socket || listener.port == 0) continue;
-    const StatusOr<std::vector<Endpoint>> endpoints = ResolveListener(listener, interfaces);
-    if (!endpoints.ok()) continue;  // told by the start's own check
-    for (const Endpoint& endpoint : *endpoints) {
-      const Status bound =
-          world.network().Listen(world.main_loop(), endpoint, rt::ListenOptions()).status();
-      if (bound.code() != StatusCode::kAlreadyExists) continue;
-      out->push_back(
-          Finding(listener.options.Find("port", listener.location), "port-taken",
-                  StrCat(endpoint.ToString(), " is taken: another program listens there"),
-                  StrCat("stop it (`ss -ltnp sport = :", endpoint.port,
-                         "` names it), or give this listener another port")));
-      break;
-    }
   }
 }
 
@@ -250,11 +216,7 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
     CheckExpiry(*world, config, options.expires_soon, &found);
     CheckNames(*world, runtime, &found);
     CheckAliasTables(*world, runtime, &found);
-    if (!server->in_memory) {
-      std::string spool = server->spool_path;
-      if (spool.empty()) spool = SpoolOf(config);
-      CheckPorts(*world, config, spool, &found);
-    }
+    if (!server->in_memory) CheckMachine(*world, config, *server, &found);
     CheckFilterPrograms(*world, config, &found);
     auto milters = CheckMilters(world, loaded.runtime, options.milter_timeout, &found);
     co_await std::move(milters);
@@ -262,7 +224,7 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
     co_await std::move(backups);
   }
   std::erase_if(found, [&options](const Diagnostic& d) {
-    return d.severity != policy::Severity::kError && !d.code.empty() &&
+    return (d.severity != policy::Severity::kError || IsOfMachine(d)) && !d.code.empty() &&
            std::find(options.ignore.begin(), options.ignore.end(), d.code) != options.ignore.end();
   });
   policy::SortByPlace(&found);

@@ -4,7 +4,10 @@
 // Beyond advice.h's, the codes of findings are:
 //   certificate-name     the listener's certificate does not carry its name      (warning)
 //   certificate-expires  a certificate ends within two weeks                     (warning)
-//   port-taken           another program listens where this server would         (warning)
+//   address              a listener's address cannot be had on this machine      (error)
+//   port-taken           another program listens where this server would         (error)
+//   spool                the folder of the queue cannot be made or written       (error; a warning
+//                        for want of permission, as whoever checks may not be who serves)
 //   postmaster           mail for postmaster of a domain here has nowhere to go  (warning)
 //   alias-value          an alias that means nothing: its mail is answered 424   (warning)
 //   alias-include        an :include: that cannot be read, or is not obeyed      (warning)
@@ -26,7 +29,9 @@
 namespace postern::server {
 
 struct ConfigCheckOptions {
-  std::vector<std::string> ignore;  // codes of findings that are left out
+  // codes of findings that are left out: warnings, and errors that are this machine's alone
+  // (address, port-taken, spool), for who checks the file of another one
+  std::vector<std::string> ignore;
   policy::AdviceLimits advice;
   Duration expires_soon = absl::Hours(14 * 24);
   // How long the DNS may take for all questions together.
@@ -38,8 +43,9 @@ struct ConfigCheckOptions {
 };
 
 // CheckConfig reads the configuration of `server` and says everything about it, sorted by place.
-// Ports are tried and let go of at once, unless a server of ours holds the spool: then they are
-// its own. Nothing is changed. A task of the main loop; it blocks for files.
+// Ports are tried and let go of at once, and so is the spool (a folder or file that is gone again),
+// unless a server of ours holds the spool: then they are its own. Nothing else is changed. A task
+// of the main loop; it blocks for files.
 rt::Task<policy::Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
                                           ConfigCheckOptions options);
 

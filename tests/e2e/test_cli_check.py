@@ -96,8 +96,9 @@ class Check(unittest.TestCase):
             other.bind(("127.0.0.1", self.port))
             other.listen()
             status, said = self.check(text, "-s", f"{self.folder}/spool")
-            self.assertEqual((status, said["port-taken"][0]), (0, 1))
+            self.assertEqual((status, said["port-taken"][0]), (1, 1))
             self.assertIn(f"127.0.0.1:{self.port}", said["port-taken"][1])
+            self.assertEqual(self.check(text, "-s", f"{self.folder}/spool", "--ignore", "port-taken"), (0, {}))
         self.assertEqual(self.check(text)[1], {})
 
     def test_the_ports_of_our_own_server_are_no_surprise(self):
@@ -106,6 +107,24 @@ class Check(unittest.TestCase):
         done = self.run_verb("check", "--json", server.config_path)
         codes = [f["code"] for f in json.loads(done.stdout)["findings"]]
         self.assertNotIn("port-taken", codes)
+        self.assertNotIn("spool", codes)
+
+    def test_where_serve_would_refuse_check_does(self):
+        """As serve(1) ends for the same file: the help text promises it."""
+        rest = "action a relay\nmatch for any action a\n"
+        here = f"listen on 127.0.0.1 port {self.port}\n"
+        harness.write(f"{self.folder}/file", "")
+        # an address that is not this machine's (RFC 5737), spools that cannot be
+        for text, spool, code in ((f"listen on 192.0.2.77 port {self.port}\n", f"{self.folder}/spool", "address"),
+                                  (here, "/proc/x", "spool"), (here, f"{self.folder}/none/spool", "spool"),
+                                  (here, f"{self.folder}/file", "spool"), (here, "/proc", "spool")):
+            with self.subTest(code=code, spool=spool):
+                status, said = self.check(text + rest, "-s", spool)
+                self.assertEqual((status, list(said)), (1, [code]))
+                served = self.run_verb("serve", "-f", self.path, "-s", spool, "-u", "root")
+                self.assertEqual(served.returncode, 1, served.stderr)
+        self.assertEqual(self.check(here + rest, "-s", f"{self.folder}/spool"), (0, {}))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["file", "smtpd.conf"])
 
     def test_certificates(self):
         cert, key = harness.certificate()  # of example.test, two days
