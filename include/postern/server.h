@@ -127,10 +127,11 @@ typedef struct postern_server_options {
   /* The account (NUL-terminated) that the whole process becomes in postern_server_start, once the
    * ports are bound, if root runs it: for daemons, not for hosts that do other things as root. Then
    * postern_server_new makes a second process, which keeps root's rights, delivers to users as
-   * those users and does nothing else; call it before your program makes threads. When that process
-   * is killed the server stops, and poll and run return POSTERN_ERR_CLOSED. The spool is given to
-   * the account; a folder of root's that is not a queue's alone is refused. NULL, or not run by
-   * root: everything is done by this process, with the rights that it has. Since 0.1. */
+   * those users, starts the filter programs that run as others, and does nothing else; call it
+   * before your program makes threads. When that process is killed the server stops, and poll and
+   * run return POSTERN_ERR_CLOSED. The spool is given to the account; a folder of root's that is
+   * not a queue's alone is refused. NULL, or not run by root: everything is done by this process,
+   * with the rights that it has. Since 0.1. */
   const char* run_as;
   /* Macros that win over the file's: "name=value" each, NUL-terminated. */
   const char* const* macros;
