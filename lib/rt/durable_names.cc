@@ -26,6 +26,22 @@ Status DurableNames::Ensure(Files& files, const std::string& path) {
   return OkStatus();
 }
 
+void DurableNames::Know(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // It stands for those above it as well.
+  if (known_.contains(path)) return;
+  if (known_.size() >= limit_) known_.clear();
+  for (size_t length = path.size(); length != std::string::npos && length > 0;
+       length = path.rfind('/', length - 1)) {
+    known_.insert(path.substr(0, length));
+  }
+}
+
+bool DurableNames::Knows(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return known_.contains(path);
+}
+
 void DurableNames::Forget(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (size_t length = path.size(); length != std::string::npos && length > 0;

@@ -25,6 +25,11 @@ class DurableNames {
   // that `files` may not open is passed over: nothing was made in it with these rights. Blocks.
   Status Ensure(Files& files, const std::string& path);
 
+  // Know takes it for known of `path` and all above it, by somebody's word who made it so; Knows
+  // tells whether it is.
+  void Know(const std::string& path);
+  bool Knows(const std::string& path);
+
   // Forget takes `path` and all above it from what is known: before it is made anew.
   void Forget(const std::string& path);
 

@@ -33,7 +33,10 @@
 namespace postern::rt {
 
 inline constexpr size_t kMaxHelperRequestBytes = 64 << 10;
-inline constexpr size_t kMaxHelperAnswerBytes = 2 << 20;
+// Enough for a message that a program hands back (ProcessSpec::hand_back_limit_bytes), and for what
+// else it said.
+inline constexpr size_t kMaxHelperAnswerBytes = 160 << 20;
+inline constexpr size_t kMaxHelperHandBackBytes = kMaxHelperAnswerBytes - (4 << 20);
 inline constexpr size_t kMaxHelperPairs = 1 << 20;
 inline constexpr size_t kMaxHelperPrograms = 1024;
 // kMaxRunsOfProgram is how often one named program may run at the same time: one is all that is

@@ -24,6 +24,8 @@ struct Account {
   std::string home;
 };
 
+inline constexpr int kHandBackDescriptor = 3;
+
 struct ProcessSpec {
   std::vector<std::string> argv;         // argv[0] is an absolute path; no shell is involved
   std::vector<std::string> environment;  // "NAME=value", the whole of it
@@ -37,6 +39,10 @@ struct ProcessSpec {
   Duration time_limit = absl::Seconds(300);
   // of standard output and error together; what was written before is dropped
   size_t output_limit_bytes = 64 * 1024;
+  // hand_back_limit_bytes, where it is not 0, opens descriptor kHandBackDescriptor to the program:
+  // what it writes there comes back as ProcessResult::handed_back. Who writes more is ended.
+  // (Processes::Run.)
+  size_t hand_back_limit_bytes = 0;
   // stop ends the program before its time when it is set; null: nothing does. It is of the loop
   // that runs the program.
   Event* stop = nullptr;
@@ -49,7 +55,9 @@ struct ProcessResult {
   // read_all_input is false when the program ended before it took all of the input. What lies in
   // the pipe (64 KiB) counts as taken.
   bool read_all_input = true;
-  std::string output;  // its end, up to the limit
+  std::string output;            // its end, up to the limit
+  std::string handed_back;       // ProcessSpec::hand_back_limit_bytes
+  bool handed_too_much = false;  // more than that: the program was killed
 };
 
 // Conversation is a running program that one talks with: what is written goes to its standard

@@ -27,6 +27,7 @@ StatusOr<relay::RelaySettings> LmtpRoutes::RouteFor(const queue::Envelope& envel
   relay::RelaySettings settings;
   settings.helo_name = runtime->server_name();
   settings.to_account = !action.lmtp_rcpt_to;
+  settings.wrapped = action.wrapper != policy::kNoIndex;
   settings.route.by_mx = false;
   settings.route.tls = queue::RelayTls::kNever;
   settings.route.lmtp = true;

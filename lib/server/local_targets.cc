@@ -5,6 +5,7 @@
 #include "lib/core/policy/shell_command.h"
 #include "lib/server/accounts.h"
 #include "lib/service/deliver/helper_jobs.h"
+#include "lib/service/deliver/program.h"
 
 namespace postern::server {
 namespace {
@@ -52,8 +53,8 @@ Status SetDaemon(rt::World& world, deliver::LocalTarget* target) {
       "nobody");
 }
 
-// MakeProgram makes `target` the program that `command` names, with the wrapper of `action`.
-Status MakeProgram(const Runtime& runtime, const policy::Action& action, std::string_view command,
+// MakeCommand gives `target` the program that `command` names, with the wrapper of `action`.
+Status MakeCommand(const Runtime& runtime, const policy::Action& action, std::string_view command,
                    const policy::FormatContext& context, deliver::LocalTarget* target) {
   const std::vector<policy::MdaWrapper>& wrappers = runtime.config().wrappers;
   const std::string_view wrapper =
@@ -62,9 +63,19 @@ Status MakeProgram(const Runtime& runtime, const policy::Action& action, std::st
           : std::string_view(wrappers[static_cast<size_t>(action.wrapper)].command);
   StatusOr<policy::ShellCommand> made = policy::MakeShellCommand(command, wrapper, context);
   if (!made.ok()) return made.status();
-  target->kind = deliver::LocalTarget::Kind::kProgram;
   target->command = *std::move(made);
   return OkStatus();
+}
+
+// IsWrapped tells whether `envelope` goes through the wrapper of `action` and then to what is no
+// program.
+bool IsWrapped(const policy::Action& action, const queue::Envelope& envelope) {
+  using LocalKind = queue::Envelope::LocalKind;
+  if (action.wrapper == policy::kNoIndex) return false;
+  if (envelope.local_kind == LocalKind::kCommand) return false;
+  if (envelope.local_kind == LocalKind::kFile) return envelope.path_or_command != "/dev/null";
+  return action.kind == policy::ActionKind::kMaildir || action.kind == policy::ActionKind::kMbox ||
+         action.kind == policy::ActionKind::kLmtp;
 }
 
 }  // namespace
@@ -72,10 +83,11 @@ Status MakeProgram(const Runtime& runtime, const policy::Action& action, std::st
 queue::Envelope::Kind LocalTargets::KindOf(const queue::Envelope& envelope) const {
   using Kind = queue::Envelope::Kind;
   if (envelope.local_kind == queue::Envelope::LocalKind::kCommand) return Kind::kProgram;
-  if (envelope.local_kind == queue::Envelope::LocalKind::kFile) return Kind::kLocal;
   const RuntimeHolder::FoundAction found =
       runtimes_->FindAction(envelope.action, /*is_local=*/true);
   if (found.action == nullptr) return Kind::kLocal;
+  if (IsWrapped(*found.action, envelope)) return Kind::kProgram;
+  if (envelope.local_kind == queue::Envelope::LocalKind::kFile) return Kind::kLocal;
   switch (found.action->kind) {
     case policy::ActionKind::kLmtp: return Kind::kLmtp;
     case policy::ActionKind::kMda: return Kind::kProgram;
@@ -143,9 +155,15 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
       return Unimplemented(StrCat("MDA not allowed to deliver to: ", run_as->name));
   }
 
+  if (IsWrapped(action, envelope)) {
+    target.wrapped = true;
+    POSTERN_RETURN_IF_ERROR(MakeCommand(*runtime, action, deliver::HandBackCommand(),
+                                        FormatContextOf(*runtime, envelope, account), &target));
+  }
   switch (envelope.local_kind) {
     case queue::Envelope::LocalKind::kCommand:
-      POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, envelope.path_or_command,
+      target.kind = deliver::LocalTarget::Kind::kProgram;
+      POSTERN_RETURN_IF_ERROR(MakeCommand(*runtime, action, envelope.path_or_command,
                                           FormatContextOf(*runtime, envelope, account), &target));
       return target;
     case queue::Envelope::LocalKind::kFile:
@@ -177,7 +195,8 @@ StatusOr<deliver::LocalTarget> LocalTargets::ResolveTarget(const queue::Envelope
       return target;
     case policy::ActionKind::kLmtp: target.kind = deliver::LocalTarget::Kind::kLmtp; return target;
     case policy::ActionKind::kMda:
-      POSTERN_RETURN_IF_ERROR(MakeProgram(*runtime, action, action.mda_command,
+      target.kind = deliver::LocalTarget::Kind::kProgram;
+      POSTERN_RETURN_IF_ERROR(MakeCommand(*runtime, action, action.mda_command,
                                           FormatContextOf(*runtime, envelope, account), &target));
       return target;
     case policy::ActionKind::kForwardOnly:

@@ -165,6 +165,34 @@ deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
   return options;
 }
 
+// DeliverByLmtp gives one envelope's text to the LMTP server of its action.
+rt::Task<schedule::DeliveryResult> DeliverByLmtp(relay::RelayDeliverer* lmtp,
+                                                 queue::Envelope envelope,
+                                                 std::shared_ptr<const store::Body> text) {
+  schedule::DeliveryResult result;
+  result.id = envelope.id;
+  std::vector<queue::Envelope> one;
+  one.push_back(std::move(envelope));
+  std::vector<schedule::DeliveryResult> results =
+      co_await lmtp->DeliverText(std::move(one), std::move(text));
+  if (!results.empty()) result = std::move(results.front());
+  co_return result;
+}
+
+// WrappedSinkOf says where mail goes that has been through a wrapper.
+deliver::WrappedSink WrappedSinkOf(deliver::LocalDeliverer* local, relay::RelayDeliverer* lmtp) {
+  deliver::WrappedSink sink;
+  sink.to_mailbox = [local](const queue::Envelope& envelope, deliver::LocalTarget target,
+                            std::shared_ptr<const store::Body> text) {
+    return local->DeliverText(envelope, std::move(target), std::move(text));
+  };
+  sink.by_lmtp = [lmtp](queue::Envelope envelope, std::shared_ptr<const store::Body> text) {
+    return DeliverByLmtp(lmtp, std::move(envelope), std::move(text));
+  };
+  sink.recorded = [lmtp](queue::EnvelopeId first) { lmtp->Recorded(first); };
+  return sink;
+}
+
 }  // namespace
 
 // HandlerFor gives what serves the connections of a listener.
@@ -296,8 +324,9 @@ rt::Task<Status> Server::Start() {
   parts.lmtp_routes = std::make_unique<LmtpRoutes>(parts.runtimes.get());
   parts.lmtp = std::make_unique<relay::RelayDeliverer>(
       world, *parts.queue, *parts.resolver, *parts.lmtp_routes, *parts.log, LmtpOptions(*runtime));
-  parts.programs = std::make_unique<deliver::ProgramDeliverer>(world, *parts.queue, *parts.targets,
-                                                               ProgramOptionsOf(*runtime));
+  parts.programs = std::make_unique<deliver::ProgramDeliverer>(
+      world, *parts.queue, *parts.targets, ProgramOptionsOf(*runtime),
+      WrappedSinkOf(parts.local.get(), parts.lmtp.get()));
   schedule::Waiting waiting;
   waiting.lmtp = parts.lmtp.get();
   waiting.program = parts.programs.get();

@@ -14,7 +14,9 @@ namespace {
 
 using namespace postern;
 
-constexpr size_t kMailboxFields = 6;
+constexpr size_t kMaxFields = 512;
+constexpr size_t kMboxFields = 6;      // the last but one is the envelope
+constexpr size_t kMaildirsFields = 7;  // of one delivery: as well
 
 std::string GoodEnvelope() {
   queue::Envelope envelope;
@@ -45,7 +47,7 @@ void Do(std::string_view request, std::string_view message) {
     return rt::ProcessResult();
   };
   const std::string answer = deliver::DoDelivery(task);
-  if (!rt::DecodeFields(answer, 64).has_value()) abort();
+  if (!rt::DecodeFields(answer, kMaxFields).has_value()) abort();
 }
 
 }  // namespace
@@ -54,12 +56,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   if (size > rt::kMaxHelperRequestBytes) return 0;
   Do(input, input);
-  std::optional<std::vector<std::string>> fields = rt::DecodeFields(input, 64);
-  if (fields && fields->size() == kMailboxFields) {
-    fields->back() = GoodEnvelope();
+  std::optional<std::vector<std::string>> fields = rt::DecodeFields(input, kMaxFields);
+  if (fields && (fields->size() == kMboxFields || fields->size() == kMaildirsFields)) {
+    (*fields)[fields->size() - 2] = GoodEnvelope();
     Do(rt::EncodeFields(*fields), input);
   }
-  (void)deliver::MailboxOutcome(std::string(input));
+  (void)deliver::MboxOutcome(std::string(input));
+  (void)deliver::MaildirOutcomes(std::string(input), 3);
   (void)deliver::ProgramOutcome(std::string(input));
   return 0;
 }

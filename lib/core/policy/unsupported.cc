@@ -19,8 +19,6 @@ struct Row {
 };
 
 constexpr Row<Action> kActions[] = {
-    {"a wrapper of something else than mda", "wrapper",
-     [](const Action& a) { return a.wrapper != kNoIndex && a.kind != ActionKind::kMda; }},
     {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},
 };
 

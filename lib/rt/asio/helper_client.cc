@@ -44,7 +44,7 @@ class ProcessAnswer final : public HelperAnswer {
   int descriptor() const override { return fd_.get(); }
   bool Take() override {
     while (!ended_) {
-      char buffer[4096];
+      char buffer[16384];
       const ssize_t got = ::recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0 && errno == EAGAIN) return false;

@@ -20,10 +20,16 @@ namespace postern::rt {
 
 // Only calls that are safe after fork in a process with threads.
 [[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out, int error, pid_t die_with) {
+                                int in, int out, int error, pid_t die_with, int back) {
   ::dup2(in, 0);
   ::dup2(out, 1);
   ::dup2(error, 2);
+  // A descriptor that is in its place already would be closed by the exec.
+  if (back == kHandBackDescriptor) {
+    ::fcntl(back, F_SETFD, 0);
+  } else if (back >= 0) {
+    ::dup2(back, kHandBackDescriptor);
+  }
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -70,8 +76,19 @@ struct Child {
   pid_t pid = -1;
   pid_t keeper = -1;  // the process that keeps its end for us (program_keeper.h); -1: we do
   Pipe in, out;
+  Pipe back;       // what it hands back; closed where it may not
   Descriptor end;  // readable when it has ended; with a keeper, where that one tells it
 };
+
+// KeepOurEnds closes the program's ends of the pipes in this process.
+void KeepOurEnds(Child* child) {
+  child->in.read.Close();
+  child->out.write.Close();
+  child->back.write.Close();
+  ::fcntl(child->in.write.get(), F_SETFL, O_NONBLOCK);
+  ::fcntl(child->out.read.get(), F_SETFL, O_NONBLOCK);
+  if (child->back.read.open()) ::fcntl(child->back.read.get(), F_SETFL, O_NONBLOCK);
+}
 
 // Start forks the program. What it needs is made before, as a child of a process with threads may
 // not allocate. `dies_with_us`: see BecomeProgram.
@@ -84,34 +101,31 @@ Status Start(const ProcessSpec& spec, bool dies_with_us, Child* child) {
   for (const std::string& each : spec.environment) envp.push_back(const_cast<char*>(each.c_str()));
   argv.push_back(nullptr);
   envp.push_back(nullptr);
-  if (!child->in.Open() || !child->out.Open()) return ErrnoError(errno, "pipe");
+  const bool hands_back = spec.hand_back_limit_bytes > 0;
+  if (!child->in.Open() || !child->out.Open() || (hands_back && !child->back.Open()))
+    return ErrnoError(errno, "pipe");
+  const int back = hands_back ? child->back.write.get() : -1;
   // The helper has its children to itself; so has no thread of a host's process.
   if (!dies_with_us && EndsAreTaken()) {
-    StatusOr<KeptProgram> kept =
-        StartKept(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get());
+    StatusOr<KeptProgram> kept = StartKept(spec, argv.data(), envp.data(), child->in.read.get(),
+                                           child->out.write.get(), back);
     if (!kept.ok()) return kept.status();
     child->pid = kept->program;
     child->keeper = kept->keeper;
     child->end = std::move(kept->report);
-    child->in.read.Close();
-    child->out.write.Close();
-    ::fcntl(child->in.write.get(), F_SETFL, O_NONBLOCK);
-    ::fcntl(child->out.read.get(), F_SETFL, O_NONBLOCK);
+    KeepOurEnds(child);
     return OkStatus();
   }
   const pid_t us = dies_with_us ? ::getpid() : 0;
   child->pid = ::fork();
   if (child->pid == 0) {
     BecomeProgram(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get(),
-                  child->out.write.get(), us);
+                  child->out.write.get(), us, back);
   }
   if (child->pid < 0) return ErrnoError(errno, "fork");
   child->end.Take(static_cast<int>(::syscall(SYS_pidfd_open, child->pid, 0)));
   const int error = errno;
-  child->in.read.Close();
-  child->out.write.Close();
-  ::fcntl(child->in.write.get(), F_SETFL, O_NONBLOCK);
-  ::fcntl(child->out.read.get(), F_SETFL, O_NONBLOCK);
+  KeepOurEnds(child);
   if (child->end.open()) return OkStatus();
   ::kill(child->pid, SIGKILL);
   ::waitpid(child->pid, nullptr, 0);
@@ -166,6 +180,23 @@ void Get(Descriptor* pipe, size_t limit, std::string* output) {
   }
 }
 
+// GetBack reads what the program hands back, all that there is; the pipe is closed at its end, and
+// when that was too much.
+void GetBack(Descriptor* pipe, size_t limit, ProcessResult* result) {
+  for (;;) {
+    char buffer[16384];
+    const ssize_t got = ::read(pipe->get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return pipe->Close();
+    if (result->handed_back.size() + static_cast<size_t>(got) > limit) {
+      result->handed_too_much = true;
+      return pipe->Close();
+    }
+    result->handed_back.append(buffer, static_cast<size_t>(got));
+  }
+}
+
 void KeepEnd(size_t limit, std::string* output) {
   if (output->size() > limit) output->erase(0, output->size() - limit);
 }
@@ -212,6 +243,13 @@ class ProgramIo {
       Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
       if (!child_->out.read.open()) readable_.reset();
     });
+    if (child_->back.read.open()) {
+      back_ = loop_->WatchFd(child_->back.read.get(), {.read = true}, [this](FdInterest) {
+        GetBack(&child_->back.read, spec_->hand_back_limit_bytes, &result_);
+        if (result_.handed_too_much) Kill(child_->pid);
+        if (!child_->back.read.open()) back_.reset();
+      });
+    }
     gone_ = loop_->WatchFd(child_->end.get(), {.read = true}, [this](FdInterest) {
       gone_.reset();
       ended_.Set();
@@ -234,6 +272,9 @@ class ProgramIo {
     }
     writable_.reset();
     readable_.reset();
+    back_.reset();
+    if (child_->back.read.open())
+      GetBack(&child_->back.read, spec_->hand_back_limit_bytes, &result_);
     // What it wrote last; others may hold the pipe and write on, for nobody.
     if (child_->out.read.open()) Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
     const Status known = Reap(child_, &result_);
@@ -265,7 +306,7 @@ class ProgramIo {
   bool finished_ = false;
   ProcessResult result_;
   TaskGroup stopper_;
-  std::unique_ptr<FdWatch> writable_, readable_, gone_;
+  std::unique_ptr<FdWatch> writable_, readable_, back_, gone_;
 };
 
 }  // namespace
@@ -297,14 +338,19 @@ StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up) 
       Kill(child.pid);
     }
     if (result.timed_out) wait_ms = 60'000;
-    pollfd fds[4] = {{child.end.get(), POLLIN, 0},
+    pollfd fds[5] = {{child.end.get(), POLLIN, 0},
                      {child.out.read.get(), POLLIN, 0},
                      {child.in.write.get(), POLLOUT, 0},  // -1 is passed over
-                     {hung_up ? -1 : hang_up, 0, 0}};
-    ::poll(fds, 4, static_cast<int>(std::min<int64_t>(wait_ms, 60'000)));
+                     {hung_up ? -1 : hang_up, 0, 0},
+                     {child.back.read.get(), POLLIN, 0}};
+    ::poll(fds, 5, static_cast<int>(std::min<int64_t>(wait_ms, 60'000)));
     if (child.in.write.open() && fds[2].revents != 0) Put(&child.in.write, &left);
     if (child.out.read.open() && (fds[1].revents != 0 || fds[0].revents != 0))
       Get(&child.out.read, spec.output_limit_bytes, &result.output);
+    if (child.back.read.open() && (fds[4].revents != 0 || fds[0].revents != 0)) {
+      GetBack(&child.back.read, spec.hand_back_limit_bytes, &result);
+      if (result.handed_too_much) Kill(child.pid);
+    }
     hung_up = hung_up || (fds[3].revents & (POLLHUP | POLLERR)) != 0;
     ended = fds[0].revents != 0;
   }

@@ -21,8 +21,9 @@ StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up =
 // descriptors, a session of its own, no signal ignored or blocked, the identity and folder of
 // `spec`, and runs `argv`. It ends with 75, 71 or 69 (sysexits: EX_TEMPFAIL, EX_OSERR,
 // EX_UNAVAILABLE) when it cannot. `die_with` is the process that forked it, if the program shall be
-// killed when that thread ends; 0: it shall not.
+// killed when that thread ends; 0: it shall not. `back` becomes kHandBackDescriptor; -1: there is
+// none.
 [[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out, int error, pid_t die_with = 0);
+                                int in, int out, int error, pid_t die_with = 0, int back = -1);
 
 }  // namespace postern::rt

@@ -11,12 +11,24 @@ namespace postern::deliver {
 
 // --- the server's side ---
 
-// MailboxCall asks for the delivery of `delivery`, which is for a Maildir or an mbox, as its
-// target's account. `*text` is filled with the message and must outlive the call's Begin.
-StatusOr<rt::HelperCall> MailboxCall(const Delivery& delivery, const std::string& host_name,
-                                     std::string* text);
-// MailboxOutcome reads the answer.
-Status MailboxOutcome(const StatusOr<std::string>& answer);
+// kMaxMaildirsOfCall deliveries at most are asked for by one call, and kMaxMaildirBytesOfCall
+// octets of messages, unless one alone has more: what a process and its syncs cost is shared by
+// them.
+inline constexpr size_t kMaxMaildirsOfCall = 64;
+inline constexpr size_t kMaxMaildirBytesOfCall = 4 << 20;
+
+// MaildirCall asks for `deliveries`, kMaxMaildirsOfCall at most, which are all for Maildirs and for
+// one account, as that account: one MaildirBatch. `*text` is filled with the messages and must
+// outlive the call's Begin.
+StatusOr<rt::HelperCall> MaildirCall(const std::vector<Delivery*>& deliveries,
+                                     const std::string& host_name, std::string* text);
+// MaildirOutcomes reads the answer: the outcome of each of `count` deliveries, in their order.
+std::vector<Status> MaildirOutcomes(const StatusOr<std::string>& answer, size_t count);
+
+// MboxCall asks for the delivery of `delivery`, which is for an mbox, as its target's account; text
+// as above.
+StatusOr<rt::HelperCall> MboxCall(const Delivery& delivery, std::string* text);
+Status MboxOutcome(const StatusOr<std::string>& answer);
 
 // ProgramCall asks for a program to be run as spec.run_as; `spec` outlives the call's Begin.
 rt::HelperCall ProgramCall(const rt::ProcessSpec& spec);

@@ -27,8 +27,8 @@ struct LocalDelivererOptions {
   Duration batch_pace = absl::Milliseconds(5);
   Duration batch_interval_max = absl::Milliseconds(100);
   Duration locked_retry = absl::Seconds(5);  // of a locked mbox, to begin with (outcome.h)
-  // With a helper (World::helper): deliveries that it does at the same time, and how long one may
-  // take: the batch waits for the slowest.
+  // With a helper (World::helper): calls that it does at the same time, each for deliveries to one
+  // account (kMaxMaildirsOfCall), and how long one may take: the batch waits for the slowest.
   size_t max_helped = 16;
   Duration helper_limit = absl::Minutes(2);
   // on_maildir_changed is told the path of each Maildir that got mail, on the pool, so that idle
@@ -52,6 +52,10 @@ class LocalDeliverer final : public schedule::Deliverer {
   }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
       std::vector<queue::Envelope> batch) override;
+  // DeliverText delivers `text`, which a wrapper made of the message of `envelope`, to `target`, a
+  // Maildir or an mbox. Blocks: on the pool. Several may run beside Deliver.
+  Status DeliverText(const queue::Envelope& envelope, LocalTarget target,
+                     std::shared_ptr<const store::Body> text);
   // Stop does nothing: a delivery waits for nobody but the disk.
   void Stop() override {}
 
@@ -60,6 +64,9 @@ class LocalDeliverer final : public schedule::Deliverer {
   // Asked is a target that was asked for already.
   using Asked = std::optional<StatusOr<LocalTarget>>;
   void DeliverAll(std::vector<Delivery>& deliveries, std::vector<Asked>& asked);
+  // DeliverFound delivers those that have a target; the outcome of others is set already.
+  void DeliverFound(std::vector<Delivery>& deliveries);
+  std::vector<std::vector<Delivery*>> ByAccount(const std::vector<Delivery*>& all);
   // DeliverByHelper has `deliveries` made by the helper, as their accounts.
   void DeliverByHelper(const std::vector<Delivery*>& deliveries);
 
@@ -68,6 +75,7 @@ class LocalDeliverer final : public schedule::Deliverer {
   TargetResolver& targets_;
   const LocalDelivererOptions options_;
   rt::DurableNames names_;
+  rt::DurableNames helped_names_;  // what deliveries by the helper have made durable
 };
 
 }  // namespace postern::deliver

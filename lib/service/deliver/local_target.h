@@ -30,8 +30,11 @@ struct LocalTarget {
   // run_as is the account whose file system rights are used; unset: our own (an unprivileged
   // server).
   std::optional<rt::Credentials> run_as;
-  // For kProgram.
+  // For kProgram, and for every other kind where `wrapped` is set.
   policy::ShellCommand command;
+  // wrapped: `command` is the action's wrapper, which is given the message first; what it hands
+  // back (ProgramFor) is delivered in its place.
+  bool wrapped = false;
   std::string user;  // the account of run_as, the action's `user` if it has one: USER and LOGNAME
   std::string home;  // … its home, where the program starts
 };

@@ -123,9 +123,13 @@ Status WithoutReturnPath::Finish(const Sink& sink) {
   return sink(last);
 }
 
+std::string ReturnPathHeader(const queue::Envelope& envelope) {
+  return StrCat("Return-Path: <", Clean(envelope.sender.address.ToString()), ">\n");
+}
+
 std::string DeliveryHeaders(const queue::Envelope& envelope) {
-  return StrCat("Return-Path: <", Clean(envelope.sender.address.ToString()),
-                ">\nDelivered-To: ", Clean(envelope.destination.ToString()), "\n");
+  return StrCat(ReturnPathHeader(envelope),
+                "Delivered-To: ", Clean(envelope.destination.ToString()), "\n");
 }
 
 Status WriteMaildirText(const std::string& headers, const store::Body& body, const Sink& sink) {

@@ -19,6 +19,9 @@ using Sink = std::function<Status(std::string_view)>;
 // Delivered-To, ended by LF.
 std::string DeliveryHeaders(const queue::Envelope& envelope);
 
+// ReturnPathHeader gives the first of them alone.
+std::string ReturnPathHeader(const queue::Envelope& envelope);
+
 // WithoutReturnPath passes a message on in pieces, less the Return-Path fields of its header: final
 // delivery puts its own on top, and there is to be one (RFC 5321 §4.4). It holds back no more than
 // the beginning of one line (kMaxHeldBytes), and copies nothing but the header.

@@ -24,6 +24,11 @@ std::string_view QueuePart(std::string_view name) {
 
 }  // namespace
 
+std::string HeadersOf(const Delivery& delivery) {
+  return delivery.has_headers ? ReturnPathHeader(*delivery.envelope)
+                              : DeliveryHeaders(*delivery.envelope);
+}
+
 std::string MaildirName(const queue::Envelope& envelope, const std::string& host_name) {
   std::string host;
   for (const char c : host_name) {
@@ -230,12 +235,12 @@ Status MaildirBatch::Write(Item& item) {
   const std::string name = MaildirName(*delivery.envelope, host_name_);
   POSTERN_RETURN_IF_ERROR(OpenTemporary(item, name));
   uint64_t size = 0;
-  POSTERN_RETURN_IF_ERROR(WriteMaildirText(DeliveryHeaders(*delivery.envelope), *delivery.body,
-                                           [&](std::string_view piece) {
-                                             const Status written = item.file->WriteAt(size, piece);
-                                             size += piece.size();
-                                             return written;
-                                           }));
+  POSTERN_RETURN_IF_ERROR(
+      WriteMaildirText(HeadersOf(delivery), *delivery.body, [&](std::string_view piece) {
+        const Status written = item.file->WriteAt(size, piece);
+        size += piece.size();
+        return written;
+      }));
   item.final_path = StrCat(item.folder, "/new/", name, ",S=", size);
   return OkStatus();
 }

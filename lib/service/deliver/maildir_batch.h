@@ -32,8 +32,17 @@ struct Delivery {
   std::shared_ptr<const store::Body> body;
   LocalTarget target;
   rt::Files* files = nullptr;  // with the rights of the account
-  Status outcome;              // set by the batch
+  // has_headers: `body` has been through a wrapper, which was given the headers of final delivery
+  // above it; all but Return-Path stay as it left them.
+  bool has_headers = false;
+  // names_known: an earlier delivery made the names of target.path and of all above it durable.
+  // (helper_jobs.h)
+  bool names_known = false;
+  Status outcome;  // set by the batch
 };
+
+// HeadersOf gives what is written above the body of `delivery`.
+std::string HeadersOf(const Delivery& delivery);
 
 // MaildirName is the name of `envelope`'s file up to its size: "<created>.Q<id>.<host>". Octets of
 // the host name that a Maildir name cannot have are written as \057 and \072.

@@ -161,7 +161,7 @@ Status AppendToMbox(const Delivery& delivery, rt::Files& own_files, WallTime now
   const std::string& path = delivery.target.path;
   const std::string mark =
       StrCat("X-Postern-Queue-Id: ", queue::EnvelopeIdText(delivery.envelope->id), "\n");
-  const std::string headers = mark + DeliveryHeaders(*delivery.envelope);
+  const std::string headers = mark + HeadersOf(delivery);
 
   // Outside of the system's folder nothing is done with rights that the user has not: a folder
   // there may be a link to anywhere.

@@ -3,12 +3,19 @@
 // environment or on the standard input. tools/dev/check_layers.py holds the tree to that.
 #include "lib/service/deliver/program.h"
 
+#include <algorithm>
+
 #include "lib/core/base/strings.h"
+#include "lib/rt/helper.h"
 
 namespace postern::deliver {
 namespace {
 
 constexpr const char* kShell[] = {"/bin/sh", "-c"};
+// The descriptor is rt::kHandBackDescriptor. A simple command, so that `nice %{mda}` works as well.
+constexpr char kHandBack[] = "/bin/sh -c 'printf M >&3 && exec cat >&3'";
+static_assert(rt::kHandBackDescriptor == 3);
+constexpr char kHandBackMark = 'M';
 constexpr int kOsError = 71;           // EX_OSERR of sysexits
 constexpr int kTemporaryFailure = 75;  // EX_TEMPFAIL
 
@@ -24,6 +31,20 @@ std::string Variable(std::string_view name, std::string_view value) {
 }
 
 }  // namespace
+
+std::string_view HandBackCommand() { return kHandBack; }
+
+std::optional<std::string_view> HandedBack(const rt::ProcessResult& end) {
+  std::string_view text = end.handed_back;
+  if (text.empty() || text.front() != kHandBackMark) return std::nullopt;
+  text.remove_prefix(1);
+  return text;
+}
+
+size_t HandBackLimit(size_t size, const ProgramOptions& options) {
+  return std::min(options.hand_back_factor * size + options.hand_back_bytes,
+                  rt::kMaxHelperHandBackBytes);
+}
 
 rt::ProcessSpec ProgramFor(const queue::Envelope& envelope, const LocalTarget& target,
                            const ProgramOptions& options) {
@@ -95,7 +116,9 @@ schedule::DeliveryResult ProgramResult(const queue::Envelope& envelope,
     result.status = status;
   };
   const mail::EnhancedStatus kTemporary{4, 3, 0}, kPermanent{5, 3, 0};
-  if (end.timed_out) {
+  if (end.handed_too_much) {
+    fail(Outcome::kTemporary, "the wrapper made too large a message of it", kTemporary);
+  } else if (end.timed_out) {
     fail(Outcome::kTemporary, "terminated; timeout", kTemporary);
   } else if (end.signal != 0) {
     fail(Outcome::kTemporary, StrCat("terminated; signal ", end.signal), kTemporary);

@@ -2,7 +2,9 @@
 // sysexits(3)).
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/core/queue/envelope.h"
@@ -17,7 +19,19 @@ struct ProgramOptions {
   // of its output; what is told of it is the last line
   size_t max_output_bytes = 64 * 1024;
   size_t max_line_bytes = 500;  // of that line
+  // what a wrapper may hand back: this many times the message, and as much more
+  size_t hand_back_factor = 2;
+  size_t hand_back_bytes = 1 << 20;
 };
+
+// HandBackCommand is the %{mda} of a wrapper whose action delivers to no program but to a mailbox
+// or by LMTP: a simple command, which hands its standard input back to us. It marks first that it
+// was run, so that an empty message is told from none.
+std::string_view HandBackCommand();
+// HandedBack takes the mark off what came back; nullopt when the command was not run.
+std::optional<std::string_view> HandedBack(const rt::ProcessResult& end);
+// HandBackLimit gives how much may come back for a message of `size` octets.
+size_t HandBackLimit(size_t size, const ProgramOptions& options);
 
 // ProgramFor gives the process that delivers `envelope` to `target`, which is a kProgram: `sh -c`
 // with the target's command, started in its home as its account. The environment is PATH, DOMAIN,

@@ -1,5 +1,8 @@
 #include "lib/service/deliver/program_deliverer.h"
 
+#include <algorithm>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -12,12 +15,13 @@ namespace postern::deliver {
 using schedule::DeliveryResult;
 
 ProgramDeliverer::ProgramDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets,
-                                   ProgramDelivererOptions options)
+                                   ProgramDelivererOptions options, WrappedSink wrapped)
     : world_(world),
       loop_(world.main_loop()),
       queue_(queue),
       targets_(targets),
       options_(options),
+      wrapped_(std::move(wrapped)),
       max_programs_(options.max_programs),
       max_programs_per_user_(options.max_programs_per_user),
       stop_(&loop_) {}
@@ -60,9 +64,13 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   }
   struct Share {
     size_t* total;
-    size_t bytes;
-    Share(size_t* of, size_t share) : total(of), bytes(share) { *total += bytes; }
+    size_t bytes = 0;
+    Share(size_t* of, size_t share) : total(of) { Add(share); }
     ~Share() { *total -= bytes; }
+    void Add(size_t more) {
+      bytes += more;
+      *total += more;
+    }
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
   } taken(&input_bytes_, share);
@@ -79,21 +87,33 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
         asked.has_value() ? *std::move(asked) : targets_.ResolveTarget(*envelope);
     if (!found.ok()) return ByTheSchedule(found.status());
     target = *std::move(found);
-    if (target.kind != LocalTarget::Kind::kProgram)
+    if (target.kind != LocalTarget::Kind::kProgram && !target.wrapped)
       return Unavailable("its action delivers in another way now");
     POSTERN_RETURN_IF_ERROR(ByTheSchedule(Prepare(*envelope, &body)));
     spec = ProgramFor(*envelope, target, options_.program);
     spec.input.reserve(share + 512);
-    return WriteMaildirText(DeliveryHeaders(*envelope), *body, [&spec](std::string_view piece) {
-      spec.input.append(piece);
-      return OkStatus();
-    });
+    // An LMTP server writes those of final delivery itself.
+    const bool final = target.kind != LocalTarget::Kind::kLmtp;
+    return WriteMaildirText(final ? DeliveryHeaders(*envelope) : "", *body,
+                            [&spec](std::string_view piece) {
+                              spec.input.append(piece);
+                              return OkStatus();
+                            });
   });
   status = co_await prepare;
   if (!status.ok()) {
     co_return ResultOf(*envelope, status, options_.busy_retry);
   }
   body.reset();
+  if (target.wrapped) {
+    const size_t limit = HandBackLimit(share, options_.program);
+    if (input_bytes_ > share && input_bytes_ + limit > options_.max_input_bytes) {
+      co_return ResultOf(*envelope, Unavailable("too much mail is being handed to programs"),
+                         options_.busy_retry);
+    }
+    taken.Add(limit);
+    spec.hand_back_limit_bytes = limit;
+  }
   spec.stop = &stop_;
   StatusOr<rt::ProcessResult> end = co_await Run(std::move(spec));
   if (!end.ok()) {
@@ -103,7 +123,79 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
                        busy ? end.status() : Internal(std::string(Message(end.status()))),
                        options_.busy_retry);
   }
-  co_return ProgramResult(*envelope, *end, options_.program);
+  DeliveryResult result = ProgramResult(*envelope, *end, options_.program);
+  if (target.wrapped && result.outcome == DeliveryResult::Outcome::kDelivered)
+    result = co_await DeliverWrapped(envelope, std::move(target), *std::move(end));
+  co_return result;
+}
+
+namespace {
+
+// HandedText is what a wrapper handed back.
+class HandedText final : public store::Body {
+ public:
+  explicit HandedText(std::string text) : text_(std::move(text)) {}
+  uint64_t size_bytes() const override { return text_.size(); }
+  std::optional<std::string_view> InMemory() const override { return text_; }
+  StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const override {
+    const std::string_view from = std::string_view(text_).substr(
+        static_cast<size_t>(std::min<uint64_t>(offset, text_.size())), into.size());
+    std::copy(from.begin(), from.end(), into.begin());
+    return from.size();
+  }
+
+ private:
+  const std::string text_;
+};
+
+// WithCrlf gives `text` with the line ends of SMTP.
+std::string WithCrlf(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 32 + 2);
+  char before = '\n';
+  for (const char c : text) {
+    if (c == '\n' && before != '\r') out += '\r';
+    out += c;
+    before = c;
+  }
+  if (before != '\n') out += "\r\n";
+  return out;
+}
+
+}  // namespace
+
+rt::Task<DeliveryResult> ProgramDeliverer::DeliverWrapped(const queue::Envelope* envelope,
+                                                          LocalTarget target,
+                                                          rt::ProcessResult end) {
+  const std::optional<std::string_view> text = HandedBack(end);
+  if (!text.has_value()) {
+    // It ended well and did not run %{mda}: what became of the message is its own affair.
+    DeliveryResult result = ResultOf(*envelope, OkStatus(), options_.busy_retry);
+    result.text = "Kept by the wrapper";
+    co_return result;
+  }
+  if (text->empty()) {
+    // That of `cannot-be-found | %{mda}`: it is not what anybody meant to do with the message.
+    co_return ResultOf(*envelope, Internal("the wrapper handed an empty message on"),
+                       options_.busy_retry);
+  }
+  if (target.kind == LocalTarget::Kind::kLmtp) {
+    queue::Envelope copy = *envelope;
+    const bool eight_bit =
+        std::any_of(text->begin(), text->end(), [](char c) { return (c & 0x80) != 0; });
+    copy.sender.body = eight_bit ? mail::BodyType::k8BitMime : mail::BodyType::k7Bit;
+    auto carried = std::make_shared<const HandedText>(WithCrlf(*text));
+    std::string().swap(end.handed_back);
+    DeliveryResult result = co_await wrapped_.by_lmtp(std::move(copy), std::move(carried));
+    co_return result;
+  }
+  auto carried = std::make_shared<const HandedText>(std::string(*text));
+  std::string().swap(end.handed_back);
+  Status outcome;
+  auto deliver = loop_.RunBlocking(
+      [&] { outcome = wrapped_.to_mailbox(*envelope, std::move(target), carried); });
+  co_await deliver;
+  co_return ResultOf(*envelope, outcome, options_.busy_retry);
 }
 
 rt::Task<StatusOr<rt::ProcessResult>> ProgramDeliverer::Run(rt::ProcessSpec spec) {

@@ -1,8 +1,11 @@
 // ProgramDeliverer: the scheduler's Deliverer for mail that is handed to programs: `mda`, and
-// `|command` of aliases and .forward files.
+// `|command` of aliases and .forward files; and for mail that goes through the wrapper of an action
+// on its way to a mailbox or an LMTP server.
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <set>
 
 #include "lib/rt/world.h"
@@ -12,6 +15,20 @@
 #include "lib/store/queue/queue.h"
 
 namespace postern::deliver {
+
+// WrappedSink takes on what the wrapper of an action has made of a message.
+struct WrappedSink {
+  // to_mailbox delivers `text` to a target that is a Maildir or an mbox. Called on the pool.
+  std::function<Status(const queue::Envelope& envelope, LocalTarget target,
+                       std::shared_ptr<const store::Body> text)>
+      to_mailbox;
+  // by_lmtp gives it to the LMTP server of the envelope's action; lines in CRLF.
+  std::function<rt::Task<schedule::DeliveryResult>(queue::Envelope envelope,
+                                                   std::shared_ptr<const store::Body> text)>
+      by_lmtp;
+  // recorded is Deliverer::Recorded, for what by_lmtp keeps back.
+  std::function<void(queue::EnvelopeId)> recorded;
+};
 
 struct ProgramDelivererOptions {
   ProgramOptions program;
@@ -28,7 +45,7 @@ class ProgramDeliverer final : public schedule::Deliverer {
  public:
   // `world`, `queue` and `targets` outlive it. It works on the main loop.
   ProgramDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets,
-                   ProgramDelivererOptions options = {});
+                   ProgramDelivererOptions options = {}, WrappedSink wrapped = {});
   ~ProgramDeliverer() override;
 
   queue::ReadyQueue::BatchRule Batching() const override {
@@ -44,11 +61,17 @@ class ProgramDeliverer final : public schedule::Deliverer {
       std::vector<queue::Envelope> batch) override;
   // What a program did cannot be undone: its place is not given on before that is recorded.
   bool keeps_back() const override { return true; }
+  void Recorded(queue::EnvelopeId first) override {
+    if (wrapped_.recorded) wrapped_.recorded(first);
+  }
   // Stop kills after stop_grace what still runs: a temporary failure.
   void Stop() override;
 
  private:
   rt::Task<schedule::DeliveryResult> DeliverOne(const queue::Envelope* envelope);
+  // DeliverWrapped delivers what the wrapper of `target`, which ended well, handed back.
+  rt::Task<schedule::DeliveryResult> DeliverWrapped(const queue::Envelope* envelope,
+                                                    LocalTarget target, rt::ProcessResult end);
   // Run runs it by the helper where there is one and the program is another user's.
   rt::Task<StatusOr<rt::ProcessResult>> Run(rt::ProcessSpec spec);
   rt::Task<void> AwaitAnswer(rt::HelperAnswer* answer, Duration limit);
@@ -58,6 +81,7 @@ class ProgramDeliverer final : public schedule::Deliverer {
   store::Queue& queue_;
   TargetResolver& targets_;
   const ProgramDelivererOptions options_;
+  const WrappedSink wrapped_;
   std::atomic<size_t> max_programs_;
   std::atomic<size_t> max_programs_per_user_;
   rt::Event stop_;

@@ -104,6 +104,13 @@ RelayDeliverer::~RelayDeliverer() {
 }
 
 rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue::Envelope> batch) {
+  std::shared_ptr<const store::Body> of_queue;
+  std::vector<DeliveryResult> results = co_await DeliverText(std::move(batch), of_queue);
+  co_return results;
+}
+
+rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
+    std::vector<queue::Envelope> batch, std::shared_ptr<const store::Body> given) {
   std::vector<DeliveryResult> results;
   if (batch.empty()) co_return results;
   StatusOr<RelaySettings> settings =
@@ -116,8 +123,10 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue:
         batch, Made(permanent ? 550 : 451, 4, 4, std::string(Message(settings.status()))));
   }
   auto shared = std::make_shared<const RelaySettings>(*std::move(settings));
-  StatusOr<std::shared_ptr<const store::Body>> body =
-      co_await queue_.OpenBody(loop_, batch.front().message_id());
+  if (shared->wrapped && given == nullptr)
+    co_return ResultsFor(batch, Made(451, 3, 5, "Its action has a wrapper now"));
+  StatusOr<std::shared_ptr<const store::Body>> body = given;
+  if (given == nullptr) body = co_await queue_.OpenBody(loop_, batch.front().message_id());
   if (!body.ok()) co_return ResultsFor(batch, Made(451, 3, 0, std::string(Message(body.status()))));
 
   smtp::OutgoingMessage message;

@@ -89,6 +89,10 @@ class RelayDeliverer final : public schedule::Deliverer {
   void SetMaxBatches(size_t most) { max_batches_ = most; }
   rt::Task<std::vector<schedule::DeliveryResult>> Deliver(
       std::vector<queue::Envelope> batch) override;
+  // DeliverText is Deliver with another text in place of the queue's, whose sender's body type is
+  // that of `text`. It is Recorded as the other.
+  rt::Task<std::vector<schedule::DeliveryResult>> DeliverText(
+      std::vector<queue::Envelope> batch, std::shared_ptr<const store::Body> text);
   // Recorded frees the connection that carried the batch for the next message. So a crash repeats
   // at most one message for each connection.
   void Recorded(queue::EnvelopeId first) override;

@@ -56,6 +56,8 @@ struct RelaySettings {
   // to_account: the recipients are named by their accounts, without a domain, in place of their
   // addresses: what a delivery agent of this machine knows them by.
   bool to_account = false;
+  // wrapped: what goes there has been through a program first. Only DeliverText sends it.
+  bool wrapped = false;
   // Credentials for AUTH; empty user: none. They are sent over TLS only.
   std::string auth_user;
   std::string auth_password;

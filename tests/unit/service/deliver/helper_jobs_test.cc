@@ -69,9 +69,9 @@ TEST_F(HelperJobsTest, AMailbox) {
   std::string text;
   delivery_.target.path = root_ + "/Maildir";
   for (int turn = 0; turn < 2; ++turn) {
-    const StatusOr<rt::HelperCall> call = MailboxCall(delivery_, "mx", &text);
+    const StatusOr<rt::HelperCall> call = MaildirCall({&delivery_}, "mx", &text);
     ASSERT_TRUE(call.ok());
-    EXPECT_TRUE(MailboxOutcome(Do(*call)).ok());
+    EXPECT_TRUE(MaildirOutcomes(Do(*call), 1)[0].ok());
   }
   size_t letters = 0;
   for (const auto& entry : fs::directory_iterator(root_ + "/Maildir/new")) {
@@ -83,12 +83,43 @@ TEST_F(HelperJobsTest, AMailbox) {
 
   delivery_.target.kind = LocalTarget::Kind::kMbox;
   delivery_.target.path = root_ + "/mbox";
-  EXPECT_TRUE(MailboxOutcome(Do(*MailboxCall(delivery_, "mx", &text))).ok());
+  EXPECT_TRUE(MboxOutcome(Do(*MboxCall(delivery_, &text))).ok());
   EXPECT_TRUE(Read(root_ + "/mbox").starts_with("From s@example.org "));
   delivery_.target.path = root_ + "/none/mbox";
-  const Status missing = MailboxOutcome(Do(*MailboxCall(delivery_, "mx", &text)));
+  const Status missing = MboxOutcome(Do(*MboxCall(delivery_, &text)));
   EXPECT_EQ(missing.code(), StatusCode::kNotFound);
   EXPECT_NE(ErrnoOf(missing), 0);
+}
+
+TEST_F(HelperJobsTest, ManyMaildirsOfOneAccount) {
+  std::vector<queue::Envelope> envelopes(3, envelope_);
+  std::vector<Delivery> deliveries(3, delivery_);
+  std::vector<Delivery*> all;
+  for (size_t i = 0; i < 3; ++i) {
+    envelopes[i].id += i;
+    deliveries[i].envelope = &envelopes[i];
+    deliveries[i].body =
+        std::make_shared<store::MemoryBody>(StrCat("Subject: ", i, "\r\n\r\n", i, "\r\n"));
+    deliveries[i].target.path = StrCat(root_, "/box", i);
+    all.push_back(&deliveries[i]);
+  }
+  deliveries[1].target.path = "relative";
+  std::string text;
+  const StatusOr<rt::HelperCall> call = MaildirCall(all, "mx", &text);
+  ASSERT_TRUE(call.ok());
+  const std::vector<Status> outcomes = MaildirOutcomes(Do(*call), 3);
+  EXPECT_TRUE(outcomes[0].ok()) << Text(outcomes[0]);
+  EXPECT_EQ(outcomes[1].code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(outcomes[2].ok()) << Text(outcomes[2]);
+  for (const size_t i : {0, 2}) {
+    for (const auto& entry : fs::directory_iterator(StrCat(root_, "/box", i, "/new"))) {
+      EXPECT_EQ(Read(entry.path()), StrCat("Return-Path: <s@example.org>\nDelivered-To: "
+                                           "u@example.com\nSubject: ",
+                                           i, "\n\n", i, "\n"));
+    }
+  }
+  EXPECT_EQ(MaildirOutcomes(Internal("dead"), 2)[1].code(), StatusCode::kInternal);
+  EXPECT_EQ(MaildirOutcomes(std::string(), 2)[1].code(), StatusCode::kUnavailable);
 }
 
 TEST_F(HelperJobsTest, AProgramOfMailAndNoOther) {
@@ -123,19 +154,22 @@ TEST_F(HelperJobsTest, WhatIsNoRequest) {
   rt::HelperCall call;
   for (const std::vector<std::string>& fields :
        {std::vector<std::string>{},
-        {"maildir"},
-        {"program", "/", "1", "1", "99"},
-        {"program", "/", "1", "1", "-1", "x"},
+        {"maildirs"},
+        {"maildirs", "mx", "/x"},
+        {"program", "/", "1", "1", "0", "99"},
+        {"program", "/", "1", "1", "0", "-1", "x"},
+        {"program", "/", "1", "1", "999999999999", "0"},
         {"other", "x"},
-        {"maildir", "relative", "", "mx", "0000000100000001", queue::EncodeEnvelope(envelope_)},
-        {"maildir", "/x", "", "mx", "1", queue::EncodeEnvelope(envelope_)},
-        {"maildir", "/x", "", "mx", "0000000100000001", "junk"}}) {
+        {"mbox", "relative", "", "0000000100000001", queue::EncodeEnvelope(envelope_), "0"},
+        {"mbox", "/x", "", "1", queue::EncodeEnvelope(envelope_), "0"},
+        {"mbox", "/x", "", "0000000100000001", "junk", "0"},
+        {"maildirs", "mx", "/x", "", "0000000100000001", queue::EncodeEnvelope(envelope_), "99"}}) {
     call.request = rt::EncodeFields(fields);
-    EXPECT_FALSE(MailboxOutcome(Do(call)).ok());
+    EXPECT_FALSE(MboxOutcome(Do(call)).ok());
     EXPECT_FALSE(ran_.has_value());
   }
   call.request = "\xff\xff";
-  EXPECT_FALSE(MailboxOutcome(Do(call)).ok());
+  EXPECT_FALSE(MboxOutcome(Do(call)).ok());
 }
 
 TEST_F(HelperJobsTest, WhichMailboxOfTheSpool) {
@@ -144,7 +178,7 @@ TEST_F(HelperJobsTest, WhichMailboxOfTheSpool) {
   delivery_.target.in_mail_spool = true;
   const auto mailbox = [&](const std::string& path) {
     delivery_.target.path = path;
-    return SpoolMailboxOf(MailboxCall(delivery_, "mx", &text)->request);
+    return SpoolMailboxOf(MboxCall(delivery_, &text)->request);
   };
   EXPECT_EQ(mailbox("/var/mail/bob"), "bob");
   EXPECT_EQ(mailbox("/var/mail/../bob"), "");
@@ -153,7 +187,7 @@ TEST_F(HelperJobsTest, WhichMailboxOfTheSpool) {
   EXPECT_EQ(mailbox("/var/mail/bob"), "");
   delivery_.target.kind = LocalTarget::Kind::kMaildir;
   delivery_.target.in_mail_spool = true;
-  EXPECT_EQ(mailbox("/var/mail/bob"), "");
+  EXPECT_EQ(SpoolMailboxOf(MaildirCall({&delivery_}, "mx", &text)->request), "");
 }
 
 }  // namespace
