@@ -183,6 +183,53 @@ std::unique_ptr<service::SessionFilter> MakeMilter(rt::Executor* loop, const pol
                                                  std::move(spool), place.log);
 }
 
+using Members = std::vector<std::unique_ptr<service::SessionFilter>>;
+using Tell = std::function<void(const service::FilterReport&)>;
+
+// AddNamed adds the members of the filter or chain at `filter`.
+void AddNamed(rt::Executor* loop, const std::shared_ptr<const Runtime>& runtime, int filter,
+              const SmtpSessionFacts& facts, const FilterPlace& place, const Tell& tell,
+              Members* members, const FilterObserver& observer = nullptr) {
+  const policy::Config& config = runtime->config();
+  const auto add = [members, &observer](const Filter& of,
+                                        std::unique_ptr<service::SessionFilter> member) {
+    if (observer) member = observer(of, std::move(member));
+    if (member != nullptr) members->push_back(std::move(member));
+  };
+  for (const Filter* each : policy::FilterMembers(config, filter)) {
+    if (each->kind == policy::FilterKind::kProgram) {
+      const policy::Proc& proc = config.procs[static_cast<size_t>(each->proc)];
+      std::shared_ptr<service::FilterProgram> program;
+      if (place.programs != nullptr) program = place.programs->Find(proc);
+      if (program != nullptr) {
+        add(*each, program->NewSession(loop, facts, tell));
+      } else {
+        // A reload has taken it away between the connection and now.
+        add(*each, std::make_unique<MissingFilter>(each->name));
+      }
+    } else if (each->kind == policy::FilterKind::kMilter) {
+      add(*each, MakeMilter(loop, config, *each, place));
+    } else {
+      add(*each, std::make_unique<BuiltinFilter>(loop, runtime, each, tell, place.log));
+    }
+  }
+}
+
+// Chained makes one of `members`. What a built-in filter reports is told to the whole chain, which
+// outlives its members' calls: `chain` is where their Tell looks for it.
+std::unique_ptr<service::SessionFilter> Chained(
+    Members members, const std::shared_ptr<service::SessionFilter*>& chain) {
+  auto filters = std::make_unique<service::FilterChain>(std::move(members));
+  *chain = filters.get();
+  return filters;
+}
+
+Tell TellOf(const std::shared_ptr<service::SessionFilter*>& chain) {
+  return [chain](const service::FilterReport& report) {
+    if ((*chain)->Wants(report.event)) (*chain)->Report(report);
+  };
+}
+
 }  // namespace
 
 std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
@@ -196,37 +243,30 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
   const bool has_steps = hooks.step.on_step || hooks.step.on_event;
   const int named = line == nullptr ? policy::kNoIndex : line->filter;
   if (named == policy::kNoIndex && hook == nullptr && !has_steps) return nullptr;
-  // What a built-in filter reports is told to the whole chain, which outlives its members' calls.
   const auto chain = std::make_shared<service::SessionFilter*>(nullptr);
-  const auto tell = [chain](const service::FilterReport& report) {
-    if ((*chain)->Wants(report.event)) (*chain)->Report(report);
-  };
-  std::vector<std::unique_ptr<service::SessionFilter>> members;
-  std::vector<const Filter*> written;
-  if (named != policy::kNoIndex) written = policy::FilterMembers(view.runtime->config(), named);
-  for (const Filter* filter : written) {
-    if (filter->kind == policy::FilterKind::kProgram) {
-      const policy::Proc& proc = view.runtime->config().procs[static_cast<size_t>(filter->proc)];
-      std::shared_ptr<service::FilterProgram> program = place.programs->Find(proc);
-      if (program != nullptr) {
-        members.push_back(program->NewSession(loop, facts, tell));
-      } else {
-        // A reload has taken it away between the connection and now.
-        members.push_back(std::make_unique<MissingFilter>(filter->name));
-      }
-      continue;
-    }
-    if (filter->kind == policy::FilterKind::kMilter) {
-      members.push_back(MakeMilter(loop, view.runtime->config(), *filter, place));
-      continue;
-    }
-    members.push_back(std::make_unique<BuiltinFilter>(loop, view.runtime, filter, tell, place.log));
-  }
+  Members members;
+  if (named != policy::kNoIndex)
+    AddNamed(loop, view.runtime, named, facts, place, TellOf(chain), &members);
   if (has_steps) members.push_back(std::make_unique<service::FunctionFilter>(&hooks.step));
   if (hook != nullptr) members.push_back(std::move(hook));
-  auto filters = std::make_unique<service::FilterChain>(std::move(members));
-  *chain = filters.get();
-  return filters;
+  return Chained(std::move(members), chain);
+}
+
+std::unique_ptr<service::SessionFilter> MakeNamedFilter(rt::Executor* loop,
+                                                        std::shared_ptr<const Runtime> runtime,
+                                                        int filter, const SmtpSessionFacts& facts,
+                                                        const FilterPlace& place) {
+  return MakeObservedFilter(loop, std::move(runtime), filter, facts, place, nullptr);
+}
+
+std::unique_ptr<service::SessionFilter> MakeObservedFilter(
+    rt::Executor* loop, std::shared_ptr<const Runtime> runtime, int filter,
+    const SmtpSessionFacts& facts, const FilterPlace& place, const FilterObserver& observer) {
+  if (filter == policy::kNoIndex) return nullptr;
+  const auto chain = std::make_shared<service::SessionFilter*>(nullptr);
+  Members members;
+  AddNamed(loop, runtime, filter, facts, place, TellOf(chain), &members, observer);
+  return Chained(std::move(members), chain);
 }
 
 NamesWanted FilterNamesWanted(const policy::Config& config, const policy::Listener& listener) {

@@ -1,6 +1,7 @@
 // The `filter` of a listener: built-in filters and milters, asked phase by phase.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,27 @@ std::unique_ptr<service::SessionFilter> MakeSessionFilter(rt::Executor* loop,
                                                           const ListenerSlot::View& view,
                                                           const service::SmtpSessionFacts& facts,
                                                           const FilterPlace& place);
+
+// MakeNamedFilter gives the filter or chain that stands at `filter` in the configuration's filters,
+// for one session; without the functions of an embedding program, which are behind listeners.
+std::unique_ptr<service::SessionFilter> MakeNamedFilter(rt::Executor* loop,
+                                                        std::shared_ptr<const Runtime> runtime,
+                                                        int filter,
+                                                        const service::SmtpSessionFacts& facts,
+                                                        const FilterPlace& place);
+
+// FilterObserver gets each member before it joins the chain and gives what joins instead; null:
+// none does.
+using FilterObserver = std::function<std::unique_ptr<service::SessionFilter>(
+    const policy::Filter& filter, std::unique_ptr<service::SessionFilter> member)>;
+
+// MakeObservedFilter is MakeNamedFilter with an observer; null where `filter` is kNoIndex.
+std::unique_ptr<service::SessionFilter> MakeObservedFilter(rt::Executor* loop,
+                                                           std::shared_ptr<const Runtime> runtime,
+                                                           int filter,
+                                                           const service::SmtpSessionFacts& facts,
+                                                           const FilterPlace& place,
+                                                           const FilterObserver& observer);
 
 // NamesWanted says what the filters of `listener` want to know of a client's name.
 struct NamesWanted {

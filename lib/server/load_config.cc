@@ -73,8 +73,6 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options, LogSink*
   // is made of it.
   const std::shared_ptr<const Config> config = std::move(parsed.readable);
   if (config == nullptr) return loaded;
-  for (policy::Diagnostic& each : policy::UnsupportedFeatures(*config))
-    loaded.diagnostics.push_back(std::move(each));
   for (policy::Diagnostic& each : policy::IneffectiveSettings(*config))
     loaded.diagnostics.push_back(std::move(each));
   std::string server_name = config->mailname.empty() ? name_of_host() : config->mailname;

@@ -274,6 +274,30 @@ std::vector<Endpoint> Ports::endpoints() const {
   return found;
 }
 
+std::optional<std::string> Ports::SmtpListenerAt(const IpAddress& address, uint16_t port) const {
+  bool is_here = false;  // one of this machine's addresses; looked up where it matters
+  bool looked = false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const Port& each : ports_) {
+    const Endpoint& local = each.acceptor->local();
+    const ListenerSlot::View view = each.slot->Get();
+    const policy::Listener* line = view.listener();
+    if (line == nullptr || local.is_unix() || local.port != port ||
+        line->protocol != policy::ListenerProtocol::kSmtp)
+      continue;
+    if (local.address == address) return line->tag;
+    if (!IsWildcard(local.address) || (local.address.is_v4() && address.is_v6())) continue;
+    if (!looked) {
+      looked = true;
+      is_here = address.IsLoopback();
+      for (const rt::InterfaceAddress& own : world_->network().Interfaces())
+        is_here = is_here || own.address == address;
+    }
+    if (is_here) return line->tag;
+  }
+  return std::nullopt;
+}
+
 void Ports::Log(LogLevel level, std::string event, std::string_view field, std::string value) {
   log_->Write(LogRecord{.level = level,
                         .subsystem = "server",

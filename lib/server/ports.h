@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,10 @@ class Ports {
 
   // endpoints are the addresses of the listen lines, in the order of the configuration.
   std::vector<Endpoint> endpoints() const;
+
+  // SmtpListenerAt gives the tag of the listener for SMTP to which a connection from this machine
+  // to `address` and `port` comes; nullopt where it comes to somebody else. Any thread.
+  std::optional<std::string> SmtpListenerAt(const IpAddress& address, uint16_t port) const;
 
  private:
   // Change is what the main loop does of an Adopt.

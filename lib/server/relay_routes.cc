@@ -4,6 +4,8 @@
 #include "lib/core/policy/parse.h"
 #include "lib/core/policy/srs.h"
 #include "lib/server/authorities.h"
+#include "lib/server/ports.h"
+#include "lib/server/relay_filter.h"
 
 namespace postern::server {
 namespace {
@@ -150,6 +152,19 @@ relay::RelayLimits LimitsOf(const policy::Config& config, const std::string& dom
   return limits;
 }
 
+// LoopAdvice says what to edit where `action` sends mail for `domain` to this server.
+std::string LoopAdvice(const policy::Action& action, const std::string& domain) {
+  if (action.relay.host != policy::kNoIndex || action.relay.domain != policy::kNoIndex) {
+    return StrCat("postmaster: the host of the relay action \"", action.name,
+                  "\" is a listener of this server; name another one");
+  }
+  return StrCat(
+      "postmaster: its mail exchanger is this server, and no rule delivers it here; put a "
+      "\"match for domain ",
+      Escape(domain, 255), "\" with a local action before the rule of the relay action \"",
+      action.name, "\", or name a host in that");
+}
+
 }  // namespace
 
 StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(
@@ -180,6 +195,11 @@ StatusOr<std::shared_ptr<const tls::ClientConfig>> RelayRoutes::ClientTls(
   return known;
 }
 
+void RelayRoutes::UseFilters(const FilterPlace& place) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  filters_ = place;
+}
+
 StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& envelope) {
   const RuntimeHolder::FoundAction found =
       runtimes_->FindAction(envelope.action, /*is_local=*/false);
@@ -193,6 +213,22 @@ StatusOr<relay::RelaySettings> RelayRoutes::RouteFor(const queue::Envelope& enve
   settings.helo_name = asked.helo.empty() ? runtime->server_name() : asked.helo;
   settings.mail_from = asked.mail_from;
   settings.own_names = {runtime->server_name()};
+  if (ports_ != nullptr) {
+    // A listener with another tag than that by which the mail came is another way in: somebody
+    // means to send it through there. Where the DNS names us, nobody does.
+    const bool by_mx = asked.host == policy::kNoIndex && asked.domain == policy::kNoIndex;
+    settings.own_listener = [ports = ports_, by_mx, tag = envelope.tag](const IpAddress& address,
+                                                                        uint16_t port) {
+      const std::optional<std::string> tag_there = ports->SmtpListenerAt(address, port);
+      return tag_there.has_value() && (by_mx || *tag_there == tag);
+    };
+  }
+  if (asked.filter != policy::kNoIndex) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!filters_.has_value()) return Unavailable("The filters of this server are not there yet");
+    settings.filter = RelayFilterFor(runtime, action, *filters_);
+  }
+  settings.loop_advice = LoopAdvice(action, envelope.destination.domain);
   settings.session = SessionOptionsOf(runtime->config());
   settings.limits = LimitsOf(runtime->config(), envelope.destination.domain);
   settings.connect_timeout = runtime->config().mta_timeouts.connect;

@@ -25,6 +25,7 @@
 #include "lib/server/runtime.h"
 #include "lib/server/spool_folder.h"
 #include "lib/server/spool_owner.h"
+#include "lib/server/wrapped_mail.h"
 #include "lib/service/deliver/local_deliverer.h"
 #include "lib/service/deliver/program_deliverer.h"
 #include "lib/service/imap/service.h"
@@ -165,34 +166,6 @@ deliver::ProgramDelivererOptions ProgramOptionsOf(const Runtime& runtime) {
   return options;
 }
 
-// DeliverByLmtp gives one envelope's text to the LMTP server of its action.
-rt::Task<schedule::DeliveryResult> DeliverByLmtp(relay::RelayDeliverer* lmtp,
-                                                 queue::Envelope envelope,
-                                                 std::shared_ptr<const store::Body> text) {
-  schedule::DeliveryResult result;
-  result.id = envelope.id;
-  std::vector<queue::Envelope> one;
-  one.push_back(std::move(envelope));
-  std::vector<schedule::DeliveryResult> results =
-      co_await lmtp->DeliverText(std::move(one), std::move(text));
-  if (!results.empty()) result = std::move(results.front());
-  co_return result;
-}
-
-// WrappedSinkOf says where mail goes that has been through a wrapper.
-deliver::WrappedSink WrappedSinkOf(deliver::LocalDeliverer* local, relay::RelayDeliverer* lmtp) {
-  deliver::WrappedSink sink;
-  sink.to_mailbox = [local](const queue::Envelope& envelope, deliver::LocalTarget target,
-                            std::shared_ptr<const store::Body> text) {
-    return local->DeliverText(envelope, std::move(target), std::move(text));
-  };
-  sink.by_lmtp = [lmtp](queue::Envelope envelope, std::shared_ptr<const store::Body> text) {
-    return DeliverByLmtp(lmtp, std::move(envelope), std::move(text));
-  };
-  sink.recorded = [lmtp](queue::EnvelopeId first) { lmtp->Recorded(first); };
-  return sink;
-}
-
 }  // namespace
 
 // HandlerFor gives what serves the connections of a listener.
@@ -318,7 +291,8 @@ rt::Task<Status> Server::Start() {
   };
   parts.local =
       std::make_unique<deliver::LocalDeliverer>(world, *parts.queue, *parts.targets, local_options);
-  parts.relay_routes = std::make_unique<RelayRoutes>(&world, parts.runtimes.get());
+  parts.relay_routes =
+      std::make_unique<RelayRoutes>(&world, parts.runtimes.get(), parts.ports.get());
   parts.relay = std::make_unique<relay::RelayDeliverer>(world, *parts.queue, *parts.resolver,
                                                         *parts.relay_routes, *parts.log);
   parts.lmtp_routes = std::make_unique<LmtpRoutes>(parts.runtimes.get());
@@ -358,7 +332,11 @@ rt::Task<Status> Server::Start() {
   }
   parts.audit =
       std::make_unique<schedule::QueueAudit>(world, *parts.queue, *parts.log, parts.options.audit);
-  parts.tasks.Spawn(parts.scheduler->Run());
+  // A relay that asks filters waits for them; other mail does not.
+  const bool relays_ask = std::any_of(
+      config.actions.begin(), config.actions.end(),
+      [](const policy::Action& action) { return action.relay.filter != policy::kNoIndex; });
+  if (!relays_ask) parts.tasks.Spawn(parts.scheduler->Run());
   parts.tasks.Spawn(parts.audit->Run());
   if (parts.archive != nullptr && parts.archive->restored())
     parts.tasks.Spawn(ForgetUnusedActions(&parts));
@@ -366,9 +344,15 @@ rt::Task<Status> Server::Start() {
   // Nobody is greeted before the filters are there.
   parts.filters = std::make_unique<FilterPrograms>(&world, parts.log);
   parts.mail_gate->UsePrograms(parts.filters.get());
+  parts.relay_routes->UseFilters({.world = &world,
+                                  .programs = parts.filters.get(),
+                                  .hooks = &parts.options.hooks,
+                                  .spool = spool,
+                                  .log = parts.log});
   parts.filters->Adopt(*runtime);
   const Instant ready_by = world.main_loop().Now() + parts.options.filters_ready;
   co_await parts.filters->Ready(ready_by);
+  if (relays_ask) parts.tasks.Spawn(parts.scheduler->Run());
 
   parts.ports->Adopt(std::move(*plan));
   try {

@@ -131,10 +131,6 @@ class Refusals(unittest.TestCase):
             with self.assertRaises(OSError):
                 socket.create_connection(("127.0.0.1", free), 1)
 
-    def test_what_is_not_built_yet_is_named(self):
-        self.refused('filter f proc-exec "filter-x"\nlisten on lo0 port 2525\naction a relay filter f\nmatch for any action a\n',
-                     3, "filter on a relay", "cannot do that yet")
-
     def test_a_cipher_string_that_names_none(self):
         cert, key = harness.certificate()
         text = self.refused('smtp  ciphers "foo"\n' + self.pki_config(cert, key)

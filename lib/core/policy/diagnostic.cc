@@ -53,7 +53,7 @@ void SortByPlace(Diagnostics* diagnostics) {
   for (const Diagnostic& each : *diagnostics) files.try_emplace(each.location.file, files.size());
   const auto rank = [&files](const Diagnostic& d) {
     const SourceLocation& at = d.location;
-    return std::tuple(d.code == kUnsupported, at.line == 0, files[at.file], at.line, at.column);
+    return std::tuple(at.line == 0, files[at.file], at.line, at.column);
   };
   std::stable_sort(diagnostics->begin(), diagnostics->end(),
                    [&rank](const Diagnostic& a, const Diagnostic& b) { return rank(a) < rank(b); });

@@ -46,9 +46,6 @@ using Diagnostics = std::vector<Diagnostic>;
 // HasErrors tells whether any of them is an error.
 bool HasErrors(const Diagnostics& diagnostics);
 
-// kUnsupported is the code of what is right in the language and cannot be run by this version.
-inline constexpr std::string_view kUnsupported = "unsupported";
-
 // SortByPlace puts each file's by line, what is about all of it last, and what this version cannot
 // do behind the operator's mistakes.
 void SortByPlace(Diagnostics* diagnostics);

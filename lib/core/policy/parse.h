@@ -101,10 +101,6 @@ inline constexpr size_t kMaxSocketPathBytes = 107;
 // wrong.
 StatusOr<LmtpDestination> ParseLmtpDestination(std::string_view text);
 
-// UnsupportedFeatures lists what `config` asks for and this version cannot run yet, each as an
-// error with its line.
-Diagnostics UnsupportedFeatures(const Config& config);
-
 // IneffectiveSettings lists what `config` sets and this version does not obey, where a server
 // without it does its work all the same: limits of ours, names in headers. Each is a warning.
 Diagnostics IneffectiveSettings(const Config& config);

@@ -66,6 +66,10 @@ void AppendPath(const mail::Address& address, std::string& out) {
 ServerOffer ParseOffer(const mail::Reply& reply) {
   ServerOffer offer;
   offer.extended = true;
+  if (!reply.lines.empty()) {
+    const Words first = SplitWords(reply.lines[0]);
+    if (!first.empty()) offer.name = std::string(first[0]);
+  }
   for (size_t i = 1; i < reply.lines.size(); ++i) {
     std::string line = reply.lines[i];
     // "AUTH=LOGIN PLAIN" is how servers of the nineties spelled it.

@@ -75,6 +75,7 @@ struct ClientOptions {
 
 // ServerOffer is what the last EHLO told.
 struct ServerOffer {
+  std::string name;       // the server's, as its reply to EHLO or LHLO gives it
   bool extended = false;  // EHLO or LHLO worked, not just HELO
   bool starttls = false;
   bool pipelining = false;

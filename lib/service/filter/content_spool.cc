@@ -72,6 +72,28 @@ rt::Task<Status> ContentSpool::CopyTo(ContentSink* sink, uint64_t offset) {
   co_return written;
 }
 
+StatusOr<size_t> ContentSpool::ReadAt(uint64_t offset, std::span<char> into) const {
+  size_t have = 0;
+  if (offset < file_bytes_) {
+    const size_t of_file =
+        static_cast<size_t>(std::min<uint64_t>(into.size(), file_bytes_ - offset));
+    while (have < of_file) {
+      const StatusOr<size_t> got = file_->ReadAt(offset + have, into.subspan(have, of_file - have));
+      if (!got.ok()) return got.status();
+      if (*got == 0) return DataLoss("the held message became shorter");
+      have += *got;
+    }
+  }
+  const uint64_t at = offset + have;
+  if (have < into.size() && at >= file_bytes_ && at < size_bytes()) {
+    const std::string_view rest =
+        std::string_view(memory_).substr(static_cast<size_t>(at - file_bytes_), into.size() - have);
+    std::copy(rest.begin(), rest.end(), into.begin() + static_cast<ptrdiff_t>(have));
+    have += rest.size();
+  }
+  return have;
+}
+
 void ContentSpool::Clear() {
   file_.reset();
   file_bytes_ = 0;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -42,6 +44,15 @@ class ContentSpool {
 
   // CopyTo writes the content from `offset` on to `sink`. It may be called again.
   rt::Task<Status> CopyTo(ContentSink* sink, uint64_t offset = 0);
+
+  // ReadAt fills `into` from `offset` and returns how much there was; less than asked only at the
+  // end. It blocks where there is a file: on the pool. Nothing is appended meanwhile.
+  StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const;
+  // InMemory lends the whole content where none of it is in a file.
+  std::optional<std::string_view> InMemory() const {
+    if (file_bytes_ > 0) return std::nullopt;
+    return memory_;
+  }
 
   // Clear forgets the content.
   void Clear();

@@ -12,30 +12,6 @@ namespace {
 
 using schedule::DeliveryResult;
 
-DeliveryResult::Outcome OutcomeFor(queue::RelayOutcome outcome) {
-  switch (outcome) {
-    case queue::RelayOutcome::kDelivered: return DeliveryResult::Outcome::kDelivered;
-    case queue::RelayOutcome::kPermanent: return DeliveryResult::Outcome::kPermanent;
-    case queue::RelayOutcome::kTemporary: break;
-  }
-  return DeliveryResult::Outcome::kTemporary;
-}
-
-// ResultsFor gives all of `batch` the same failure, which no server said about a recipient.
-std::vector<DeliveryResult> ResultsFor(const std::vector<queue::Envelope>& batch,
-                                       const mail::Reply& reply) {
-  std::vector<DeliveryResult> results;
-  for (const queue::Envelope& envelope : batch) {
-    DeliveryResult result;
-    result.id = envelope.id;
-    result.outcome = OutcomeFor(queue::OutcomeOf(reply, false));
-    result.text = reply.ToString();
-    result.status = reply.status;
-    results.push_back(std::move(result));
-  }
-  return results;
-}
-
 // KeyOf names what connections may be shared for: the same route, spoken in the same way.
 std::string KeyOf(const RelaySettings& settings) {
   const queue::RelayRoute& route = settings.route;
@@ -45,17 +21,11 @@ std::string KeyOf(const RelaySettings& settings) {
                 " ", settings.auth_user, " ", settings.shared_as);
 }
 
-// SenderFor applies `mail-from`: the null sender stays as it is.
-mail::ReversePath SenderFor(const RelaySettings& settings, const queue::Envelope& envelope) {
-  mail::ReversePath sender = envelope.sender;
-  if (settings.mail_from.empty() || sender.address.empty()) return sender;
-  if (settings.mail_from.front() == '@') {
-    sender.address.domain = settings.mail_from.substr(1);
-  } else if (StatusOr<mail::Address> address = mail::ParseAddress(settings.mail_from);
-             address.ok()) {
-    sender.address = *std::move(address);
-  }
-  return sender;
+// SpeaksForUs tells whether an exchanger that says `name` in reply to EHLO is this server.
+bool SpeaksForUs(const RelaySettings& settings, std::string_view name) {
+  return settings.route.by_mx &&
+         std::any_of(settings.own_names.begin(), settings.own_names.end(),
+                     [name](const std::string& own) { return EqualsIgnoreCase(own, name); });
 }
 
 // CarriageFor tells what the text must be made fit for before a server with `offer` may have it;
@@ -103,45 +73,11 @@ RelayDeliverer::~RelayDeliverer() {
   if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
 }
 
-rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Deliver(std::vector<queue::Envelope> batch) {
-  std::shared_ptr<const store::Body> of_queue;
-  std::vector<DeliveryResult> results = co_await DeliverText(std::move(batch), of_queue);
-  co_return results;
-}
-
-rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
-    std::vector<queue::Envelope> batch, std::shared_ptr<const store::Body> given) {
+rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
+    std::vector<queue::Envelope> batch, std::shared_ptr<const RelaySettings> shared,
+    smtp::OutgoingMessage message, std::shared_ptr<const store::Body> body,
+    queue::EnvelopeId first_of_batch) {
   std::vector<DeliveryResult> results;
-  if (batch.empty()) co_return results;
-  StatusOr<RelaySettings> settings =
-      co_await loop_.RunOutside([this, &batch] { return routes_.RouteFor(batch.front()); });
-  if (!settings.ok()) {
-    const StatusCode code = settings.status().code();
-    const bool permanent = code == StatusCode::kNotFound || code == StatusCode::kInvalidArgument ||
-                           code == StatusCode::kFailedPrecondition;
-    co_return ResultsFor(
-        batch, Made(permanent ? 550 : 451, 4, 4, std::string(Message(settings.status()))));
-  }
-  auto shared = std::make_shared<const RelaySettings>(*std::move(settings));
-  if (shared->wrapped && given == nullptr)
-    co_return ResultsFor(batch, Made(451, 3, 5, "Its action has a wrapper now"));
-  StatusOr<std::shared_ptr<const store::Body>> body = given;
-  if (given == nullptr) body = co_await queue_.OpenBody(loop_, batch.front().message_id());
-  if (!body.ok()) co_return ResultsFor(batch, Made(451, 3, 0, std::string(Message(body.status()))));
-
-  smtp::OutgoingMessage message;
-  message.reverse_path = SenderFor(*shared, batch.front());
-  message.reverse_path.declared_size_bytes = (*body)->size_bytes();
-  for (const queue::Envelope& envelope : batch) {
-    mail::ForwardPath path;
-    path.address = shared->to_account ? mail::Address{envelope.user, ""} : envelope.destination;
-    // The success of an alias is ours to tell, not that of one of its members.
-    path.dsn_notify =
-        envelope.expanded ? queue::NotifyWithoutSuccess(envelope.dsn_notify) : envelope.dsn_notify;
-    path.dsn_original_recipient = envelope.dsn_original_recipient;
-    message.recipients.push_back(std::move(path));
-  }
-
   std::string key = KeyOf(*shared);
   for (int attempt = 0;; ++attempt) {
     std::unique_ptr<Connection> connection = TakeIdle(key);
@@ -159,7 +95,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
     if (connection->messages() > 0) co_await Pause(connection.get());
     active_.insert(connection.get());
     smtp::OutgoingMessage copy = message;
-    std::shared_ptr<const store::Body> text = *body;
+    std::shared_ptr<const store::Body> text = body;
     const std::optional<message::Carriage> carriage =
         CarriageFor(connection->offer(), copy.reverse_path.body);
     if (carriage.has_value()) {
@@ -172,7 +108,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
             never ? CannotConvert(connection->target().host, *carriage, carried.status())
                   : Made(451, 3, 0, std::string(Message(carried.status())));
         KeepIdle(key, std::move(connection));
-        co_return ResultsFor(batch, reply);
+        co_return SameFate(batch, reply);
       }
       text = carried->body;
       copy.reverse_path.body = carried->eight_bit && connection->offer().eight_bit_mime
@@ -197,7 +133,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
       const smtp::RecipientResult& fate = fates[i];
       DeliveryResult result;
       result.id = batch[i].id;
-      result.outcome = OutcomeFor(queue::OutcomeOf(fate.reply, fate.from_server));
+      result.outcome = OutcomeForReply(queue::OutcomeOf(fate.reply, fate.from_server));
       result.text = fate.reply.ToString();
       result.status = fate.reply.status;
       result.remote_host = connection->target().host;
@@ -208,7 +144,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
       result.remote_reports_dsn = connection->offer().dsn;
       results.push_back(std::move(result));
     }
-    unrecorded_[batch.front().id] = Unrecorded{key, std::move(connection)};
+    unrecorded_[first_of_batch] = Unrecorded{key, std::move(connection)};
     co_return results;
   }
 }
@@ -319,6 +255,8 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     return PenaltyKey{settings->source, target.Name(), settings->route.port};
   };
   Penalty cause;
+  bool tried_better = false;
+  const size_t found = targets.size();
   std::erase_if(targets, [this, &cause, &key_of](const queue::RelayTarget& target) {
     const Penalty* penalty = Blocked(key_of(target));
     if (penalty != nullptr) cause = *penalty;
@@ -330,6 +268,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     failure->held_back = "All routes to destination blocked";
     co_return nullptr;
   }
+  tried_better = targets.size() < found;
   queue::RelayPlan plan(settings->route.tls, std::move(targets));
   const Instant patience = loop_.Now() + options_.conn_wait;
   while (plan.current() != nullptr) {
@@ -368,8 +307,17 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     active_.erase(connection.get());
     if (opened.kind == Opened::Kind::kReady) {
       penalties_.erase(key_of(target));
-      co_return connection;
+      if (!SpeaksForUs(*settings, connection->offer().name)) co_return connection;
+      // We are reached by an address that we do not know as ours. Servers behind this one would
+      // send the mail here; those before it could not be reached, so that it waits for them.
+      Retire(std::move(connection));
+      failure->refusal = {};
+      failure->reply = LoopReply(*settings);
+      if (tried_better)
+        failure->reply = Made(451, 4, 1, "No server that is preferred over ours can be reached");
+      co_return nullptr;
     }
+    tried_better = true;
     connection->Close();
     failure->refusal = {};
     if (opened.server_reply.has_value()) {
@@ -479,7 +427,7 @@ const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const PenaltyKey& key) co
 
 std::vector<DeliveryResult> RelayDeliverer::ResultsOf(const std::vector<queue::Envelope>& batch,
                                                       const Failure& failure) {
-  std::vector<DeliveryResult> results = ResultsFor(batch, failure.reply);
+  std::vector<DeliveryResult> results = SameFate(batch, failure.reply);
   if (!failure.refusal.host.empty()) {
     for (DeliveryResult& result : results) {
       result.remote_host = failure.refusal.host;

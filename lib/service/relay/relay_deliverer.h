@@ -158,8 +158,21 @@ class RelayDeliverer final : public schedule::Deliverer {
   // Place is one connection's shares of the limits.
   class Place;
 
+  static schedule::DeliveryResult::Outcome OutcomeForReply(queue::RelayOutcome outcome);
+  // SameFate gives all of `batch` the same failure, which no server said about a recipient.
+  static std::vector<schedule::DeliveryResult> SameFate(const std::vector<queue::Envelope>& batch,
+                                                        const mail::Reply& reply);
+  // Carry sends `message`, whose recipients are those of `batch`, with the text `body`. What is
+  // kept until it is Recorded is kept under `first_of_batch`.
+  rt::Task<std::vector<schedule::DeliveryResult>> Carry(std::vector<queue::Envelope> batch,
+                                                        std::shared_ptr<const RelaySettings> shared,
+                                                        smtp::OutgoingMessage message,
+                                                        std::shared_ptr<const store::Body> body,
+                                                        queue::EnvelopeId first_of_batch);
   rt::Task<std::vector<queue::RelayTarget>> FindTargets(RelaySettings settings,
                                                         mail::Reply* failure);
+  // LoopReply says that the mail of `settings` comes back to us.
+  static mail::Reply LoopReply(const RelaySettings& settings);
   rt::Task<std::unique_ptr<Connection>> OpenAny(std::shared_ptr<const RelaySettings> settings,
                                                 std::string key, std::string session,
                                                 Failure* failure);

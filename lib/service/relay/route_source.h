@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/core/base/status.h"
 #include "lib/core/base/time.h"
@@ -13,6 +14,8 @@
 #include "lib/core/queue/relay_plan.h"
 #include "lib/core/smtp/client_session.h"
 #include "lib/core/tls/config.h"
+#include "lib/rt/task.h"
+#include "lib/store/queue/queue.h"
 
 namespace postern::relay {
 
@@ -42,6 +45,23 @@ struct RelayLimits {
   Family family = Family::kAny;
 };
 
+// Outgoing is a message as it is about to be sent.
+struct Outgoing {
+  mail::ReversePath sender;
+  std::vector<mail::ForwardPath> recipients;
+  std::shared_ptr<const store::Body> text;
+};
+// OutgoingVerdict is what a filter made of it. `fates`, one for each recipient, has a reply for
+// those who do not get it: 2xx, it is done with; 4xx, later; 5xx, never.
+struct OutgoingVerdict {
+  Outgoing outgoing;
+  std::vector<std::optional<mail::Reply>> fates;
+};
+// OutgoingFilter looks at a message before it goes out. `first` is the envelope of one of its
+// recipients. On the relay's loop; it ends by itself.
+using OutgoingFilter =
+    std::function<rt::Task<OutgoingVerdict>(queue::Envelope first, Outgoing outgoing)>;
+
 struct RelaySettings {
   queue::RelayRoute route;
   bool other_hosts = false;  // asked again, RouteFor may name another server: there are several
@@ -56,6 +76,7 @@ struct RelaySettings {
   // to_account: the recipients are named by their accounts, without a domain, in place of their
   // addresses: what a delivery agent of this machine knows them by.
   bool to_account = false;
+  OutgoingFilter filter;  // empty: there is none
   // wrapped: what goes there has been through a program first. Only DeliverText sends it.
   bool wrapped = false;
   // Credentials for AUTH; empty user: none. They are sent over TLS only.
@@ -69,6 +90,13 @@ struct RelaySettings {
   // own_names are ours: an MX of one of these names is us, and to it or a worse one mail would
   // loop.
   std::vector<std::string> own_names;
+  // own_listener tells whether whoever connects to that address and port comes to a listener of
+  // ours, and the mail would only be where it is now. Empty: nobody knows. On the relay's loop; it
+  // does not block.
+  std::function<bool(const IpAddress& address, uint16_t port)> own_listener;
+  // loop_advice is what the postmaster should edit where mail loops back to us: a clause for the
+  // notice.
+  std::string loop_advice;
   // backup_mx is the exchanger that we are a backup beside, or below; empty: we are none.
   std::string backup_mx;
   RelayLimits limits;

@@ -35,20 +35,16 @@ Diagnostics AllErrors(const std::string& text) {
   for (const Diagnostic& d : result.diagnostics) {
     if (d.severity == Severity::kError) errors.push_back(d);
   }
-  if (result.config != nullptr) {
-    for (const Diagnostic& d : UnsupportedFeatures(*result.config)) errors.push_back(d);
-  }
   return errors;
 }
 
-TEST(SortByPlace, WhatThisVersionCannotDoStandsBehindTheMistakes) {
+TEST(SortByPlace, TheWholeFileStandsBehindItsLines) {
   Diagnostics found = {MakeError({"a", 0, 0}, "whole"), MakeError({"a", 3, 1}, "mistake"),
-                       MakeError({"a", 1, 1}, "not yet"), MakeWarning({"a", 2, 1}, "warning")};
-  found[2].code = kUnsupported;
+                       MakeWarning({"a", 2, 1}, "warning")};
   SortByPlace(&found);
   std::vector<std::string> order;
   for (const Diagnostic& each : found) order.push_back(each.message);
-  EXPECT_THAT(order, testing::ElementsAre("warning", "mistake", "whole", "not yet"));
+  EXPECT_THAT(order, testing::ElementsAre("warning", "mistake", "whole"));
 }
 
 std::string Listing(const Diagnostics& diagnostics) {
@@ -333,8 +329,7 @@ TEST(Mistakes, OfActions) {
       {"action a mda procmail\n", {}},
       {"action a mda \"procmail 'x\"\n", {"1:14|a quote|not closed"}},
       {"mda wrapper w \"nice \\\"%{mda}\"\n", {"1:15|not closed"}},
-      {"mda wrapper w \"nice %{mda}\"\naction a maildir wrapper w\n",
-       {"2:18|a wrapper of something else than mda|cannot do that yet"}},
+      {"mda wrapper w \"nice %{mda}\"\naction a maildir wrapper w\n", {}},
       {"action a relay ca nothing\n", {"1:19|ca name not found: nothing"}},
       {"action a relay src 192.0.2.300\n", {"1:20|192.0.2.300|no address"}},
   };

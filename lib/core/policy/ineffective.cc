@@ -1,56 +1,14 @@
-// What the language says and this version cannot run yet. When a feature arrives, its row goes.
+// What the language says and this version does not obey, where mail flows all the same.
 
 #include <algorithm>
 #include <iterator>
 #include <string>
-#include <utility>
+#include <string_view>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/parse.h"
 
 namespace postern::policy {
-namespace {
-
-template <typename Item>
-struct Row {
-  const char* name;
-  const char* word;  // the option that asks for it
-  bool (*asked)(const Item& item);
-};
-
-constexpr Row<Action> kActions[] = {
-    {"filter on a relay", "filter", [](const Action& a) { return a.relay.filter != kNoIndex; }},
-};
-
-Diagnostic NotYet(const SourceLocation& at, std::string message) {
-  Diagnostic found = MakeError(at, std::move(message));
-  found.code = kUnsupported;
-  return found;
-}
-
-template <typename Item>
-const SourceLocation& PlaceOf(const Item& item, const char* word) {
-  return item.options.Find(word, item.location);
-}
-
-template <typename Item, typename Rows>
-void Check(const std::vector<Item>& items, const Rows& rows, Diagnostics* out) {
-  for (const Item& item : items) {
-    for (const auto& row : rows) {
-      if (row.asked(item))
-        out->push_back(
-            NotYet(PlaceOf(item, row.word), StrCat(row.name, ": this version cannot do that yet")));
-    }
-  }
-}
-
-}  // namespace
-
-Diagnostics UnsupportedFeatures(const Config& config) {
-  Diagnostics out;
-  Check(config.actions, kActions, &out);
-  return out;
-}
 
 Diagnostics IneffectiveSettings(const Config& config) {
   // What relay_routes.cc gives to the relay, and server.cc to the scheduler.
