@@ -116,10 +116,16 @@ typedef struct postern_explain_options {
   /* A message for DATA, lines in LF or CRLF; NULL: none. */
   const char* message;
   size_t message_len;
+  /* 1: the programs and milters of the listener's filter are started and asked as well, and see a
+   * session with this mail. Filters of the language always are. */
+  uint8_t ask_filters;
 } postern_explain_options;
 
-#define POSTERN_EXPLAIN_OPTIONS_INIT \
-  { sizeof(postern_explain_options), NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0 }
+#define POSTERN_EXPLAIN_OPTIONS_INIT                                                             \
+  {                                                                                              \
+    sizeof(postern_explain_options), NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, \
+        0, 0                                                                                     \
+  }
 
 /* postern_explanation is the answer. It does not change; any thread may read it. What it lends
  * lives as long as it does. */
@@ -146,7 +152,11 @@ POSTERN_API const char* postern_explanation_text(const postern_explanation* expl
  *   accepted; problem (why there is no answer, else ""); errors (of the configuration, as text).
  *   Without problem and errors also:
  *   client ("local" for the socket), reverse_name, login;
- *   listener {file, line, text, why}; filters [{file, line, text}], which are not asked;
+ *   listener {file, line, text, why}; filters [{file, line, name, asked, text}];
+ *   filter_steps [{file, line, name, phase ("mail-from", "content"), recipient, decision ("":
+ *     the condition does not hold; proceed, junk, bypass, report, rewrite, reject, disconnect,
+ *     discard, change), text}], what each filter that was asked said;
+ *   no_login (why a login that was asked for cannot be had, else "");
  *   dialog [{client, server}], what both sides said;
  *   recipients [{address, reply, reason, notes, steps, destinations}]; a note is what is odd in
  *     the lists of one that is accepted: names in a circle, an :include: that is not obeyed.

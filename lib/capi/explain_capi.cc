@@ -45,6 +45,7 @@ postern_status ReadQuestion(const postern_explain_options& given, server::Explai
   out->listener_line = given.listener_line;
   out->port = given.port;
   out->tag = CString(given.tag);
+  out->ask_filters = given.ask_filters != 0;
   if (given.message != nullptr) out->message = std::string(given.message, given.message_len);
   for (const std::string* text : {&out->sender, &out->helo, &out->login}) {
     if (text->find_first_of("\r\n") != std::string::npos) return fail("a line end in the question");

@@ -15,6 +15,7 @@
 #include "lib/core/policy/trace.h"
 #include "lib/rt/task.h"
 #include "lib/rt/world.h"
+#include "lib/server/explain_filters.h"
 #include "lib/server/server.h"
 
 namespace postern::server {
@@ -32,6 +33,9 @@ struct ExplainQuestion {
   int listener_line = 0;
   int port = 0;
   std::string tag;
+  // ask_filters starts the programs and asks the milters of the listener's filter as well: they see
+  // a session. Filters of the language are always asked.
+  bool ask_filters = false;
   std::optional<std::string> message;  // lines in LF or CRLF
 };
 
@@ -65,6 +69,8 @@ struct Explanation {
   std::string reverse_name;
   int64_t day = 0;  // DayOf the time of the answer
   std::vector<Exchange> dialog;
+  std::vector<FilterStep> filter_steps;  // what each filter that was asked said, in its order
+  bool no_login = false;                 // the login was asked for and could not be had
   std::vector<ExplainedRecipient> recipients;
   bool has_message = false;
   bool accepted = false;  // all recipients, and the message if there is one

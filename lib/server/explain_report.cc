@@ -81,18 +81,6 @@ const char* PhaseName(policy::FilterPhase phase) {
   return "";
 }
 
-// FiltersOf lists what a listener's filter is made of, in the order in which it is asked.
-std::vector<const policy::Filter*> FiltersOf(const Config& config, int listener) {
-  std::vector<const policy::Filter*> out;
-  if (listener == policy::kNoIndex) return out;
-  const int id = config.listeners[static_cast<size_t>(listener)].filter;
-  if (id == policy::kNoIndex) return out;
-  const policy::Filter& filter = config.filters[static_cast<size_t>(id)];
-  if (filter.kind != policy::FilterKind::kChain) return {&filter};
-  for (const int member : filter.chain) out.push_back(&config.filters[static_cast<size_t>(member)]);
-  return out;
-}
-
 std::string FilterText(const Config& config, const policy::Filter& filter) {
   if (filter.kind == policy::FilterKind::kProgram && filter.proc != policy::kNoIndex) {
     return StrCat("filter \"", Escape(filter.name, 80), "\", the program ",
@@ -103,6 +91,20 @@ std::string FilterText(const Config& config, const policy::Filter& filter) {
                   config.milters[static_cast<size_t>(filter.milter)].endpoint.ToString());
   }
   return StrCat("filter \"", Escape(filter.name, 80), "\" at ", PhaseName(filter.phase));
+}
+
+// StepText says what a filter said: "in rcpt-to, to a@x: rejects: 550 no".
+std::string StepText(const FilterStep& step) {
+  std::string out = StrCat("in ", step.phase);
+  if (!step.about.empty()) StrAppend(out, ", for ", Escape(step.about, 200));
+  StrAppend(out, ": ");
+  if (step.decision.empty()) return out + "its condition does not hold";
+  if (step.decision == "proceed") return out + "lets it through";
+  if (step.decision == "junk") return out + "marks the mail as junk";
+  if (step.decision == "bypass") return out + "lets it past the filters behind it";
+  if (step.decision == "discard") return out + "drops the mail";
+  StrAppend(out, step.decision, step.decision == "change" ? "s " : "s: ", Escape(step.text, 300));
+  return out;
 }
 
 std::string TableName(const Config& config, policy::TableId id) {
@@ -198,7 +200,8 @@ void AddRecipient(const Explanation& e, const ExplainQuestion& question,
   out->Add(0, StrCat("To ", Escape(recipient.address, 200)));
   for (const TraceStep& step : recipient.trace.steps) AddStep(e, question, step, out);
   if (recipient.reply.empty()) {
-    out->Add(2, "was not asked for: MAIL FROM was refused");
+    out->Add(2, e.no_login ? "was not asked for: the client cannot log in"
+                           : "was not asked for: MAIL FROM was refused");
     return;
   }
   if (!recipient.reason.empty()) out->Add(2, StrCat("refused: ", recipient.reason));
@@ -271,6 +274,15 @@ void StepJson(const Explanation& e, const ExplainQuestion& question, const Trace
   json.EndObject();
 }
 
+// NoLoginText says why a login that was asked for cannot be had.
+std::string NoLoginText(const Explanation& e) {
+  for (const Exchange& each : e.dialog) {
+    if (each.command.starts_with("AUTH"))
+      return StrCat("The login is refused: ", each.reply.substr(0, each.reply.find('\n')));
+  }
+  return "AUTH is not offered to such a client.";
+}
+
 }  // namespace
 
 std::string ExplanationText(const Explanation& e, const ExplainQuestion& question) {
@@ -304,17 +316,22 @@ std::string ExplanationText(const Explanation& e, const ExplainQuestion& questio
                    e.listener_why, ")"),
             4);
   }
-  for (const policy::Filter* filter : FiltersOf(config, e.listener)) {
+  for (const policy::Filter* filter : ExplainFilters::Members(config, e.listener)) {
+    const bool is_asked = question.ask_filters || ExplainFilters::IsBuiltin(*filter);
     out.Add(2,
-            StrCat("Filter, not asked here: ", Place(filter->location), "  ",
-                   FilterText(config, *filter)),
+            StrCat(is_asked ? "Filter: " : "Filter, not asked without --ask-filters: ",
+                   Place(filter->location), "  ", FilterText(config, *filter)),
             4);
+    for (const FilterStep& step : e.filter_steps) {
+      if (step.filter == filter) out.Add(4, StepText(step), 4);
+    }
   }
   for (const Exchange& each : e.dialog) {
     const std::string reply = each.reply.substr(0, each.reply.find('\n'));
     if (!reply.empty() && reply[0] != '2' && reply[0] != '3' && each.command.rfind("RCPT", 0) != 0)
       out.Add(2, StrCat(each.command.empty() ? "the greeting" : each.command, ": ", reply), 4);
   }
+  if (e.no_login) out.Add(2, NoLoginText(e), 4);
   for (const ExplainedRecipient& each : e.recipients) AddRecipient(e, question, each, &out);
   if (e.has_message && !e.dialog.empty()) {
     out.Blank();
@@ -353,12 +370,24 @@ std::string ExplanationJson(const Explanation& e, const ExplainQuestion& questio
   }
   json.Key("why").String(e.listener_why).EndObject();
   json.Key("filters").BeginArray();
-  for (const policy::Filter* filter : FiltersOf(config, e.listener)) {
+  for (const policy::Filter* filter : ExplainFilters::Members(config, e.listener)) {
     json.BeginObject();
     Member(json, filter->location);
+    json.Key("name").String(filter->name);
+    json.Key("asked").Bool(question.ask_filters || ExplainFilters::IsBuiltin(*filter));
     json.Key("text").String(FilterText(config, *filter)).EndObject();
   }
   json.EndArray();
+  json.Key("filter_steps").BeginArray();
+  for (const FilterStep& step : e.filter_steps) {
+    json.BeginObject();
+    Member(json, step.filter->location);
+    json.Key("name").String(step.filter->name).Key("phase").String(step.phase);
+    json.Key("recipient").String(step.about).Key("decision").String(step.decision);
+    json.Key("text").String(step.text).EndObject();
+  }
+  json.EndArray();
+  json.Key("no_login").String(e.no_login ? NoLoginText(e) : "");
   json.Key("dialog").BeginArray();
   for (const Exchange& each : e.dialog) {
     json.BeginObject().Key("client").String(each.command);

@@ -44,7 +44,7 @@ int explain_command(int argc, char** argv) {
   const char *line = NULL, *port = NULL, *message = NULL;
   postern_config_options config = POSTERN_CONFIG_OPTIONS_INIT;
   postern_explain_options question = POSTERN_EXPLAIN_OPTIONS_INIT;
-  int json = 0, tls = 0, status = 0, i, kept = 0;
+  int json = 0, tls = 0, ask_filters = 0, status = 0, i, kept = 0;
   char* rest[256];
   char* text = NULL;
   size_t len = 0;
@@ -64,13 +64,17 @@ int explain_command(int argc, char** argv) {
       {"--listener", "LINE", "by the listener at this line of the file", &line, NULL},
       {"--port", "PORT", "... or on this port", &port, NULL},
       {"--tag", "TAG", "... or with this tag", &question.tag, NULL},
+      {"--ask-filters", NULL, "start the filters that are programs, and ask milters, as well", NULL,
+       &ask_filters},
       {"-D", "NAME=VALUE", "set a macro; may be repeated", &too_many, NULL},
       {"--json", NULL, "print a JSON object", NULL, &json},
       {NULL, NULL, NULL, NULL, NULL}};
   const struct verb verb = {
       "explain", "[MESSAGE]",
-      "Says which listener, rule, expansion and action a recipient's mail takes, each with its\n"
-      "line, and why each rule before did not. The server's own code answers; nothing is sent.\n"
+      "Says which listener, filter, rule, expansion and action a recipient's mail takes, each\n"
+      "with its line, and why each rule before did not. The server's own code answers; nothing\n"
+      "is sent. Filters of the language are asked; programs and milters are named, and asked\n"
+      "with --ask-filters: they see a session with this mail then.\n"
       "MESSAGE, a file (- for standard input), is looked at as DATA would be. Ends with 0 when\n"
       "all is accepted, 1 when something is refused, 2 for a wrong call.",
       options, 1};
@@ -97,6 +101,7 @@ int explain_command(int argc, char** argv) {
   config.macros = macros;
   question.recipients = recipients;
   question.tls = (uint8_t)tls;
+  question.ask_filters = (uint8_t)ask_filters;
   if (message != NULL) {
     if (read_file(message, &text, &len)) return EXIT_USAGE;
     question.message = text;
