@@ -122,10 +122,15 @@ rt::Task<void> ImapConnection::Run() {
 rt::Task<void> ImapConnection::End() {
   if (stream_ != nullptr) stream_->Close();
   co_await goodbye_.Join();
-  co_await StopIdle();
-  co_await idle_tasks_.Join();  // an earlier StopIdle may have failed before it came to that
-  co_await DropSelected();
-  append_.reset();
+  TellIdleToStop();
+  co_await idle_tasks_.Join();
+  // Mailboxes are closed on the pool: that may write.
+  auto work = [this] {
+    append_.reset();
+    selected_.reset();
+    store_.reset();
+  };
+  if (store_ != nullptr) co_await loop().RunBlocking(work);
 }
 
 // Flush writes what the session has to say; false when the client cannot be reached any more.

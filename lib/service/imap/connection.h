@@ -25,7 +25,8 @@ class ImapConnection {
 
   // Run serves the session to its end.
   rt::Task<void> Run();
-  // End waits for what the session started and closes its mailbox; after Run, also when that threw.
+  // End waits for what the session started and closes its mailboxes; after Run, also when that
+  // threw. Once the task is made, which is done before Run, it takes no memory.
   rt::Task<void> End();
 
   // AskToLeave says BYE once no command is under way; called when the service stops.
@@ -91,6 +92,8 @@ class ImapConnection {
   // idle.cc
   void StartIdle();
   rt::Task<void> StopIdle();
+  // TellIdleToStop takes no memory; idle_tasks_ then ends by itself.
+  void TellIdleToStop() noexcept;
   rt::Task<void> IdleUpdates();
 
   // mailbox_commands.cc

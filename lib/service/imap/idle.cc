@@ -32,13 +32,17 @@ void ImapConnection::StartIdle() {
   idle_tasks_.Spawn(IdleUpdates());
 }
 
-rt::Task<void> ImapConnection::StopIdle() {
-  if (idle_signal_ == nullptr) co_return;
+void ImapConnection::TellIdleToStop() noexcept {
+  if (idle_signal_ == nullptr) return;
   idle_signal_->event = nullptr;
   idle_signal_.reset();
   idle_watch_.reset();
   idle_stopping_ = true;
   idle_event_.Set();
+}
+
+rt::Task<void> ImapConnection::StopIdle() {
+  TellIdleToStop();
   co_await idle_tasks_.Join();
 }
 

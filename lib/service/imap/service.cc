@@ -6,12 +6,6 @@
 #include "lib/service/imap/connection.h"
 
 namespace postern::service {
-namespace {
-
-constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
-
-}  // namespace
-
 ImapService::ImapService(rt::World* world, rt::Executor* loop, ImapBackend* backend, LogSink* log,
                          ImapServiceOptions options)
     : world_(world),
@@ -45,6 +39,8 @@ void ImapService::Serve(std::unique_ptr<rt::Stream> stream,
 rt::Task<void> ImapService::ServeConnection(std::unique_ptr<rt::Stream> stream,
                                             std::shared_ptr<const ImapListener> listener) {
   ImapConnection connection(this, std::move(stream), std::move(listener));
+  // What still runs for the session ends before it does, though memory is short by then.
+  rt::Task<void> end = connection.End();
   const auto at = connections_.insert(connections_.end(), &connection);
   std::exception_ptr failure;
   try {
@@ -60,18 +56,7 @@ rt::Task<void> ImapService::ServeConnection(std::unique_ptr<rt::Stream> stream,
     }
     connection.Cut();
   }
-  // Also after a failure, and though memory is short, what still runs for the session ends before
-  // it does.
-  for (bool ended = false; !ended;) {
-    try {
-      co_await connection.End();
-      ended = true;
-    } catch (const std::bad_alloc&) {
-    }
-    rt::Event never(loop_);
-    const Instant again = loop_->Now() + kPauseWithoutMemory;
-    if (!ended) (void)co_await never.Wait(again);
-  }
+  co_await std::move(end);
   connections_.erase(at);
   if (connections_.empty()) all_gone_.Set();
   if (failure) std::rethrow_exception(failure);

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <set>
 #include <string>
 #include <string_view>
@@ -27,6 +28,15 @@ namespace postern::mailbox {
 inline bool IsDiskTrouble(const Status& status) {
   return status.code() == StatusCode::kResourceExhausted ||
          status.code() == StatusCode::kPermissionDenied;
+}
+
+// UnlinkQuietly is for destructors: what stays behind because memory ran out is cleared from tmp/
+// with the rest of it one day.
+inline void UnlinkQuietly(rt::Files& files, const std::string& path) noexcept {
+  try {
+    (void)files.Unlink(path);
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 class MaildirAccount {

@@ -17,7 +17,7 @@ class MaildirAppender final : public Appender {
 
   ~MaildirAppender() override {
     for (const Pending& message : messages_) {
-      if (!message.placed) (void)account_->files.Unlink(message.tmp_path);
+      if (!message.placed) UnlinkQuietly(account_->files, message.tmp_path);
     }
   }
 

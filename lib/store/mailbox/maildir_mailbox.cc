@@ -3,6 +3,7 @@
 #include "lib/store/mailbox/maildir_mailbox.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "lib/core/base/strings.h"
@@ -17,7 +18,11 @@ constexpr size_t kMaxPendingCache = 256;
 
 MaildirMailbox::~MaildirMailbox() {
   const std::lock_guard<std::mutex> lock(account_->mutex);
-  FlushCache();
+  try {
+    FlushCache();
+  } catch (const std::bad_alloc&) {
+    // What is not kept is read from the message the next time.
+  }
 }
 
 Status MaildirMailbox::Start() {

@@ -20,7 +20,7 @@ constexpr size_t kFewFiles = 3;
 struct MaildirMailbox::Prepared {
   explicit Prepared(rt::Files& files_in) : files(files_in) {}
   ~Prepared() {
-    for (const auto& [uid, path] : staged) (void)files.Unlink(path);
+    for (const auto& [uid, path] : staged) UnlinkQuietly(files, path);
   }
   Prepared(const Prepared&) = delete;
   Prepared& operator=(const Prepared&) = delete;

@@ -14,13 +14,12 @@ constexpr std::string_view kCorruptMark = "damaged database";
 // StatusOfCode says what SQLite's result means to the callers of a store.
 Status StatusOfCode(sqlite3* handle, int code, std::string_view what) {
   const int primary = code & 0xff;
+  // What went well takes no memory: a BEGIN or COMMIT that was done must not end in std::bad_alloc.
+  if (primary == SQLITE_OK || primary == SQLITE_ROW || primary == SQLITE_DONE) return OkStatus();
   std::string text = StrCat(what, ": ", handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code),
                             " (SQLite ", code, ")");
   const int system_error = handle ? sqlite3_system_errno(handle) : 0;
   switch (primary) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE: return OkStatus();
     case SQLITE_FULL: return ResourceExhausted(std::move(text));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -131,6 +130,11 @@ void Statement::Reset() {
   sqlite3_clear_bindings(statement_);
 }
 
+void Statement::StepAlone() noexcept {
+  sqlite3_step(statement_);
+  sqlite3_reset(statement_);
+}
+
 int Statement::columns() const { return sqlite3_column_count(statement_); }
 int Statement::parameters() const { return sqlite3_bind_parameter_count(statement_); }
 bool Statement::is_read_only() const { return sqlite3_stmt_readonly(statement_) != 0; }
@@ -212,6 +216,8 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
   status = files.SyncDirectory(DirectoryOf(path));
   if (!status.ok()) return Annotate(status, StrCat("open database ", path));
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  status = database->PrepareRollback();
+  if (!status.ok()) return Annotate(status, StrCat("open database ", path));
   return database;
 }
 
@@ -303,7 +309,10 @@ StatusOr<std::unique_ptr<Database>> Database::OpenForQueries(rt::Files& files,
   return database;
 }
 
-Database::~Database() { sqlite3_close_v2(handle_); }
+Database::~Database() {
+  rollback_.reset();
+  sqlite3_close_v2(handle_);
+}
 
 Status Database::Migrate(std::span<const char* const> steps) {
   StatusOr<Statement> query = Prepare("PRAGMA user_version");
@@ -324,7 +333,15 @@ Status Database::Migrate(std::span<const char* const> steps) {
     POSTERN_RETURN_IF_ERROR(Execute(steps[static_cast<size_t>(i)]));
   }
   POSTERN_RETURN_IF_ERROR(Execute(StrCat("PRAGMA user_version=", wanted)));
-  return transaction.Commit();
+  POSTERN_RETURN_IF_ERROR(transaction.Commit());
+  return PrepareRollback();
+}
+
+Status Database::PrepareRollback() {
+  StatusOr<Statement> rollback = Prepare("ROLLBACK");
+  if (!rollback.ok()) return rollback.status();
+  rollback_.emplace(*std::move(rollback));
+  return OkStatus();
 }
 
 Status Database::Execute(const std::string& sql) {
@@ -340,7 +357,14 @@ StatusOr<Statement> Database::Prepare(std::string_view sql) {
   return Statement(handle_, statement);
 }
 
-Status Database::Begin() { return Execute("BEGIN IMMEDIATE"); }
+Status Database::Begin() {
+  const bool within = in_transaction();
+  const int code = sqlite3_exec(handle_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr);
+  // Memory may run out when the lock is taken already.
+  const bool half = code != SQLITE_OK && !within && in_transaction();
+  if (half) Rollback();
+  return StatusOfCode(half ? nullptr : handle_, code, "database");
+}
 Status Database::Commit() { return Execute("COMMIT"); }
 
 void Database::EndStatements() noexcept {
@@ -351,7 +375,12 @@ void Database::EndStatements() noexcept {
 }
 
 void Database::Rollback() noexcept {
-  if (in_transaction()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  if (!in_transaction()) return;
+  if (rollback_.has_value()) {
+    rollback_->StepAlone();
+    if (!in_transaction()) return;
+  }
+  sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
 bool Database::in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }

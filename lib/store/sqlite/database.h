@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,6 +89,8 @@ class Statement {
  private:
   friend class Database;
   void BeginUse();
+  // StepAlone runs a statement without rows whose outcome is seen elsewhere.
+  void StepAlone() noexcept;
   Statement(sqlite3* handle, sqlite3_stmt* statement) : handle_(handle), statement_(statement) {}
   sqlite3* handle_ = nullptr;
   sqlite3_stmt* statement_ = nullptr;
@@ -134,7 +137,8 @@ class Database {
   // returns once it is synced.
   Status Begin();
   Status Commit();
-  // Rollback ends the transaction, if there is one, without its changes.
+  // Rollback ends the transaction, if there is one, without its changes. It takes no memory: what
+  // is undone because memory ran out must not keep the lock from everybody else.
   void Rollback() noexcept;
   // EndStatements ends those that an exception left in the middle of their rows.
   void EndStatements() noexcept;
@@ -161,11 +165,15 @@ class Database {
  private:
   explicit Database(const std::string& path) : path_(path) {}
   static int OnProgress(void* database);
+  // PrepareRollback makes rollback_; again after a change of the schema or of SQLite's settings,
+  // which makes SQLite compile every statement anew at its next use.
+  Status PrepareRollback();
 
   std::string path_;
   // Opened into an object that is there already: memory that runs out between the two must not
   // leave a connection that nobody closes.
   sqlite3* handle_ = nullptr;
+  std::optional<Statement> rollback_;  // made where there is memory
   int64_t max_steps_ = 0;
   int64_t steps_left_ = 0;
 };

@@ -91,5 +91,35 @@ TEST_F(DatabaseMemoryTest, OpenedForQueries) {
   DenyEach([this] { return Read(Database::OpenForQueries(files_, path_, {})); });
 }
 
+// A change that is undone because memory ran out leaves the lock to others, however long it stays
+// scarce: the connection itself may live on.
+TEST_F(DatabaseMemoryTest, ATransactionIsUndoneWithoutMemory) {
+  ASSERT_TRUE(Write().ok());
+  StatusOr<std::unique_ptr<Database>> mine = Database::Open(files_, path_);
+  ASSERT_TRUE(mine.ok()) << Text(mine.status());
+  DatabaseOptions impatient;
+  impatient.busy_timeout_ms = 0;
+  StatusOr<std::unique_ptr<Database>> other = Database::Open(files_, path_, impatient);
+  ASSERT_TRUE(other.ok()) << Text(other.status());
+  for (int64_t n = 1; n < 60 && !HasFailure(); ++n) {
+    test::DenyMemory(n, 1'000'000);
+    try {
+      Transaction transaction(**mine);
+      if (transaction.begun().ok()) {
+        StatusOr<Statement> insert = (*mine)->Prepare("INSERT INTO t(body) VALUES('x')");
+        if (insert.ok()) (void)insert->Run();
+        (void)(*mine)->Execute(std::string(1000, ' '));
+      }
+    } catch (const std::bad_alloc&) {
+    }
+    const bool in_transaction = (*mine)->in_transaction();
+    (void)test::GrantMemory();
+    EXPECT_FALSE(in_transaction) << "after the failure of allocation " << n;
+    Transaction transaction(**other);
+    EXPECT_TRUE(transaction.begun().ok())
+        << Text(transaction.begun()) << " after the failure of allocation " << n;
+  }
+}
+
 }  // namespace
 }  // namespace postern::sqlite
