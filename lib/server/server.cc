@@ -41,6 +41,9 @@ namespace {
 using policy::Config;
 using policy::Listener;
 
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
+constexpr int kControlAttempts = 10;
+
 // Worker is what serves the connections of one loop.
 struct Worker {
   std::unique_ptr<ImapGate> imap_gate;
@@ -355,10 +358,24 @@ rt::Task<Status> Server::Start() {
   if (relays_ask) parts.tasks.Spawn(parts.scheduler->Run());
 
   parts.ports->Adopt(std::move(*plan));
-  try {
-    StartControl(&parts, this);
-  } catch (const std::bad_alloc&) {
-    // Mail flows without it.
+  // Mail flows without the control socket, but not in silence: it is tried again for a while.
+  bool controlled = false;
+  for (int attempt = 1; !controlled && attempt <= kControlAttempts; ++attempt) {
+    try {
+      StartControl(&parts, this);
+      controlled = true;
+    } catch (const std::bad_alloc&) {
+    }
+    rt::Event never(&world.main_loop());
+    const Instant again = world.main_loop().Now() + kPauseWithoutMemory;
+    if (!controlled) (void)co_await never.Wait(again);
+  }
+  if (!controlled) {
+    parts.log->Write(LogRecord{.level = LogLevel::kError,
+                               .subsystem = "control",
+                               .session = "",
+                               .event = "no-control-socket",
+                               .fields = {{"reason", "out of memory"}}});
   }
   parts.endpoints = parts.ports->endpoints();
   parts.started = true;
@@ -400,12 +417,8 @@ rt::Task<void> AcceptControl(rt::World* world, rt::Listener* listener,
 
 }  // namespace
 
-// StartControl opens the control socket. A server that cannot have one does its work all the same.
-void Server::StartControl(Parts* parts, Server* server) {
-  const std::shared_ptr<const Runtime> runtime = parts->runtimes->Get();
-  const auto submit = [server](Submission submission) {
-    return server->Submit(std::move(submission));
-  };
+// MakeControl makes what answers the operator; a second call, after memory ran out, begins anew.
+void Server::MakeControl(Parts* parts, Server* server) {
   ControlParts given;
   given.world = parts->world;
   given.log = parts->tap.get();
@@ -415,25 +428,33 @@ void Server::StartControl(Parts* parts, Server* server) {
   given.relays = {parts->relay.get(), parts->lmtp.get()};
   given.ports = parts->ports.get();
   given.reload = [server](policy::Diagnostics* diagnostics) { return server->Reload(diagnostics); };
-  given.submit = submit;
-  parts->control_gate = std::make_unique<ControlGate>(std::move(given));
-  parts->control = std::make_unique<service::ControlService>(parts->world,
-                                                             parts->control_gate.get(), parts->log);
-  parts->control_gate->set_sessions(parts->control.get());
+  given.submit = [server](Submission submission) { return server->Submit(std::move(submission)); };
+  auto gate = std::make_unique<ControlGate>(std::move(given));
+  auto control = std::make_unique<service::ControlService>(parts->world, gate.get(), parts->log);
+  gate->set_sessions(control.get());
+  parts->control_gate = std::move(gate);
+  parts->control = std::move(control);
+}
+
+// StartControl opens the control socket. A server that cannot have one does its work all the same.
+// Where memory runs out it may be called again, and goes on.
+void Server::StartControl(Parts* parts, Server* server) {
+  const std::shared_ptr<const Runtime> runtime = parts->runtimes->Get();
+  if (parts->control == nullptr) MakeControl(parts, server);
   if (!parts->options.control) return;
   Endpoint at;
   at.unix_path = runtime->config().control_socket;
   if (at.unix_path.empty() && !parts->spool.empty())
     at.unix_path = StrCat(parts->spool, "/", kControlSocketName);
-  if (!at.unix_path.empty()) {
+  if (!at.unix_path.empty() && parts->control_listener == nullptr) {
     rt::ListenOptions options;
     options.unix_mode = 0666;  // who it is, the system says: the gate decides
     StatusOr<std::unique_ptr<rt::Listener>> listener =
         parts->world->network().Listen(parts->world->main_loop(), at, options);
     if (listener.ok()) {
-      parts->control_listener = std::move(*listener);
       parts->control_tasks.Spawn(
-          AcceptControl(parts->world, parts->control_listener.get(), parts->control.get()));
+          AcceptControl(parts->world, listener->get(), parts->control.get()));
+      parts->control_listener = std::move(*listener);
     } else {
       parts->log->Write(
           LogRecord{.level = LogLevel::kError,
@@ -443,17 +464,16 @@ void Server::StartControl(Parts* parts, Server* server) {
                     .fields = {{"socket", at.unix_path}, {"reason", Text(listener.status())}}});
     }
   }
-  if (parts->spool.empty()) return;
-  parts->offline =
-      std::make_unique<OfflineMail>(parts->world, parts->log, parts->spool,
-                                    static_cast<uint64_t>(runtime->config().smtp.max_message_bytes),
-                                    runtime->server_name(), submit);
-  parts->control_tasks.Spawn(parts->offline->Run());
+  if (parts->spool.empty() || parts->offline != nullptr) return;
+  auto offline = std::make_unique<OfflineMail>(
+      parts->world, parts->log, parts->spool,
+      static_cast<uint64_t>(runtime->config().smtp.max_message_bytes), runtime->server_name(),
+      [server](Submission submission) { return server->Submit(std::move(submission)); });
+  parts->control_tasks.Spawn(offline->Run());
+  parts->offline = std::move(offline);
 }
 
 namespace {
-
-constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
 
 // StopAndReport runs on the loop of `worker`. Memory that runs out puts the end off and does not
 // prevent it.
@@ -473,6 +493,26 @@ rt::Task<void> StopAndReport(Worker* worker, rt::Executor* loop, bool imap, Dura
   done->Complete(true);
 }
 
+// BeginToStop has one of the services of `worker` stop on its loop, and adds what tells of the end
+// to `stopped`, which has room; false without memory for it.
+bool BeginToStop(Worker* worker, rt::Executor* loop, bool imap, Duration grace, rt::Executor* main,
+                 std::vector<std::unique_ptr<rt::Completion<bool>>>* stopped) noexcept {
+  try {
+    auto done = std::make_unique<rt::Completion<bool>>(main);
+    loop->Post([worker, loop, imap, grace, done = done.get()] {
+      try {
+        worker->stops->Spawn(StopAndReport(worker, loop, imap, grace, done));
+      } catch (const std::bad_alloc&) {
+        done->Complete(false);
+      }
+    });
+    stopped->push_back(std::move(done));
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 rt::Task<void> Server::Stop(Duration grace) {
@@ -486,18 +526,26 @@ rt::Task<void> Server::Stop(Duration grace) {
   if (parts.control != nullptr) co_await parts.control->Stop(grace);
   co_await parts.control_tasks.Join();
   parts.control_listener.reset();
-  // Each worker's services are stopped on their own loop, all at the same time.
-  std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
-  for (size_t i = 0; i < parts.workers.size(); ++i) {
-    for (const bool imap : {false, true}) {
-      stopped.push_back(std::make_unique<rt::Completion<bool>>(&main));
-      parts.world->worker(i).Post([worker = &parts.workers[i], loop = &parts.world->worker(i), imap,
-                                   grace, done = stopped.back().get()] {
-        worker->stops->Spawn(StopAndReport(worker, loop, imap, grace, done));
-      });
+  // Each worker's services are stopped on their own loop, all at the same time. What was begun is
+  // waited for, and what could not be begun for want of memory is tried again.
+  for (bool all = false; !all;) {
+    all = true;
+    std::vector<std::unique_ptr<rt::Completion<bool>>> stopped;
+    stopped.reserve(2 * parts.workers.size());
+    for (size_t i = 0; i < parts.workers.size(); ++i) {
+      for (const bool imap : {false, true})
+        all =
+            BeginToStop(&parts.workers[i], &parts.world->worker(i), imap, grace, &main, &stopped) &&
+            all;
     }
+    for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) {
+      const bool ended = co_await each->Wait();
+      all = all && ended;
+    }
+    rt::Event never(&main);
+    const Instant again = main.Now() + kPauseWithoutMemory;
+    if (!all) (void)co_await never.Wait(again);
   }
-  for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) (void)co_await each->Wait();
   co_await parts.filters->Stop();
   // The scheduler waits for the deliveries under way, and those for the relay's farewell.
   parts.scheduler->Stop();

@@ -143,6 +143,7 @@ class Server {
                                       const Endpoint& local);
   static void Configure(Parts* parts, const Runtime& runtime);
   static rt::Task<void> ForgetUnusedActions(Parts* parts);
+  static void MakeControl(Parts* parts, Server* server);
   static void StartControl(Parts* parts, Server* server);
   explicit Server(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
