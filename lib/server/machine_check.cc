@@ -47,10 +47,10 @@ void CheckPorts(rt::World& world, const Config& config, bool own_server_runs, Di
       // Without privilege nobody can tell: who serves may have it.
       if (bound.ok() || bound.code() == StatusCode::kPermissionDenied) continue;
       if (bound.code() != StatusCode::kAlreadyExists) {
-        out->push_back(Mistake(listener.location, kAddress,
-                               StrCat("cannot listen on ", endpoint.ToString(), ": ",
-                                      std::string(Message(bound))),
-                               "name an address or an interface that this machine has"));
+        out->push_back(Mistake(
+            listener.location, kAddress,
+            StrCat("cannot listen on ", endpoint.ToString(), ": ", std::string(Message(bound))),
+            "name an address or an interface that this machine has"));
         break;
       }
       if (own_server_runs) continue;
@@ -99,14 +99,12 @@ void CheckMachine(rt::World& world, const Config& config, const ServerOptions& o
                                         : policy::SourceLocation{options.config_path, 0, 0};
   // The start's own check may have said so.
   for (const Diagnostic& each : *out) {
-    if (each.location.line == at.line && at.line > 0 &&
-        each.severity == policy::Severity::kError)
+    if (each.location.line == at.line && at.line > 0 && each.severity == policy::Severity::kError)
       return;
   }
-  Diagnostic found =
-      Mistake(at, kSpool,
-              StrCat("spool \"", Escape(spool, 200), "\": ", std::string(Message(tried))),
-              "name a folder that can be made or written, or make it");
+  Diagnostic found = Mistake(
+      at, kSpool, StrCat("spool \"", Escape(spool, 200), "\": ", std::string(Message(tried))),
+      "name a folder that can be made or written, or make it");
   if (tried.code() == StatusCode::kPermissionDenied && world.processes().Self().uid != 0) {
     // Whoever serves may have the permission; in the default's place he mostly has.
     if (options.spool_path.empty() && config.spool.empty()) return;

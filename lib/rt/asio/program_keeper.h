@@ -27,8 +27,8 @@ struct KeptProgram {
 };
 
 // StartKept forks the keeper, and that one the program (see BecomeProgram, which takes `in` and
-// `out`, the latter for standard error, too, and `back`). The number of the program stays its own until
-// `report` is closed; BuryKeeper is due then. Blocks for as long as the start takes.
+// `out`, the latter for standard error, too, and `back`). The number of the program stays its own
+// until `report` is closed; BuryKeeper is due then. Blocks for as long as the start takes.
 StatusOr<KeptProgram> StartKept(const ProcessSpec& spec, char* const* argv, char* const* envp,
                                 int in, int out, int back);
 
