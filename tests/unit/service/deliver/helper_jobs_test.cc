@@ -122,6 +122,24 @@ TEST_F(HelperJobsTest, ManyMaildirsOfOneAccount) {
   EXPECT_EQ(MaildirOutcomes(std::string(), 2)[1].code(), StatusCode::kUnavailable);
 }
 
+TEST_F(HelperJobsTest, WhatIsKnownOfNames) {
+  rt::DurableNames names(4);
+  names.Know("/a/b/c");
+  for (const char* path : {"/a/b/c", "/a/b", "/a"}) EXPECT_TRUE(names.Knows(path)) << path;
+  EXPECT_FALSE(names.Knows("/a/b/d"));
+  names.Forget("/a/b");
+  EXPECT_TRUE(names.Knows("/a/b/c"));
+  EXPECT_FALSE(names.Knows("/a/b"));
+  EXPECT_FALSE(names.Knows("/a"));
+  // A folder that is made anew is not what was known.
+  delivery_.names_known = true;
+  delivery_.target.path = root_ + "/Maildir";
+  std::string text;
+  const StatusOr<rt::HelperCall> call = MaildirCall({&delivery_}, "mx", &text);
+  ASSERT_TRUE(call.ok());
+  EXPECT_TRUE(MaildirOutcomes(Do(*call), 1)[0].ok());
+}
+
 TEST_F(HelperJobsTest, AProgramOfMailAndNoOther) {
   LocalTarget target;
   target.command = *policy::MakeShellCommand("procmail %{sender}", "", {});
