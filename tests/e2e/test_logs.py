@@ -131,6 +131,51 @@ class Logs(unittest.TestCase):
         self.assertGreaterEqual(sum(record["event"] == "failed-command" for record in records), 2)
         self.assertFalse(any(ord(c) < 32 or ord(c) == 127 for line in lines for c in line))
 
+    def test_a_daemon_that_rests_gets_every_line(self):
+        daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(daemon.close)
+        daemon.bind(f"{self.folder}/socket")
+        server = self.server("-L", "syslog:{data}/socket")
+        for _ in range(30):  # each leaves half a dozen lines, the socket holds some ten: mail does not wait for who reads them
+            letter(server)
+        server.wait_for_messages("alice", 30)
+        daemon.settimeout(10)
+        lines = []
+        while sum(b" mda delivery " in line for line in lines) < 30:
+            lines.append(daemon.recv(65536))
+        for event in (b" smtp message ", b" smtp envelope ", b" mda delivery "):
+            self.assertEqual(sum(event in line for line in lines), 30, event)
+        self.assertFalse([line for line in lines if b"lines-lost" in line])
+
+    def test_a_daemon_that_is_restarted_gets_every_line(self):
+        server = self.server("-L", "syslog:{data}/socket")  # nobody is there yet
+        letter(server)
+        server.wait_for_messages("alice", 1)
+        datagrams, stop = self.listen()
+        try:
+            self.take(datagrams, rb" mda delivery ")
+            self.assertTrue([line for line in datagrams if b" smtp connected " in line])
+            self.assertFalse([line for line in datagrams if b"lines-lost" in line])
+        finally:
+            stop()
+
+    def test_a_pipe_that_nobody_empties_stops_no_mail(self):
+        os.mkfifo(f"{self.folder}/pipe")
+        reader = os.open(f"{self.folder}/pipe", os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        server = self.server("-v", "-L", "file:{data}/pipe")
+        for _ in range(150):  # far more lines than a pipe's 64 KiB
+            letter(server)
+        server.wait_for_messages("alice", 150)
+        text, deadline = b"", time.monotonic() + 30
+        while text.count(b" mda delivery ") < 150:
+            self.assertLess(time.monotonic(), deadline, text[-500:])
+            try:
+                text += os.read(reader, 65536)
+            except BlockingIOError:
+                time.sleep(0.05)
+        self.assertNotIn(b"lines-lost", text)
+
     def test_a_target_that_is_none(self):
         with self.assertRaises(AssertionError) as refused:
             self.server("-L", "elsewhere")

@@ -9,24 +9,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
 #define GRACE_MS 15000
-
-static void write_log(int32_t level, const char* line, void* user_data) {
-  struct timespec now;
-  struct tm local;
-  char when[32];
-  (void)user_data;
-  clock_gettime(CLOCK_REALTIME, &now);
-  localtime_r(&now.tv_sec, &local);
-  strftime(when, sizeof when, "%b %e %H:%M:%S", &local);
-  fprintf(stderr, "%s %s%s\n", when, level >= POSTERN_LOG_WARNING ? "warn: " : "", line);
-}
 
 static int complain(const char* what, postern_status status, postern_error* error) {
   const char* message = postern_error_message(error);
@@ -93,23 +81,17 @@ static postern_status ask_queue_key(int32_t from_stdin, char* into, size_t room,
 }
 
 static int open_server(const struct serve_options* options, postern_server** server) {
-  postern_log_callbacks log = POSTERN_LOG_CALLBACKS_INIT;
   postern_log_output output = POSTERN_LOG_OUTPUT_INIT;
   postern_server_options server_options = POSTERN_SERVER_OPTIONS_INIT;
   postern_error* error = NULL;
   postern_status status;
-  log.on_log = write_log;
-  log.user_data = (void*)options;
   server_options.config_path = options->config_path;
   server_options.spool_path = options->spool_path;
   server_options.workers = (uint16_t)options->workers;
   server_options.log_level = options->log_level;
-  server_options.log = &log;
-  if (options->log_target != NULL || options->log_json) {
-    output.target = options->log_target != NULL ? options->log_target : "stderr";
-    output.json = (uint8_t)options->log_json;
-    server_options.log_output = &output;
-  }
+  output.target = options->log_target != NULL ? options->log_target : "stderr";
+  output.json = (uint8_t)options->log_json;
+  server_options.log_output = &output;
   server_options.run_as = account_to_become(options);
   server_options.macros = options->macros;
   server_options.macro_count = options->macro_count;

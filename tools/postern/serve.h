@@ -9,7 +9,7 @@
 struct serve_options {
   const char* config_path;
   const char* spool_path; /* NULL: as the configuration says */
-  const char* log_target; /* of -L; NULL: standard error, as write_log has it */
+  const char* log_target; /* of -L; NULL: standard error */
   int log_json;           /* of -j */
   int log_level;          /* least POSTERN_LOG_* that is shown */
   unsigned workers;       /* 0: the library's default */

@@ -1,12 +1,13 @@
 #include "lib/rt/asio/posix_log_output.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <mutex>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <utility>
@@ -16,24 +17,33 @@
 namespace postern::rt {
 namespace {
 
+// What a pipe or a socket takes without a wait when it says that it takes something.
+constexpr size_t kPieceBytes = 4096;
+
 class LogFile final : public LogOutput {
  public:
-  explicit LogFile(int fd) : fd_(fd) {}  // standard error: not ours to close
+  explicit LogFile(int fd) : fd_(fd) { Look(); }  // standard error: not ours to close
   explicit LogFile(std::string path) : path_(std::move(path)) {}
   ~LogFile() override {
     if (!path_.empty() && fd_ >= 0) ::close(fd_);
   }
 
-  bool Write(std::string_view text) override {
-    char end = '\n';
-    struct iovec parts[2] = {{const_cast<char*>(text.data()), text.size()}, {&end, 1}};
+  Taken Write(std::string_view text) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (fd_ < 0) return false;
-    ssize_t wrote = 0;
-    do {
-      wrote = ::writev(fd_, parts, 2);
-    } while (wrote < 0 && errno == EINTR);
-    return wrote == static_cast<ssize_t>(text.size()) + 1;
+    if (fd_ < 0 || !FinishLocked()) return Taken::kLater;
+    // One write, as others may write to the same file.
+    std::string line;
+    line.reserve(text.size() + 1);
+    line.append(text).push_back('\n');
+    const size_t wrote = Put(line);
+    if (wrote == 0) return Taken::kLater;
+    rest_ = line.substr(wrote);
+    return Taken::kYes;
+  }
+
+  bool Finish() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return FinishLocked();
   }
 
   Status Reopen() override {
@@ -44,12 +54,42 @@ class LogFile final : public LogOutput {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
+    Look();
     return OkStatus();
   }
 
  private:
+  // Look finds out whether a write may keep us waiting for a reader.
+  void Look() {
+    struct stat info = {};
+    waits_ = ::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode);
+  }
+
+  bool FinishLocked() {
+    if (!rest_.empty()) rest_.erase(0, Put(rest_));
+    return rest_.empty();
+  }
+
+  // Put writes what can be written now of `text` and returns how much that is.
+  size_t Put(std::string_view text) const {
+    size_t wrote = 0;
+    while (wrote < text.size()) {
+      const size_t piece =
+          waits_ ? std::min(kPieceBytes, text.size() - wrote) : text.size() - wrote;
+      struct pollfd ready = {fd_, POLLOUT, 0};
+      if (waits_ && (::poll(&ready, 1, 0) <= 0 || (ready.revents & POLLOUT) == 0)) break;
+      const ssize_t done = ::write(fd_, text.data() + wrote, piece);
+      if (done < 0 && errno == EINTR) continue;
+      if (done <= 0) break;
+      wrote += static_cast<size_t>(done);
+    }
+    return wrote;
+  }
+
   const std::string path_;
   std::mutex mutex_;
+  std::string rest_;  // of a line that was written in part
+  bool waits_ = true;
   int fd_ = -1;
 };
 
@@ -60,13 +100,15 @@ class LogSocket final : public LogOutput {
     if (fd_ >= 0) ::close(fd_);
   }
 
-  bool Write(std::string_view text) override {
+  Taken Write(std::string_view text) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (fd_ < 0 && !Connect().ok()) return false;
-    if (Send(text)) return true;
+    if (fd_ < 0 && !Connect().ok()) return Taken::kLater;
+    if (Send(text)) return Taken::kYes;
+    if (errno == EMSGSIZE) return Taken::kNever;
+    if (errno == EAGAIN || errno == ENOBUFS) return Taken::kLater;
     // The daemon that listened is another one now.
-    if (errno == EAGAIN || errno == ENOBUFS || errno == EMSGSIZE) return false;
-    return Connect().ok() && Send(text);
+    if (Connect().ok() && Send(text)) return Taken::kYes;
+    return errno == EMSGSIZE ? Taken::kNever : Taken::kLater;
   }
 
   Status Reopen() override {

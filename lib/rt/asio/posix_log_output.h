@@ -10,7 +10,8 @@
 namespace postern::rt {
 
 // OpenLogFile appends to `path`, which is made (mode 0640) where there is none, or writes to
-// standard error when `path` is empty. Several processes may: a line is one write.
+// standard error when `path` is empty. Several processes may: a line is one write, of up to 4 KiB
+// where it is a pipe or a socket. A pipe that nobody empties keeps nobody waiting.
 StatusOr<std::unique_ptr<LogOutput>> OpenLogFile(const std::string& path);
 // OpenLogSocket sends datagrams to the Unix socket `path`. When nobody listens there, then or
 // later, each call tries again: a log daemon may be restarted.
