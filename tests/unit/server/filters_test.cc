@@ -233,7 +233,7 @@ TEST_F(FiltersTest, RecipientsAndLogins) {
   const std::string login =
       StrCat("AUTH PLAIN ", mail::Base64Encode(std::string("\0alice\0secret", 13)), "\r\n");
   EXPECT_EQ(Says(StrCat("EHLO c\r\n", login,
-                        "MAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.org>\r\n"
+                        "MAIL FROM:<alice@b.example>\r\nRCPT TO:<nobody@example.org>\r\n"
                         "RCPT TO:<x@example.org>\r\nQUIT\r\n")),
             "220 250 235 250 550 250 221");
   TearDown();
@@ -243,7 +243,7 @@ TEST_F(FiltersTest, RecipientsAndLogins) {
       "{ before, alice }", kLogin);
   EXPECT_EQ(Says(StrCat("EHLO c\r\n", login, "QUIT\r\n"), kLiar), "220 250 550 221");
   EXPECT_EQ(Says(StrCat("EHLO c\r\n", login,
-                        "MAIL FROM:<a@b.example>\r\nRCPT TO:<x@example.org>\r\nQUIT\r\n")),
+                        "MAIL FROM:<alice@b.example>\r\nRCPT TO:<x@example.org>\r\nQUIT\r\n")),
             "220 250 235 250 550 221");
 }
 
