@@ -36,7 +36,9 @@ typedef struct postern_control_options {
 
 /* postern_control_ask asks a running server and sets `*out_exit_status` to the exit status that it
  * gives: 0 when it did what was asked. It returns when the answer is whole; some (monitor, trace)
- * have no end but the server's. Returns POSTERN_OK; POSTERN_ERR_NOT_FOUND when no server is there;
+ * have no end but the server's. Where no server is there, "show queue", "show envelope" and "show
+ * message" are answered from the spool, which stays as it is; not where `socket_path` alone was
+ * given. Returns POSTERN_OK; POSTERN_ERR_NOT_FOUND when no server is there and one is needed;
  * POSTERN_ERR_AUTH when its socket may not be used; POSTERN_ERR_INVALID_ARGUMENT for too many or
  * too long words; POSTERN_ERR_IO when the answer broke off. Makes no thread. Any thread. Since
  * 0.1. */

@@ -1,4 +1,5 @@
 #include "postern/control.h"
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "lib/core/trust/spf_walk.h"
 #include "lib/rt/asio/asio_world.h"
 #include "lib/server/control_gate.h"
+#include "lib/server/offline_queue.h"
 #include "lib/server/spool_folder.h"
 #include "lib/service/control/client.h"
 #include "lib/store/table/source_loader.h"
@@ -38,6 +40,9 @@ constexpr size_t kSaltBytes = 16;
 struct Places {
   std::string spool;
   std::string socket;
+  bool spool_is_known = true;  // false: a socket was named, and nothing of its server's else
+  // What the configuration says beside; the defaults where none could be read.
+  std::shared_ptr<const policy::Config> config = std::make_shared<policy::Config>();
 };
 
 // FindPlaces finds them. A configuration that has mistakes may still say it.
@@ -53,12 +58,16 @@ StatusOr<Places> FindPlaces(rt::World& world, const postern_control_options& opt
     if (parsed.readable != nullptr) {
       places.spool = postern::server::SpoolOf(*parsed.readable);
       places.socket = parsed.readable->control_socket;
+      places.config = parsed.readable;
     } else if (options.config_path != nullptr) {
       return postern::NotFound(StrCat(path, " cannot be read: it says where the server is"));
     }
   }
   if (places.spool.empty()) places.spool = postern::server::SpoolOf(policy::Config());
-  if (options.socket_path != nullptr) places.socket = options.socket_path;
+  if (options.socket_path != nullptr) {
+    places.socket = options.socket_path;
+    places.spool_is_known = options.spool_path != nullptr || options.config_path != nullptr;
+  }
   if (places.socket.empty())
     places.socket = StrCat(places.spool, "/", postern::server::kControlSocketName);
   return places;
@@ -104,8 +113,8 @@ postern_status Ask(int32_t* out_exit_status, const postern_control_options* give
       options.on_output(error ? 1 : 0, text.data(), text.size(), options.user_data);
   };
   const StatusOr<int> answer = postern::capi::RunTask<StatusOr<int>>(world, [&](rt::World* on) {
-    return postern::service::AskControl(on, places->socket, std::move(request),
-                                        options.has_input != 0, std::move(input), output);
+    return postern::service::AskControl(on, places->socket, request, options.has_input != 0,
+                                        std::move(input), output);
   });
   if (answer.ok()) {
     *out_exit_status = *answer;
@@ -113,9 +122,20 @@ postern_status Ask(int32_t* out_exit_status, const postern_control_options* give
   }
   const Status& why = answer.status();
   // Nobody listens there, or nobody did so far.
-  if (why.code() == StatusCode::kNotFound || why.code() == StatusCode::kUnavailable)
+  if (why.code() == StatusCode::kNotFound || why.code() == StatusCode::kUnavailable) {
+    StatusOr<int> offline = postern::Unimplemented("no spool is known");
+    if (places->spool_is_known)
+      offline =
+          postern::server::AnswerOffline(world, *places->config, places->spool, request, output);
+    if (offline.ok()) {
+      *out_exit_status = *offline;
+      return POSTERN_OK;
+    }
+    if (offline.status().code() != StatusCode::kUnimplemented)
+      return FailWith(out_error, offline.status());
     return Fail(out_error, POSTERN_ERR_NOT_FOUND, "not-running",
                 StrCat("no server answers on ", places->socket, ": ", postern::Message(why)));
+  }
   return FailWith(out_error, why);
 }
 

@@ -40,6 +40,50 @@ struct Held {
 
 }  // namespace
 
+Status ControlGate::Pauses(const control::Command& command) {
+  using control::Verb;
+  schedule::Scheduler& scheduler = *parts_.scheduler;
+  const auto all = [&scheduler](bool local, bool pause) {
+    if (scheduler.paused(local) == pause)
+      return FailedPrecondition(pause ? "it is paused already" : "it is not paused");
+    pause ? scheduler.Pause(local) : scheduler.Resume(local);
+    return OkStatus();
+  };
+  switch (command.verb) {
+    case Verb::kPauseMda: return all(true, true);
+    case Verb::kPauseMta: return all(false, true);
+    case Verb::kResumeMda: return all(true, false);
+    case Verb::kResumeMta: return all(false, false);
+    case Verb::kPauseSmtp:
+      if (parts_.ports->smtp_paused()) return FailedPrecondition("it is paused already");
+      parts_.ports->PauseSmtp();
+      return OkStatus();
+    case Verb::kResumeSmtp:
+      if (!parts_.ports->smtp_paused()) return FailedPrecondition("it is not paused");
+      parts_.ports->ResumeSmtp();
+      return OkStatus();
+    default: break;
+  }
+  relay::PausedRelay what{AsciiLower(command.operands[0]), AsciiLower(command.operands[1])};
+  if (what.source != "any") {
+    const std::optional<IpAddress> source = IpAddress::Parse(what.source);
+    if (!source.has_value())
+      return InvalidArgument(
+          "from wants one of this machine's addresses, or any: also where an action names none");
+    what.source = source->ToString();
+  }
+  bool changed = false;
+  for (relay::RelayDeliverer* const relay : parts_.relays) {
+    const bool done = command.verb == Verb::kPauseMtaFor ? relay->PauseDestination(what)
+                                                         : relay->ResumeDestination(what);
+    changed = changed || done;
+  }
+  if (changed) return OkStatus();
+  return FailedPrecondition(command.verb == Verb::kPauseMtaFor
+                                ? "it is paused already, or too many others are"
+                                : "it is not paused");
+}
+
 rt::Task<int> ControlGate::UpdateTable(Call* call, std::string name) {
   const std::shared_ptr<const Runtime> runtime = parts_.runtimes->Get();
   policy::Diagnostics diagnostics;

@@ -147,6 +147,10 @@ rt::Task<int> ControlGate::Carry(Call* call, Command command) {
       const int done = co_await ShowRoutes(call);
       co_return done;
     }
+    case Verb::kShowMtaPaused: {
+      const int done = co_await ShowMtaPaused(call);
+      co_return done;
+    }
     case Verb::kShowRelays: {
       const int done = co_await ShowRelays(call);
       co_return done;
@@ -177,12 +181,14 @@ rt::Task<int> ControlGate::Carry(Call* call, Command command) {
     }
     case Verb::kLogBrief: parts_.log->SetLevel(LogLevel::kInfo); break;
     case Verb::kLogVerbose: parts_.log->SetLevel(LogLevel::kDebug); break;
-    case Verb::kPauseMda: parts_.scheduler->Pause(true); break;
-    case Verb::kPauseMta: parts_.scheduler->Pause(false); break;
-    case Verb::kPauseSmtp: parts_.ports->PauseSmtp(); break;
-    case Verb::kResumeMda: parts_.scheduler->Resume(true); break;
-    case Verb::kResumeMta: parts_.scheduler->Resume(false); break;
-    case Verb::kResumeSmtp: parts_.ports->ResumeSmtp(); break;
+    case Verb::kPauseMda:
+    case Verb::kPauseMta:
+    case Verb::kPauseMtaFor:
+    case Verb::kPauseSmtp:
+    case Verb::kResumeMda:
+    case Verb::kResumeMta:
+    case Verb::kResumeMtaFor:
+    case Verb::kResumeSmtp: status = Pauses(command); break;
     case Verb::kResumeRoute: {
       bool found = false;
       const uint64_t id = ParseUint(first).value_or(0);

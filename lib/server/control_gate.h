@@ -72,16 +72,21 @@ class ControlGate final : public service::ControlBackend {
   rt::Task<StatusOr<bool>> Apply(control::Verb verb, const queue::Envelope* envelope);
 
   // control_show.cc
+  void NumbersOfRelays(const schedule::SchedulerCounters& scheduler, control::StatBook* book) const;
   rt::Task<int> ShowStats(Call* call);
   rt::Task<int> ShowStatus(Call* call);
   rt::Task<int> ShowHosts(Call* call);
   rt::Task<int> ShowHostStats(Call* call);
   rt::Task<int> ShowRoutes(Call* call);
   rt::Task<int> ShowRelays(Call* call);
+  rt::Task<int> ShowMtaPaused(Call* call);
   rt::Task<int> Monitor(Call* call);
   rt::Task<int> Trace(Call* call, std::string what);
 
   // control_act.cc
+  // Pauses carries out those verbs that pause and resume all mail of a kind, or for a destination:
+  // as with smtpctl(8), what is so already is a failure.
+  Status Pauses(const control::Command& command);
   rt::Task<int> UpdateTable(Call* call, std::string name);
   rt::Task<int> Reload(Call* call);
   rt::Task<int> Submit(Call* call, std::vector<std::string> operands);

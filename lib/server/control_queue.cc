@@ -34,22 +34,6 @@ bool IsMeant(const std::string& id, const Envelope& envelope) {
   return !wanted.has_value() || *wanted == envelope.id;
 }
 
-// LfLines gives the lines of a message as the system's files have them. `*cr` is whether the piece
-// before ended in a CR that is not written yet.
-std::string LfLines(std::string_view octets, bool* cr) {
-  std::string out;
-  out.reserve(octets.size());
-  for (const char c : octets) {
-    if (std::exchange(*cr, false) && c != '\n') out += '\r';
-    if (c == '\r') {
-      *cr = true;
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 std::string_view ConditionOf(const store::ParkedEnvelope& parked) {
   if (!parked.envelope.has_value()) return "unreadable";
   return parked.has_message ? "damaged" : "message-lost";
@@ -127,7 +111,7 @@ rt::Task<int> ControlGate::ShowMessage(Call* call, std::string id) {
     co_return failed;
   }
   uint64_t at = 0;
-  bool cr = false;
+  control::LfLines lf_lines;
   std::string whole;  // for JSON alone, which is one value
   while (at < (*body)->size_bytes()) {
     std::string piece(kBodyPieceBytes, '\0');
@@ -141,7 +125,7 @@ rt::Task<int> ControlGate::ShowMessage(Call* call, std::string id) {
     }
     at += *got;
     piece.resize(*got);
-    std::string lines = LfLines(piece, &cr);
+    std::string lines = lf_lines.Take(piece);
     if (call->request().json) {
       whole += lines;
       continue;
@@ -149,13 +133,9 @@ rt::Task<int> ControlGate::ShowMessage(Call* call, std::string id) {
     const Status sent = co_await call->Output(std::move(lines));
     if (!sent.ok()) co_return 1;
   }
-  if (call->request().json) {
-    JsonWriter json;
-    json.BeginObject().Key("message").String(queue::MessageIdText(message));
-    json.Key("content").String(whole).EndObject();
-    std::string text = json.Take() + "\n";
-    (void)co_await call->Output(std::move(text));
-  }
+  std::string rest = lf_lines.End();
+  if (call->request().json) rest = control::MessageJson(message, whole + rest);
+  if (!rest.empty()) (void)co_await call->Output(std::move(rest));
   co_return 0;
 }
 

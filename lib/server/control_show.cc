@@ -1,11 +1,13 @@
 // What the control socket tells of the server's state, once or for as long as somebody looks.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "lib/core/base/json.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/control/metrics.h"
+#include "lib/core/control/relay_lines.h"
 #include "lib/core/control/render.h"
 #include "lib/server/control_gate.h"
 
@@ -20,18 +22,72 @@ constexpr int kLinesBetweenHeaders = 25;
 constexpr Duration kTraceInterval = absl::Milliseconds(100);
 constexpr int kTracePausesBetweenSigns = 50;
 
-std::string Seconds(Duration duration) {
-  return duration <= absl::ZeroDuration() ? "-"
-                                          : control::UptimeText(absl::ToInt64Seconds(duration) + 1);
+// ProtocolOf is how a destination is spoken to, as in the URLs of smtpd.conf.
+std::string_view ProtocolOf(const relay::ConnectionState& state) {
+  if (state.lmtp) return "lmtp";
+  switch (state.tls) {
+    case queue::RelayTls::kNever: return "smtp+notls";
+    case queue::RelayTls::kRequired: return "smtp+tls";
+    case queue::RelayTls::kImplicit: return "smtps";
+    case queue::RelayTls::kOpportunistic: break;
+  }
+  return "smtp";
 }
 
-// RelayName is a relay as `show relays` has it.
-std::string RelayName(const relay::ConnectionState& state) {
-  return StrCat("[relay:", state.route_host, ",port=", state.port, ",",
-                state.lmtp ? "lmtp" : "smtp", state.by_mx ? ",mx]" : "]");
+std::string NameOf(const relay::ConnectionState& state) {
+  const uint16_t usual = state.tls == queue::RelayTls::kImplicit ? 465 : 25;
+  const bool is_usual = state.port == usual && !state.lmtp;
+  return control::RelayName(state.route_host, is_usual ? uint16_t{0} : state.port,
+                            ProtocolOf(state), !state.by_mx);
 }
+
+void Newest(std::optional<Duration>* of, Duration age) { *of = std::min(of->value_or(age), age); }
 
 }  // namespace
+
+// NumbersOfRelays are those that upstream has of its deliveries. A name appears once it is touched.
+void ControlGate::NumbersOfRelays(const schedule::SchedulerCounters& scheduler,
+                                  StatBook* book) const {
+  std::set<std::string> hosts, relays, connectors, domains, sources;
+  size_t connections = 0, routes = 0;
+  for (relay::RelayDeliverer* const relay : parts_.relays) {
+    for (const relay::ConnectionState& each : relay->Connections()) {
+      ++connections;
+      relays.insert(NameOf(each));
+      domains.insert(each.route_host);
+      sources.insert(each.source);
+      connectors.insert(StrCat(each.source, " ", NameOf(each)));
+      hosts.insert(each.address);
+    }
+    for (const relay::RouteState& each : relay->Routes()) {
+      ++routes;
+      hosts.insert(each.address);
+      sources.insert(each.source);
+    }
+  }
+  const uint64_t local =
+      scheduler.in_flight - std::min(scheduler.in_flight, scheduler.relays_in_flight);
+  const auto touched = [book](const char* name, bool used, uint64_t value) {
+    if (used || value > 0) book->Set(name, static_cast<int64_t>(value));
+  };
+  const auto delivered = [book](std::string_view by) {
+    return book->Get(StrCat(by, ".delivery.ok")) + book->Get(StrCat(by, ".delivery.tempfail")) +
+               book->Get(StrCat(by, ".delivery.permfail")) >
+           0;
+  };
+  const bool mda = delivered("mda"), mta = delivered("mta");
+  touched("mda.envelope", mda, local);
+  touched("mda.running", mda, local);
+  touched("mta.connector", mta, connectors.size());
+  touched("mta.domain", mta, domains.size());
+  touched("mta.envelope", mta, scheduler.relays_in_flight);
+  touched("mta.host", mta, hosts.size());
+  touched("mta.relay", mta, relays.size());
+  touched("mta.route", mta, routes);
+  touched("mta.session", mta, connections);
+  touched("mta.source", mta, sources.size());
+  touched("mta.task", mta, scheduler.relay_batches);
+}
 
 rt::Task<StatBook> ControlGate::Numbers() {
   StatBook book = parts_.log->Numbers();
@@ -59,15 +115,7 @@ rt::Task<StatBook> ControlGate::Numbers() {
   if (scheduler.removed > 0)
     book.Set("scheduler.envelope.removed", static_cast<int64_t>(scheduler.removed));
   if (scheduler.notices > 0) book.Set("queue.bounce", static_cast<int64_t>(scheduler.notices));
-  size_t connections = 0;
-  size_t routes = 0;
-  for (relay::RelayDeliverer* const relay : parts_.relays) {
-    connections += relay->Connections().size();
-    routes += relay->Routes().size();
-  }
-  if (connections > 0 || book.Get("mta.delivery.ok") > 0)
-    book.Set("mta.session", static_cast<int64_t>(connections));
-  if (routes > 0) book.Set("mta.route", static_cast<int64_t>(routes));
+  NumbersOfRelays(scheduler, &book);
   if (service_ != nullptr) book.Set("control.session", static_cast<int64_t>(service_->sessions()));
   book.Set("uptime", absl::ToInt64Seconds(parts_.world->clock().Now() - started_));
   co_return book;
@@ -107,28 +155,26 @@ rt::Task<int> ControlGate::ShowStatus(Call* call) {
 }
 
 rt::Task<int> ControlGate::ShowHosts(Call* call) {
-  struct Host {
-    std::string name;
-    size_t connections = 0;
-  };
-  std::map<std::string, Host> hosts;
+  std::map<std::string, control::HostLine> hosts;
   for (relay::RelayDeliverer* const relay : parts_.relays) {
     for (const relay::ConnectionState& each : relay->Connections()) {
-      Host& host = hosts[each.address];
+      control::HostLine& host = hosts[each.address];
       host.name = each.host;
       ++host.connections;
     }
     for (const relay::RouteState& each : relay->Routes()) {
-      Host& host = hosts[each.address];
+      control::HostLine& host = hosts[each.address];
       if (host.name.empty()) host.name = each.host;
+      ++host.references;
+      if (each.tried.has_value()) Newest(&host.last, *each.tried);
     }
   }
   std::string text;
   JsonWriter json;
   json.BeginArray();
-  for (const auto& [address, host] : hosts) {
-    StrAppend(text, Escape(address), " ", Escape(host.name), " refcount=", host.connections,
-              " nconn=", host.connections, " lastconn=-\n");
+  for (auto& [address, host] : hosts) {
+    host.address = address;
+    text += control::HostText(host);
     json.BeginObject().Key("address").String(address).Key("name").String(host.name);
     json.Key("connections").Int(static_cast<int64_t>(host.connections)).EndObject();
   }
@@ -160,11 +206,19 @@ rt::Task<int> ControlGate::ShowRoutes(Call* call) {
   for (relay::RelayDeliverer* const relay : parts_.relays) {
     for (const relay::RouteState& each : relay->Routes()) {
       const bool blocked = each.blocked > absl::ZeroDuration();
-      StrAppend(text, each.id, ". ", each.source, " <-> ", Escape(each.address), " (",
-                Escape(each.host), ") -", blocked ? 'D' : '-', "-",
-                each.connections > 0 ? 'K' : '-', " nconn=", each.connections,
-                " nerror=", each.failures, " penalty=", each.failures,
-                " timeout=", Seconds(each.blocked), "\n");
+      control::RouteLine line;
+      line.id = each.id;
+      line.source = each.source;
+      line.address = each.address;
+      line.host = each.host;
+      line.is_new = each.connections == 0;
+      line.disabled = blocked;
+      line.lowering = !blocked && each.failures > 0;
+      line.keepalive = each.keeps_connection;
+      line.connections = each.connections;
+      line.penalty = each.failures;
+      line.timeout = each.blocked;
+      text += control::RouteText(line);
       json.BeginObject().Key("id").Int(static_cast<int64_t>(each.id));
       json.Key("source").String(each.source).Key("address").String(each.address);
       json.Key("port").Int(each.port).Key("host").String(each.host);
@@ -180,33 +234,37 @@ rt::Task<int> ControlGate::ShowRoutes(Call* call) {
 }
 
 rt::Task<int> ControlGate::ShowRelays(Call* call) {
-  struct RelayRow {
-    size_t connections = 0;
-    std::map<std::string, size_t> connectors;  // by our address
+  struct Row {
+    control::RelayLine line;
+    std::map<std::string, control::RelayLine::Connector> connectors;  // by our address
   };
-  std::map<std::string, RelayRow> rows;
+  std::map<std::string, Row> rows;
   for (relay::RelayDeliverer* const relay : parts_.relays) {
     for (const relay::ConnectionState& each : relay->Connections()) {
-      RelayRow& row = rows[RelayName(each)];
-      ++row.connections;
-      ++row.connectors[each.source];
+      Row& row = rows[NameOf(each)];
+      ++row.line.connections;
+      if (!each.idle) ++row.line.tasks;
+      Newest(&row.line.last, each.age);
+      control::RelayLine::Connector& connector = row.connectors[each.source];
+      ++connector.connections;
+      Newest(&connector.last, each.age);
     }
   }
   std::string text;
   JsonWriter json;
   json.BeginArray();
-  for (const auto& [name, row] : rows) {
-    StrAppend(text, Escape(name), " refcount=", row.connections, " ntask=", row.connections,
-              " nconn=", row.connections, " lastconn=- timeout=- wait=-\n");
+  for (auto& [name, row] : rows) {
+    row.line.name = name;
     json.BeginObject().Key("relay").String(name);
-    json.Key("connections").Int(static_cast<int64_t>(row.connections));
+    json.Key("connections").Int(static_cast<int64_t>(row.line.connections));
     json.Key("connectors").BeginArray();
-    for (const auto& [source, count] : row.connectors) {
-      StrAppend(text, "  connector ", source, " refcount=", count, " nconn=", count,
-                " lastconn=- timeout=- flags=-\n");
+    for (auto& [source, connector] : row.connectors) {
+      connector.source = source;
+      row.line.connectors.push_back(connector);
       json.BeginObject().Key("source").String(source);
-      json.Key("connections").Int(static_cast<int64_t>(count)).EndObject();
+      json.Key("connections").Int(static_cast<int64_t>(connector.connections)).EndObject();
     }
+    text += control::RelayText(row.line);
     json.EndArray().EndObject();
   }
   json.EndArray();
@@ -215,8 +273,26 @@ rt::Task<int> ControlGate::ShowRelays(Call* call) {
   co_return done;
 }
 
+rt::Task<int> ControlGate::ShowMtaPaused(Call* call) {
+  std::set<relay::PausedRelay> paused;
+  for (relay::RelayDeliverer* const relay : parts_.relays)
+    paused.insert(relay->paused().begin(), relay->paused().end());
+  std::string text;
+  JsonWriter json;
+  json.BeginArray();
+  for (const relay::PausedRelay& each : paused) {
+    StrAppend(text, Escape(each.source), " -> ", Escape(each.destination), "\n");
+    json.BeginObject().Key("source").String(each.source);
+    json.Key("destination").String(each.destination).EndObject();
+  }
+  json.EndArray();
+  std::string in_json = json.Take() + "\n";
+  const int done = co_await Plain(call, std::move(text), std::move(in_json));
+  co_return done;
+}
+
 rt::Task<int> ControlGate::Monitor(Call* call) {
-  StatBook before = co_await Numbers();
+  StatBook before;  // the first line is what the counters stand at
   for (int line = 0;; ++line) {
     StatBook now = co_await Numbers();
     std::string text;

@@ -63,7 +63,7 @@ def sha512_crypt(password):
 class Dns(socketserver.ThreadingUDPServer):
     """Answers from `records`: (name, type) -> list of data. A name that has none of any type does not exist."""
 
-    TYPES = {"A": 1, "PTR": 12, "MX": 15, "AAAA": 28}
+    TYPES = {"A": 1, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
 
     def __init__(self, records):
         self.records = records
@@ -79,6 +79,8 @@ class Dns(socketserver.ThreadingUDPServer):
             return struct.pack("!H", value[0]) + self.name(value[1])
         if kind == "PTR":
             return self.name(value)
+        if kind == "TXT":
+            return bytes([len(value)]) + value.encode()
         return socket.inet_pton(socket.AF_INET if kind == "A" else socket.AF_INET6, value)
 
     def finish_request(self, request, client_address):

@@ -5,6 +5,7 @@
 #include "verbs.h"
 #include <errno.h>
 #include <postern.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +59,15 @@ static int encrypt(const char* password) {
   return status;
 }
 
+static int compare_texts(const void* a, const void* b) { return strcmp(a, b); }
+
+/* print_network shows each network once, whichever of the domains has it. */
 static void print_network(const char* network, void* user_data) {
-  (void)user_data;
+  void** seen = user_data;
+  char* copy;
+  if (tfind(network, seen, compare_texts) != NULL) return;
+  copy = strdup(network);
+  if (copy != NULL && tsearch(copy, seen, compare_texts) == NULL) free(copy);
   printf("%s\n", network);
 }
 
@@ -71,10 +79,12 @@ static void print_remark(const char* remark, void* user_data) {
 static int spf_walk(const char* zone, const char* servers) {
   postern_resolver* resolver = NULL;
   postern_spf_walk_callbacks callbacks = POSTERN_SPF_WALK_CALLBACKS_INIT;
+  void* seen = NULL;
   char line[MAX_LINE];
   int status = open_resolver(zone, servers, &resolver);
   if (status != 0) return 1;
   callbacks.on_network = print_network;
+  callbacks.user_data = &seen;
   callbacks.on_remark = print_remark;
   while (status == 0 && fgets(line, sizeof line, stdin) != NULL) {
     postern_error* error = NULL;
@@ -86,6 +96,7 @@ static int spf_walk(const char* zone, const char* servers) {
     fflush(stdout);
   }
   postern_resolver_free(resolver);
+  tdestroy(seen, free);
   return status == 0 ? 0 : 1;
 }
 
@@ -97,10 +108,7 @@ static int ask(postern_control_options* options) {
   status = postern_control_ask(&exit_status, options, &error);
   if (status == POSTERN_OK) return (int)exit_status;
   if (status == POSTERN_ERR_NOT_FOUND && strcmp(postern_error_reason(error), "not-running") == 0) {
-    fprintf(stderr, "smtpd doesn't seem to be running (%s)\n", postern_error_message(error));
-    fprintf(stderr,
-            "The queue is a database that its server alone reads: start it to see what is in it; "
-            "`pause mda`, `pause mta` and `pause smtp` keep it from doing anything.\n");
+    fprintf(stderr, "smtpd doesn't seem to be running\n(%s)\n", postern_error_message(error));
     postern_error_free(error);
     return 1;
   }
@@ -158,6 +166,27 @@ static int newaliases(void) {
   return ask(&options);
 }
 
+/* mailq takes ctl's options; those of others that a script may give it mean nothing here. */
+static int mailq(int argc, char** argv) {
+  char** words = calloc((size_t)argc + 2, sizeof *words);
+  int i, count = 0, status;
+  if (words == NULL) return 1;
+  for (i = 0; i < argc; ++i) {
+    if (strcmp(argv[i], "--json") == 0) {
+      words[count++] = argv[i];
+    } else if (i + 1 < argc && (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "-s") == 0 ||
+                                strcmp(argv[i], "-S") == 0)) {
+      words[count++] = argv[i];
+      words[count++] = argv[++i];
+    }
+  }
+  words[count++] = (char*)"show";
+  words[count++] = (char*)"queue";
+  status = ctl_command(count, words);
+  free(words);
+  return status;
+}
+
 static int makemap(void) {
   fprintf(stderr,
           "makemap: nothing is made: the tables of smtpd.conf are read as they are. Use\n"
@@ -172,10 +201,7 @@ int called_by_name(const char* name, int argc, char** argv) {
   if (strcmp(name, "sendmail") == 0 || strcmp(name, "send-mail") == 0)
     return sendmail_command(argc, argv);
   if (strcmp(name, "mailq") == 0) {
-    char* words[] = {(char*)"show", (char*)"queue"};
-    (void)argc;
-    (void)argv;
-    return ctl_command(2, words);
+    return mailq(argc, argv);
   }
   if (strcmp(name, "newaliases") == 0) return newaliases();
   if (strcmp(name, "makemap") == 0) return makemap();

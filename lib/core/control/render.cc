@@ -189,8 +189,30 @@ std::string MonitorJson(const StatBook& before, const StatBook& now) {
   return json.Take() + "\n";
 }
 
+std::string LfLines::Take(std::string_view octets) {
+  std::string out;
+  out.reserve(octets.size());
+  for (const char c : octets) {
+    if (std::exchange(cr_, false) && c != '\n') out += '\r';
+    if (c == '\r') {
+      cr_ = true;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string MessageJson(queue::MessageId id, std::string_view content) {
+  JsonWriter json;
+  json.BeginObject().Key("message").String(queue::MessageIdText(id));
+  json.Key("content").String(content).EndObject();
+  return json.Take() + "\n";
+}
+
 std::string CountText(uint64_t count, std::string_view what) {
-  return StrCat(count, count > 1 ? " envelopes " : " envelope ", what, "\n");
+  const bool many = count > 1 || (count == 0 && what == "discovered");
+  return StrCat(count, many ? " envelopes " : " envelope ", what, "\n");
 }
 
 }  // namespace postern::control

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/core/base/json.h"
@@ -37,7 +38,22 @@ std::string MonitorHeader();
 std::string MonitorLine(const StatBook& before, const StatBook& now);
 std::string MonitorJson(const StatBook& before, const StatBook& now);
 
-// CountText is "3 envelopes removed".
+// LfLines gives the lines of a message (CRLF) as the system's files have them, piece by piece.
+class LfLines {
+ public:
+  std::string Take(std::string_view octets);
+  // End gives what a last lone CR held back.
+  std::string End() { return std::exchange(cr_, false) ? "\r" : ""; }
+
+ private:
+  bool cr_ = false;  // the piece before ended in a CR that is not written yet
+};
+
+// MessageJson is a message with its text, as `show message` has it, with a line end.
+std::string MessageJson(queue::MessageId id, std::string_view content);
+
+// CountText is "3 envelopes removed", and "0 envelope removed"; smtpctl(8) says "0 envelopes" of
+// discovered ones alone.
 std::string CountText(uint64_t count, std::string_view what);
 
 }  // namespace postern::control

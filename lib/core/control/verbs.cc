@@ -31,6 +31,7 @@ constexpr Row kRows[] = {
     {Verb::kPauseEnvelope, "pause envelope all"},
     {Verb::kPauseMda, "pause mda"},
     {Verb::kPauseMta, "pause mta"},
+    {Verb::kPauseMtaFor, "pause mta from <address> for <domain>"},
     {Verb::kPauseSmtp, "pause smtp"},
     {Verb::kProfile, "profile <subsystem>"},
     {Verb::kReload, "reload"},
@@ -40,6 +41,7 @@ constexpr Row kRows[] = {
     {Verb::kResumeEnvelope, "resume envelope all"},
     {Verb::kResumeMda, "resume mda"},
     {Verb::kResumeMta, "resume mta"},
+    {Verb::kResumeMtaFor, "resume mta from <address> for <domain>"},
     {Verb::kResumeRoute, "resume route <number>"},
     {Verb::kResumeSmtp, "resume smtp"},
     {Verb::kSchedule, "schedule <id>"},
@@ -48,6 +50,7 @@ constexpr Row kRows[] = {
     {Verb::kShowHosts, "show hosts"},
     {Verb::kShowHostStats, "show hoststats"},
     {Verb::kShowMessage, "show message <id>"},
+    {Verb::kShowMtaPaused, "show mta paused"},
     {Verb::kShowParked, "show parked"},
     {Verb::kShowQueue, "show queue"},
     {Verb::kShowQueue, "show queue <msgid>"},
@@ -88,6 +91,7 @@ std::optional<Command> MatchVerb(const std::vector<std::string>& words, std::str
   for (const Row& row : kRows) left.push_back({&row, SplitWords(row.words)});
   std::vector<Candidate> before = left;  // what the words that were good so far can become
   bool unknown = false;
+  size_t good = 0;  // words that mean one thing
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     std::vector<Candidate> next;
@@ -119,6 +123,7 @@ std::optional<Command> MatchVerb(const std::vector<std::string>& words, std::str
       unknown = true;
       break;
     }
+    ++good;
   }
   if (!unknown) {
     for (const Candidate& each : left) {
@@ -137,7 +142,14 @@ std::optional<Command> MatchVerb(const std::vector<std::string>& words, std::str
     }
   }
   *help = "possibilities are:\n";
-  for (const Candidate& each : before) StrAppend(*help, "  ", each.row->words, "\n");
+  std::string last;
+  for (const Candidate& each : before) {
+    const size_t shown = std::min(good + 1, each.parts.size());
+    std::string line =
+        StrJoin(std::vector<std::string_view>(each.parts.begin(), each.parts.begin() + shown), " ");
+    if (line != last) StrAppend(*help, line, "\n");
+    last = std::move(line);
+  }
   return std::nullopt;
 }
 

@@ -20,6 +20,7 @@ enum class Verb : uint8_t {
   kPauseEnvelope,
   kPauseMda,
   kPauseMta,
+  kPauseMtaFor,
   kPauseSmtp,
   kProfile,
   kReload,
@@ -27,6 +28,7 @@ enum class Verb : uint8_t {
   kResumeEnvelope,
   kResumeMda,
   kResumeMta,
+  kResumeMtaFor,
   kResumeRoute,
   kResumeSmtp,
   kSchedule,
@@ -34,6 +36,7 @@ enum class Verb : uint8_t {
   kShowHosts,
   kShowHostStats,
   kShowMessage,
+  kShowMtaPaused,
   kShowParked,
   kShowQueue,
   kShowRelays,
@@ -56,8 +59,9 @@ struct Command {
 };
 
 // MatchVerb finds what `words` mean. Each word of the table may be shortened to what no other word
-// there begins with; a whole word wins over longer ones. nullopt: there is none, and `*help` (one
-// line each) is "possibilities are:" and the commands that the words could become.
+// there begins with; a whole word wins over longer ones. nullopt: there is none, and `*help` is
+// "possibilities are:" and, one a line as smtpctl(8) has them, the words so far with each that may
+// come next.
 std::optional<Command> MatchVerb(const std::vector<std::string>& words, std::string* help);
 
 // IsOpen tells whether any user of this machine may ask for `verb`: the others take root, or the

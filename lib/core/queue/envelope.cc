@@ -259,23 +259,27 @@ std::string Describe(const Envelope& e) {
     if (!value.empty()) StrAppend(out, name, ": ", Escape(value, kMaxStoredTextBytes), "\n");
   };
   const auto seconds = [](WallTime time) {
-    return time == absl::InfinitePast() ? std::string() : StrCat(absl::ToUnixSeconds(time));
+    return StrCat(time == absl::InfinitePast() ? 0 : absl::ToUnixSeconds(time));
   };
-  line("evpid", EnvelopeIdText(e.id));
+  const auto path = [](const mail::Address& address) {
+    return address.empty() ? std::string("@") : address.ToString();
+  };
+  line("version", "3");
   line("dispatcher", e.action);
   line("tag", e.tag);
-  line("type", e.kind == Envelope::Kind::kRelay ? "mta" : "mda");
+  line("type", e.bounce ? "bounce" : e.kind == Envelope::Kind::kRelay ? "mta" : "mda");
   line("smtpname", e.server_name);
   line("helo", e.helo);
   line("hostname", e.client_name);
   line("username", e.username);
   line("errorline", e.last_error);
-  line("sockaddr", e.client.ToString());
-  line("sender", e.sender.address.ToString());
-  line("rcpt", e.recipient.ToString());
-  line("dest", e.destination.ToString());
+  line("sockaddr", e.client.is_unix() ? "local" : e.client.address.ToString());
+  line("sender", path(e.sender.address));
+  line("rcpt", path(e.recipient));
+  line("dest", path(e.destination));
   line("ctime", seconds(e.created));
   line("last-try", seconds(e.last_attempt));
+  line("last-bounce", "0");  // notices of delay are counted: delay-notices
   line("ttl", StrCat(absl::ToInt64Seconds(e.ttl)));
   line("retry", StrCat(e.attempts));
   std::string flags;
@@ -285,19 +289,19 @@ std::string Describe(const Envelope& e) {
   if (e.expanded) flags += " expanded";
   if (e.held) flags += " suspend";
   line("flags", Trim(flags));
-  std::string notify;
-  if (e.dsn_notify & mail::kNotifyNever) notify += ",NEVER";
-  if (e.dsn_notify & mail::kNotifySuccess) notify += ",SUCCESS";
-  if (e.dsn_notify & mail::kNotifyFailure) notify += ",FAILURE";
-  if (e.dsn_notify & mail::kNotifyDelay) notify += ",DELAY";
-  line("dsn-notify", notify.empty() ? std::string_view() : std::string_view(notify).substr(1));
+  // OpenSMTPD's bits.
+  line("dsn-notify", StrCat(((e.dsn_notify & mail::kNotifySuccess) != 0 ? 1 : 0) +
+                            ((e.dsn_notify & mail::kNotifyFailure) != 0 ? 2 : 0) +
+                            ((e.dsn_notify & mail::kNotifyDelay) != 0 ? 4 : 0) +
+                            ((e.dsn_notify & mail::kNotifyNever) != 0 ? 8 : 0)));
   if (e.sender.dsn_return == mail::DsnReturn::kFull) line("dsn-ret", "FULL");
   if (e.sender.dsn_return == mail::DsnReturn::kHeaders) line("dsn-ret", "HDRS");
   line("dsn-envid", e.sender.dsn_envelope_id);
   line("dsn-orcpt", e.dsn_original_recipient);
-  line("mda-user", e.user);
-  line("mda-subaddress", e.sub_address);
+  if (e.delay_notices > 0) line("delay-notices", StrCat(e.delay_notices));
   line("mda-exec", e.path_or_command);
+  line("mda-subaddress", e.sub_address);
+  line("mda-user", e.user);
   return out;
 }
 

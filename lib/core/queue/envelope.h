@@ -124,8 +124,8 @@ uint64_t DestinationKey(const Envelope& envelope);
 // sender.
 std::string_view ForwarderOf(const Envelope& envelope);
 
-// Describe gives the envelope as the text of `show envelope`: one "name: value" a line, empty ones
-// left out.
+// Describe gives the envelope as the text of `show envelope`: one "name: value" a line, OpenSMTPD's
+// (its version 3) in its order, empty ones left out.
 std::string Describe(const Envelope& envelope);
 
 }  // namespace postern::queue

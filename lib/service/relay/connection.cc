@@ -25,7 +25,8 @@ Connection::Connection(rt::World& world, rt::Executor& loop, LogSink& log,
       log_(log),
       settings_(std::move(settings)),
       target_(std::move(target)),
-      session_id_(std::move(session_id)) {
+      session_id_(std::move(session_id)),
+      begun_(loop.Now()) {
   auto options = std::make_shared<smtp::ClientOptions>(settings_->session);
   options->helo_name =
       settings_->helo_name.empty() ? smtp::ClientOptions().helo_name : settings_->helo_name;

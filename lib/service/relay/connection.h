@@ -63,6 +63,8 @@ class Connection {
   // CountFailure counts a recipient that the server refused; failures is how many there were.
   void CountFailure() { ++failures_; }
   size_t failures() const { return failures_; }
+  // begun is when it was made.
+  Instant begun() const { return begun_; }
   // last_used is when the last message was over.
   Instant last_used() const { return last_used_; }
   const RelaySettings& settings() const { return *settings_; }
@@ -96,6 +98,7 @@ class Connection {
   bool usable_ = false;
   size_t messages_ = 0;
   size_t failures_ = 0;
+  const Instant begun_;
   Instant last_used_;
 };
 

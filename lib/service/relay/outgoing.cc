@@ -83,6 +83,14 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
   auto shared = std::make_shared<const RelaySettings>(*std::move(settings));
   if (shared->wrapped && given == nullptr)
     co_return SameFate(batch, Made(451, 3, 5, "Its action has a wrapper now"));
+  if (IsPaused(*shared, batch.front())) {
+    Failure paused;
+    paused.held_back = "Paused by the operator";
+    paused.reply = Made(451, 3, 2, paused.held_back);
+    results = ResultsOf(batch, paused);
+    for (DeliveryResult& result : results) result.retry_after = options_.paused_wait;
+    co_return results;
+  }
   StatusOr<std::shared_ptr<const store::Body>> body = given;
   if (given == nullptr) body = co_await queue_.OpenBody(loop_, batch.front().message_id());
   if (!body.ok()) co_return SameFate(batch, Made(451, 3, 0, std::string(Message(body.status()))));

@@ -326,7 +326,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     if (opened.kind == Opened::Kind::kTlsFailed) {
       plan.OnTlsFailure(opened.reason);
     } else {
-      NotReached(key_of(target), opened.reason, failure->refusal);
+      NotReached(key_of(target), target.host, opened.reason, failure->refusal);
       plan.OnUnreachable(opened.reason);
     }
   }
@@ -446,13 +446,15 @@ std::vector<DeliveryResult> RelayDeliverer::ResultsOf(const std::vector<queue::E
   return results;
 }
 
-void RelayDeliverer::NotReached(const PenaltyKey& key, const mail::Reply& reason,
-                                const Refusal& refusal) {
+void RelayDeliverer::NotReached(const PenaltyKey& key, const std::string& host,
+                                const mail::Reply& reason, const Refusal& refusal) {
   if (penalties_.size() >= options_.max_penalties && !penalties_.contains(key))
     penalties_.erase(penalties_.begin());
   Penalty& penalty = penalties_[key];
   penalty.reason = reason;
   penalty.refusal = refusal;
+  penalty.failed = loop_.Now();
+  penalty.host = host;
   // Connections that fail together fail for one reason: they count once.
   if (loop_.Now() < penalty.until) return;
   penalty.failures = std::min(penalty.failures + 1, 1000);

@@ -40,7 +40,9 @@ struct RelayOptions {
   Duration route_penalty_max = absl::Hours(1);
   // hosts of an action's table that are asked for in turn while none of them can be reached
   size_t max_other_hosts = 8;
-  size_t max_penalties = 10'000;  // routes remembered for that
+  size_t max_penalties = 10'000;             // routes remembered for that
+  size_t max_paused = 1000;                  // destinations that an operator paused
+  Duration paused_wait = absl::Seconds(30);  // before mail for one of them is looked at again
   // times of connections remembered for the sake of conn-delay
   size_t max_remembered_connections = 10'000;
 };
@@ -53,8 +55,16 @@ struct RouteState {
   std::string host;  // the server's name; "" where it is not known
   uint16_t port = 0;
   size_t connections = 0;
+  bool keeps_connection = false;  // one that waits for another message
   int failures = 0;
-  Duration blocked;  // from now; zero: it is not
+  Duration blocked;               // from now; zero: it is not
+  std::optional<Duration> tried;  // since the last connection was begun
+};
+// PausedRelay is what an operator paused: mail from one of our addresses for a destination.
+struct PausedRelay {
+  std::string source;       // an address, or "any"
+  std::string destination;  // a domain or a server, lower-case
+  auto operator<=>(const PausedRelay&) const = default;
 };
 // ConnectionState is a connection, for `show hosts` and `show relays`.
 struct ConnectionState {
@@ -67,6 +77,8 @@ struct ConnectionState {
   bool idle = false;  // it waits for another message
   size_t messages = 0;
   std::string source;
+  queue::RelayTls tls = queue::RelayTls::kOpportunistic;
+  Duration age;  // since it was begun
 };
 
 class RelayDeliverer final : public schedule::Deliverer {
@@ -111,6 +123,13 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::vector<ConnectionState> Connections() const;
   // ResumeRoute lifts the pause of a route; false: there is none of that id.
   bool ResumeRoute(uint64_t id);
+  // PauseDestination holds mail back that would go from one of our addresses ("any": from
+  // whichever) to a server or a domain of this name; what is under way goes on. ResumeDestination
+  // ends that, and the mail goes within RelayOptions::paused_wait. false: it was so already, or
+  // (Pause) there are max_paused.
+  bool PauseDestination(PausedRelay what);
+  bool ResumeDestination(const PausedRelay& what) { return paused_.erase(what) > 0; }
+  const std::set<PausedRelay>& paused() const { return paused_; }
 
  private:
   struct Idle {
@@ -138,6 +157,8 @@ class RelayDeliverer final : public schedule::Deliverer {
   };
   struct Penalty {
     Instant until;
+    Instant failed;    // when that was last
+    std::string host;  // the server's name
     int failures = 0;
     mail::Reply reason;  // of the last failure
     Refusal refusal;     // of the last failure
@@ -197,7 +218,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   void Retire(std::unique_ptr<Connection> connection);
   // Blocked returns the penalty of a route that is to be left alone; null when it is not.
   const Penalty* Blocked(const PenaltyKey& key) const;
-  void NotReached(const PenaltyKey& key, const mail::Reply& reason, const Refusal& refusal);
+  void NotReached(const PenaltyKey& key, const std::string& host, const mail::Reply& reason,
+                  const Refusal& refusal);
+  bool IsPaused(const RelaySettings& settings, const queue::Envelope& envelope) const;
   static std::vector<schedule::DeliveryResult> ResultsOf(const std::vector<queue::Envelope>& batch,
                                                          const Failure& failure);
 
@@ -218,6 +241,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::map<PenaltyKey, Penalty> penalties_;
   std::map<PenaltyKey, uint64_t> route_ids_;  // of those that were shown
   uint64_t next_route_id_ = 1;
+  std::set<PausedRelay> paused_;
   rt::Event freed_;  // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;

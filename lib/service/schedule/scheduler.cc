@@ -189,6 +189,7 @@ void Scheduler::Forget() {
   finished_while_reading_.clear();
   reads_ = 0;
   running_batches_ = {};
+  relays_in_flight_ = 0;
   loading_ = starved_ = false;
   more_in_store_ = true;
   wake_.Reset();
@@ -310,6 +311,7 @@ void Scheduler::DispatchKind(Envelope::Kind kind) {
 rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> batch) {
   const WallTime began = queue_.Now();
   for (const Envelope& envelope : batch) started_[envelope.id] = began;
+  if (kind == Envelope::Kind::kRelay) relays_in_flight_ += batch.size();
   // What is delivered leaves the queue at once: the body that a notice of success will quote is
   // opened before.
   std::map<queue::MessageId, std::shared_ptr<const store::Body>> bodies;
@@ -357,6 +359,7 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
   if (failure) std::rethrow_exception(failure);
   pause_after_failure_ = kFirstPauseAfterFailure;
   --running_batches_[static_cast<size_t>(kind)];
+  if (kind == Envelope::Kind::kRelay) relays_in_flight_ -= batch.size();
   wake_.Set();
 }
 
@@ -482,6 +485,8 @@ SchedulerCounters Scheduler::counters() const {
   SchedulerCounters counters = counters_;
   counters.ready = ready_.ready();
   counters.in_flight = ready_.in_flight();
+  counters.relays_in_flight = relays_in_flight_;
+  counters.relay_batches = running_batches_[static_cast<size_t>(Envelope::Kind::kRelay)];
   return counters;
 }
 

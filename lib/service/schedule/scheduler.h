@@ -73,6 +73,8 @@ struct SchedulerCounters {
   uint64_t dropped = 0;    // failures of which nobody may be told
   uint64_t ready = 0;
   uint64_t in_flight = 0;
+  uint64_t relays_in_flight = 0;  // of these, to other servers
+  uint64_t relay_batches = 0;     // messages that these are of
 };
 
 // Scheduler lives on the main loop; all functions are called there.
@@ -182,6 +184,7 @@ class Scheduler {
   std::unordered_set<queue::EnvelopeId> finished_while_reading_;
   size_t reads_ = 0;
   std::array<size_t, kKinds> running_batches_ = {};
+  size_t relays_in_flight_ = 0;  // envelopes
   // by batch_interval; when batches that are not full may begin
   std::array<Instant, kKinds> next_batch_ = {};
   Instant paced_until_ = Instant::Never();  // when Dispatch wants to look again

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <new>
 #include <utility>
-#include <zlib.h>
 
 #include "lib/core/base/strings.h"
 #include "lib/store/queue/memory_body.h"
-#include "lib/store/queue/sealed_file.h"
 #include "lib/store/queue/spool_seal.h"
 #include "lib/store/queue/sqlite_queue.h"
 
@@ -15,9 +13,7 @@ namespace postern::store {
 
 using queue::MessageId;
 
-std::string QueueCore::BodyPath(MessageId id) const {
-  return StrCat(spool_, "/bodies/", queue::MessageIdText(id));
-}
+std::string QueueCore::BodyPath(MessageId id) const { return BodyFileOf(spool_, id); }
 
 // Bodies whose message is not in the database belong to messages that were never acknowledged, or
 // that are gone.
@@ -164,88 +160,19 @@ std::shared_ptr<const Body> QueueCore::CachedBody(MessageId id) {
   return found == cache_.end() ? nullptr : found->second;
 }
 
-namespace {
-
-// FileBody reads a large body from its file, which stays readable after its name is gone.
-class FileBody final : public Body {
- public:
-  FileBody(std::unique_ptr<rt::File> file, uint64_t size_bytes)
-      : file_(std::move(file)), size_bytes_(size_bytes) {}
-  uint64_t size_bytes() const override { return size_bytes_; }
-  StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const override {
-    const std::lock_guard lock(mutex_);
-    return file_->ReadAt(offset, into);
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::unique_ptr<rt::File> file_;
-  uint64_t size_bytes_;
-};
-
-StatusOr<uint32_t> ChecksumOf(const Body& body) {
-  uLong sum = crc32(0, nullptr, 0);
-  std::vector<char> chunk(static_cast<size_t>(std::min<uint64_t>(body.size_bytes(), 64 * 1024)));
-  for (uint64_t offset = 0; offset < body.size_bytes();) {
-    const StatusOr<size_t> got = body.ReadAt(offset, chunk);
-    if (!got.ok()) return got.status();
-    if (*got == 0) break;
-    sum = crc32_z(sum, reinterpret_cast<const unsigned char*>(chunk.data()), *got);
-    offset += *got;
-  }
-  return static_cast<uint32_t>(sum);
-}
-
-}  // namespace
-
 StatusOr<std::shared_ptr<const Body>> QueueCore::OpenBody(MessageId id) {
   if (std::shared_ptr<const Body> cached = CachedBody(id)) return cached;
-  SpoolDatabase::BodyRow row;
-  {
-    StatusOr<SpoolDatabase::BodyRow> found = Read([&] { return database_->ReadBody(id); });
-    if (!found.ok()) return found.status();
-    row = *std::move(found);
-  }
-  const uint64_t size_bytes = row.size_bytes;
-  const uint32_t wanted = row.checksum;
-  StatusOr<std::shared_ptr<const Body>> body = ReadBody(id, std::move(row));
-  if (body.ok() && *body != nullptr && (*body)->size_bytes() == size_bytes) {
-    const StatusOr<uint32_t> checksum = ChecksumOf(**body);
-    if (checksum.ok() && *checksum == wanted) return body;
-    if (!checksum.ok()) body = checksum.status();
-  }
+  StatusOr<StoredBody> row = Read([&] { return database_->ReadBody(id); });
+  if (!row.ok()) return row.status();
+  StatusOr<std::shared_ptr<const Body>> body =
+      OpenStoredBody(world_.files(), spool_, seal(), id, *std::move(row));
   // A disk that cannot read it now is no damage, nor is a key that is not there.
-  if (!body.ok() && body.status().code() != StatusCode::kInvalidArgument) return body.status();
+  if (body.status().code() != StatusCode::kInvalidArgument) return body;
   const Status damaged = DataLoss("message is damaged on disk, parked");
   LogProblem(LogLevel::kError, "message damaged on disk, parked", damaged,
              queue::MessageIdText(id));
   (void)Read([&] { return database_->Park(id); });
   return damaged;
-}
-
-// ReadBody opens what is stored; null: its file is gone.
-StatusOr<std::shared_ptr<const Body>> QueueCore::ReadBody(MessageId id,
-                                                          SpoolDatabase::BodyRow row) {
-  std::shared_ptr<const Body> body;
-  if (!row.in_file) {
-    if (IsSealed(row.body)) {
-      StatusOr<std::string> text = seal().Open(SealedKind::kText, id, row.body, row.size_bytes);
-      if (!text.ok()) return text.status();
-      row.body = *std::move(text);
-    }
-    body = std::make_shared<MemoryBody>(std::move(row.body));
-    return body;
-  }
-  StatusOr<std::unique_ptr<rt::File>> file = world_.files().Open(BodyPath(id), rt::OpenOptions{});
-  if (file.status().code() == StatusCode::kNotFound) return body;
-  if (!file.ok()) return file.status();
-  const StatusOr<bool> sealed = FileIsSealed(**file);
-  if (!sealed.ok()) return sealed.status();
-  if (*sealed) return OpenSealedFile(*std::move(file), seal(), id, row.size_bytes);
-  const StatusOr<rt::FileInfo> info = (*file)->Stat();
-  if (!info.ok()) return info.status();
-  body = std::make_shared<FileBody>(*std::move(file), info->size_bytes);
-  return body;
 }
 
 }  // namespace postern::store

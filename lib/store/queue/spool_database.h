@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/store/queue/queue.h"
+#include "lib/store/queue/stored_body.h"
 #include "lib/store/sqlite/database.h"
 
 namespace postern::store {
@@ -69,14 +70,8 @@ class SpoolDatabase {
   // Audit is one step of Queue::Audit.
   StatusOr<AuditPart> Audit(size_t rows);
 
-  struct BodyRow {
-    uint64_t size_bytes = 0;
-    uint32_t checksum = 0;
-    bool in_file = false;
-    std::string body;
-  };
-  // ReadBody does not verify the checksum: the caller does, with the file at hand.
-  StatusOr<BodyRow> ReadBody(queue::MessageId id);
+  // ReadBody does not verify the checksum: OpenStoredBody does, with the file at hand.
+  StatusOr<StoredBody> ReadBody(queue::MessageId id);
   // HasSealedEnvelopes tells whether one of them takes a key. Looks at all.
   StatusOr<bool> HasSealedEnvelopes();
   // HasMessage tells whether there is a row for `id`.

@@ -144,13 +144,13 @@ StatusOr<QueueCounts> SpoolDatabase::Counts() {
   return counts;
 }
 
-StatusOr<SpoolDatabase::BodyRow> SpoolDatabase::ReadBody(MessageId id) {
+StatusOr<StoredBody> SpoolDatabase::ReadBody(MessageId id) {
   POSTERN_RETURN_IF_ERROR(Ready());
   Statement& query = handle_->body;
   const StatusOr<bool> row = query.Bind(1, RowOf(id)).Step();
   if (!row.ok()) return Watch(row.status());
   if (!*row) return NotFound(StrCat("no message ", queue::MessageIdText(id)));
-  BodyRow body;
+  StoredBody body;
   body.size_bytes = static_cast<uint64_t>(query.Int(0));
   body.checksum = static_cast<uint32_t>(query.Int(1));
   body.in_file = query.Int(2) != 0;

@@ -214,7 +214,6 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
   Status ReclaimBodies();
   // KeepKeyId refuses a queue that is encrypted with another key, and notes down the key in use.
   Status KeepKeyId();
-  StatusOr<std::shared_ptr<const Body>> ReadBody(queue::MessageId id, SpoolDatabase::BodyRow row);
   // HearWitness looks for the messages that were committed last.
   void HearWitness();
   void LogProblem(LogLevel level, std::string event, const Status& status, const std::string& id);

@@ -223,9 +223,9 @@ StatusOr<std::unique_ptr<Database>> Database::Open(rt::Files& files, const std::
 
 namespace {
 
-// CopyInto copies the database at `path` into `target`, which is empty. With `immutable` SQLite
-// looks at the file alone, not at its log, and needs no shared memory, which could not be made.
-bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const char* vfs) {
+// UriOf names a database to SQLite. With `immutable` it looks at the file alone, not at its log,
+// and needs no shared memory, which could not be made.
+std::string UriOf(const std::string& path, bool immutable) {
   std::string uri = "file:";
   for (const char c : path) {
     // The characters with a meaning in a URI (RFC 3986 §2.1).
@@ -236,8 +236,13 @@ bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const ch
     }
   }
   if (immutable) uri += "?immutable=1";
+  return uri;
+}
+
+// CopyInto copies the database at `path` into `target`, which is empty.
+bool CopyInto(sqlite3* target, const std::string& path, bool immutable, const char* vfs) {
   sqlite3* source = nullptr;
-  int code = sqlite3_open_v2(uri.c_str(), &source,
+  int code = sqlite3_open_v2(UriOf(path, immutable).c_str(), &source,
                              SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, vfs);
   if (code == SQLITE_OK) {
     sqlite3_backup* backup = sqlite3_backup_init(target, "main", source, "main");
@@ -290,8 +295,9 @@ StatusOr<std::unique_ptr<Database>> Database::OpenForQueries(rt::Files& files,
   if (!there.ok()) return Annotate(there.status(), "database");
   std::unique_ptr<Database> database(new Database(path));
   const int code = sqlite3_open_v2(
-      path.c_str(), &database->handle_,
-      SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, files.SqliteVfs());
+      UriOf(path, options.immutable).c_str(), &database->handle_,
+      SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_URI,
+      files.SqliteVfs());
   sqlite3* const handle = database->handle_;
   if (code != SQLITE_OK) return StatusOfCode(handle, code, StrCat("open database ", path));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);

@@ -46,6 +46,8 @@ struct QueryOptions {
   // somebody forgot an index for must end.
   int64_t max_steps = 50'000'000;
   int max_value_bytes = 1 << 20;  // of a text or a row
+  // immutable: nobody writes it meanwhile and there is no log: then nothing is locked or made.
+  bool immutable = false;
 };
 
 class Database;

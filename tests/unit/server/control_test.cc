@@ -120,7 +120,7 @@ TEST_F(ControlTest, WhatIsNotKnownGetsThePossibilities) {
   Start();
   const Answer answer = Ask("show ho");
   EXPECT_EQ(answer.exit_status, 1);
-  EXPECT_EQ(answer.error, "possibilities are:\n  show hosts\n  show hoststats\n");
+  EXPECT_EQ(answer.error, "possibilities are:\nshow hosts\nshow hoststats\n");
   EXPECT_EQ(Ask("show message 00000001").exit_status, 1);
   EXPECT_EQ(Ask("resume route 99").exit_status, 1);
 }

@@ -129,5 +129,15 @@ TEST(Monitor, HasTheColumnsOfTheTutorials) {
   EXPECT_EQ(line.size(), header.size() / 2);
 }
 
+TEST(LfLinesTest, HaveNoCrWhereverTheyAreCut) {
+  const std::string text = "a\r\nb\rc\r\r\n\nd\r";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    LfLines lines;
+    std::string out = lines.Take(text.substr(0, cut));
+    out += lines.Take(text.substr(cut));
+    EXPECT_EQ(out + lines.End(), "a\nb\rc\r\n\nd\r") << cut;
+  }
+}
+
 }  // namespace
 }  // namespace postern::control

@@ -80,6 +80,24 @@ TEST(Envelope, DescriptionKeepsOneLineForEachField) {
   EXPECT_NE(text.find("errorline: 553-a\\n553 b\n"), std::string::npos) << text;
 }
 
+// What Debian's smtpctl printed of an envelope, but for the ttl, which 6.8 leaves to the action.
+TEST(Envelope, IsDescribedAsSmtpctlDoes) {
+  Envelope e;
+  e.action = "slow";
+  e.server_name = "host.example.test";
+  e.helo = "client.example";
+  e.client_name = "localhost";
+  e.client.address = IpAddress::V4(127, 0, 0, 1);
+  e.recipient = e.destination = mail::Address{"alice", "slow.test"};
+  e.created = absl::FromUnixSeconds(1795313681);
+  e.user = "alice";
+  EXPECT_EQ(Describe(e),
+            "version: 3\ndispatcher: slow\ntype: mda\nsmtpname: host.example.test\n"
+            "helo: client.example\nhostname: localhost\nsockaddr: 127.0.0.1\nsender: @\n"
+            "rcpt: alice@slow.test\ndest: alice@slow.test\nctime: 1795313681\nlast-try: 0\n"
+            "last-bounce: 0\nttl: 345600\nretry: 0\ndsn-notify: 0\nmda-user: alice\n");
+}
+
 TEST(Envelope, RelaysToOneDomainShareTheirDestination) {
   Envelope a = Full(), b = Full();
   b.destination.local_part = "other";
