@@ -1,6 +1,9 @@
 """Our sendmail, by itself and under the programs that call it: mail(1), git send-email, cron."""
 
+import email.header
+import email.utils
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -64,6 +67,33 @@ class Sendmail(unittest.TestCase):
         self.assertIn(refused.returncode, (67, 69))
         self.assertRegex(refused.stderr, r"5\d\d ")
         self.assertEqual(self.run_it("not an address@@").returncode, 65)                  # EX_DATAERR
+
+    def test_addresses_are_not_verified_by_an_empty_mail(self):
+        done = self.run_it("-bv", "alice@example.test")
+        self.assertEqual((done.returncode, done.stdout), (64, ""))
+        self.assertIn("usage", done.stderr)
+        self.assertEqual(self.run_it("alice@example.test").returncode, 0)
+        self.assertEqual(len(self.server.wait_for_messages("alice", 1)), 1)
+
+    def test_from_where_the_message_has_none(self):
+        long_name = "Straße der Pariser Kommune und der Münchner Räterepublik in Groß Köris"
+        cases = [(("-f", "bob@example.test"), "bob@example.test", ""), (("-f", "<bob@example.test>"), "bob@example.test", ""),
+                 (("-r", "bob@example.test", "-F", "Shop, \"The\""), "bob@example.test", 'Shop, "The"'),
+                 (("-f", "bob@example.test", "-F", "Föö Bär"), "bob@example.test", "Föö Bär"),
+                 (("-f", "bob@example.test", "-F", long_name), "bob@example.test", long_name),
+                 (("-F", "Föö"), pwd.getpwuid(os.getuid()).pw_name, "Föö")]
+        for count, (flags, address, name) in enumerate(cases, 1):
+            with self.subTest(flags=flags):
+                done = self.run_it(*flags, "alice@example.test")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                path = max(self.server.wait_for_messages("alice", count), key=os.path.getmtime)
+                with open(path, "rb") as file:
+                    octets = file.read()
+                self.assertTrue(octets.isascii())
+                self.assertTrue(all(len(line) <= 76 for line in octets.split(b"\n") if b"=?utf-8" in line), octets)
+                shown, sender = email.utils.parseaddr(email.message_from_bytes(octets)["From"])
+                self.assertEqual(str(email.header.make_header(email.header.decode_header(shown))), name)
+                self.assertEqual(sender if "@" in address else sender.split("@")[0], address)
 
     def test_flags_that_programs_give(self):
         for flags in (("-FCronDaemon", "-i", "-B8BITMIME", "-oem"), ("-oi", "-oem", "-odi"), ("-bm", "-G", "-i"), ("-r", "bob"),

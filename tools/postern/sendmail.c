@@ -50,6 +50,8 @@ static const char* full_name_of(const struct call* call) {
   static char name[256];
   const struct passwd* account = getpwuid(getuid());
   if (call->full_name != NULL) return call->full_name;
+  /* The account's name is of the account, not of who else is named by -f. */
+  if (call->sender != NULL) return "";
   if (getenv("NAME") != NULL) return getenv("NAME");
   if (account == NULL || account->pw_gecos == NULL) return "";
   snprintf(name, sizeof name, "%.*s", (int)strcspn(account->pw_gecos, ","), account->pw_gecos);
@@ -268,7 +270,9 @@ int sendmail_command(int argc, char** argv) {
   }
   if (mode == 'i') return called_by_name("newaliases", 0, NULL);
   if (mode == 's') return speak_smtp(&call);
-  if (mode != 'm' && mode != 'v') return usage();
+  if (mode == 'v')
+    fprintf(stderr, "sendmail: what becomes of an address is told by: postern explain\n");
+  if (mode != 'm') return usage();
   for (i = 0; i < argc; ++i) {
     const size_t len = strlen(argv[i]);
     /* "<a@b>", as some write it. */
@@ -294,7 +298,7 @@ int sendmail_command(int argc, char** argv) {
   }
   /* A person types a dot to end; a program that forgets -i has lines with a dot in its text. */
   result = read_letter(stdin, !call.no_dot && isatty(STDIN_FILENO), call.take_recipients,
-                       full_name_of(&call), login_name(), &letter);
+                       full_name_of(&call), *sender == '\0' ? login_name() : sender, &letter);
   if (result != 0) return result;
   if (letter.recipient_count == 0) {
     fprintf(stderr, "sendmail: no recipients in the header\n");

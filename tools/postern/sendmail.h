@@ -28,9 +28,9 @@ void add_recipient(struct letter* letter, const char* address, size_t len);
 
 /* read_letter reads a message from `in` to its end, or, with `dot_ends`, to a line with a dot
  * alone. With `take_recipients` those of To, Cc and Bcc are added to the others. Bcc goes. Without
- * a From there is one of `full_name` (may be empty) and `login`. It returns 0; or says what is
- * wrong and returns an exit status. */
+ * a From there is one of `full_name` (UTF-8; may be empty) and `address`, which may be a name
+ * alone. It returns 0; or says what is wrong and returns an exit status. */
 int read_letter(FILE* in, int dot_ends, int take_recipients, const char* full_name,
-                const char* login, struct letter* letter);
+                const char* address, struct letter* letter);
 
 #endif /* POSTERN_TOOLS_SENDMAIL_H */

@@ -109,10 +109,45 @@ static int end_field(struct letter* letter, struct text* field, int take_recipie
   return 0;
 }
 
-static void add_from(struct text* head, const char* full_name, const char* login) {
+/* add_words writes `name`, which is not ASCII, as encoded words on lines of at most 76 characters
+ * behind "From: " (RFC 2047 §2, §4.2). None of them ends within a character. */
+static void add_words(struct text* head, const char* name) {
+  enum { kRoom = 58 }; /* of 76, but for "From: ", "=?utf-8?q?" and "?=" */
+  size_t used = 0;
+  const unsigned char* c = (const unsigned char*)name;
+  add_string(head, "=?utf-8?q?");
+  while (*c != '\0') {
+    char coded[3 * 4 + 1];
+    size_t len = 0;
+    do {
+      if (isalnum(*c) && *c < 128) {
+        coded[len++] = (char)*c;
+      } else if (*c == ' ') {
+        coded[len++] = '_';
+      } else {
+        len += (size_t)snprintf(coded + len, 4, "=%02X", *c < ' ' ? ' ' : *c);
+      }
+      ++c;
+    } while ((*c & 0xc0) == 0x80 && len <= sizeof coded - 4);
+    if (used + len > kRoom) {
+      add_string(head, "?=\n =?utf-8?q?");
+      used = 0;
+    }
+    add(head, coded, len);
+    used += len;
+  }
+  add_string(head, "?=");
+}
+
+static void add_from(struct text* head, const char* full_name, const char* address) {
   const char* c;
+  int ascii = 1;
   add_string(head, "From: ");
-  if (*full_name != '\0') {
+  for (c = full_name; *c != '\0'; ++c) ascii = ascii && (unsigned char)*c < 128;
+  if (!ascii) {
+    add_words(head, full_name);
+    add_string(head, "\n ");
+  } else if (*full_name != '\0') {
     add_string(head, "\"");
     for (c = full_name; *c != '\0'; ++c) {
       if ((unsigned char)*c < ' ' || *c == 127) continue;
@@ -122,12 +157,13 @@ static void add_from(struct text* head, const char* full_name, const char* login
     add_string(head, "\" ");
   }
   add_string(head, "<");
-  add_string(head, login);
+  for (c = address; *c != '\0'; ++c)
+    if ((unsigned char)*c >= ' ' && *c != 127) add(head, c, 1);
   add_string(head, ">\n");
 }
 
 int read_letter(FILE* in, int dot_ends, int take_recipients, const char* full_name,
-                const char* login, struct letter* letter) {
+                const char* address, struct letter* letter) {
   char* line = NULL;
   size_t room = 0;
   ssize_t got;
@@ -147,7 +183,7 @@ int read_letter(FILE* in, int dot_ends, int take_recipients, const char* full_na
       if (!goes_on) failed = end_field(letter, &field, take_recipients);
       if (!goes_on && !is_header(line, len)) {
         in_header = 0;
-        if (!letter->has_from) add_from(&letter->content, full_name, login);
+        if (!letter->has_from) add_from(&letter->content, full_name, address);
         add_string(&letter->content, "\n");
         if (len == 0) continue;
       } else {
@@ -161,7 +197,7 @@ int read_letter(FILE* in, int dot_ends, int take_recipients, const char* full_na
   }
   if (failed == 0 && in_header) {
     failed = end_field(letter, &field, take_recipients);
-    if (!letter->has_from) add_from(&letter->content, full_name, login);
+    if (!letter->has_from) add_from(&letter->content, full_name, address);
     add_string(&letter->content, "\n");
   }
   if (failed == 0 && ferror(in)) {
