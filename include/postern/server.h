@@ -211,8 +211,9 @@ POSTERN_API void postern_server_stop(postern_server* server, int64_t grace_ms);
 POSTERN_API postern_status postern_server_reload(postern_server* server, postern_error** out_error);
 
 /* postern_server_reopen_log opens the file of log_output anew under its name, after it was moved
- * away; without such a file it does nothing. POSTERN_ERR_IO: it cannot be; the old one stays in
- * use. Any thread. Since 0.1. */
+ * away; without such a file it does nothing. A server that has become run_as does it though only
+ * root may write there, as long as the file is no link and its folder is the one of the start.
+ * POSTERN_ERR_IO: it cannot be; the old one stays in use. Any thread. Since 0.1. */
 POSTERN_API postern_status postern_server_reopen_log(postern_server* server,
                                                      postern_error** out_error);
 

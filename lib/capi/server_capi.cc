@@ -95,6 +95,7 @@ struct postern_server {
   std::unique_ptr<rt::AsioWorld> world;
   std::unique_ptr<postern::LogSink> log;
   server::LogWriter* log_writer = nullptr;  // `log`, where it is one
+  std::string log_path;                     // of the file that `log` writes; empty: none
   std::unique_ptr<rt::HelpedWorld> helped;  // null: the process stays who it is
   std::unique_ptr<server::Server> server;
   rt::TaskGroup tasks;
@@ -344,8 +345,13 @@ postern_status OpenLog(postern_server* handle, const postern_log_output* given,
   const postern::StatusOr<server::LogTarget> target = server::ParseLogTarget(output.target);
   if (!target.ok()) return FailWith(out_error, target.status());
   const bool file = target->form == server::LogTarget::Form::kPlain;
+  if (file) handle->log_path = target->path;
+  const rt::LogFileOpener by_helper = [handle](const std::string& path) -> postern::StatusOr<int> {
+    if (handle->helped == nullptr) return postern::Unavailable("there is no helper");
+    return handle->helped->OpenLog(path);
+  };
   postern::StatusOr<std::unique_ptr<rt::LogOutput>> to =
-      file ? rt::OpenLogFile(target->path) : rt::OpenLogSocket(target->path);
+      file ? rt::OpenLogFile(target->path, by_helper) : rt::OpenLogSocket(target->path);
   if (!to.ok()) return FailWith(out_error, to.status());
   auto writer = std::make_unique<server::LogWriter>(
       handle->world.get(), target->form, output.json != 0,
@@ -454,6 +460,10 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
         rt::StartHelper(server::HelperWork(&handle->world->files(), &handle->world->processes()));
     if (!helper.ok()) return FailWith(out_error, helper.status());
     handle->helped = std::make_unique<rt::HelpedWorld>(handle->world.get(), *std::move(helper));
+    if (!handle->log_path.empty()) {
+      const Status allowed = handle->helped->AllowLog(handle->log_path);
+      if (!allowed.ok()) return FailWith(out_error, allowed);
+    }
   }
   rt::World& world =
       handle->helped != nullptr ? static_cast<rt::World&>(*handle->helped) : *handle->world;

@@ -11,10 +11,11 @@
 //
 // What a stranger who took over the server could ask of it: all that any user but root can do, as
 // programs are run and text files read as that user; the files that the configuration named when
-// the server started; to have its sockets bound to ports of mail; and to have the programs that the
-// configuration named run once more, as who it said, and to be their only talk. Not: to become
-// root, to be a user in a group that he is not in (but as the userbase files of the start said), to
-// read what root alone may read, to run another program than its users could.
+// the server started, and its log file to append to; to have its sockets bound to ports of mail;
+// and to have the programs that the configuration named run once more, as who it said, and to be
+// their only talk. Not: to become root, to be a user in a group that he is not in (but as the
+// userbase files of the start said), to read what root alone may read, to run another program than
+// its users could.
 #pragma once
 
 #include <cstdint>
@@ -83,6 +84,10 @@ class Helper {
 
   // OpenNamed opens a file for reading that was named by AllowFile; kPermissionDenied for others.
   virtual StatusOr<std::unique_ptr<File>> OpenNamed(const std::string& path) = 0;
+  // OpenLog opens a log file that was named by AllowLog, to append to (a descriptor, the caller's),
+  // and makes it, mode 0640, where there is none; kPermissionDenied for others. It follows no link,
+  // and takes the folder that was there when the file was named.
+  virtual StatusOr<int> OpenLog(const std::string& path) = 0;
   // FindPasswordHash is Processes::FindPasswordHash; kNotFound for an account that is not there,
   // kPermissionDenied unless AllowPasswords, and whatever kept the helper from looking.
   virtual StatusOr<std::string> FindPasswordHash(const std::string& name) = 0;
@@ -101,6 +106,7 @@ class Helper {
   // Until Seal. What was allowed by then stays allowed.
   virtual Status AllowPort(uint16_t port) = 0;
   virtual Status AllowFile(const std::string& path) = 0;
+  virtual Status AllowLog(const std::string& path) = 0;
   // AllowPairs names users and groups (uid, gid) that may be taken together though the machine's
   // accounts do not say so: those of the operator's userbases. Never root's; kMaxHelperPairs, and
   // those beyond are passed over.

@@ -73,6 +73,25 @@ class Logs(unittest.TestCase):
         letter(server)
         wait_until(self, "a line in it", lambda: "smtp message" in self.read("maillog"))
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root has rights to give up")
+    def test_a_file_that_only_root_may_write_is_rotated_after_roots_rights_were_given_up(self):
+        def prepare(server):
+            os.chmod(server.home, 0o755)
+            server.ports = {"smtp": server.ports["smtp"]}
+
+        config = 'spool "{data}/spool"\nlisten on 127.0.0.1 port {smtp}\naction "a" maildir\nmatch for local action "a"\n'
+        server = harness.Server(config=config, prepare=prepare, options=["-u", "nobody", "-L", f"file:{self.folder}/maillog"])
+        self.addCleanup(server.close)
+        wait_until(self, "another account", lambda: "privileges given up" in self.read("maillog"))
+        for turn in (1, 2):
+            os.rename(f"{self.folder}/maillog", f"{self.folder}/maillog.{turn}")
+            if turn == 2:  # logrotate's `create`
+                os.close(os.open(f"{self.folder}/maillog", os.O_CREAT | os.O_WRONLY, 0o640))
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(self, "a line in the new file", lambda: os.path.exists(f"{self.folder}/maillog") and
+                       "configuration reloaded" in self.read("maillog"))
+            self.assertNotIn("not reopened", self.read("maillog") + self.read(f"maillog.{turn}"))
+
     def listen(self):
         """A log daemon: it reads all the time, as what it leaves unread is soon more than the socket holds."""
         daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

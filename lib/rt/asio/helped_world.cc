@@ -174,6 +174,13 @@ Network& HelpedWorld::network() { return parts_->network; }
 Processes& HelpedWorld::processes() { return parts_->processes; }
 Helper* HelpedWorld::helper() { return parts_->state.became ? helper_.get() : nullptr; }
 
+Status HelpedWorld::AllowLog(const std::string& path) { return helper_->AllowLog(Absolute(path)); }
+
+StatusOr<int> HelpedWorld::OpenLog(const std::string& path) {
+  if (!parts_->state.became) return Unavailable("no privileges were given up");
+  return helper_->OpenLog(Absolute(path));
+}
+
 Status HelpedWorld::Become(const Account& account, bool passwords,
                            const std::vector<std::pair<uint32_t, uint32_t>>& pairs,
                            const std::vector<std::pair<std::string, ProcessSpec>>& programs) {

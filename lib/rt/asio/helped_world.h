@@ -28,6 +28,11 @@ class HelpedWorld final : public World {
                 const std::vector<std::pair<uint32_t, uint32_t>>& pairs,
                 const std::vector<std::pair<std::string, ProcessSpec>>& programs);
 
+  // AllowLog, before Become, lets OpenLog open the log file `path` anew afterwards
+  // (Helper::OpenLog), though only root may write there; kUnavailable when nobody was become.
+  Status AllowLog(const std::string& path);
+  StatusOr<int> OpenLog(const std::string& path);
+
   Clock& clock() override { return inner_->clock(); }
   Random& random() override { return inner_->random(); }
   Files& files() override;

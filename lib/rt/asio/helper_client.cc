@@ -143,20 +143,15 @@ class ProcessHelper final : public Helper {
   }
 
   StatusOr<std::unique_ptr<File>> OpenNamed(const std::string& path) override {
-    HelperHeader header;
-    header.verb = HelperVerb::kOpen;
-    const StatusOr<Descriptor> socket = Ask(header, path, {});
-    if (!socket.ok()) return socket.status();
-    if (!PollFor(socket->get(), POLLIN, kPatience))
-      return DeadlineExceeded("the helper did not answer in time");
-    std::vector<char> octets;
-    std::vector<Descriptor> fds;
-    bool ended = false;
-    if (ReceiveDatagram(socket->get(), &octets, &fds, &ended) && fds.size() == 1 &&
-        !octets.empty() && octets[0] == '+')
-      return FileOfDescriptor(fds[0].Release(), path);
-    return Annotate(RefusalStatus(std::string_view(octets.data(), octets.size())),
-                    StrCat("open ", path));
+    StatusOr<Descriptor> file = OpenBy(HelperVerb::kOpen, path);
+    if (!file.ok()) return file.status();
+    return FileOfDescriptor(file->Release(), path);
+  }
+
+  StatusOr<int> OpenLog(const std::string& path) override {
+    StatusOr<Descriptor> file = OpenBy(HelperVerb::kOpenLog, path);
+    if (!file.ok()) return file.status();
+    return file->Release();
   }
 
   StatusOr<std::string> FindPasswordHash(const std::string& name) override {
@@ -193,6 +188,7 @@ class ProcessHelper final : public Helper {
 
   Status AllowPort(uint16_t port) override { return Tell(HelperVerb::kAllowPort, StrCat(port)); }
   Status AllowFile(const std::string& path) override { return Tell(HelperVerb::kAllowFile, path); }
+  Status AllowLog(const std::string& path) override { return Tell(HelperVerb::kAllowLog, path); }
   Status AllowPairs(const std::vector<std::pair<uint32_t, uint32_t>>& pairs) override {
     constexpr size_t kAtOnce = kMaxHelperRequestBytes / (2 * sizeof(uint32_t));
     for (size_t from = 0; from < pairs.size(); from += kAtOnce) {
@@ -229,13 +225,30 @@ class ProcessHelper final : public Helper {
     return Ask(header, request, {}).status();
   }
 
+  StatusOr<Descriptor> OpenBy(HelperVerb verb, const std::string& path) {
+    HelperHeader header;
+    header.verb = verb;
+    const StatusOr<Descriptor> socket = Ask(header, path, {});
+    if (!socket.ok()) return socket.status();
+    if (!PollFor(socket->get(), POLLIN, kPatience))
+      return DeadlineExceeded("the helper did not answer in time");
+    std::vector<char> octets;
+    std::vector<Descriptor> fds;
+    bool ended = false;
+    if (ReceiveDatagram(socket->get(), &octets, &fds, &ended) && fds.size() == 1 &&
+        !octets.empty() && octets[0] == '+')
+      return std::move(fds[0]);
+    return Annotate(RefusalStatus(std::string_view(octets.data(), octets.size())),
+                    StrCat("open ", path));
+  }
+
   // Ask sends one call and gives our end of its reply socket.
   StatusOr<Descriptor> Ask(HelperHeader header, const std::string& request,
                            const std::vector<int>& given) {
     if (request.size() > kMaxHelperRequestBytes)
       return ResourceExhausted("a request to the helper that is too long");
     int pair[2];
-    const bool packets = header.verb == HelperVerb::kOpen;
+    const bool packets = header.verb == HelperVerb::kOpen || header.verb == HelperVerb::kOpenLog;
     if (::socketpair(AF_UNIX, (packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0, pair) !=
         0)
       return ErrnoError(errno, "socketpair");

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <iterator>
 #include <list>
+#include <map>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
@@ -29,11 +30,13 @@ namespace postern::rt {
 namespace {
 
 constexpr size_t kMaxAllowedFiles = 4096;
+constexpr size_t kMaxAllowedLogs = 16;
 constexpr size_t kLookupBytes = 64 << 10;
 
 // Allowed is what the server named while it still had its own privileges.
 struct Allowed {
   std::set<std::string> files;
+  std::map<std::string, Descriptor> log_folders;  // of log files, by the name of the file
   std::set<uint16_t> ports = {std::begin(kHelperPorts), std::end(kHelperPorts)};
   NamedPairs pairs;
   NamedPrograms programs;
@@ -101,6 +104,35 @@ void OpenFor(const Allowed& allowed, const std::string& path, int reply) {
     WriteAll(reply, RefusalText(error, strerror(error)));
   } else if (::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
     WriteAll(reply, RefusalText(EINVAL, "not a regular file"));
+  } else {
+    (void)SendDatagram(reply, "+", {file.get()});
+  }
+}
+
+// AllowLog keeps the folder that a log file is in now: whoever owns one above it can move another
+// one to its name later.
+void AllowLog(const std::string& path, Allowed* allowed) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos || allowed->log_folders.size() >= kMaxAllowedLogs) return;
+  Descriptor folder(::open(path.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (folder.open()) allowed->log_folders.insert_or_assign(path, std::move(folder));
+}
+
+// OpenLogFor opens a log file to append to, and makes it where there is none. It is no other file
+// by a link: whoever took over the server may be able to write to its folder.
+void OpenLogFor(const Allowed& allowed, const std::string& path, int reply) {
+  const auto known = allowed.log_folders.find(path);
+  if (known == allowed.log_folders.end())
+    return WriteAll(reply, RefusalText(EPERM, "it was no log at the start"));
+  Descriptor file(::openat(
+      known->second.get(), path.substr(path.rfind('/') + 1).c_str(),
+      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, 0640));
+  const int error = errno;
+  struct stat st {};
+  if (!file.open()) {
+    WriteAll(reply, RefusalText(error, strerror(error)));
+  } else if (::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1) {
+    WriteAll(reply, RefusalText(EINVAL, "not a regular file, or one with other names"));
   } else {
     (void)SendDatagram(reply, "+", {file.get()});
   }
@@ -334,6 +366,10 @@ void Call(Work* work, Allowed* allowed, int control, const std::vector<char>& oc
   switch (header.verb) {
     case HelperVerb::kWork: work->Begin(*allowed, header, request, control, std::move(fds)); break;
     case HelperVerb::kOpen: OpenFor(*allowed, std::string(request), reply); break;
+    case HelperVerb::kOpenLog: OpenLogFor(*allowed, std::string(request), reply); break;
+    case HelperVerb::kAllowLog:
+      if (!allowed->sealed) AllowLog(std::string(request), allowed);
+      break;
     case HelperVerb::kHash: HashFor(*allowed, std::string(request), reply); break;
     case HelperVerb::kAllowFile:
       if (!allowed->sealed && allowed->files.size() < kMaxAllowedFiles)

@@ -19,6 +19,8 @@ inline constexpr uint32_t kHelperMagic = 0x50484c32;  // "PHL2"
 enum class HelperVerb : uint32_t {
   kWork = 1,
   kOpen,
+  kOpenLog,
+  kAllowLog,
   kHash,
   kAllowFile,
   kAllowPairs,

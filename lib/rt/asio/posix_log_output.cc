@@ -23,7 +23,8 @@ constexpr size_t kPieceBytes = 4096;
 class LogFile final : public LogOutput {
  public:
   explicit LogFile(int fd) : fd_(fd) { Look(); }  // standard error: not ours to close
-  explicit LogFile(std::string path) : path_(std::move(path)) {}
+  LogFile(std::string path, LogFileOpener by_helper)
+      : path_(std::move(path)), by_helper_(std::move(by_helper)) {}
   ~LogFile() override {
     if (!path_.empty() && fd_ >= 0) ::close(fd_);
   }
@@ -48,9 +49,15 @@ class LogFile final : public LogOutput {
 
   Status Reopen() override {
     if (path_.empty()) return OkStatus();
-    const int fd =
-        ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (fd < 0) return ErrnoError(errno, StrCat("log file ", path_));
+    int fd = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    const Status refused = fd < 0 ? ErrnoError(errno, StrCat("log file ", path_)) : OkStatus();
+    if (refused.code() == StatusCode::kPermissionDenied && by_helper_) {
+      const StatusOr<int> helped = by_helper_(path_);
+      if (!helped.ok()) return Annotate(helped.status(), Message(refused));
+      fd = *helped;
+    } else if (!refused.ok()) {
+      return refused;
+    }
     const std::lock_guard<std::mutex> lock(mutex_);
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
@@ -87,6 +94,7 @@ class LogFile final : public LogOutput {
   }
 
   const std::string path_;
+  const LogFileOpener by_helper_;
   std::mutex mutex_;
   std::string rest_;  // of a line that was written in part
   bool waits_ = true;
@@ -150,9 +158,9 @@ class LogSocket final : public LogOutput {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<LogOutput>> OpenLogFile(const std::string& path) {
+StatusOr<std::unique_ptr<LogOutput>> OpenLogFile(const std::string& path, LogFileOpener by_helper) {
   if (path.empty()) return std::make_unique<LogFile>(STDERR_FILENO);
-  auto file = std::make_unique<LogFile>(path);
+  auto file = std::make_unique<LogFile>(path, std::move(by_helper));
   POSTERN_RETURN_IF_ERROR(file->Reopen());
   return std::unique_ptr<LogOutput>(std::move(file));
 }
