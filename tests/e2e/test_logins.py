@@ -264,6 +264,25 @@ push "<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>=saved<enter><q
                               environment={"NODE_PATH": f"{scratch}/node_modules"})
                 self.assertTrue(said.startswith(f"{wanted}\n"), said)
 
+    def test_a_relay_logs_in_by_scram(self):
+        server = self.serve()
+        for count, (user, mechanism) in enumerate(((ALICE, "SCRAM-SHA-256"), (f"dave@{DOMAIN}", "PLAIN")), 1):
+            # Dave's hash is no secret of SCRAM's: the server is asked by the password then.
+            with self.subTest(user):
+                first = harness.Server(domain="first.test", rules=f"""\
+action "onward" relay host "smtp+tls://who@localhost:{server.ports['submission']}" auth {{ who = "{user}:{PASSWORD}" }} \
+    tls no-verify mail-from "{user}"
+match from any for domain "{DOMAIN}" action "onward"
+""".replace("{ who", "{{ who").replace('" } ', '" }} '))
+                self.addCleanup(first.close)
+                with harness.Session(first.ports["smtp"]) as session:
+                    session.line()
+                    for line in ("HELO c.test", f"MAIL FROM:<{user}>", f"RCPT TO:<{BOB}>", "DATA"):
+                        session.command(line)
+                    self.assertTrue(session.command("Subject: x\r\n\r\nhi\r\n.").startswith("250"))
+                server.wait_for_messages("bob", count)
+                self.assertIn(f"user={user} result=ok mechanism={mechanism}\n", server.log())
+
     def test_a_certificate_is_a_login(self):
         server = self.serve()
         names = ("-cert", f"{self.folder}/carol.pem", "-key", f"{self.folder}/carol.key")

@@ -44,10 +44,11 @@ std::string ScramClient::First() {
   return StrCat(header_, bare_);
 }
 
-std::optional<std::string> ScramClient::Last(std::string_view message, uint32_t least_iterations) {
+std::optional<std::string> ScramClient::Last(std::string_view message, uint32_t least_iterations,
+                                             uint32_t most_iterations) {
   const std::optional<ScramServerFirst> first = ParseScramServerFirst(message);
   if (!first || !first->nonce.starts_with(nonce_) || first->nonce.size() == nonce_.size() ||
-      first->iterations < least_iterations || first->iterations > ScramLimits::kMostIterations) {
+      first->iterations < least_iterations || first->iterations > most_iterations) {
     return std::nullopt;
   }
   std::string salted =

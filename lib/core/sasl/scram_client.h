@@ -23,9 +23,9 @@ class ScramClient {
 
   std::string First();
   // Last answers server-first-message; nullopt when it is none, or asks for fewer iterations than
-  // `least_iterations` or more than ScramLimits::kMostIterations. It takes the time of the
-  // iterations.
-  std::optional<std::string> Last(std::string_view message, uint32_t least_iterations = 4096);
+  // `least_iterations` or more than `most_iterations`. It takes the time of the iterations.
+  std::optional<std::string> Last(std::string_view message, uint32_t least_iterations = 4096,
+                                  uint32_t most_iterations = ScramLimits::kMostIterations);
   // Verify tells whether server-final-message comes from who knows the password.
   bool Verify(std::string_view message) const;
 

@@ -24,6 +24,8 @@ void TakeAuth(const Words& arguments, ServerOffer& offer) {
   for (const std::string_view mechanism : arguments) {
     if (EqualsIgnoreCase(mechanism, "PLAIN")) offer.auth_plain = true;
     if (EqualsIgnoreCase(mechanism, "LOGIN")) offer.auth_login = true;
+    if (EqualsIgnoreCase(mechanism, "SCRAM-SHA-256")) offer.auth_scram_sha256 = true;
+    if (EqualsIgnoreCase(mechanism, "SCRAM-SHA-1")) offer.auth_scram_sha1 = true;
   }
 }
 

@@ -282,7 +282,7 @@ void ClientSession::Impl::TlsEstablished() {
   SayHello();
 }
 
-bool ClientSession::Impl::Authenticate(sasl::Credentials credentials) {
+bool ClientSession::Impl::Authenticate(sasl::Credentials credentials, std::string nonce) {
   if (phase_ != ClientPhase::kReady || !told_.empty()) return false;
   if (!in_tls_ && !options_->auth_without_tls) {
     reply_ = Reply(454, {4, 7, 0}, "The password is not sent in the clear");
@@ -290,15 +290,35 @@ bool ClientSession::Impl::Authenticate(sasl::Credentials credentials) {
     Tell(Kind::kAuthRefused);
     return true;
   }
-  if (!offer_.auth_plain && !offer_.auth_login) {
+  const bool by_password = offer_.auth_plain || offer_.auth_login;
+  const bool by_scram = !nonce.empty() && (offer_.auth_scram_sha256 || offer_.auth_scram_sha1);
+  if (!by_password && !by_scram) {
     reply_ = Reply(454, {4, 7, 0}, "The server offers no way to authenticate that we know");
     reply_from_server_ = false;
     Tell(Kind::kAuthRefused);
     return true;
   }
-  const sasl::Mechanism mechanism =
-      offer_.auth_plain ? sasl::Mechanism::kPlain : sasl::Mechanism::kLogin;
-  auth_ = std::make_unique<sasl::ClientExchange>(mechanism, std::move(credentials));
+  phase_ = ClientPhase::kAuth;
+  if (!by_scram) {
+    BeginAuth(offer_.auth_plain ? sasl::Mechanism::kPlain : sasl::Mechanism::kLogin,
+              std::move(credentials), "");
+    return true;
+  }
+  if (by_password) {
+    spare_ = std::make_unique<sasl::Credentials>();
+    spare_->authorization_id = credentials.authorization_id;
+    spare_->authentication_id = credentials.authentication_id;
+    spare_->password = credentials.password;
+  }
+  BeginAuth(offer_.auth_scram_sha256 ? sasl::Mechanism::kScramSha256 : sasl::Mechanism::kScramSha1,
+            std::move(credentials), std::move(nonce));
+  return true;
+}
+
+void ClientSession::Impl::BeginAuth(sasl::Mechanism mechanism, sasl::Credentials credentials,
+                                    std::string nonce) {
+  auth_ =
+      std::make_unique<sasl::ClientExchange>(mechanism, std::move(credentials), std::move(nonce));
   std::string line = StrCat("AUTH ", sasl::MechanismName(mechanism));
   if (std::optional<std::string> initial = auth_->Initial(); initial.has_value()) {
     StrAppend(line, " ", *initial);
@@ -307,8 +327,6 @@ bool ClientSession::Impl::Authenticate(sasl::Credentials credentials) {
   SendCommand(line, Expected::kAuth);
   sasl::WipeString(line);
   secret_output_ = true;
-  phase_ = ClientPhase::kAuth;
-  return true;
 }
 
 void ClientSession::Impl::OnAuthReply() {
@@ -319,9 +337,22 @@ void ClientSession::Impl::OnAuthReply() {
     secret_output_ = true;
     return;
   }
+  const bool accepted = reply_.code / 100 == 2;
+  const bool proven = auth_->is_proven();
+  const bool impostor = auth_->is_impostor() || (accepted && !proven);
   auth_.reset();
+  const std::unique_ptr<sasl::Credentials> spare = std::move(spare_);
+  if (impostor) {
+    reply_ = Reply(454, {4, 7, 0}, "The server did not prove that it knows the password");
+    reply_from_server_ = false;
+  } else if (!accepted && spare != nullptr) {
+    scram_refused_ = true;
+    BeginAuth(offer_.auth_plain ? sasl::Mechanism::kPlain : sasl::Mechanism::kLogin,
+              std::move(*spare), "");
+    return;
+  }
   phase_ = ClientPhase::kReady;
-  authenticated_ = reply_.code / 100 == 2;
+  authenticated_ = accepted && !impostor;
   Tell(authenticated_ ? Kind::kAuthenticated : Kind::kAuthRefused);
 }
 
@@ -345,6 +376,7 @@ void ClientSession::Impl::Fail(Reason reason, Reply reply, bool from_server) {
     Tell(Kind::kMessageDone);
   }
   auth_.reset();
+  spare_.reset();
   expected_.clear();
   input_.Clear();
   input_.Release();
@@ -372,8 +404,8 @@ void ClientSession::Wrote(size_t n) { impl_->Wrote(n); }
 Instant ClientSession::NextDeadline() const { return impl_->NextDeadline(); }
 void ClientSession::OnDeadline(Instant now) { impl_->OnDeadline(now); }
 bool ClientSession::StartTls() { return impl_->StartTls(); }
-bool ClientSession::Authenticate(sasl::Credentials credentials) {
-  return impl_->Authenticate(std::move(credentials));
+bool ClientSession::Authenticate(sasl::Credentials credentials, std::string nonce) {
+  return impl_->Authenticate(std::move(credentials), std::move(nonce));
 }
 bool ClientSession::SendMessage(OutgoingMessage message) {
   return impl_->SendMessage(std::move(message));
@@ -386,6 +418,7 @@ void ClientSession::BodyFailed() { impl_->BodyFailed(); }
 const ServerOffer& ClientSession::offer() const { return impl_->offer(); }
 bool ClientSession::in_tls() const { return impl_->in_tls(); }
 bool ClientSession::authenticated() const { return impl_->authenticated(); }
+bool ClientSession::scram_refused() const { return impl_->scram_refused(); }
 const mail::Reply& ClientSession::greeting() const { return impl_->greeting(); }
 
 }  // namespace postern::smtp

@@ -89,6 +89,8 @@ struct ServerOffer {
   uint64_t max_size = 0;  // 0: not told
   bool auth_plain = false;
   bool auth_login = false;
+  bool auth_scram_sha256 = false;
+  bool auth_scram_sha1 = false;
   uint64_t limit_recipients = 0;  // RFC 9422 RCPTMAX; 0: not told
   uint64_t limit_messages = 0;    // RFC 9422 MAILMAX; 0: not told
 };
@@ -188,9 +190,11 @@ class ClientSession {
   // The actions. Each is for kReady only and does nothing at any other time (false).
   // StartTls asks for TLS: kStartTls or kTlsRefused follows. Whether it was offered is in offer().
   bool StartTls();
-  // Authenticate tries AUTH by PLAIN or LOGIN, whichever is offered: kAuthenticated or kAuthRefused
-  // follows.
-  bool Authenticate(sasl::Credentials credentials);
+  // Authenticate tries AUTH by what is offered: kAuthenticated or kAuthRefused follows. SCRAM is
+  // first, where there is a `nonce` for it (18 random octets at least, printable): the server does
+  // not get the password, and must prove that it knows it. A server that refuses SCRAM, as it has
+  // something else of this user, is asked by PLAIN or LOGIN; not one whose proof was wrong.
+  bool Authenticate(sasl::Credentials credentials, std::string nonce = "");
   // SendMessage begins a message: kSendBody, then kMessageDone, or kMessageDone at once.
   bool SendMessage(OutgoingMessage message);
   // Quit says QUIT; kClosed follows when the server answered or lost interest.
@@ -214,6 +218,9 @@ class ClientSession {
   const ServerOffer& offer() const;
   bool in_tls() const;
   bool authenticated() const;
+  // scram_refused tells that the server took another mechanism where it had refused SCRAM: to try
+  // that again is a wrong guess in its books each time.
+  bool scram_refused() const;
   // greeting is the reply that the server opened with, for logs.
   const mail::Reply& greeting() const;
 

@@ -81,7 +81,7 @@ class ClientSession::Impl {
   void OnDeadline(Instant now);
 
   bool StartTls();
-  bool Authenticate(sasl::Credentials credentials);
+  bool Authenticate(sasl::Credentials credentials, std::string nonce);
   bool SendMessage(OutgoingMessage message);
   bool Quit();
   void TlsEstablished();
@@ -92,6 +92,7 @@ class ClientSession::Impl {
   const ServerOffer& offer() const { return offer_; }
   bool in_tls() const { return in_tls_; }
   bool authenticated() const { return authenticated_; }
+  bool scram_refused() const { return scram_refused_ && authenticated_; }
   const mail::Reply& greeting() const { return greeting_; }
 
  private:
@@ -104,6 +105,7 @@ class ClientSession::Impl {
   void OnUnexpectedReply();
   void OnHelloReply(bool extended);
   void OnStartTlsReply();
+  void BeginAuth(sasl::Mechanism mechanism, sasl::Credentials credentials, std::string nonce);
   void OnAuthReply();
   void SayHello();
   // Tell queues an event that comes before anything else.
@@ -140,6 +142,7 @@ class ClientSession::Impl {
   ClientPhase phase_ = ClientPhase::kGreeting;
   bool in_tls_ = false;
   bool authenticated_ = false;
+  bool scram_refused_ = false;
   bool input_ended_ = false;
   bool secret_output_ = false;  // output_ has a password in it: wiped when written
   bool rset_needed_ = false;    // a transaction was left open
@@ -150,6 +153,7 @@ class ClientSession::Impl {
   Reason close_reason_ = Reason::kQuit;
   ClientStage close_stage_ = ClientStage::kGreeting;
   std::unique_ptr<sasl::ClientExchange> auth_;
+  std::unique_ptr<sasl::Credentials> spare_;  // for another mechanism, when SCRAM is refused
   std::unique_ptr<Delivery> delivery_;
   std::vector<RecipientResult> results_;  // of the last message, lent by kMessageDone
 

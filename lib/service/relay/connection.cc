@@ -150,7 +150,10 @@ rt::Task<Opened> Connection::Greet(queue::RelayTls tls) {
           sasl::Credentials credentials;
           credentials.authentication_id = settings_->auth_user;
           credentials.password = settings_->auth_password;
-          session_->Authenticate(std::move(credentials));
+          std::string nonce;
+          for (int word = 0; word < 3 && !without_scram_; ++word)
+            nonce += Hex(world_.random().Next(), 16);
+          session_->Authenticate(std::move(credentials), std::move(nonce));
           continue;
         }
         opened.kind = Opened::Kind::kReady;

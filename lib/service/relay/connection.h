@@ -48,6 +48,11 @@ class Connection {
   rt::Task<std::vector<smtp::RecipientResult>> Send(smtp::OutgoingMessage message,
                                                     const store::Body& body);
 
+  // WithoutScram has it log in by the password alone. scram_refused tells that this is what the
+  // server took where it had refused SCRAM (Open has ended).
+  void WithoutScram() { without_scram_ = true; }
+  bool scram_refused() const { return session_->scram_refused(); }
+
   // Own keeps something alive for as long as the connection lives: its shares of the limits.
   void Own(std::shared_ptr<void> place) { owned_ = std::move(place); }
 
@@ -96,6 +101,7 @@ class Connection {
   std::string local_address_;
   bool closed_ = false;
   bool usable_ = false;
+  bool without_scram_ = false;
   size_t messages_ = 0;
   size_t failures_ = 0;
   const Instant begun_;

@@ -299,6 +299,7 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     }
     auto connection = std::make_unique<Connection>(world_, loop_, log_, settings, target, session);
     connection->Own(std::make_shared<Place>(this, shares));
+    if (without_scram_.contains(key)) connection->WithoutScram();
     RememberConnection(shares);
     active_.insert(connection.get());
     const Instant deadline =
@@ -307,6 +308,10 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
     active_.erase(connection.get());
     if (opened.kind == Opened::Kind::kReady) {
       penalties_.erase(key_of(target));
+      if (connection->scram_refused()) {
+        if (without_scram_.size() >= options_.max_without_scram) without_scram_.clear();
+        without_scram_.insert(key);
+      }
       if (!SpeaksForUs(*settings, connection->offer().name)) co_return connection;
       // We are reached by an address that we do not know as ours. Servers behind this one would
       // send the mail here; those before it could not be reached, so that it waits for them.

@@ -43,6 +43,7 @@ struct RelayOptions {
   size_t max_penalties = 10'000;             // routes remembered for that
   size_t max_paused = 1000;                  // destinations that an operator paused
   Duration paused_wait = absl::Seconds(30);  // before mail for one of them is looked at again
+  size_t max_without_scram = 1000;  // servers remembered that refuse SCRAM though they offer it
   // times of connections remembered for the sake of conn-delay
   size_t max_remembered_connections = 10'000;
 };
@@ -242,7 +243,8 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::map<PenaltyKey, uint64_t> route_ids_;  // of those that were shown
   uint64_t next_route_id_ = 1;
   std::set<PausedRelay> paused_;
-  rt::Event freed_;  // a place was given back, or Stop
+  std::set<std::string> without_scram_;  // keys of connections whose server refused it
+  rt::Event freed_;                      // a place was given back, or Stop
   rt::TaskGroup good_byes_;
   rt::Executor::TimerId stop_timer_ = 0;
   bool stopping_ = false;

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
 
 namespace postern::smtp {
 namespace {
@@ -247,6 +248,82 @@ TEST(ClientSession, Authenticates) {
   clear.Run();
   EXPECT_EQ(clear.Sent(), "");
   EXPECT_EQ(clear.log().back(), "auth-refused 454 4.7.0 The password is not sent in the clear");
+}
+
+// The example of RFC 7677 §3, over AUTH (RFC 4954): the server proves itself, and is believed then.
+TEST(ClientSession, AuthenticatesByScram) {
+  constexpr std::string_view kNonce = "rOprNGfwEbeRWgbNEkqO";
+  const auto begin = [&](ClientHarness& client, std::string_view offer) {
+    Greet(client, {std::string(offer)});
+    sasl::Credentials credentials;
+    credentials.authentication_id = "user";
+    credentials.password = "pencil";
+    client.session().Authenticate(std::move(credentials), std::string(kNonce));
+    client.Run();
+  };
+  const std::string first = mail::Base64Encode(
+      "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
+      "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
+  const std::string last = mail::Base64Encode(
+      "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
+      "p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+  const std::string proof = mail::Base64Encode("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+  const std::string start =
+      "AUTH SCRAM-SHA-256 " + mail::Base64Encode(StrCat("n,,n=user,r=", kNonce)) + "\r\n";
+
+  ClientHarness right(Named(), /*tls=*/true);
+  begin(right, "AUTH PLAIN SCRAM-SHA-1 SCRAM-SHA-256");
+  EXPECT_EQ(right.Sent(), start);
+  right.Server("334 " + first + "\r\n");
+  EXPECT_EQ(right.Sent(), last + "\r\n");
+  right.Server("334 " + proof + "\r\n");
+  EXPECT_EQ(right.Sent(), "\r\n");
+  right.Server("235 2.7.0 ok\r\n");
+  EXPECT_TRUE(right.session().authenticated());
+  EXPECT_FALSE(right.session().scram_refused());
+
+  // A success that nobody proved is none, and such a server does not get the password either.
+  for (const bool wrong : {false, true}) {
+    ClientHarness impostor(Named(), /*tls=*/true);
+    begin(impostor, "AUTH PLAIN SCRAM-SHA-256");
+    EXPECT_EQ(impostor.Sent(), start);
+    impostor.Server("334 " + first + "\r\n");
+    (void)impostor.Sent();
+    if (wrong) {
+      impostor.Server("334 " + mail::Base64Encode("v=AAAA") + "\r\n");
+      EXPECT_EQ(impostor.Sent(), "*\r\n");
+      impostor.Server("501 5.0.0 cancelled\r\n");
+    } else {
+      impostor.Server("235 2.7.0 ok\r\n");
+    }
+    EXPECT_EQ(impostor.Sent(), "");
+    EXPECT_FALSE(impostor.session().authenticated());
+    EXPECT_EQ(impostor.log().back(),
+              "auth-refused 454 4.7.0 The server did not prove that it knows the password");
+  }
+
+  // One that has only a hash of another kind is asked by the password, as without SCRAM.
+  ClientHarness other(Named(), /*tls=*/true);
+  begin(other, "AUTH PLAIN SCRAM-SHA-256");
+  (void)other.Sent();
+  other.Server("535 5.7.8 no\r\n");
+  EXPECT_EQ(other.Sent(), "AUTH PLAIN AHVzZXIAcGVuY2ls\r\n");
+  other.Server("235 2.7.0 ok\r\n");
+  EXPECT_TRUE(other.session().authenticated());
+  EXPECT_TRUE(other.session().scram_refused());
+
+  // Work without bound is not done for a server.
+  ClientHarness slow(Named(), /*tls=*/true);
+  begin(slow, "AUTH SCRAM-SHA-256");
+  (void)slow.Sent();
+  slow.Server("334 " +
+              mail::Base64Encode(StrCat("r=", kNonce,
+                                        "x,s=W22ZaJ0SNY7soEsUEjb6gQ==,"
+                                        "i=999999")) +
+              "\r\n");
+  EXPECT_EQ(slow.Sent(), "*\r\n");
+  slow.Server("501 5.0.0 cancelled\r\n");
+  EXPECT_EQ(slow.log().back(), "auth-refused 501 5.0.0 cancelled");
 }
 
 TEST(ClientSession, WhatCannotBeCarriedIsNotSent) {

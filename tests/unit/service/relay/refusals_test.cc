@@ -154,5 +154,22 @@ TEST_F(RelayTest, ConnectionsThatFailTogetherCountOnce) {
   EXPECT_EQ(Send({"a@one.example"})[0].held_back, "");
 }
 
+// `pause mta from ADDRESS for DOMAIN`: nobody is asked, no attempt counts, others go their way.
+TEST_F(RelayTest, ADestinationThatIsPausedIsHeldBack) {
+  EXPECT_TRUE(relay_->PauseDestination({"any", "one.example"}));
+  EXPECT_FALSE(relay_->PauseDestination({"any", "one.example"}));
+  EXPECT_TRUE(relay_->PauseDestination({"192.0.2.200", "two.example"}));  // from another address
+  const DeliveryResult held = Send({"a@One.Example"})[0];
+  EXPECT_EQ(held.outcome, Outcome::kTemporary);
+  EXPECT_EQ(held.held_back, "Paused by the operator");
+  EXPECT_EQ(held.retry_after, absl::Seconds(30));
+  EXPECT_EQ(server_->connections, 0);
+  EXPECT_EQ(Send({"b@two.example"})[0].held_back, "");
+  EXPECT_EQ(relay_->paused().size(), 2u);
+  EXPECT_TRUE(relay_->ResumeDestination({"any", "one.example"}));
+  EXPECT_FALSE(relay_->ResumeDestination({"any", "one.example"}));
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+}
+
 }  // namespace
 }  // namespace postern::relay
