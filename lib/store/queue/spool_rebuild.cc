@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/store/queue/damaged_folder.h"
 #include "lib/store/queue/rebuild_report.h"
 #include "lib/store/queue/salvaged_rows.h"
 #include "lib/store/queue/sealed_file.h"
@@ -44,8 +45,10 @@ class Rebuild {
         report_(log) {}
 
   Status Run() {
-    POSTERN_RETURN_IF_ERROR(Begin());
-    POSTERN_RETURN_IF_ERROR(PutAside());
+    StatusOr<std::string> folder = DamagedFolder(files_, spool_, marker_, request_.now);
+    if (!folder.ok()) return folder.status();
+    folder_ = *std::move(folder);
+    POSTERN_RETURN_IF_ERROR(PutDatabaseAside(files_, spool_, folder_));
     StatusOr<std::unique_ptr<rt::File>> database = OpenIfThere(files_, folder_ + "/queue.db");
     if (!database.ok()) return database.status();
     StatusOr<std::unique_ptr<rt::File>> log = OpenIfThere(files_, folder_ + "/queue.db-wal");
@@ -64,59 +67,6 @@ class Rebuild {
   }
 
  private:
-  // Begin finds the folder of an unfinished rebuild or makes a new one and says
-  // so durably.
-  Status Begin() {
-    if (const StatusOr<std::string> begun = rt::ReadFile(files_, marker_, 4096); begun.ok()) {
-      const std::string_view name = Trim(std::string_view(*begun));
-      if (name.starts_with("damaged-") && name.find('/') == std::string_view::npos) {
-        folder_ = StrCat(spool_, "/", name);
-        const Status made = files_.MakeDirectory(folder_, 0700);
-        if (!made.ok() && made.code() != StatusCode::kAlreadyExists) return made;
-        return OkStatus();
-      }
-    }
-    const std::string time = absl::FormatTime("%Y%m%dT%H%M%SZ", request_.now, absl::UTCTimeZone());
-    for (int i = 1; i < 1000; ++i) {
-      const std::string name = StrCat("damaged-", time, i == 1 ? std::string() : StrCat("-", i));
-      folder_ = StrCat(spool_, "/", name);
-      const Status made = files_.MakeDirectory(folder_, 0700);
-      if (made.code() == StatusCode::kAlreadyExists) continue;
-      POSTERN_RETURN_IF_ERROR(made);
-      POSTERN_RETURN_IF_ERROR(files_.SyncDirectory(spool_));
-      return rt::WriteFileDurably(files_, marker_, name + "\n", 0600);
-    }
-    return ResourceExhausted(StrCat("too many damaged queues in ", spool_));
-  }
-
-  // PutAside moves the files that SQLite knows. The new database gets its name
-  // only after the old one has left it, so a database beside one that is in the
-  // folder already is the new one.
-  Status PutAside() {
-    bool moved = false;
-    for (const std::string_view tail : {"", "-wal", "-journal"}) {
-      const std::string from = StrCat(spool_, "/queue.db", tail);
-      const std::string to = StrCat(folder_, "/queue.db", tail);
-      if (Exists(files_, to) || !Exists(files_, from)) continue;
-      POSTERN_RETURN_IF_ERROR(files_.Rename(from, to));
-      moved = true;
-    }
-    // What is in shared memory is in the log as well.
-    if (Exists(files_, spool_ + "/queue.db-shm")) (void)files_.Unlink(spool_ + "/queue.db-shm");
-    if (!Exists(files_, folder_ + "/queue.db")) {
-      // It was missing. Its place is taken all the same, by what is read as
-      // nothing.
-      rt::OpenOptions open;
-      open.write = open.create = true;
-      const StatusOr<std::unique_ptr<rt::File>> made = files_.Open(folder_ + "/queue.db", open);
-      if (!made.ok()) return made.status();
-      moved = true;
-    }
-    if (!moved) return OkStatus();
-    POSTERN_RETURN_IF_ERROR(files_.SyncDirectory(folder_));
-    return files_.SyncDirectory(spool_);
-  }
-
   Status OpenFresh() {
     for (const std::string_view tail : {"", "-wal", "-shm", "-journal"}) {
       const std::string name = StrCat(fresh_, tail);
