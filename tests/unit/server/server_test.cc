@@ -112,10 +112,9 @@ TEST_F(ServerTest, EverythingIsToldAtOnce) {
            "table t file:/none.table\naction a relay\nmatch for domain <t> action a\n"
            "listen on nowhere0 port 25\nfilter f phase connect match rdns junk\nadmd \"x.org\"\n");
   size_t at = 0;
-  for (const char* each :
-       {"1:1 syntax error: unknown directive", "2:7 certificate of pki", "2:24 key of pki",
-        "3:7 cannot read /none.table", "6:1 \"nowhere0\" is no interface",
-        "8:1 warning admd has no effect"}) {
+  for (const char* each : {"1:1 syntax error: unknown directive", "2:7 certificate of pki",
+                           "2:24 key of pki", "3:7 cannot read /none.table",
+                           "6:1 \"nowhere0\" is no interface", "8:1 warning admd has no effect"}) {
     const size_t found = told.find(each, at);
     EXPECT_NE(found, std::string::npos) << each << " in\n" << told;
     if (found != std::string::npos) at = found;
