@@ -82,6 +82,7 @@ class Upgrader {
   void Forget(const std::string& body);
   void TellIfUnknown(const std::string& first);
   bool Holds(const Words& lines) const;
+  void CheckListenWords(const Words& words);
   // TakeTable reads <t>, { ... } or a word at `*at`.
   static std::string TakeTable(const Words& words, size_t* at);
 
@@ -273,8 +274,11 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
   } else if (!is_reject && at < words.size() && words[at] == "relay") {
     body = method = "relay";
     ++at;
-    std::string late;  // `auth` stands behind `host`
-    bool wants_tls = false;
+    std::string late;          // `auth` stands behind `host`
+    bool says_tls = false;     // `tls`
+    bool says_lax = false;     // `tls no-verify`, which is today's word
+    bool says_verify = false;  // `verify`: without it no certificate was verified
+    bool hosts_unseen = false;
     while (at < words.size()) {
       const std::string& word = words[at];
       const std::string_view today =
@@ -282,11 +286,13 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
       if (word == "via") {
         const bool table = at + 1 < words.size() && words[at + 1] == "<";
         std::string host = TakeTable(words, &++at);
-        StrAppend(body, " host ", table ? host : Url(host));
+        if (!table) host = Url(host);
+        hosts_unseen = table || host.find("://") == std::string::npos;
+        StrAppend(body, " host ", host);
         if (table) {
           Tell(false, StrCat("the URLs in ", Escape(host, 80), " are not converted"),
                "tls:// is smtp+tls:// today, tls+auth://l@ is smtp+tls://l@, smtp:// is "
-               "smtp+notls://");
+               "smtp+notls://; today's verify unless the action says tls no-verify");
         }
       } else if (!today.empty()) {
         StrAppend(body, " ", today, " ", TakeTable(words, &++at));
@@ -303,12 +309,11 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
         if (named) StrAppend(body, " mx ", TakeTable(words, &at));
       } else if (word == "tls") {
         ++at;
-        const bool lax = at < words.size() && words[at] == "no-verify";
-        if (lax) ++at;
-        body += lax ? " tls no-verify" : " tls";
-        wants_tls = true;
+        says_tls = true;
+        says_lax = at < words.size() && words[at] == "no-verify";
+        if (says_lax) ++at;
       } else if (word == "verify") {
-        Tell(false, "verify is what smtp+tls:// and smtps:// do today; the word goes");
+        says_verify = true;
         ++at;
       } else if (!ReadCondition(words, &at, &rule)) {
         break;
@@ -317,9 +322,26 @@ std::optional<Words> Upgrader::ConvertRule(const SourceStatement& statement) {
     body += late;
     // Without TLS, and with it: who wrote `tls` meant it.
     constexpr std::string_view kPlain = " host \"smtp+notls://";
-    if (const size_t host = body.find(kPlain); wants_tls && host != std::string::npos) {
+    if (const size_t host = body.find(kPlain); says_tls && host != std::string::npos) {
       body.replace(host, kPlain.size(), " host \"smtp+tls://");
       Tell(false, "smtp:// was without TLS, and the rule says tls: it is written smtp+tls:// now");
+    }
+    // TLS was demanded without a look at the certificate unless the rule said verify; today's TLS
+    // verifies unless it says no-verify, and mail for a host with a certificate of its own would
+    // wait.
+    const bool tls_host = body.find(" host \"smtp+tls://") != std::string::npos ||
+                          body.find(" host \"smtps://") != std::string::npos;
+    if (says_verify) {
+      if (!tls_host) body += " tls";
+      if (!tls_host && !says_tls)
+        Tell(false,
+             hosts_unseen
+                 ? "verify is what smtp+tls:// and smtps:// do today: it is written tls now, "
+                   "which demands TLS, too"
+                 : "a certificate is verified today where TLS is demanded: it is written tls "
+                   "now, and a server without TLS gets no mail");
+    } else if (says_lax || says_tls || tls_host) {
+      body += " tls no-verify";
     }
     if (!rule.options.empty())
       Tell(false, StrCat("a relay has no", Escape(rule.options, 200), ": it is left out"));
@@ -377,6 +399,7 @@ std::optional<Words> Upgrader::ConvertListen(const SourceStatement& statement) {
       words[i] = "smtps";
     }
   }
+  CheckListenWords(words);
   if (!secure) return changed ? std::optional<Words>(Words{JoinWords(words)}) : std::nullopt;
   // `secure` listened twice: on the port of smtps, and with STARTTLS.
   Words tls = words;
@@ -387,6 +410,36 @@ std::optional<Words> Upgrader::ConvertListen(const SourceStatement& statement) {
     return Words{JoinWords(tls)};
   }
   return Words{JoinWords(tls), JoinWords(words)};
+}
+
+// CheckListenWords tells of the first word that today's grammar has no place for, which stays in
+// the line.
+void Upgrader::CheckListenWords(const Words& words) {
+  static const std::set<std::string_view> kFlags = {
+      "inet4", "inet6", "mask-src", "no-dsn", "proxy-v2", "received-auth", "tls", "masquerade"};
+  static const std::set<std::string_view> kVerified = {"smtps", "tls-require"};
+  static const std::set<std::string_view> kWithValue = {
+      "ca",   "ciphers", "filter",    "hostname", "hostnames", "pki",
+      "port", "proto",   "protocols", "senders",  "tag"};
+  for (size_t at = 3; at < words.size();) {
+    const std::string word = words[at];
+    if (word.empty() || word[0] == '$') return;  // whatever that stands for
+    ++at;
+    if (kFlags.count(word) != 0) continue;
+    if (kVerified.count(word) != 0) {
+      if (at < words.size() && words[at] == "verify") ++at;
+    } else if (word == "auth" || word == "auth-optional") {
+      const bool named = at < words.size() && (words[at] == "<" || words[at] == "{");
+      if (named) (void)TakeTable(words, &at);
+    } else if (kWithValue.count(word) != 0) {
+      (void)TakeTable(words, &at);
+    } else {
+      Tell(true, StrCat("a listener has no \"", Escape(word, 60), "\" today in that place",
+                        word == "verify" ? ", which is behind tls-require and smtps alone" : "",
+                        "; the word stays, and the line cannot be read until it is gone"));
+      return;
+    }
+  }
 }
 
 std::optional<Words> Upgrader::ConvertPki(const SourceStatement& statement) {

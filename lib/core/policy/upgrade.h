@@ -5,7 +5,9 @@
 // and a `match`; the action stands above its first rule and serves all rules that deliver alike.
 // Two things changed more than their words and are said in full: `from local` took clients that
 // had logged in, so such a rule becomes two where a listener has `auth`; and the protocols of
-// `relay via` were named otherwise (`tls://` is `smtp+tls://`, `smtp://` was without TLS).
+// `relay via` were named otherwise (`tls://` is `smtp+tls://`, `smtp://` was without TLS). What
+// they and `tls` demanded was verified only where the rule said `verify`: others get `tls
+// no-verify`.
 #pragma once
 
 #include <cstddef>

@@ -57,7 +57,7 @@ TEST(Upgrade, Lines) {
        "action \"relay\" relay\nmatch from any for any auth action \"relay\"\n"},
       {"reject ! authenticated for any\n", "match for any !auth reject\n"},
       {"accept sender <authors> for domain { \"x.org\" } relay via \"smtp://r.x.org\" tls\n",
-       "action \"relay\" relay host \"smtp+tls://r.x.org\" tls\n"
+       "action \"relay\" relay host \"smtp+tls://r.x.org\" tls no-verify\n"
        "match for domain { \"x.org\" } mail-from <authors> action \"relay\"\n"},
       {"accept from any sender <friends> recipient ! \"x@y.tld\" for any relay\n",
        "action \"relay\" relay\nmatch from any for any mail-from <friends> !rcpt-to \"x@y.tld\" "
@@ -78,14 +78,34 @@ TEST(Upgrade, Lines) {
       // relays
       {"accept for any relay via tls+auth://label@mail.x.tld:587 auth <secrets> as \"@x.tld\"\n",
        "action \"relay\" relay host \"smtp+tls://label@mail.x.tld:587\" mail-from \"@x.tld\" auth "
-       "<secrets>\nmatch for any action \"relay\"\n"},
+       "<secrets> tls no-verify\nmatch for any action \"relay\"\n"},
       {"accept for any relay via mail.x.tld\n",
        "action \"relay\" relay host \"smtp://mail.x.tld\"\nmatch for any action \"relay\"\n"},
       {"accept for any relay via smtp://127.0.0.1:10027\n",
        "action \"relay\" relay host \"smtp+notls://127.0.0.1:10027\"\n"
        "match for any action \"relay\"\n"},
       {"accept for any relay via \"secure://mail.x.tld\"\n",
-       "action \"relay\" relay host \"smtps://mail.x.tld\"\nmatch for any action \"relay\"\n"},
+       "action \"relay\" relay host \"smtps://mail.x.tld\" tls no-verify\n"
+       "match for any action \"relay\"\n"},
+      // TLS was not verified unless the rule said so
+      {"accept for any relay tls\n",
+       "action \"relay\" relay tls no-verify\nmatch for any action \"relay\"\n"},
+      {"accept for any relay pki m tls verify\n",
+       "action \"relay\" relay pki m tls\nmatch for any action \"relay\"\n"},
+      {"accept for any relay via tls://h.x.tld\n",
+       "action \"relay\" relay host \"smtp+tls://h.x.tld\" tls no-verify\n"
+       "match for any action \"relay\"\n"},
+      {"accept for any relay via tls://h.x.tld verify\n",
+       "action \"relay\" relay host \"smtp+tls://h.x.tld\"\nmatch for any action \"relay\"\n"},
+      {"accept for any relay via \"smtps+auth://l@h.x.tld\" auth <secrets> verify expire 2d\n",
+       "action \"relay\" relay host \"smtps://l@h.x.tld\" auth <secrets> ttl 2d\n"
+       "match for any action \"relay\"\n"},
+      {"accept for any relay pki m verify\n",
+       "action \"relay\" relay pki m tls\nmatch for any action \"relay\"\n"},
+      {"accept for any relay via smtp+tls://h.x.tld verify\n",
+       "action \"relay\" relay host \"smtp://h.x.tld\" tls\nmatch for any action \"relay\"\n"},
+      {"accept for any relay via smtp+tls://h.x.tld\n",
+       "action \"relay\" relay host \"smtp://h.x.tld\"\nmatch for any action \"relay\"\n"},
       {"accept for any relay source <a> hostname mx.x.tld\n",
        "action \"relay\" relay src <a> helo mx.x.tld\nmatch for any action \"relay\"\n"},
       {"accept from any for domain x.tld relay backup mx1.x.tld expire 10d\n",
@@ -148,6 +168,11 @@ TEST(Upgrade, TellsWhatCannotBeSaid) {
       {"accept for any relay via <hosts>\n", 1, false, "are not converted"},
       {"accept for any relay via $relay\n", 1, false, "could not be seen"},
       {"pki x dhparams \"/dh\"\n", 1, false, "dhe auto"},
+      {"accept for any relay pki m verify\n", 1, false, "it is written tls now"},
+      {"accept for any relay via smtp+tls://x.tld verify\n", 1, false, "it is written tls now"},
+      // Words of a listener that today's grammar does not have there.
+      {"listen on lo0 port 465 smtps pki m auth-optional verify\n", 1, true, "\"verify\""},
+      {"listen on lo0 tls-require verify pki m secure2\n", 1, true, "\"secure2\""},
   };
   for (const Told& row : rows) {
     const Upgrade upgrade = UpgradeConfig("old.conf", row.old);
@@ -159,6 +184,22 @@ TEST(Upgrade, TellsWhatCannotBeSaid) {
   }
   EXPECT_EQ(UpgradeConfig("f", "filter x \"/y\"  # z\n").text, "# filter x \"/y\"  # z\n")
       << "what cannot be said stays as a comment";
+}
+
+// A listener in today's words is none of an upgrade's business, whatever it holds.
+TEST(Upgrade, ListenersOfToday) {
+  for (const char* line :
+       {"listen on $if port 25 tls pki \"m\" filter { a, b } tag verify hostname \"h\"\n",
+        "listen on egress inet4 port submission tls-require verify ca c pki m auth <users> senders "
+        "<map> masquerade received-auth\n",
+        "listen on \"192.0.2.1\" smtps auth-optional <u> hostnames <n> mask-src no-dsn proxy-v2\n",
+        "listen on lo0 tls $more verify\n", "listen on socket filter f mask-src tag T\n",
+        "listen on egress port 143 proto imap tls pki m auth protocols \"TLSv1.3\" ciphers "
+        "\"HIGH\" inet6\n"}) {
+    const Upgrade upgrade = UpgradeConfig("f", line);
+    EXPECT_EQ(upgrade.diff, "") << line;
+    EXPECT_TRUE(upgrade.diagnostics.empty()) << line << upgrade.diagnostics[0].ToString();
+  }
 }
 
 // What an upgrade made needs none, whatever it was made of; a name that a statement left as it is
