@@ -66,6 +66,8 @@ class Expander {
   bool VisitUser(int index);
   bool ExpandVirtual(int index, const Action& action);
   bool ExpandForward(int index, const Action& action, const LocalAccount& account);
+  // CheckMaildir refuses an address that the path of a maildir has no place for.
+  bool CheckMaildir(int index, const Action& action, const Destination& destination);
   bool Deliver(int index, const Action& action, const LocalAccount& account,
                std::string_view sub_address);
   // AddValues hangs `values` under node `index`. `owner` is whose .forward they are; null: they are

@@ -2,6 +2,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/expander.h"
+#include "lib/core/policy/format.h"
 #include "lib/core/policy/srs.h"
 
 namespace postern::policy {
@@ -303,6 +304,23 @@ bool Expander::VisitUser(int index) {
   return Deliver(index, action, *account, sub_address);
 }
 
+// What a delivery would say of the path can be said while the client is there: a notice would go to
+// whomever the sender named.
+bool Expander::CheckMaildir(int index, const Action& action, const Destination& destination) {
+  if (action.kind != ActionKind::kMaildir || action.maildir_path.find('%') == std::string::npos)
+    return true;
+  FormatContext context;
+  context.sender = context_.sender;
+  context.recipient = destination.recipient;
+  context.destination = destination.destination;
+  context.user_name = destination.user;
+  context.home = destination.run_as.home;
+  context.sub_address_delimiter = delimiter();
+  const StatusOr<std::string> path = ExpandFormat(action.maildir_path, context, FormatUse::kPath);
+  if (path.ok() || path.status().code() != StatusCode::kInvalidArgument) return true;
+  return Unknown(StrCat(Message(path.status()), ": ", Chain(index)));
+}
+
 bool Expander::Deliver(int index, const Action& action, const LocalAccount& account,
                        std::string_view sub_address) {
   if (action.kind == ActionKind::kForwardOnly)
@@ -314,6 +332,7 @@ bool Expander::Deliver(int index, const Action& action, const LocalAccount& acco
   destination.user = account.name;
   destination.run_as = account;
   destination.sub_address = std::string(sub_address);
+  if (!CheckMaildir(index, action, destination)) return false;
   result_.destinations.push_back(std::move(destination));
   return true;
 }

@@ -184,6 +184,12 @@ Status CheckPath(std::string_view path) {
   return OkStatus();
 }
 
+// IsEmptyComponent tells whether the part of `path` between slashes that has the place `at` is
+// empty.
+bool IsEmptyComponent(std::string_view path, size_t at) {
+  return (at == 0 || path[at - 1] == '/') && (at == path.size() || path[at] == '/');
+}
+
 // Walk reads the format and hands literal text and tokens on.
 template <typename OnLiteral, typename OnToken>
 Status Walk(std::string_view format, const OnLiteral& on_literal, const OnToken& on_token) {
@@ -231,12 +237,24 @@ StatusOr<std::string> ExpandFormat(std::string_view format, const FormatContext&
     POSTERN_RETURN_IF_ERROR(append(context.home));
     format.remove_prefix(1);
   }
+  std::vector<size_t> empty;  // places of empty values
   POSTERN_RETURN_IF_ERROR(Walk(format, append, [&](const Token& token) {
     StatusOr<std::string> value = ValueOf(token, context, use);
     if (!value.ok()) return value.status();
+    // Notices have no sender, and nobody chooses that.
+    const bool is_null_sender =
+        context.sender.empty() && StartsWithIgnoreCase(token.variable->name, "sender");
+    if (value->empty() && token.variable->origin != Origin::kOurs && !is_null_sender)
+      empty.push_back(out.size());
     return append(*value);
   }));
-  if (use == FormatUse::kPath) POSTERN_RETURN_IF_ERROR(CheckPath(out));
+  if (use == FormatUse::kPath) {
+    POSTERN_RETURN_IF_ERROR(CheckPath(out));
+    for (const size_t at : empty) {
+      if (IsEmptyComponent(out, at))
+        return InvalidArgument(StrCat("path \"", Escape(out), "\" has an empty component"));
+    }
+  }
   return out;
 }
 

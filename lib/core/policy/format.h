@@ -33,9 +33,10 @@ struct FormatContext {
 };
 
 enum class FormatUse {
-  // kPath: a '/' in what a stranger supplied becomes a colon even when raw, and a result with a
-  // component "." or ".." or a
-  // control character is refused: nobody leaves the directory by the name of a recipient.
+  // kPath: a '/' in what a stranger supplied becomes a colon even when raw. Refused is a result
+  // with
+  // a component "." or "..", with one that a stranger's value left empty (which would be the folder
+  // of all), or with a control character: nobody leaves the directory by the name of a recipient.
   kPath,
   // kCommand: blanks, quotes, backslash, ; ( ) < > and control characters in what a stranger
   // supplied become colons, even

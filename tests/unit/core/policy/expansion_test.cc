@@ -54,6 +54,26 @@ constexpr const char* kAliasPolicy =
     "action box mbox alias <aliases>\naction out relay\n"
     "match from any for domain athome.tld action box\nmatch for any action out\n";
 
+// A name that can be no part of a path is refused while the client is there: nobody gets a notice.
+TEST(Expansion, AddressesThatNoMaildirCanHave) {
+  const Policy policy(
+      "table virtuals { \"@athome.tld\" = _vmail }\n"
+      "action box maildir \"/v/%{dest.domain}/%{dest.user:strip}\" virtual <virtuals>\n"
+      "match from any for domain athome.tld action box\n");
+  FakeAccounts accounts;
+  for (const char* name : {".", "..", "", "+x", ".+x", "..+"}) {
+    Expansion got;
+    EnvelopeContext context = Remote("x@athome.tld");
+    context.recipient.local_part = name;
+    got = Expand(*policy.ruleset, accounts, context);
+    ASSERT_TRUE(got.refusal.has_value()) << name;
+    EXPECT_EQ(got.refusal->code, 550) << name;
+    EXPECT_THAT(got.reason, HasSubstr("component")) << name;
+  }
+  EXPECT_THAT(ExpandTo(policy, accounts, "batman+x@athome.tld"),
+              ElementsAre("_vmail as _vmail <batman+x@athome.tld>"));
+}
+
 TEST(Expansion, Aliases) {
   const Policy policy(kAliasPolicy);
   FakeAccounts accounts;

@@ -86,6 +86,22 @@ TEST(Format, NobodyLeavesTheDirectory) {
     EXPECT_FALSE(ExpandFormat("/v/%{dest.user}/m", context, FormatUse::kPath).ok()) << user;
     EXPECT_FALSE(ExpandFormat("/v/%{dest.user:raw}/m", context, FormatUse::kPath).ok()) << user;
   }
+  // An empty name would be the folder of all.
+  for (const char* user : {"", "+x"}) {
+    FormatContext context = Context();
+    context.destination.local_part = user;
+    for (const char* format :
+         {"/v/%{dest.user:strip}/m", "/v/%{dest.user:strip}", "/v//%{dest.user:strip}/m",
+          "%{dest.user:strip}/m", "/v/%{dest.user:strip}%{dest.user:lowercase|strip}"}) {
+      EXPECT_FALSE(ExpandFormat(format, context, FormatUse::kPath).ok()) << user << " " << format;
+    }
+    EXPECT_EQ(*ExpandFormat("/v/u-%{dest.user:strip}/m", context, FormatUse::kPath), "/v/u-/m");
+    EXPECT_EQ(*ExpandFormat("~//m/", context, FormatUse::kPath), "/var/vmail//m/");
+    EXPECT_TRUE(ExpandFormat("x/%{dest.user:strip}", context, FormatUse::kCommand).ok());
+  }
+  FormatContext bounce = Context();
+  bounce.sender = {};
+  EXPECT_EQ(*ExpandFormat("/v/%{sender.domain}/m", bounce, FormatUse::kPath), "/v//m");
 }
 
 TEST(Format, NobodyReachesTheShell) {
