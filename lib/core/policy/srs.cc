@@ -25,13 +25,21 @@ std::string HashOf(const std::string& key, std::string_view text) {
 
 bool IsSeparator(char c) { return c == '=' || c == '+' || c == '-'; }
 
+// AddressOf takes `text` apart at its last @; the local part is as it is without quotes. nullopt
+// when that is no address, with the quotes that it needs.
+std::optional<mail::Address> AddressOf(const std::string& text) {
+  const size_t at = text.rfind('@');
+  if (at == std::string::npos) return std::nullopt;
+  const mail::Address plain{text.substr(0, at), text.substr(at + 1)};
+  StatusOr<mail::Address> address = mail::ParseAddress(plain.ToString());
+  if (!address.ok() || address->domain.empty()) return std::nullopt;
+  return *std::move(address);
+}
+
 // Made is `prefix`, the hash of `text` and `text`, as an address; nullopt when it is none.
 std::optional<mail::Address> Made(const SrsSettings& settings, std::string_view prefix,
                                   const std::string& text) {
-  StatusOr<mail::Address> made =
-      mail::ParseAddress(StrCat(prefix, HashOf(settings.key, text), "=", text));
-  if (!made.ok()) return std::nullopt;
-  return *std::move(made);
+  return AddressOf(StrCat(prefix, HashOf(settings.key, text), "=", text));
 }
 
 // TakeHash returns what follows the hash in `text`, when that is of one of our keys.
@@ -58,12 +66,6 @@ std::optional<std::string_view> TakeDay(const SrsSettings& settings, std::string
   return text.substr(3);
 }
 
-std::optional<mail::Address> AddressOf(const std::string& text) {
-  StatusOr<mail::Address> address = mail::ParseAddress(text);
-  if (!address.ok() || address->domain.empty()) return std::nullopt;
-  return *std::move(address);
-}
-
 }  // namespace
 
 bool IsSrs(const mail::Address& address) {
@@ -74,8 +76,6 @@ bool IsSrs(const mail::Address& address) {
 mail::Address EncodeSrs(const SrsSettings& settings, const mail::Address& sender,
                         const std::string& domain, int64_t day) {
   if (sender.empty() || sender.domain.empty() || settings.key.empty()) return sender;
-  // Only what stands without quotes goes into another local part.
-  if (sender.ToString().find('"') != std::string::npos) return sender;
   std::optional<mail::Address> made;
   if (StartsWithIgnoreCase(sender.local_part, kSrs1)) {
     // Its first hop stays; the hash of the one before us is no use to anybody.

@@ -79,7 +79,12 @@ TEST(Srs, WhatCannotBeRewrittenStays) {
   const SrsSettings settings = Keys("secret");
   EXPECT_TRUE(EncodeSrs(settings, mail::Address(), "fwd.example", kToday).empty());
   const mail::Address quoted = Of("\"a b\"@origin.example");
-  EXPECT_EQ(EncodeSrs(settings, quoted, "fwd.example", kToday), quoted);
+  const mail::Address made = EncodeSrs(settings, quoted, "fwd.example", kToday);
+  EXPECT_EQ(made.domain, "fwd.example");
+  EXPECT_TRUE(made.local_part.ends_with("=origin.example=a b")) << made.ToString();
+  EXPECT_EQ(DecodeSrs(settings, Of(made.ToString()), kToday), quoted);
+  const mail::Address at = Of("\"a@b\\\"c\"@origin.example");
+  EXPECT_EQ(DecodeSrs(settings, EncodeSrs(settings, at, "fwd.example", kToday), kToday), at);
   std::string domain = "example";
   while (domain.size() < 230) domain = StrCat("origin.", domain);
   const mail::Address long_one = Of(StrCat("alice@", domain));
