@@ -25,21 +25,20 @@ std::string HashOf(const std::string& key, std::string_view text) {
 
 bool IsSeparator(char c) { return c == '=' || c == '+' || c == '-'; }
 
-// AddressOf takes `text` apart at its last @; the local part is as it is without quotes. nullopt
-// when that is no address, with the quotes that it needs.
-std::optional<mail::Address> AddressOf(const std::string& text) {
-  const size_t at = text.rfind('@');
-  if (at == std::string::npos) return std::nullopt;
-  const mail::Address plain{text.substr(0, at), text.substr(at + 1)};
+// AddressOf puts an address together; the local part is as it is without quotes. nullopt when that
+// is no address, with the quotes that it needs.
+std::optional<mail::Address> AddressOf(std::string_view local_part, std::string_view domain) {
+  const mail::Address plain{std::string(local_part), std::string(domain)};
   StatusOr<mail::Address> address = mail::ParseAddress(plain.ToString());
   if (!address.ok() || address->domain.empty()) return std::nullopt;
   return *std::move(address);
 }
 
-// Made is `prefix`, the hash of `text` and `text`, as an address; nullopt when it is none.
+// Made is `prefix`, the hash and `rest` at `domain`, as an address; nullopt when it is none.
 std::optional<mail::Address> Made(const SrsSettings& settings, std::string_view prefix,
-                                  const std::string& text) {
-  return AddressOf(StrCat(prefix, HashOf(settings.key, text), "=", text));
+                                  const std::string& rest, const std::string& domain) {
+  const std::string hash = HashOf(settings.key, StrCat(rest, "@", domain));
+  return AddressOf(StrCat(prefix, hash, "=", rest), domain);
 }
 
 // TakeHash returns what follows the hash in `text`, when that is of one of our keys.
@@ -81,15 +80,16 @@ mail::Address EncodeSrs(const SrsSettings& settings, const mail::Address& sender
     // Its first hop stays; the hash of the one before us is no use to anybody.
     const std::string_view rest = std::string_view(sender.local_part).substr(kSrs1.size());
     if (rest.size() > kHashChars && IsSeparator(rest[kHashChars]))
-      made = Made(settings, kSrs1, StrCat(rest.substr(kHashChars + 1), "@", domain));
+      made = Made(settings, kSrs1, std::string(rest.substr(kHashChars + 1)), domain);
   } else if (StartsWithIgnoreCase(sender.local_part, kSrs0)) {
     const std::string_view rest = std::string_view(sender.local_part).substr(kSrs0.size());
-    made = Made(settings, kSrs1, StrCat(sender.domain, "==", rest, "@", domain));
+    made = Made(settings, kSrs1, StrCat(sender.domain, "==", rest), domain);
   } else {
     const size_t stamp = static_cast<size_t>((day % kDays + kDays) % kDays);
     made = Made(settings, kSrs0,
                 StrCat(kBase32[stamp / 32], kBase32[stamp % 32], "=", sender.domain, "=",
-                       sender.local_part, "@", domain));
+                       sender.local_part),
+                domain);
   }
   return made.has_value() ? *std::move(made) : sender;
 }
@@ -107,7 +107,7 @@ std::optional<mail::Address> DecodeSrs(const SrsSettings& settings, const mail::
     const std::string_view local = rest->substr(0, rest->rfind('@'));
     const size_t split = local.find('=');
     if (split == std::string_view::npos) return std::nullopt;
-    return AddressOf(StrCat(local.substr(split + 1), "@", local.substr(0, split)));
+    return AddressOf(local.substr(split + 1), local.substr(0, split));
   }
   // first==hhhh=TT=...: the hash is the first hop's own affair, the day is ours to judge, too.
   const std::string_view local = signed_part->substr(0, signed_part->rfind('@'));
@@ -116,7 +116,7 @@ std::optional<mail::Address> DecodeSrs(const SrsSettings& settings, const mail::
   const std::string_view srs0 = local.substr(split + 1);
   if (srs0.size() <= kHashChars + 2 || !IsSeparator(srs0[0])) return std::nullopt;
   if (!TakeDay(settings, srs0.substr(kHashChars + 2), day).has_value()) return std::nullopt;
-  return AddressOf(StrCat("SRS0", srs0, "@", local.substr(0, split)));
+  return AddressOf(StrCat("SRS0", srs0), local.substr(0, split));
 }
 
 }  // namespace postern::policy
