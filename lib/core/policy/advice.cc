@@ -248,6 +248,8 @@ Diagnostics Advise(const Ruleset& ruleset, const AdviceLimits& limits) {
   add(FindDeadRules(ruleset, limits));
   add(FindReturnedMail(ruleset, limits));
   add(FindUnused(ruleset.config()));
+  add(FindVainPatterns(ruleset.config(), limits));
+  add(FindHeldMail(ruleset, limits));
   add(FindRefusedRelays(ruleset.config()));
   add(FindSubmissionGaps(ruleset));
   add(FindExposedProxies(ruleset.config()));

@@ -6,6 +6,9 @@
 //   never-matches   a rule that no envelope can reach                                   (warning)
 //   returned-mail   mail that comes back from a program is taken by an earlier rule     (warning)
 //   unused          an action, table, filter, proc, wrapper, pki or ca that nothing uses (warning)
+//   pattern         an address where a domain is wanted, or the other way round       (warning)
+//   no-credentials  a relay's label that its `auth` table does not have               (warning)
+//   no-smarthost    a key of a relay's `domain` that is never looked up               (warning)
 //   tls-required    a relay that asks for TLS towards a host where it is turned off     (warning)
 //   senders         a login may send under any address (senders any)                    (note)
 //   dkim            what users send leaves unsigned                                     (note)
@@ -58,6 +61,15 @@ Diagnostics FindSubmissionGaps(const Ruleset& ruleset);
 // FindRefusedRelays tells of relay actions that ask for TLS with a URL that turns it off: their
 // mail would wait until it expires.
 Diagnostics FindRefusedRelays(const Config& config);
+
+// FindVainPatterns tells of lists in the file that compare something else than was meant: an
+// address in `for domain`, what looks like a domain among the addresses of `mail-from` and
+// `rcpt-to`.
+Diagnostics FindVainPatterns(const Config& config, const AdviceLimits& limits = {});
+
+// FindHeldMail tells of relay actions whose mail would wait until it expires: a label that is not
+// in the `auth` table, where that answers without waiting, and a wildcard as a key of `domain`.
+Diagnostics FindHeldMail(const Ruleset& ruleset, const AdviceLimits& limits = {});
 
 // Advise gives all of it, sorted by place.
 Diagnostics Advise(const Ruleset& ruleset, const AdviceLimits& limits = {});

@@ -1,6 +1,7 @@
 // Open relays, found as a spammer finds them: by trying.
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <tuple>
 
@@ -109,6 +110,97 @@ mail::Address SenderOf(const std::string& claim) {
   return address;
 }
 
+// Allocated privately or to one machine: who writes such a network means no stranger.
+constexpr const char* kPrivateNetworks[] = {
+    "10.0.0.0/8",     "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8",
+    "169.254.0.0/16", "224.0.0.0/3",   "fc00::/7",       "fe80::/10",     "::/8"};
+
+bool IsPrivate(const IpAddress& address) {
+  return std::any_of(std::begin(kPrivateNetworks), std::end(kPrivateNetworks),
+                     [&](const char* text) { return IpNetwork::Parse(text)->Contains(address); });
+}
+
+// IsTooWide tells whether `network` is more than anybody's own: more than one of the largest that
+// were ever given to one operator, or a private network and its neighbours.
+bool IsTooWide(const IpNetwork& network) {
+  constexpr int kWidestOwnV4 = 8;
+  constexpr int kWidestOwnV6 = 19;
+  if (network.prefix_bits < (network.address.is_v6() ? kWidestOwnV6 : kWidestOwnV4)) return true;
+  return std::any_of(
+      std::begin(kPrivateNetworks), std::end(kPrivateNetworks), [&](const char* text) {
+        const IpNetwork own = *IpNetwork::Parse(text);
+        return own.prefix_bits > network.prefix_bits && network.Contains(own.address);
+      });
+}
+
+// StrangersIn adds public addresses from both ends of a network that is too wide.
+void StrangersIn(const IpNetwork& network, std::vector<IpAddress>* out) {
+  const bool v6 = network.address.is_v6();
+  std::string base(network.address.bytes());
+  const int size = static_cast<int>(base.size()) * 8;
+  for (int bit = network.prefix_bits; bit < size; ++bit) {
+    char& octet = base[static_cast<size_t>(bit / 8)];
+    octet = static_cast<char>(static_cast<unsigned char>(octet) & ~(0x80u >> (bit % 8)));
+  }
+  constexpr unsigned kParts = 16;  // the four bits behind the prefix
+  for (unsigned part = 0; part < kParts; ++part) {
+    std::string bytes = base;
+    for (int i = 0; i < 4; ++i) {
+      const int bit = network.prefix_bits + i;
+      if (bit >= size) return;
+      if ((part >> (3 - i)) & 1u) {
+        bytes[static_cast<size_t>(bit / 8)] = static_cast<char>(
+            static_cast<unsigned char>(bytes[static_cast<size_t>(bit / 8)]) | (0x80u >> (bit % 8)));
+      }
+    }
+    bytes.back() = static_cast<char>(static_cast<unsigned char>(bytes.back()) | 9u);
+    const std::optional<IpAddress> address = IpAddress::FromBytes(bytes);
+    if (address && address->is_v6() == v6 && network.Contains(*address) && !IsPrivate(*address))
+      out->push_back(*address);
+  }
+}
+
+// StaticEntries are those of a criterion's list, when the file has it and it is of this kind.
+const std::vector<TableEntry>& StaticEntries(const Config& config, const Criterion& criterion,
+                                             bool regex) {
+  static const std::vector<TableEntry> kNone;
+  if (criterion.table == kNoIndex || criterion.negated || criterion.regex != regex) return kNone;
+  const TableDeclaration& table = config.tables[static_cast<size_t>(criterion.table)];
+  return table.kind == TableKind::kStatic ? table.entries : kNone;
+}
+
+// NamesAround gives names that a stranger can register, or have below a domain of his own, and that
+// an expression without both its anchors takes: "example" and "example.org" are parts of them.
+std::vector<std::string> NamesAround(const Config& config, const Criterion& criterion) {
+  constexpr size_t kMaxNames = 16;
+  std::vector<std::string> names;
+  for (const TableEntry& entry : StaticEntries(config, criterion, /*regex=*/true)) {
+    for (const std::string_view part : Split(entry.key, '|')) {
+      std::string literal;
+      for (size_t i = 0; i < part.size(); ++i) {
+        const char c = part[i];
+        if (c == '[') {  // the first of its characters stands for the rest
+          const size_t close = part.find(']', i + 2);
+          if (close == std::string_view::npos) break;
+          literal += part[i + 1] == '^' ? 'q' : part[i + 1];
+          i = close;
+        } else if (c == '.' || c == '-' || IsAsciiAlpha(c) || IsAsciiDigit(c)) {
+          literal += c;
+        }
+      }
+      const size_t begin = literal.find_first_not_of('.');
+      const size_t end = literal.find_last_not_of('.');
+      if (begin == std::string::npos) continue;
+      literal = AsciiLower(literal.substr(begin, end - begin + 1));
+      if (names.size() >= kMaxNames) return names;
+      names.push_back(StrCat(literal, ".stranger-q7x.net"));
+      names.push_back(StrCat("mail.q7x-", literal,
+                             literal.find('.') == std::string::npos ? ".stranger-q7x.net" : ""));
+    }
+  }
+  return names;
+}
+
 class OpenRelaySearch {
  public:
   OpenRelaySearch(const Ruleset& ruleset, const AdviceLimits& limits)
@@ -131,10 +223,23 @@ class OpenRelaySearch {
 
  private:
   void Try(const Rule& rule, const Door& door) {
+    strangers_.clear();
+    for (const char* text : kStrangers) strangers_.push_back(*IpAddress::Parse(text));
+    if (rule.from_kind == FromKind::kSource) {
+      for (const TableEntry& entry : StaticEntries(config_, rule.from, /*regex=*/false)) {
+        const std::optional<IpNetwork> network = IpNetwork::Parse(entry.key);
+        if (strangers_.size() < kMaxStrangers && network && IsTooWide(*network))
+          StrangersIn(*network, &strangers_);
+      }
+    }
+    std::vector<std::string> names{kStrangerName, ""};
+    if (rule.from_kind == FromKind::kRdns) Append(NamesAround(config_, rule.from), &names);
+    std::vector<std::string> domains(std::begin(kForeignDomains), std::end(kForeignDomains));
+    if (rule.for_kind == ForKind::kDomain) Append(NamesAround(config_, rule.to), &domains);
     for (const std::string& sender : Claims(config_, rule.mail_from, "spam@stranger-q7x.net")) {
       for (const std::string& helo : Claims(config_, rule.helo, kStrangerName)) {
-        for (const char* name : {kStrangerName, ""}) {
-          for (const char* domain : kForeignDomains) {
+        for (const std::string& name : names) {
+          for (const std::string& domain : domains) {
             if (told_.count(&rule) != 0 || budget_ == 0) return;
             EnvelopeContext context;
             context.tag = door.listener->tag;
@@ -150,11 +255,16 @@ class OpenRelaySearch {
     }
   }
 
+  static void Append(std::vector<std::string> more, std::vector<std::string>* names) {
+    names->insert(names->end(), std::make_move_iterator(more.begin()),
+                  std::make_move_iterator(more.end()));
+  }
+
   // IsForEverybody tells whether clients from far apart get their mail relayed by `rule`.
   bool IsForEverybody(const Rule& rule, const Door& door, EnvelopeContext* context) {
     size_t taken[2] = {0, 0};
-    for (const char* text : kStrangers) {
-      context->remote = *IpAddress::Parse(text);
+    for (const IpAddress& stranger : strangers_) {
+      context->remote = stranger;
       if (!(context->remote.is_v6() ? door.v6 : door.v4)) continue;
       if (budget_ == 0 || ruleset_.IsLocalClient(*context)) continue;
       --budget_;
@@ -187,6 +297,8 @@ class OpenRelaySearch {
   const Ruleset& ruleset_;
   const Config& config_;
   std::vector<Door> doors_;
+  static constexpr size_t kMaxStrangers = 100;
+  std::vector<IpAddress> strangers_;  // whom the rule at hand is tried with
   size_t budget_;
   std::set<const Rule*> told_;
   Diagnostics found_;

@@ -120,13 +120,16 @@ TableText ParseTableText(std::string_view text, const std::string& file,
 TableText ParsePasswdText(std::string_view text, const std::string& file, PasswdUse use,
                           const TableTextOptions& options, Diagnostics* diagnostics) {
   constexpr size_t kMaxErrors = 20;
+  constexpr size_t kMaxWarnings = 20;  // one mistake in how a file was made is one mistake
   constexpr size_t kMinFields = 6;
   TableText table;
   table.form = TableForm::kMapping;
   LineReader lines(text);
-  const size_t errors_before = diagnostics->size();
+  const size_t before = diagnostics->size();
+  size_t warnings = 0;
+  size_t told = 0;  // of them
   for (std::string_view line;
-       diagnostics->size() - errors_before < kMaxErrors && lines.Next(&line);) {
+       diagnostics->size() - before - told < kMaxErrors && lines.Next(&line);) {
     line = Trim(line.substr(0, line.find('#')));
     if (line.empty()) continue;
     if (!CheckBounds(line, table, file, lines.number(), options, diagnostics)) {
@@ -147,10 +150,11 @@ TableText ParsePasswdText(std::string_view text, const std::string& file, Passwd
     if (use == PasswdUse::kCredentials) {
       entry.value = std::string(fields[1]);
     } else {
-      if (!ParseUint(fields[2], UINT32_MAX - 1) || !ParseUint(fields[3], UINT32_MAX - 1)) continue;
       entry.value = StrCat(fields[2], ":", fields[3], ":", fields[5]);
       // Such a login may still authenticate; it has no mailbox.
       if (const StatusOr<TableUserinfo> user = ParseUserinfo(entry.value); !user.ok()) {
+        if (warnings++ >= kMaxWarnings) continue;
+        ++told;
         diagnostics->push_back(MakeWarning({file, lines.number(), 0},
                                            StrCat("login \"", Escape(fields[0], 80),
                                                   "\" gets no mail: ", Message(user.status()))));

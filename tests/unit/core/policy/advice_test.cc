@@ -72,6 +72,18 @@ TEST(Advice, OpenRelay) {
       {"match !from local for any action out\n", "7"},
       {"match from rdns for any action out\n", "7"},
       {"match from rdns \"*.example.org\" for any action out\n", ""},
+      {"match from src \"10.0.0.0/7\" for any action out\n", "7"},
+      {"match from src { \"10.0.0.0/8\", \"172.16.0.0/11\" } for any action out\n", "7"},
+      {"match from src { \"10.0.0.0/8\", \"192.168.0.0/16\", \"fd00::/8\" } for any action out\n",
+       ""},
+      {"match from src \"2001:db8::/32\" for any action out\n", ""},
+      {"match from src \"2000::/16\" for any action out\n", "7"},
+      {"match from rdns regex \"example\" for any action out\n", "7"},
+      {"match from rdns regex \"example.org\" for any action out\n", "7"},
+      {"match from rdns regex \"(^|\\.)example\\.org\" for any action out\n", "7"},
+      {"match from rdns regex \"\\.example\\.org$\" for any action out\n", ""},
+      {"match from rdns regex { \"^mx[.]example[.]org$\", \"[.]b[.]tld$\" } for any action out\n",
+       ""},
       {"match from socket for any action out\n", ""},
       // destinations
       {"match from any for domain { a.tld, b.tld } action out\n", ""},
@@ -80,6 +92,9 @@ TEST(Advice, OpenRelay) {
       {"match from any for domain \"*.com\" action out\n", "7"},
       {"match from any for domain regex \".*\" action out\n", "7"},
       {"match from any for domain regex \"^a[.]tld$\" action out\n", ""},
+      {"match from any for domain regex \"example.org\" action out\n", "7"},
+      {"match from any for domain regex \"example.org$\" action out\n", "7"},
+      {"match from any for domain regex \"(^|[.])example[.]org$\" action out\n", ""},
       {"match from any for rcpt-to \"@\" action out\n", "7"},
       {"match from any for rcpt-to { \"@a.tld\" } action out\n", ""},
       {"match from any !for rcpt-to { \"@a.tld\" } action out\n", "7"},
@@ -461,6 +476,49 @@ TEST(Advice, Submission) {
     EXPECT_EQ(Codes(found, "dkim"), row.dkim) << row.text << Listing(found);
     for (const Diagnostic& d : found) EXPECT_EQ(d.severity, Severity::kNote);
   }
+}
+
+TEST(Advice, EntriesThatMeanSomethingElse) {
+  const std::string front = "listen on eth0\naction box mbox\naction out relay\n";
+  const Case cases[] = {
+      {"match from any for domain \"alice@h.tld\" action box\n", "4"},
+      {"match from any for domain { a.tld, \"b@c.tld\" } action box\n", "4"},
+      {"match from any for domain { a.tld, \"*.b.tld\" } action box\n", ""},
+      {"match from any for domain regex \"@x\" action box\n", ""},
+      {"match from any for rcpt-to \"alice@h.tld\" action box\n", ""},
+      {"match from any for rcpt-to h.tld action box\n", "4"},
+      {"match from any mail-from \"spam.test\" for any reject\n", "4"},
+      {"match from any !mail-from { bob, \"spam.test\" } for any reject\n", "4"},
+      {"match from any mail-from { \"@spam.test\", bob, \"b.2\", \"x@spam.test\" } for any "
+       "reject\n",
+       ""},
+      {"match from any mail-from regex \"spam.test\" for any reject\n", ""},
+  };
+  for (const Case& test : cases) Check(test, front, "pattern");
+}
+
+TEST(Advice, HeldMail) {
+  const std::string front = "table s { l = \"u:p\", Other = secret }\n";
+  const Case credentials[] = {
+      {"action out relay host smtps://l@x.tld auth <s>\nmatch for any action out\n", ""},
+      {"action out relay host smtps://other@x.tld auth <s>\nmatch for any action out\n", ""},
+      {"action out relay host smtps://m@x.tld auth <s>\nmatch for any action out\n", "2"},
+      {"action out relay host { \"smtps://l@x.tld\", \"smtp+tls://ips@y.tld\" } auth <s>\n"
+       "match for any action out\n",
+       "2"},
+      {"action out relay host smtp://x.tld\nmatch for any action out\n", ""},
+      {"action out relay domain { a.tld = \"smtps://ips@x.tld\" } auth <s>\n"
+       "match for any action out\n",
+       "2"},
+  };
+  for (const Case& test : credentials) Check(test, front, "no-credentials");
+  const Case keys[] = {
+      {"action out relay domain { a.tld = \"smtp://x.tld\" }\nmatch for any action out\n", ""},
+      {"action out relay domain { \"*\" = \"smtp://x.tld\" }\nmatch for any action out\n", "2"},
+      {"action out relay domain { \"*.a.tld\" = \"smtp://x.tld\" }\nmatch for any action out\n",
+       "2"},
+  };
+  for (const Case& test : keys) Check(test, front, "no-smarthost");
 }
 
 TEST(Advice, TlsTowardsAHostWithout) {

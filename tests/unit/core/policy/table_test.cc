@@ -166,7 +166,18 @@ TEST(TableText, Passwd) {
   const TableText users = ParsePasswdText(text, "p", PasswdUse::kUserinfo, {}, &diagnostics);
   ASSERT_EQ(users.entries.size(), 1u);
   EXPECT_EQ(users.entries[0].value, "1000:1001:/home/mary");
-  EXPECT_TRUE(diagnostics.empty());
+  ASSERT_EQ(diagnostics.size(), 1u) << "john may log in, and has no mailbox";
+  EXPECT_THAT(
+      diagnostics[0].ToString(),
+      HasSubstr("p:1: warning: login \"john@x\" gets no mail: uid and gid must be numbers"));
+  diagnostics.clear();
+  std::string many;
+  for (int i = 0; i < 100; ++i) StrAppend(many, "u", i, ":h:vmail:100:g:/h\n");
+  const TableText last =
+      ParsePasswdText(many + "ok:h:1:1:g:/h\n", "p", PasswdUse::kUserinfo, {}, &diagnostics);
+  EXPECT_EQ(diagnostics.size(), 20u) << "one mistake in how the file was made";
+  ASSERT_EQ(last.entries.size(), 1u) << "and the rest is read";
+  diagnostics.clear();
   ParsePasswdText("ok:h:1:1:g:/h\nbroken:hash\n", "p", PasswdUse::kCredentials, {}, &diagnostics);
   ASSERT_EQ(diagnostics.size(), 1u);
   EXPECT_THAT(diagnostics[0].ToString(),
