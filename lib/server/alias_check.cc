@@ -74,6 +74,7 @@ void CheckAliasTables(rt::World& world, const Runtime& runtime, policy::Diagnost
   for (const auto& [id, is_virtual] : tables) {
     policy::AliasAdviceOptions options;
     options.is_virtual = is_virtual;
+    options.show_included = world.processes().Self().uid != 0;
     options.sub_address_delimiter = config.smtp.sub_address_delimiter;
     const policy::IncludeReader read = [&](const std::string& path) {
       return store::ReadTextFile(world.files(), path, options.max_include_bytes);

@@ -176,6 +176,65 @@ void CheckFilterPrograms(rt::World& world, const Config& config, Diagnostics* ou
   }
 }
 
+// --- delivery programs ---
+
+// ProgramOf gives the program that `command` begins with where that is a path; "" for a word that
+// the shell looks for, and for a path that it, or the message, has a part in.
+std::string ProgramOf(std::string_view command) {
+  command = Trim(command);
+  if (command.starts_with("exec ")) command = Trim(command.substr(5));
+  const std::string_view program = command.substr(0, command.find_first_of(" \t"));
+  constexpr std::string_view kShell = "%$`*?[]{}()<>|&;'\"\\~";
+  if (program.empty() || program[0] != '/' ||
+      program.find_first_of(kShell) != std::string_view::npos)
+    return "";
+  return std::string(program);
+}
+
+// WhyNotRun says why `program` cannot be run by anybody; "" when it can, or we cannot know.
+std::string WhyNotRun(rt::World& world, const std::string& program) {
+  constexpr uint32_t kAnyExecute = 0111;
+  rt::OpenOptions open;
+  open.follow_symlink = true;
+  StatusOr<rt::FileInfo> info = world.files().Stat(program);
+  if (info.ok() && info->kind == rt::FileInfo::Kind::kSymlink) {
+    const StatusOr<std::unique_ptr<rt::File>> file = world.files().Open(program, open);
+    if (file.ok()) {
+      info = (*file)->Stat();
+    } else {
+      info = file.status();
+    }
+  }
+  if (!info.ok())
+    return info.status().code() == StatusCode::kNotFound ? "there is no such file" : "";
+  if (info->kind == rt::FileInfo::Kind::kDirectory) return "it is a folder";
+  return (info->mode & kAnyExecute) == 0 ? "it is not executable" : "";
+}
+
+void CheckPrograms(rt::World& world, const Config& config, Diagnostics* out) {
+  const auto check = [&](const policy::SourceLocation& at, const std::string& what,
+                         const std::string& command) {
+    const std::string program = ProgramOf(command);
+    if (program.empty()) return;
+    const std::string why = WhyNotRun(world, program);
+    if (why.empty()) return;
+    out->push_back(Finding(at, "mda-program",
+                           StrCat(what, ": ", Escape(program, 200), " cannot be run: ", why,
+                                  ", and its mail would be returned"),
+                           why == "it is not executable"
+                               ? StrCat("chmod +x ", Escape(program, 200))
+                               : std::string("install it, or mend its path")));
+  };
+  for (const policy::Action& action : config.actions) {
+    if (action.kind == policy::ActionKind::kMda)
+      check(action.options.Find("mda", action.location),
+            StrCat("action \"", Escape(action.name, 80), "\""), action.mda_command);
+  }
+  for (const policy::MdaWrapper& wrapper : config.wrappers)
+    check(wrapper.location, StrCat("mda wrapper \"", Escape(wrapper.name, 80), "\""),
+          wrapper.command);
+}
+
 // --- milters ---
 
 rt::Task<void> CheckMilters(rt::World* world, std::shared_ptr<const Runtime> runtime,
@@ -216,6 +275,7 @@ rt::Task<Diagnostics> CheckConfig(rt::World* world, const ServerOptions* server,
     CheckExpiry(*world, config, options.expires_soon, &found);
     CheckNames(*world, runtime, &found);
     CheckAliasTables(*world, runtime, &found);
+    CheckPrograms(*world, config, &found);
     if (!server->in_memory) CheckMachine(*world, config, *server, &found);
     CheckFilterPrograms(*world, config, &found);
     auto milters = CheckMilters(world, loaded.runtime, options.milter_timeout, &found);

@@ -14,6 +14,7 @@
 //   alias-circle         aliases that lead back to themselves                    (warning)
 //   backup-mx            `backup mx` names the best exchanger of a domain        (warning)
 //   filter-away          a filter's program is not there, or not its user        (warning)
+//   mda-program          a program of mda, or of a wrapper, that cannot be run      (warning)
 //   milter-away          nobody answers at a milter's socket                     (warning)
 #pragma once
 

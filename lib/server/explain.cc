@@ -70,7 +70,15 @@ void ChooseListener(const Runtime& runtime, const ExplainQuestion& question, Exp
     best_score = score;
   }
   if (best == policy::kNoIndex) {
-    out->problem = by_choice ? "no SMTP listener of the configuration is like that"
+    std::string lines;
+    for (const Listener& listener : config.listeners) {
+      if (listener.protocol == policy::ListenerProtocol::kSmtp && !listener.is_socket)
+        StrAppend(lines, lines.empty() ? "" : ", ", listener.location.line);
+    }
+    out->problem = by_choice ? StrCat(
+                                   "no SMTP listener of the configuration is like that: they are "
+                                   "at the lines ",
+                                   lines.empty() ? "(none)" : lines)
                              : StrCat("no SMTP listener is reached from ", client.ToString());
     return;
   }

@@ -90,6 +90,29 @@ class Check(unittest.TestCase):
         self.assertIn("to mend it: write a comma between two values", said)
         self.assertIn("aliases in a circle: x@h -> y@h -> x@h; each is expanded once", said)
 
+    def test_programs_of_deliveries(self):
+        plain = f"{self.folder}/plain"
+        harness.write(plain, "no program\n")
+        text = f'listen on 127.0.0.1 port {self.port}\naction a mda "%s"\nmatch for local action a\n'
+        for command, why in (("/nonexistent/bin/procmail -f -", "no such file"), (plain + " x", "not executable"),
+                             (self.folder, "a folder"), ("/bin/cat", None), ("procmail", None), ("exec /bin/sh -c x", None),
+                             ("/opt/%{dest.user}/run", None)):
+            status, said = self.check(text % command)
+            self.assertEqual(status, 0)
+            self.assertEqual(sorted(said), ["mda-program"] if why else [], command)
+            if why:
+                self.assertEqual(said["mda-program"][0], 2)
+                self.assertIn(why, said["mda-program"][1])
+
+    def test_root_shows_no_lines_of_included_files(self):
+        secret = f"{self.folder}/secret"
+        harness.write(secret, "root:$y$ hidden words:1\n")
+        harness.write(self.path, f'listen on 127.0.0.1 port {self.port}\n'
+                                 f'action l mbox alias {{ a = ":include:{secret}" }}\nmatch for local action l\n')
+        done = self.run_verb("check", self.path)
+        self.assertIn(f"{secret}:1:", done.stderr)
+        self.assertEqual("hidden" in done.stderr, os.geteuid() != 0, done.stderr)
+
     def test_a_port_that_is_taken(self):
         text = f"listen on 127.0.0.1 port {self.port}\naction a relay\nmatch for any action a\n"
         with socket.socket() as other:

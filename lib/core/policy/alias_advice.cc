@@ -94,7 +94,8 @@ class AliasList {
     const std::vector<AliasFault> faults = FindForwardFaults(*text, &values);
     for (const AliasFault& fault : faults) {
       Warn({path, fault.line, static_cast<int>(fault.offset) + 1}, "alias-value",
-           StrCat(fault.message, ": mail for ", Escape(entry.key, 80),
+           StrCat(options_.show_included ? fault.message : "this is none of aliases(5)'s values",
+                  ": mail for ", Escape(entry.key, 80),
                   ", which includes this file, is answered 424"),
            EditOf(fault));
     }

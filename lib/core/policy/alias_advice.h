@@ -42,7 +42,10 @@ struct AliasEntry {
 struct AliasAdviceOptions {
   bool is_virtual = false;           // keys may be addresses, and values that are keys are expanded
   char sub_address_delimiter = '+';  // smtp sub-addr-delim
-  size_t max_findings = 20;          // of one list; the rest is not looked for
+  // show_included: findings quote the lines of included files. Who may read more than the people
+  // who name such files should not: a list may include /etc/shadow.
+  bool show_included = true;
+  size_t max_findings = 20;            // of one list; the rest is not looked for
   size_t max_include_bytes = 1 << 20;  // as ExpansionOptions
   size_t max_includes = 1000;          // that are read; the rest is not
 };

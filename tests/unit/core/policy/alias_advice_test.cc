@@ -72,6 +72,20 @@ TEST(AliasAdvice, Includes) {
                           "include others"));
 }
 
+// What root alone may read is not for the terminal of whoever may run a check as root.
+TEST(AliasAdvice, IncludedLinesAreNotShownWhereTheyMayBeSecret) {
+  List list;
+  list.options.show_included = false;
+  list.Add("a", ":include:/etc/shadow");
+  list.files["/etc/shadow"] = "root:$y$ se cret:1\nbob\n";
+  const std::vector<std::string> told = list.Check();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_THAT(told[0], HasSubstr("alias-value /etc/shadow:1:"));
+  EXPECT_THAT(told[0], ::testing::Not(HasSubstr("cret")));
+  list.options.show_included = true;
+  EXPECT_THAT(list.Check(), ElementsAre(HasSubstr("cret")));
+}
+
 TEST(AliasAdvice, Circles) {
   List list;
   list.Add("team", "alice, team2").Add("team2", "TEAM, carol");
