@@ -6,6 +6,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/upgrade.h"
 #include "lib/server/config_check.h"
+#include "lib/server/privileges.h"
 
 struct postern_upgrade {
   postern::policy::Upgrade upgrade;
@@ -131,6 +132,7 @@ postern_status postern_config_check(postern_findings** out, const postern_config
     rt::AsioWorldOptions world_options;
     world_options.no_threads = true;
     rt::AsioWorld world(world_options);
+    server_options.account = server::ServerAccount(world);
     if (options.config_path != nullptr) {
       const postern::StatusOr<rt::FileInfo> present = world.files().Stat(options.config_path);
       if (!present.ok() && present.status().code() == postern::StatusCode::kNotFound)

@@ -5,6 +5,7 @@
 #include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
 #include "lib/server/explain.h"
+#include "lib/server/privileges.h"
 
 struct postern_explanation {
   bool accepted = false;
@@ -81,6 +82,7 @@ postern_status postern_config_explain(postern_explanation** out,
     rt::AsioWorldOptions world_options;
     world_options.no_threads = true;
     rt::AsioWorld world(world_options);
+    server_options.account = server::ServerAccount(world);
     const auto explanation = postern::capi::RunTask<server::Explanation>(
         world, [&](rt::World* on) { return server::Explain(on, &server_options, question); });
     auto made = std::make_unique<postern_explanation>();

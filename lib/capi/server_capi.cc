@@ -454,6 +454,7 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
         handle->world->processes().FindAccount(options.run_as);
     if (!found.ok()) return FailWith(out_error, found.status());
     account = *found;
+    if (account.uid != 0) server_options.account = account;
   }
   if (account.uid != 0) {
     postern::StatusOr<std::unique_ptr<rt::Helper>> helper =

@@ -5,6 +5,7 @@
 #include "lib/core/policy/advice.h"
 #include "lib/server/endpoints.h"
 #include "lib/server/postmaster_check.h"
+#include "lib/server/privileges.h"
 #include "lib/server/runtime.h"
 #include "lib/server/server.h"
 #include "lib/server/spool_folder.h"
@@ -106,7 +107,14 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options, LogSink*
           StrCat("spool \"", Escape(config->spool, 200), "\": ", Message(spool))));
     }
   }
-  loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics, log);
+  // Programs are asked before a server gives root's rights up, or by a check of root's that never
+  // does: they run as what the server becomes all the same, and what they write is its own.
+  std::optional<rt::Credentials> tables_as;
+  if (options.account.has_value() && !NeedsOf(*config).mailboxes)
+    tables_as =
+        rt::Credentials{options.account->uid, options.account->gid, options.account->groups};
+  loaded.runtime = Runtime::Load(world, config, std::move(server_name), &loaded.diagnostics, log,
+                                 std::move(tables_as));
   if (loaded.runtime != nullptr) {
     store::SystemAccounts accounts(&world.processes(), &world.files(), world.helper());
     CheckPostmaster(*loaded.runtime, accounts, &loaded.diagnostics);

@@ -29,6 +29,14 @@ const policy::Proc* ProcOfOthers(const policy::Config& config, const policy::Fil
 
 }  // namespace
 
+std::optional<rt::Account> ServerAccount(rt::World& world) {
+  constexpr char kAccount[] = "postern";
+  if (world.processes().Self().uid != 0) return std::nullopt;
+  const StatusOr<rt::Account> account = world.processes().FindAccount(kAccount);
+  if (!account.ok() || account->uid == 0) return std::nullopt;
+  return *account;
+}
+
 PrivilegeNeeds NeedsOf(const policy::Config& config) {
   PrivilegeNeeds needs;
   needs.mailboxes = std::any_of(config.listeners.begin(), config.listeners.end(), ReadsMail);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +14,10 @@
 #include "lib/server/runtime.h"
 
 namespace postern::server {
+
+// ServerAccount is the account that a server of root's becomes unless it is told another; unset
+// where we are not root, or the machine has no such account. Blocks.
+std::optional<rt::Account> ServerAccount(rt::World& world);
 
 struct PrivilegeNeeds {
   // Listeners that serve IMAP: they read and write mailboxes with the rights of their users, which

@@ -205,16 +205,17 @@ void SetVersions(const std::string& protocols, tls::Version* least, tls::Version
 
 std::shared_ptr<const Runtime> Runtime::Load(rt::World& world, std::shared_ptr<const Config> config,
                                              std::string server_name, Diagnostics* diagnostics,
-                                             LogSink* log) {
+                                             LogSink* log,
+                                             std::optional<rt::Credentials> tables_as) {
   std::shared_ptr<Runtime> runtime(new Runtime);
   runtime->config_ = std::move(config);
   runtime->server_name_ = std::move(server_name);
   const Config& parsed = *runtime->config_;
 
-  runtime->tables_ = store::ConfigTables::Load(
-      runtime->config_,
-      store::TableSources(&world.files(), &world.processes(), &world.clock(), log),
-      store::TableLoadOptions(), diagnostics);
+  store::TableSources sources(&world.files(), &world.processes(), &world.clock(), log);
+  sources.run_as = std::move(tables_as);
+  runtime->tables_ =
+      store::ConfigTables::Load(runtime->config_, sources, store::TableLoadOptions(), diagnostics);
   runtime->system_logins_ = std::make_unique<store::SystemLogins>(&world.processes());
 
   const bool smtp_ciphers =

@@ -25,12 +25,14 @@ class Runtime {
  public:
   // Load reads the tables and certificates of `config` and checks them; what is wrong is added to
   // `*diagnostics`, and the result is null when any of it is an error. `log` gets what befalls the
-  // tables later; it outlives the result. Blocks.
+  // tables later; it outlives the result. `tables_as` is whom the programs behind tables run as
+  // where we are root; unset: as we do. Blocks.
   static std::shared_ptr<const Runtime> Load(rt::World& world,
                                              std::shared_ptr<const policy::Config> config,
                                              std::string server_name,
                                              policy::Diagnostics* diagnostics,
-                                             LogSink* log = nullptr);
+                                             LogSink* log = nullptr,
+                                             std::optional<rt::Credentials> tables_as = {});
 
   const policy::Config& config() const { return *config_; }
   const policy::TableSet& tables() const { return tables_->set(); }

@@ -41,6 +41,9 @@ struct ServerOptions {
   // become, if set, is called once in Start, when the ports are bound and `spool` is made (empty:
   // in memory) and before anything is written: there the process gives its privileges up.
   std::function<Status(const std::string& spool)> become;
+  // account is what a process of root's becomes, or would if it were the server: the programs
+  // behind tables run as it from the first. Unset: as the process does.
+  std::optional<rt::Account> account;
   // control: the operator's socket is opened (`control socket` in the configuration, else
   // control.sock in the spool), and mail that was handed in while no server ran is taken up.
   bool control = true;

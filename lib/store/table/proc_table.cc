@@ -130,6 +130,7 @@ StatusOr<std::shared_ptr<ProcTable::Run>> ProcTable::RunningProgram(
   spec.argv = {program_, declaration_->path};
   spec.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   spec.directory = "/";
+  if (processes_->Self().uid == 0) spec.run_as = options_.run_as;
   auto run = std::make_shared<Run>();
   run->reader = policy::TableReader(options_.protocol);
   StatusOr<std::unique_ptr<rt::Conversation>> program = processes_->Converse(std::move(spec));

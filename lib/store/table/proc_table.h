@@ -51,6 +51,8 @@ struct ProcTableOptions {
   // How many questions may be without an answer at a time; more wait their turn.
   size_t max_questions = 32;
   policy::TableProtocolOptions protocol;
+  // run_as is whom the program runs as where we are root; unset: as we do.
+  std::optional<rt::Credentials> run_as;
 };
 
 // ProcTable asks a program. Whatever that does, a look-up ends in time: a program that dies, hangs,

@@ -288,8 +288,10 @@ std::shared_ptr<ConfigTables> ConfigTables::Load(std::shared_ptr<const policy::C
                                    : std::string(Message(program.status()))));
           break;
         }
-        auto table =
-            std::make_shared<ProcTable>(&declaration, *program, sources.processes, sources.clock);
+        ProcTableOptions proc_options;
+        proc_options.run_as = sources.run_as;
+        auto table = std::make_shared<ProcTable>(&declaration, *program, sources.processes,
+                                                 sources.clock, std::move(proc_options));
         tables->reloads_.emplace_back([made = table.get(), &declaration](Diagnostics* found) {
           const Status updated = made->Update();
           if (!updated.ok())

@@ -35,6 +35,8 @@ struct TableSources {
   rt::Files* files;
   rt::Processes* processes;
   rt::Clock* clock;
+  // run_as is whom programs run as where we are root; unset: as we do.
+  std::optional<rt::Credentials> run_as = {};
   LogSink* log;  // for what befalls a table later; null: nobody is told
 };
 

@@ -99,14 +99,17 @@ class FakeProcesses final : public rt::Processes {
   }
   StatusOr<std::unique_ptr<rt::Conversation>> Converse(rt::ProcessSpec spec) override {
     argv = spec.argv;
+    run_as = spec.run_as;
     ++starts;
     return std::unique_ptr<rt::Conversation>(
         std::make_unique<Talk>(std::make_shared<Program>(handler)));
   }
   StatusOr<rt::Account> FindAccount(const std::string&) override { return NotFound("none"); }
   StatusOr<std::string> FindPasswordHash(const std::string&) override { return NotFound("none"); }
-  rt::Account Self() override { return {}; }
+  rt::Account Self() override { return self; }
 
+  rt::Account self;
+  std::optional<rt::Credentials> run_as;
   Program::Handler handler;
   std::vector<std::string> argv;
   int starts = 0;
@@ -186,6 +189,18 @@ TEST_F(ProcTableTest, AsksEachOperation) {
   EXPECT_EQ(processes_.starts, 1);
   EXPECT_EQ(processes_.argv,
             (std::vector<std::string>{"/usr/libexec/table-x", "/etc/mail/users.conf"}));
+}
+
+// What it writes is the server's own, also when a check of root's asked it first.
+TEST_F(ProcTableTest, RunsAsTheServersAccount) {
+  options_.run_as = rt::Credentials{1234, 1235, {1236}};
+  EXPECT_TRUE(Make().Lookup(Service::kAlias, "root").ok());
+  ASSERT_TRUE(processes_.run_as.has_value());
+  EXPECT_EQ(processes_.run_as->uid, 1234u);
+  EXPECT_EQ(processes_.run_as->groups, std::vector<uint32_t>{1236});
+  processes_.self.uid = 1234;  // we have become it
+  EXPECT_TRUE(Make().Lookup(Service::kAlias, "root").ok());
+  EXPECT_FALSE(processes_.run_as.has_value());
 }
 
 TEST_F(ProcTableTest, ChecksPasswordsItself) {
