@@ -242,6 +242,15 @@ StatusOr<ZoneData> ZoneData::Parse(std::string_view text, const ZoneLimits& limi
       node.bogus = EqualsIgnoreCase(type_text, "BOGUS");
       continue;
     }
+    if (EqualsIgnoreCase(type_text, "DNAME") && at + 1 == fields.size()) {
+      StatusOr<Name> target = Name::ParseRelative(fields[at].text, origin);
+      if (!target.ok()) return bad(Message(target.status()));
+      if (zone.redirections_.size() >= limits.max_records) return bad("too many records");
+      zone.NodeFor(owner);
+      if (!zone.redirections_.emplace(owner.Key(), *std::move(target)).second)
+        return bad("a second DNAME at the same name (RFC 6672 section 2.4)");
+      continue;
+    }
     const std::optional<Type> type = ParseType(type_text);
     if (!type && IsUnusedType(type_text)) {
       // The name is there all the same, and has no data of the types that are asked for.
@@ -268,6 +277,9 @@ StatusOr<ZoneData> ZoneData::Parse(std::string_view text, const ZoneLimits& limi
     StatusOr<Data> data = ParseRdataText(*type, values, origin);
     if (!data.ok()) return bad(Message(data.status()));
     if (zone.record_count_ >= limits.max_records) return bad("too many records");
+    const Node& there = zone.NodeFor(owner);
+    if (there.records.contains(Type::kCname) || (*type == Type::kCname && !there.records.empty()))
+      return bad("a CNAME stands alone at its name (RFC 1034 section 3.6.2)");
     zone.Add(Record{owner, *type, ttl, *std::move(data)});
   }
   return zone;
@@ -307,6 +319,20 @@ const ZoneData::Node* ZoneData::Find(const Name& name, bool* exists) const {
   return nullptr;
 }
 
+std::optional<Name> ZoneData::Redirected(const Name& name) const {
+  if (redirections_.empty()) return std::nullopt;
+  std::vector<std::string> labels;  // those that stay, the first one first
+  for (Name at = name; !at.is_root(); at = at.Parent()) {
+    labels.emplace_back(at.label());
+    const auto it = redirections_.find(at.Parent().Key());
+    if (it == redirections_.end()) continue;
+    std::optional<Name> out = it->second;
+    for (size_t i = labels.size(); i-- > 0 && out.has_value();) out = out->Prepend(labels[i]);
+    return out;
+  }
+  return std::nullopt;
+}
+
 Answer ZoneData::Query(const Name& name, Type type) const {
   Answer answer;
   answer.security = secure_ ? Answer::Security::kSecure : Answer::Security::kInsecure;
@@ -338,6 +364,10 @@ Answer ZoneData::Query(const Name& name, Type type) const {
         answer.name = std::get<NameData>(alias.data).name;
         continue;
       }
+    }
+    if (std::optional<Name> redirected = Redirected(answer.name); redirected.has_value()) {
+      answer.name = *std::move(redirected);
+      continue;
     }
     answer.kind = exists ? Answer::Kind::kNoData : Answer::Kind::kNxDomain;
     answer.ttl_s = std::min<uint32_t>(answer.ttl_s, 60);

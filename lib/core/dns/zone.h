@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,8 @@ class ZoneData {
   // Parse reads master-file text: $ORIGIN, $TTL, comments, quotes, escapes, parentheses over lines,
   // "@", relative names, a blank owner for the previous one, TTLs, and times of an SOA, in
   // seconds or as "1h30m", class IN, any type as "TYPE4711 \\# LENGTH HEX" (RFC 3597). Records of
-  // types that no check of mail asks for (SPF, CAA, DNSKEY, …) are passed over. One text may hold
+  // types that no check of mail asks for (SPF, CAA, DNSKEY, …) are passed over; a DNAME is obeyed
+  // (RFC 6672). A CNAME beside other records is an error (RFC 1034 §3.6.2). One text may hold
   // several zones; no SOA is needed. Beyond the RFC, three pseudo-types say how a name fails:
   // `broken.example. SERVFAIL`, `slow.example. TIMEOUT`, `forged.example. BOGUS`. kInvalidArgument
   // says "line N: …".
@@ -53,7 +55,13 @@ class ZoneData {
   size_t record_count_ = 0;
   bool secure_ = false;
 
+  // Where each DNAME leads, by Name::Key of its owner.
+  std::map<std::string, Name> redirections_;
+
   Node& NodeFor(const Name& name);
+  // Redirected is where a DNAME above `name` leads it; nullopt without one, or when the new name is
+  // too long.
+  std::optional<Name> Redirected(const Name& name) const;
 };
 
 }  // namespace postern::dns

@@ -84,7 +84,9 @@ class UnboundResolver final : public Resolver {
         const int error = ub_ctx_set_fwd(context, forwarder.c_str());
         if (error != 0)
           return InvalidArgument(
-              StrCat("forwarder \"", Escape(forwarder), "\": ", ub_strerror(error)));
+              StrCat("forwarder \"", Escape(forwarder), "\": ", ub_strerror(error),
+                     "; an IP address is wanted, such as 192.0.2.53, or with a port "
+                     "192.0.2.53@5353"));
       }
     } else if (!options_.resolv_conf.empty()) {
       POSTERN_RETURN_IF_ERROR(set("do-not-query-localhost:", "no"));

@@ -116,12 +116,33 @@ TEST_F(ZoneTest, Failures) {
   EXPECT_EQ(Ask("forged.example.com", Type::kA).security, Answer::Security::kBogus);
 }
 
+// RFC 6672: what is below the owner moves, the owner itself does not.
+TEST(DnsZone, ObeysDnames) {
+  const StatusOr<ZoneData> zone = ZoneData::Parse(
+      "old.example. DNAME new.example.\nold.example. MX 10 mx.example.\n"
+      "a.b.new.example. A 192.0.2.1\nloop.example. DNAME x.loop.example.\n");
+  ASSERT_TRUE(zone.ok()) << zone.status();
+  const auto ask = [&](std::string_view name, Type type) {
+    return zone->Query(*Name::Parse(name), type);
+  };
+  const Answer moved = ask("a.b.old.example", Type::kA);
+  ASSERT_TRUE(moved.ok());
+  EXPECT_EQ(moved.name.ToString(), "a.b.new.example");
+  EXPECT_TRUE(ask("old.example", Type::kMx).ok());
+  EXPECT_EQ(ask("old.example", Type::kA).kind, Answer::Kind::kNoData);
+  EXPECT_EQ(ask("nx.old.example", Type::kA).kind, Answer::Kind::kNxDomain);
+  EXPECT_FALSE(ask("y.loop.example", Type::kA).ok());
+}
+
 TEST(DnsZone, ErrorsNameTheLine) {
   struct Row {
     std::string_view text, what;
   };
   const Row rows[] = {
       {"a. A 192.0.2.1\nb. A nonsense\n", "line 2: A: \"nonsense\""},
+      {"a. A 192.0.2.1\na. CNAME b.\n", "line 2: a CNAME stands alone"},
+      {"a. CNAME b.\na. TXT x\n", "line 2: a CNAME stands alone"},
+      {"a. CNAME b.\na. CNAME c.\n", "line 2: a CNAME stands alone"},
       {"  A 192.0.2.1\n", "line 1: a record without owner"},
       {"a. MX ( 10\n", "line 1: \"(\" without \")\""},
       {"a. TXT \"x\n", "line 1: a quote"},
