@@ -110,7 +110,9 @@ enum {
 };
 #define POSTERN_NO_PART ((size_t)-1)
 
-/* postern_part describes one part. Offsets count octets from the start of the message. */
+/* postern_part describes one part. Offsets count octets from the start of the message; of parts
+ * below a message in base64 or quoted-printable (which RFC 6532 section 3.7 allows) from the start
+ * of that message as decoded. */
 typedef struct postern_part {
   size_t struct_size;
   size_t parent; /* POSTERN_NO_PART for the message itself */
@@ -288,7 +290,8 @@ typedef struct postern_attachment {
 
 /* postern_letter_attach adds one. POSTERN_ERR_INVALID_ARGUMENT: the content type is no
  * "type/subtype" with parameters, or a multipart; the content id is no "left@right". Lines of text
- * and of messages may end in LF: they are written with CRLF. Since 0.1. */
+ * and of messages may end in LF: they are written with CRLF. What `read` gives is given once: a
+ * letter with it is built or written once. Since 0.1. */
 POSTERN_API postern_status postern_letter_attach(postern_letter* letter,
                                                  const postern_attachment* attachment,
                                                  postern_error** out_error);
@@ -296,7 +299,8 @@ POSTERN_API postern_status postern_letter_attach(postern_letter* letter,
 /* postern_letter_build gives the whole message, lines ended by CRLF. Date is now and Message-ID
  * random unless they were given. POSTERN_ERR_CALLBACK: a `read` failed;
  * POSTERN_ERR_INVALID_ARGUMENT: there is no From, or several authors and no Sender (RFC 5322
- * section 3.6.2). Since 0.1. */
+ * section 3.6.2), or an attached message has a line of more than 998 octets; POSTERN_ERR_BUSY: it
+ * was written before, and an attachment's `read` cannot give its octets again. Since 0.1. */
 POSTERN_API postern_status postern_letter_build(postern_buf* out, postern_letter* letter,
                                                 postern_error** out_error);
 

@@ -4,7 +4,13 @@
  * What is written is a whole message, lines ended by CRLF. Delivery status and disposition
  * notifications are sent from the null reverse-path. Strings in options are NUL-terminated UTF-8,
  * lent for the call; NULL is the same as empty. Strings that come from strangers are made fit for
- * their field: nothing breaks out of it. */
+ * their field: nothing breaks out of it.
+ *
+ * Without "smtputf8" a notice has ASCII headers: domains are written as A-labels, and an address
+ * that is not ASCII before the "@" is an error where it stands in the header (From, To). What the
+ * fields for programs tell of such addresses is in the forms of RFC 6533, other text has \x{HEX}
+ * for what is not ASCII. A message with UTF-8 in its header goes back as message/global (RFC 6532).
+ */
 #ifndef POSTERN_NOTICE_H
 #define POSTERN_NOTICE_H
 
@@ -48,7 +54,8 @@ typedef struct postern_dsn_recipient {
   int32_t action;                  /* POSTERN_DSN_* */
   const char* status;              /* "5.1.1"; NULL: by the action, 5.0.0, 4.0.0 or 2.0.0 */
   const char* reason;              /* for people: "the mailbox is full" */
-  const char* reply;               /* of the remote server: "550 5.1.1 no such user" */
+  const char* reply;               /* of the remote server: "550 5.1.1 no such user"; its lines
+                                      ended by LF or CRLF where it has several */
   const char* remote_mta;          /* its name */
   int64_t last_attempt_unix_s;     /* 0: not told */
   int64_t will_retry_until_unix_s; /* of a delay; 0: not told */
@@ -97,21 +104,22 @@ enum {
 typedef struct postern_mdn_options {
   size_t struct_size;
   const char* from_name;
-  const char* from;           /* the address of the person; needed */
-  const char* to;             /* who asked for it (postern_mdn_wanted); needed */
-  int32_t disposition;        /* POSTERN_MDN_* */
-  int32_t automatic_action;   /* 1: a program did it, not a person */
-  int32_t sent_automatically; /* 1: no person let the notification go out */
-  const char* original_recipient;
-  const char* reporting_ua; /* "host.example; Program 1.0" */
-  const char* message_id;   /* of the notification; NULL: a random one */
-  int64_t date_unix_s;      /* 0: now */
-  const char* original;     /* the message; its header goes back. Needed */
+  const char* from;               /* the address of the person; needed */
+  const char* to;                 /* who asked for it (postern_mdn_wanted); needed */
+  int32_t disposition;            /* POSTERN_MDN_* */
+  int32_t automatic_action;       /* 1: a program did it, not a person */
+  int32_t sent_automatically;     /* 1: no person let the notification go out */
+  const char* original_recipient; /* "rfc822;joe@example.org", or the address alone */
+  const char* reporting_ua;       /* "host.example; Program 1.0" */
+  const char* message_id;         /* of the notification; NULL: a random one */
+  int64_t date_unix_s;            /* 0: now */
+  const char* original;           /* the message; its header goes back. Needed */
   size_t original_len;
+  int32_t smtputf8; /* 1: the header of the notification may have UTF-8 */
 } postern_mdn_options;
 
 #define POSTERN_MDN_OPTIONS_INIT \
-  { sizeof(postern_mdn_options), NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL, 0, NULL, 0 }
+  { sizeof(postern_mdn_options), NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL, 0, NULL, 0, 0 }
 
 /* postern_mdn_build writes one. POSTERN_ERR_INVALID_ARGUMENT: something needed is missing or no
  * address; POSTERN_ERR_VERSION. Any thread. Since 0.2. */
@@ -119,8 +127,10 @@ POSTERN_API postern_status postern_mdn_build(postern_buf* out, const postern_mdn
                                              postern_error** out_error);
 
 /* postern_mdn_wanted gives the address that asked for a notification; empty when none was asked for
- * or may be sent. `*out_ask_first` is 1 when a person has to agree (RFC 8098 section 2.1). Since
- * 0.2. */
+ * or may be sent: not for a notification, nor when an option that we do not know is required
+ * (RFC 8098 section 2.2). `*out_ask_first` is 1 when a person has to agree (section 2.1): without a
+ * Return-Path that is the address, and when several addresses or fields ask; the first is given.
+ * Since 0.2. */
 POSTERN_API postern_status postern_mdn_wanted(postern_buf* out, int32_t* out_ask_first,
                                               const postern_parsed* parsed,
                                               postern_error** out_error);
@@ -154,8 +164,8 @@ typedef struct postern_arf_options {
         NULL, 0, NULL, 0, 0                                                                     \
   }
 
-/* postern_arf_build writes one. POSTERN_ERR_INVALID_ARGUMENT: something needed is missing or no
- * address; POSTERN_ERR_VERSION. Any thread. Since 0.2. */
+/* postern_arf_build writes one. POSTERN_ERR_INVALID_ARGUMENT: something needed is missing, or is no
+ * address, no feedback type or no IP address; POSTERN_ERR_VERSION. Any thread. Since 0.2. */
 POSTERN_API postern_status postern_arf_build(postern_buf* out, const postern_arf_options* options,
                                              postern_error** out_error);
 
@@ -178,8 +188,9 @@ typedef struct postern_failure_report_options {
 
 /* postern_auth_failure_report writes a report about `message`, of which `auth` tells, when the
  * domain's record asks for one ("ruf", "fo"). POSTERN_DONE: none is asked for, and the buffer is
- * empty; so it is for a message that is a report itself. POSTERN_ERR_INVALID_ARGUMENT: no address;
- * POSTERN_ERR_VERSION. Any thread. Since 0.2. */
+ * empty; so it is for a message that is a report itself. POSTERN_ERR_INVALID_ARGUMENT: no address,
+ * "to" is none of "ruf", or the delivery result is no such word; POSTERN_ERR_VERSION. Any thread.
+ * Since 0.2. */
 POSTERN_API postern_status postern_auth_failure_report(
     postern_buf* out, const postern_auth* auth, const char* message, size_t message_len,
     const postern_failure_report_options* options, postern_error** out_error);

@@ -57,6 +57,8 @@ struct postern_letter {
   std::vector<AddressField> addresses;
   message::Letter letter;
   postern_status callback_status = POSTERN_OK;
+  bool has_streams = false;
+  bool streams_read = false;  // they give their octets once
 
   bool Has(std::string_view name) const {
     return std::any_of(fields.begin(), fields.end(),
@@ -106,6 +108,11 @@ Status CheckAuthors(const postern_letter& letter) {
 Status Write(postern_letter* letter, const message::OctetSink& sink) {
   letter->callback_status = POSTERN_OK;
   if (Status status = CheckAuthors(*letter); !status.ok()) return status;
+  if (letter->streams_read)
+    return postern::FailedPrecondition(
+        "the letter was written once already, and what its attachments read is used up: make "
+        "another letter");
+  letter->streams_read = letter->has_streams;
   if (Status status = sink(HeaderOf(*letter)); !status.ok()) return status;
   // A copy: what is composed moves out of the letter, which may be written again.
   return message::WritePart(message::ComposeLetter(letter->letter),
@@ -147,6 +154,7 @@ postern_status Attach(postern_letter* letter, const postern_attachment* given,
     part.content_id = *std::move(id);
   }
   if (attachment.read != nullptr) {
+    letter->has_streams = true;
     // The letter outlives what is written of it.
     part.source = [source, letter](char* to, size_t size) -> StatusOr<size_t> {
       size_t got = 0;

@@ -1,6 +1,7 @@
 // Notices about messages through the C API.
 #include "postern/notice.h"
 #include "postern/version.h"
+#include <algorithm>
 #include <ctime>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "lib/capi/auth_capi.h"
 #include "lib/capi/dmarc_capi.h"
 #include "lib/capi/error_capi.h"
+#include "lib/capi/notice_check.h"
 #include "lib/capi/parsed_capi.h"
 #include "lib/capi/struct_capi.h"
 #include "lib/core/base/strings.h"
@@ -21,6 +23,7 @@
 #include "lib/core/message/encoded_word.h"
 #include "lib/core/message/imap_structure.h"
 #include "lib/core/message/mdn.h"
+#include "lib/core/message/notice_text.h"
 #include "lib/core/trust/failure_report.h"
 
 namespace postern::capi {
@@ -82,7 +85,7 @@ StatusOr<message::DsnRecipient> RecipientOf(const postern_dsn_recipient& given) 
   }
   recipient.reason = Text(given.reason);
   if (given.reply != nullptr) {
-    StatusOr<mail::Reply> reply = mail::Reply::FromText(given.reply, /*any_class=*/true);
+    StatusOr<mail::Reply> reply = ReplyOf(given.reply);
     if (!reply.ok())
       return InvalidArgument(
           StrCat("reply \"", Escape(given.reply, 80), "\": ", Message(reply.status())));
@@ -99,9 +102,11 @@ StatusOr<std::string> BuildDsn(const postern_dsn_options& given) {
   const StatusOr<message::DsnAction> action = ActionOf(given.action);
   if (!action.ok()) return action.status();
   request.action = *action;
-  request.reporting_mta = Text(given.reporting_mta);
+  StatusOr<std::string> reporting_mta = AsciiHost("reporting_mta", given.reporting_mta);
+  if (!reporting_mta.ok()) return reporting_mta.status();
+  request.reporting_mta = *std::move(reporting_mta);
   if (request.reporting_mta.empty()) return InvalidArgument("reporting_mta is missing");
-  StatusOr<mail::Address> sender = AddressOf("sender", given.sender);
+  StatusOr<mail::Address> sender = NoticeAddress("sender", given.sender, given.smtputf8 != 0);
   if (!sender.ok()) return sender.status();
   request.sender = *std::move(sender);
   if (given.recipients == nullptr || given.recipient_count == 0)
@@ -133,9 +138,10 @@ StatusOr<std::string> BuildDsn(const postern_dsn_options& given) {
 StatusOr<std::string> BuildMdn(const postern_mdn_options& given) {
   if (given.disposition < POSTERN_MDN_DISPLAYED || given.disposition > POSTERN_MDN_PROCESSED)
     return InvalidArgument(StrCat("there is no disposition ", given.disposition));
-  const StatusOr<mail::Address> from = AddressOf("from", given.from);
+  const bool utf8 = given.smtputf8 != 0;
+  const StatusOr<mail::Address> from = NoticeAddress("from", given.from, utf8);
   if (!from.ok()) return from.status();
-  const StatusOr<mail::Address> to = AddressOf("to", given.to);
+  const StatusOr<mail::Address> to = NoticeAddress("to", given.to, utf8);
   if (!to.ok()) return to.status();
   const std::string_view original = Given(given.original, given.original_len);
   if (original.empty()) return InvalidArgument("original is missing");
@@ -157,14 +163,15 @@ StatusOr<std::string> BuildMdn(const postern_mdn_options& given) {
   request.boundary_seed = Seed();
   request.date = DateOf(given.date_unix_s);
   request.original = original;
+  request.smtputf8 = utf8;
   return message::BuildMdn(request);
 }
 
 StatusOr<message::ArfMail> MailOf(const char* from, const char* to, const char* message_id,
                                   int64_t date_unix_s) {
-  const StatusOr<mail::Address> author = AddressOf("from", from);
+  const StatusOr<mail::Address> author = NoticeAddress("from", from, false);
   if (!author.ok()) return author.status();
-  const StatusOr<mail::Address> reader = AddressOf("to", to);
+  const StatusOr<mail::Address> reader = NoticeAddress("to", to, false);
   if (!reader.ok()) return reader.status();
   message::ArfMail mail;
   mail.from = author->ToString();
@@ -181,18 +188,21 @@ StatusOr<std::string> BuildArf(const postern_arf_options& given) {
   if (!mail.ok()) return mail.status();
   message::ArfReport report;
   report.feedback_type = Text(given.feedback_type);
-  if (report.feedback_type.empty()) return InvalidArgument("feedback_type is missing");
+  const Status checked = CheckFeedback(report.feedback_type, CString(given.source_ip));
+  if (!checked.ok()) return checked;
   report.original = std::string(Given(given.original, given.original_len));
   if (report.original.empty()) return InvalidArgument("original is missing");
   report.user_agent =
       given.user_agent == nullptr ? StrCat("Postern/", postern_version()) : Text(given.user_agent);
-  report.original_mail_from = Text(given.mail_from);
-  if (given.rcpt_to != nullptr) report.original_rcpt_to = {Text(given.rcpt_to)};
+  report.original_mail_from = LooseAddress(CString(given.mail_from));
+  if (given.rcpt_to != nullptr) report.original_rcpt_to = {LooseAddress(CString(given.rcpt_to))};
   report.source_ip = Text(given.source_ip);
-  if (given.reporting_mta != nullptr) report.reporting_mta = StrCat("dns; ", given.reporting_mta);
+  if (given.reporting_mta != nullptr)
+    report.reporting_mta = StrCat("dns; ", message::NoticeHost(given.reporting_mta));
   if (given.arrival_unix_s != 0)
     report.arrival_date = mail::FormatDate(absl::FromUnixSeconds(given.arrival_unix_s), 0);
-  if (given.reported_domain != nullptr) report.reported_domain = {Text(given.reported_domain)};
+  if (given.reported_domain != nullptr)
+    report.reported_domain = {message::NoticeHost(given.reported_domain)};
   report.text = Text(given.text);
   report.headers_only = given.headers_only != 0;
   return message::BuildArf(report, *mail);
@@ -210,21 +220,35 @@ trust::DmarcFailureFacts FactsOf(const trust::Authentication& found) {
   return facts;
 }
 
+// IsAskedFor tells whether `to`, in ASCII, is an address of "ruf". Whoever else got a report would
+// learn who writes to whom (RFC 9991 §6).
+bool IsAskedFor(const std::vector<trust::DmarcUri>& ruf, std::string_view to) {
+  return std::any_of(ruf.begin(), ruf.end(), [to](const trust::DmarcUri& uri) {
+    const StatusOr<mail::Address> address = mail::ParseAddress(uri.mailbox);
+    return address.ok() && message::AsciiAddress(*address) == to;
+  });
+}
+
 // BuildFailureReport gives "" when none is asked for.
 StatusOr<std::string> BuildFailureReport(const postern_auth& auth, std::string_view octets,
                                          const postern_failure_report_options& given) {
   StatusOr<message::ArfMail> mail =
       MailOf(given.from, given.to, given.message_id, given.date_unix_s);
   if (!mail.ok()) return mail.status();
+  const Status checked = CheckDeliveryResult(CString(given.delivery_result));
+  if (!checked.ok()) return checked;
   const trust::Authentication& found = auth.found;
   if (!found.dmarc || !trust::WantsFailureReport(*found.dmarc, FactsOf(found)) ||
       trust::IsFailureReport(message::ParseMessage(octets)))
     return std::string();
+  if (!IsAskedFor(found.dmarc->record->ruf, mail->to.front()))
+    return InvalidArgument(StrCat("to \"", Escape(CString(given.to), 80),
+                                  "\": the record names no such address in its ruf"));
   trust::DmarcFailureReport facts;
   facts.user_agent = StrCat("Postern/", postern_version());
   facts.client = auth.request.client;
   facts.mail_from = auth.request.mail_from;
-  facts.reporting_mta = Text(given.reporting_mta);
+  facts.reporting_mta = message::NoticeHost(CString(given.reporting_mta));
   facts.arrival = auth.request.now;
   facts.results = found.results;
   facts.delivery_result = Text(given.delivery_result);

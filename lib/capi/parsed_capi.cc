@@ -7,6 +7,7 @@
 #include "lib/core/mail/date.h"
 #include "lib/core/message/content_type.h"
 #include "lib/core/message/defects.h"
+#include "lib/core/message/encoded_message.h"
 #include "lib/core/message/encoded_word.h"
 #include "lib/core/message/flowed.h"
 #include "lib/core/message/html_text.h"
@@ -102,6 +103,7 @@ postern_status NewParsed(postern_parsed** out, const char* octets, size_t len, b
     raw = handle->message->owned;
   }
   handle->message->view = message::ParseMessage(raw, bounds);
+  message::OpenEncodedMessages(&handle->message->view, bounds);
   *out = handle.release();
   return POSTERN_OK;
 }

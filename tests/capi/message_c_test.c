@@ -189,6 +189,10 @@ static void test_letter(void) {
              postern_error_callback_status(error) == POSTERN_ERR_IO,
          "a read that fails is told");
   postern_error_free(error);
+  expect(postern_letter_build(&out, letter, &error) == POSTERN_ERR_BUSY &&
+             strstr(postern_error_message(error), "once") != NULL,
+         "what was read is not read again");
+  postern_error_free(error);
   postern_letter_free(letter);
   expect(destroyed == 1, "its data is freed once");
 }

@@ -86,6 +86,29 @@ static void test_dsn(void) {
          "a status notification reads back");
   postern_buf_free(&json);
   postern_buf_free(&out);
+  /* As it came over the wire, and as a sender without SMTPUTF8 may have it. */
+  recipients[0].reply = "550-5.7.1 no\r\n550 5.7.1 never";
+  options.sender =
+      "joe@b\xc3\xbc"
+      "cher.example";
+  expect(postern_dsn_build(&out, &options, NULL) == POSTERN_OK &&
+             has(&out, "Diagnostic-Code: smtp; 550 5.7.1 no never\r\n") &&
+             has(&out, "To: <joe@xn--bcher-kva.example>\r\n"),
+         "a reply of two lines, a domain in A-labels");
+  postern_buf_free(&out);
+  recipients[0].reply = "550-5.7.1 no\r\n551 5.7.1 never";
+  expect(postern_dsn_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "two codes");
+  recipients[0].reply = "550 no";
+  options.sender = "jos\xc3\xa9@example.org";
+  expect(postern_dsn_build(&out, &options, &error) == POSTERN_ERR_INVALID_ARGUMENT &&
+             strstr(postern_error_message(error), "smtputf8") != NULL,
+         "a sender that wants SMTPUTF8");
+  postern_error_free(error);
+  options.smtputf8 = 1;
+  expect(postern_dsn_build(&out, &options, NULL) == POSTERN_OK &&
+             has(&out, "To: <jos\xc3\xa9@example.org>\r\n"),
+         "a sender in UTF-8");
+  postern_buf_free(&out);
   recipients[1].status = "five";
   expect(postern_dsn_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "no status");
 }
@@ -112,6 +135,13 @@ static void test_mdn(void) {
          "a disposition notification reads back");
   postern_buf_free(&json);
   postern_buf_free(&out);
+  options.to = "jos\xc3\xa9@example.org";
+  expect(postern_mdn_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "no SMTPUTF8");
+  options.smtputf8 = 1;
+  expect(postern_mdn_build(&out, &options, NULL) == POSTERN_OK &&
+             has(&out, "To: <jos\xc3\xa9@example.org>\r\n"),
+         "a notification in UTF-8");
+  postern_buf_free(&out);
   options.to = "nobody";
   expect(postern_mdn_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "no address");
 }
@@ -132,6 +162,11 @@ static void test_arf(void) {
          "an abuse report reads back");
   postern_buf_free(&json);
   postern_buf_free(&out);
+  options.source_ip = "nonsense";
+  expect(postern_arf_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "no address");
+  options.source_ip = NULL;
+  options.feedback_type = "Bad type";
+  expect(postern_arf_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "no token");
   options.feedback_type = NULL;
   expect(postern_arf_build(&out, &options, NULL) == POSTERN_ERR_INVALID_ARGUMENT, "no type");
 }
@@ -170,6 +205,15 @@ static void test_failure_report(void) {
   }
   postern_buf_free(&json);
   postern_buf_free(&out);
+  options.delivery_result = "bogus";
+  expect(postern_auth_failure_report(&out, auth, kMail, sizeof kMail - 1, &options, NULL) ==
+             POSTERN_ERR_INVALID_ARGUMENT,
+         "no such delivery result");
+  options.delivery_result = NULL;
+  options.to = "stranger@evil.example";
+  expect(postern_auth_failure_report(&out, auth, kMail, sizeof kMail - 1, &options, NULL) ==
+             POSTERN_ERR_INVALID_ARGUMENT,
+         "nobody else gets one");
   postern_auth_free(auth);
   postern_resolver_free(resolver);
 }

@@ -301,19 +301,21 @@ StatusOr<MailDate> ParseDate(std::string_view text) {
 std::string FormatDate(WallTime time, int offset_minutes) {
   static constexpr std::string_view kMonthNames = "JanFebMarAprMayJunJulAugSepOctNovDec";
   static constexpr std::string_view kDayNames = "MonTueWedThuFriSatSun";
-  const WallTime earliest = absl::FromCivil(absl::CivilSecond(1900, 1, 2), absl::UTCTimeZone());
-  const WallTime latest = absl::FromCivil(absl::CivilSecond(9999, 12, 30), absl::UTCTimeZone());
+  // What is held is the date as it is shown, in its zone.
+  const WallTime earliest = absl::FromCivil(absl::CivilSecond(1, 1, 1), absl::UTCTimeZone());
+  const WallTime latest =
+      absl::FromCivil(absl::CivilSecond(9999, 12, 31, 23, 59, 59), absl::UTCTimeZone());
   offset_minutes = std::clamp(offset_minutes, -5999, 5999);
-  time = std::clamp(time, earliest, latest);
-  const absl::CivilSecond s =
-      absl::ToCivilSecond(time + absl::Minutes(offset_minutes), absl::UTCTimeZone());
+  const absl::CivilSecond s = absl::ToCivilSecond(
+      std::clamp(time + absl::Minutes(offset_minutes), earliest, latest), absl::UTCTimeZone());
   const auto two = [](int value) {
     return std::string{static_cast<char>('0' + value / 10), static_cast<char>('0' + value % 10)};
   };
   const size_t weekday = static_cast<size_t>(absl::GetWeekday(absl::CivilDay(s)));
   const int zone = offset_minutes < 0 ? -offset_minutes : offset_minutes;
   return StrCat(kDayNames.substr(weekday * 3, 3), ", ", s.day(), " ",
-                kMonthNames.substr(static_cast<size_t>(s.month() - 1) * 3, 3), " ", s.year(), " ",
+                kMonthNames.substr(static_cast<size_t>(s.month() - 1) * 3, 3), " ",
+                two(static_cast<int>(s.year() / 100)), two(static_cast<int>(s.year() % 100)), " ",
                 two(s.hour()), ":", two(s.minute()), ":", two(s.second()),
                 offset_minutes < 0 ? " -" : " +", two(zone / 60), two(zone % 60));
 }

@@ -29,7 +29,7 @@ struct MailDate {
 StatusOr<MailDate> ParseDate(std::string_view text);
 
 // FormatDate writes `time` as "Tue, 1 Jul 2003 10:52:37 +0200" in the zone of `offset_minutes` (RFC
-// 5322 §3.3). Years are held to 1900..9999.
+// 5322 §3.3). Years are held to 1..9999 and have four digits.
 std::string FormatDate(WallTime time, int offset_minutes);
 
 }  // namespace postern::mail

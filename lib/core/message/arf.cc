@@ -4,7 +4,11 @@
 #include <array>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
 #include "lib/core/mail/date.h"
+#include "lib/core/mail/quoted_printable.h"
+#include "lib/core/mail/utf8.h"
+#include "lib/core/message/bounce.h"
 #include "lib/core/message/builder.h"
 #include "lib/core/message/encoded_word.h"
 #include "lib/core/message/text.h"
@@ -83,7 +87,7 @@ std::string_view Cut(std::string_view text, size_t bytes) { return text.substr(0
 
 // OriginalOf gives the octets of the message in a part, undecoded unless the part is encoded.
 std::string OriginalOf(const MessageView& message, const Part& part, const ArfLimits& limits) {
-  if (part.kind == PartKind::kLeaf && part.encoding != TransferEncoding::kIdentity) {
+  if (part.kind != PartKind::kMultipart && part.encoding != TransferEncoding::kIdentity) {
     std::string out;
     DecodeBody(message, part, out);
     out.resize(std::min(out.size(), limits.max_original_bytes));
@@ -141,7 +145,7 @@ StatusOr<ArfReport> ParseFeedbackFields(std::string_view fields, const ArfLimits
 StatusOr<ArfReport> ParseArf(const MessageView& message, const ArfLimits& limits) {
   const Part* feedback = nullptr;
   for (const Part& part : message.parts()) {
-    if (!part.Is("message", "feedback-report")) continue;
+    if (!part.Is("message", "feedback-report") || !IsOfMessageItself(message, part)) continue;
     feedback = &part;
     break;
   }
@@ -212,7 +216,13 @@ std::string BuildArf(const ArfReport& report, const ArfMail& mail) {
   AppendHeader("Content-Type",
                StrCat("multipart/report; report-type=feedback-report; boundary=\"", boundary, "\""),
                out);
-  const bool eight_bit = !IsAscii(fields) || !IsAscii(returned);
+  // A message with UTF-8 in its header is message/global, and encoded, because this report may go
+  // where such headers may not (RFC 6532 §3.7); a header alone is quoted-printable (RFC 6522 §4).
+  const std::string_view header = original.HeaderBytes(original.root());
+  const bool global = !report.headers_only && !IsAscii(header) && mail::IsValidUtf8(header);
+  const bool quoted = report.headers_only && !IsAscii(returned);
+  const bool returned_8bit = !IsAscii(returned) && !global && !quoted;
+  const bool eight_bit = !IsAscii(fields) || returned_8bit;
   if (eight_bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
 
   StrAppend(out, "\r\n--", boundary, "\r\n");
@@ -224,9 +234,27 @@ std::string BuildArf(const ArfReport& report, const ArfMail& mail) {
   if (!IsAscii(fields)) AppendHeader("Content-Transfer-Encoding", "8bit", out);
   StrAppend(out, "\r\n", fields);
   StrAppend(out, "\r\n--", boundary, "\r\n");
-  AppendHeader("Content-Type", report.headers_only ? "text/rfc822-headers" : "message/rfc822", out);
-  if (!IsAscii(returned)) AppendHeader("Content-Transfer-Encoding", "8bit", out);
-  StrAppend(out, "\r\n", returned, "\r\n--", boundary, "--\r\n");
+  AppendHeader("Content-Type",
+               report.headers_only ? "text/rfc822-headers"
+               : global            ? "message/global"
+                                   : "message/rfc822",
+               out);
+  if (global || quoted || returned_8bit) {
+    AppendHeader("Content-Transfer-Encoding",
+                 global   ? "base64"
+                 : quoted ? "quoted-printable"
+                          : "8bit",
+                 out);
+  }
+  StrAppend(out, "\r\n");
+  if (global) {
+    out += mail::Base64EncodeLines(returned);
+  } else if (quoted) {
+    out += mail::QuotedPrintableEncode(returned);
+  } else {
+    out += returned;
+  }
+  StrAppend(out, "\r\n--", boundary, "--\r\n");
   return out;
 }
 

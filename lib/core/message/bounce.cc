@@ -282,14 +282,21 @@ std::string AddressOfLine(std::string_view line) {
   return opens && closes ? address : "";
 }
 
+// OneLine joins lines of text with blanks.
+std::string OneLine(std::string_view text) {
+  std::string out;
+  for (std::string_view line : Split(text, '\n')) {
+    line = Trim(line);
+    if (!line.empty()) StrAppend(out, out.empty() ? "" : " ", line);
+  }
+  return out;
+}
+
 std::string TextOf(const MessageView& message, const BounceLimits& limits) {
   for (const Part& part : message.parts()) {
     if (part.kind != PartKind::kLeaf) continue;
     // Only of the bounce itself, not of a message inside.
-    bool inside = false;
-    for (uint32_t up = part.parent; up != kNoPart; up = message.part(up).parent)
-      inside = inside || message.part(up).kind == PartKind::kMessage;
-    if (inside) continue;
+    if (!IsOfMessageItself(message, part)) continue;
     if (part.Is("text", "html")) {
       HtmlOptions options;
       options.max_output_bytes = limits.max_text_bytes;
@@ -356,14 +363,14 @@ void ReadText(const MessageView& message, const BounceLimits& limits, Bounce* bo
     const SmtpReplyIn reply = FindSmtpReply(each.text);
     recipient.reply_code = reply.code;
     recipient.reply_status = recipient.status = reply.status;
-    recipient.diagnostic.value = Unfold(each.text);
+    recipient.diagnostic.value = OneLine(each.text);
     (reply.code != 0 || !reply.status.empty() ? with : without).push_back(std::move(recipient));
   }
   bounce->recipients = with.empty() ? std::move(without) : std::move(with);
   if (bounce->recipients.empty() && !in_brackets.empty()) {
     bounce->recipients.emplace_back();
     bounce->recipients[0].final_recipient = in_brackets;
-    bounce->recipients[0].diagnostic.value = Unfold(all);
+    bounce->recipients[0].diagnostic.value = OneLine(all);
   }
   const SmtpReplyIn reply = FindSmtpReply(all);
   const bool told = std::any_of(
@@ -377,7 +384,7 @@ void ReadText(const MessageView& message, const BounceLimits& limits, Bounce* bo
     if (recipient.final_recipient.empty() && !failed.empty()) recipient.final_recipient = failed[0];
     recipient.reply_code = reply.code;
     recipient.reply_status = recipient.status = reply.status;
-    recipient.diagnostic.value = Unfold(all);
+    recipient.diagnostic.value = OneLine(all);
   }
 }
 
@@ -399,13 +406,20 @@ bool LooksLikeBounce(const MessageView& message) {
 
 }  // namespace
 
+bool IsOfMessageItself(const MessageView& message, const Part& part) {
+  for (uint32_t up = part.parent; up != kNoPart; up = message.part(up).parent) {
+    if (message.part(up).kind == PartKind::kMessage) return false;
+  }
+  return true;
+}
+
 Bounce ReadBounce(const MessageView& message, const BounceLimits& limits) {
   Bounce bounce;
   bool report = false;
   for (size_t i = 0; i < message.parts().size(); ++i) {
     const Part& part = message.part(i);
     if (part.Is("message", "delivery-status") || part.Is("message", "global-delivery-status")) {
-      if (report) continue;  // one inside what was returned
+      if (report || !IsOfMessageItself(message, part)) continue;
       report = true;
       std::string body;
       DecodeBody(message, part, body);

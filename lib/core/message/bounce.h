@@ -71,6 +71,10 @@ struct Bounce {
   std::string original_message_id;
 };
 
+// IsOfMessageItself tells whether `part` is one of the message, not of a message inside it: a
+// notice that was forwarded is none of the forward.
+bool IsOfMessageItself(const MessageView& message, const Part& part);
+
 // ReadBounce reads a notification that came in. What it finds was written by whoever sent the
 // message: a forged bounce reads like a true one.
 Bounce ReadBounce(const MessageView& message, const BounceLimits& limits = {});

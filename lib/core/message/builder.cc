@@ -25,6 +25,12 @@ std::string OneLine(std::string_view value) {
   return out;
 }
 
+size_t LongestWord(std::string_view text) {
+  size_t longest = 0;
+  for (const std::string_view word : Split(text, ' ')) longest = std::max(longest, word.size());
+  return longest;
+}
+
 // CrlfEnds writes every bare LF as CRLF; a text may come in pieces, cut anywhere. A CR alone stays:
 // nobody knows whether it ends a line.
 class CrlfEnds {
@@ -56,7 +62,7 @@ std::string WithCrlf(std::string_view text) {
 enum class Kind : unsigned char {
   kOctets,   // they stay as they are
   kText,     // lines end in CRLF, also inside an encoding (RFC 2045 §6.8, RFC 2046 §4.1.1)
-  kMessage,  // may not be encoded at all (RFC 2046 §5.2.1)
+  kMessage,  // may not be encoded at all (RFC 2046 §5.2.1), but for message/global (RFC 6532 §3.7)
 };
 
 Kind KindOf(const OutgoingPart& part) {
@@ -71,11 +77,29 @@ Kind KindOf(const OutgoingPart& part) {
   return Kind::kText;
 }
 
+bool IsGlobal(const OutgoingPart& part) {
+  return StartsWithIgnoreCase(part.content_type, "message/global") &&
+         (part.content_type.size() == 14 || !IsAsciiAlnum(part.content_type[14]));
+}
+
+// HoldsLines tells whether a content may go out as it is: no line is over the bound.
+bool HoldsLines(std::string_view content) {
+  return Examine(content).longest_line_bytes <= kMaxLineBytes;
+}
+
+Status LineTooLong() {
+  return InvalidArgument(
+      "an attached message has a line of more than 998 octets (RFC 5322 section 2.1.1), and may "
+      "not "
+      "be encoded (RFC 2046 section 5.2.1)");
+}
+
 ContentEncoding EncodingOf(const OutgoingPart& part) {
   const Kind kind = KindOf(part);
   if (kind != Kind::kMessage)
     return part.source ? ContentEncoding::kBase64
                        : ChooseEncoding(part.content, kind == Kind::kText);
+  if (!part.source && IsGlobal(part) && !HoldsLines(part.content)) return ContentEncoding::kBase64;
   // Nobody knows yet what a source will give.
   return part.source || Examine(part.content).eight_bit ? ContentEncoding::k8Bit
                                                         : ContentEncoding::k7Bit;
@@ -137,6 +161,7 @@ Status WriteSource(const OutgoingPart& part, bool plain, Output& output) {
   CrlfEnds ends;
   std::string piece(kMost, '\0');
   std::string octets;
+  size_t line = 0;  // octets of the line so far; of a message it is bounded
   bool end = false;
   while (!end) {
     // Whole lines, so that the pieces join without padding between them.
@@ -146,6 +171,12 @@ Status WriteSource(const OutgoingPart& part, bool plain, Output& output) {
       end = *got == 0;
       if (end) break;
       const auto read = std::string_view(piece).substr(0, std::min(*got, kMost - octets.size()));
+      if (plain) {
+        for (const char c : read) {
+          line = c == '\n' ? 0 : line + 1;
+          if (line > kMaxLineBytes + (c == '\r' ? 1 : 0)) return LineTooLong();
+        }
+      }
       if (lines) {
         ends.Append(read, octets);
       } else {
@@ -205,6 +236,9 @@ Status WriteNode(const OutgoingPart& part, Progress& progress, Output& output) {
     if (output.HasSink())
       POSTERN_RETURN_IF_ERROR(WriteSource(part, encoding != ContentEncoding::kBase64, output));
   } else {
+    if (KindOf(part) == Kind::kMessage && encoding != ContentEncoding::kBase64 &&
+        !HoldsLines(part.content))
+      return LineTooLong();
     AppendBody(part, encoding, out);
   }
   return output.Flush(kPieceBytes);
@@ -247,7 +281,18 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
 }
 
 void AppendTextHeader(std::string_view name, std::string_view text, std::string& out) {
-  AppendHeader(name, EncodeText(text, WordContext::kText, name.size() + 2), out);
+  const size_t column = name.size() + 2;
+  // RFC 2919 §3: what a program looks for stands in the brackets; only the words before may be
+  // encoded (RFC 2047 §5).
+  const size_t id = text.rfind('<');
+  if (EqualsIgnoreCase(name, "List-Id") && !IsAscii(text) && id != std::string_view::npos &&
+      IsAscii(text.substr(id))) {
+    const std::string words = EncodeText(Trim(text.substr(0, id)), WordContext::kPhrase, column);
+    return AppendHeader(name, StrCat(words, " ", text.substr(id)), out);
+  }
+  // A word that fits on no line can be folded in no other way.
+  const bool always = LongestWord(text) > kMaxLineBytes - column;
+  AppendHeader(name, EncodeText(text, WordContext::kText, column, always), out);
 }
 
 void AppendAddressHeader(std::string_view name,

@@ -20,7 +20,7 @@ namespace postern::message {
 void AppendHeader(std::string_view name, std::string_view value, std::string& out);
 
 // AppendTextHeader writes an unstructured field (Subject, Comments) of UTF-8 text, as encoded words
-// where it must.
+// where it must: also a word too long for a line. Of List-Id the brackets stay as they are.
 void AppendTextHeader(std::string_view name, std::string_view text, std::string& out);
 
 // AppendAddressHeader writes mailboxes of (name, address); nothing when the list is empty.
@@ -65,7 +65,8 @@ struct OutgoingPart {
 void AppendPart(const OutgoingPart& part, std::string_view boundary_seed, std::string& out);
 
 // WritePart does the same into `sink`, which gets the octets in pieces of some 64 KiB and may fail;
-// sources are read as it goes, so a large attachment costs no more memory than a piece.
+// sources are read as it goes, so a large attachment costs no more memory than a piece. A message/*
+// with a line over 998 octets is InvalidArgument (RFC 5322 §2.1.1), message/global goes in base64.
 using OctetSink = std::function<Status(std::string_view octets)>;
 Status WritePart(const OutgoingPart& part, std::string_view boundary_seed, const OctetSink& sink);
 

@@ -51,6 +51,12 @@ constexpr Alias kAliases[] = {
     {"iso-8859-6-i", "iso-8859-6"},
     {"iso-8859-6-e", "iso-8859-6"},
     {"iso-8859-9", "windows-1254"},
+    {"iso_8859-16", "iso-8859-16"},
+    {"iso_8859-16:2001", "iso-8859-16"},
+    {"iso8859-16", "iso-8859-16"},
+    {"iso-ir-226", "iso-8859-16"},
+    {"latin10", "iso-8859-16"},
+    {"l10", "iso-8859-16"},
     {"iso-8859-11", "windows-874"},
     {"tis-620", "windows-874"},
     {"gb2312", "gb18030"},
@@ -140,6 +146,26 @@ bool AppendWindows1252(std::string_view octets, std::string& out) {
     }
   }
   return clean;
+}
+
+// ISO 8859-16 (Romanian) from 0xA0 on, which ICU does not have.
+constexpr std::array<uint16_t, 96> kIso8859Part16 = {
+    0x00A0, 0x0104, 0x0105, 0x0141, 0x20AC, 0x201E, 0x0160, 0x00A7, 0x0161, 0x00A9, 0x0218, 0x00AB,
+    0x0179, 0x00AD, 0x017A, 0x017B, 0x00B0, 0x00B1, 0x010C, 0x0142, 0x017D, 0x201D, 0x00B6, 0x00B7,
+    0x017E, 0x010D, 0x0219, 0x00BB, 0x0152, 0x0153, 0x0178, 0x017C, 0x00C0, 0x00C1, 0x00C2, 0x0102,
+    0x00C4, 0x0106, 0x00C6, 0x00C7, 0x00C8, 0x00C9, 0x00CA, 0x00CB, 0x00CC, 0x00CD, 0x00CE, 0x00CF,
+    0x0110, 0x0143, 0x00D2, 0x00D3, 0x00D4, 0x0150, 0x00D6, 0x015A, 0x0170, 0x00D9, 0x00DA, 0x00DB,
+    0x00DC, 0x0118, 0x021A, 0x00DF, 0x00E0, 0x00E1, 0x00E2, 0x0103, 0x00E4, 0x0107, 0x00E6, 0x00E7,
+    0x00E8, 0x00E9, 0x00EA, 0x00EB, 0x00EC, 0x00ED, 0x00EE, 0x00EF, 0x0111, 0x0144, 0x00F2, 0x00F3,
+    0x00F4, 0x0151, 0x00F6, 0x015B, 0x0171, 0x00F9, 0x00FA, 0x00FB, 0x00FC, 0x0119, 0x021B, 0x00FF};
+
+bool AppendIso8859Part16(std::string_view octets, std::string& out) {
+  out.reserve(out.size() + octets.size());
+  for (const char c : octets) {
+    const auto octet = static_cast<unsigned char>(c);
+    mail::AppendUtf8(octet < 0xA0 ? octet : kIso8859Part16[octet - 0xA0], out);
+  }
+  return true;
 }
 
 bool AppendUnknown(std::string_view octets, std::string& out) {
@@ -261,6 +287,7 @@ bool AppendAsUtf8(std::string_view charset, std::string_view octets, std::string
     }
     return AppendWindows1252(octets, out);
   }
+  if (name == "iso-8859-16") return AppendIso8859Part16(octets, out);
   const Converter converter = Open(name);
   if (converter == nullptr) return AppendUnknown(octets, out);
   return AppendByIcu(converter.get(), octets, out);
@@ -268,7 +295,8 @@ bool AppendAsUtf8(std::string_view charset, std::string_view octets, std::string
 
 bool IsKnownCharset(std::string_view charset) {
   const std::string name = Canonical(charset);
-  return name == "utf-8" || name == "windows-1252" || Open(name) != nullptr;
+  return name == "utf-8" || name == "windows-1252" || name == "iso-8859-16" ||
+         Open(name) != nullptr;
 }
 
 bool EncodeFromUtf8(std::string_view charset, std::string_view text, std::string& out) {

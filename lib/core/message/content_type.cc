@@ -17,25 +17,6 @@ constexpr uint32_t kMaxPieceIndex = kMaxParameters;
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-// SkipBlanksAndComments gives the first place at or after `at` that is neither (CFWS of RFC 5322
-// §3.2.2). A comment that does not end goes to the end.
-size_t SkipBlanksAndComments(std::string_view text, size_t at) {
-  size_t depth = 0;
-  for (; at < text.size(); ++at) {
-    const char c = text[at];
-    if (depth > 0 && c == '\\') {
-      ++at;
-    } else if (c == '(') {
-      ++depth;
-    } else if (c == ')' && depth > 0) {
-      --depth;
-    } else if (depth == 0 && !IsSpace(c)) {
-      break;
-    }
-  }
-  return std::min(at, text.size());
-}
-
 // A parameter name ends at any of these; RFC 2045 §5.1 has more tspecials, which names in the wild
 // do have.
 bool EndsName(char c) { return c == '=' || c == ';' || c == '"' || IsSpace(c); }
@@ -150,6 +131,23 @@ void JoinPieces(std::vector<Piece>& pieces, Parameter& parameter, ParameterDefec
 
 }  // namespace
 
+size_t SkipCfws(std::string_view text, size_t at) {
+  size_t depth = 0;
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    if (depth > 0 && c == '\\') {
+      ++at;
+    } else if (c == '(') {
+      ++depth;
+    } else if (c == ')' && depth > 0) {
+      --depth;
+    } else if (depth == 0 && !IsSpace(c)) {
+      break;
+    }
+  }
+  return std::min(at, text.size());
+}
+
 std::string RawParameter::Unquoted() const {
   std::string out;
   out.reserve(value.size());
@@ -163,7 +161,7 @@ std::string RawParameter::Unquoted() const {
 
 bool ParameterScanner::Next(RawParameter* parameter) {
   while (at_ < text_.size() && count_ < kMaxParameters) {
-    at_ = SkipBlanksAndComments(text_, at_);
+    at_ = SkipCfws(text_, at_);
     if (at_ >= text_.size()) return false;
     if (text_[at_] == ';') {
       ++at_;
@@ -172,7 +170,7 @@ bool ParameterScanner::Next(RawParameter* parameter) {
     const size_t start = at_;
     while (at_ < text_.size() && !EndsName(text_[at_])) ++at_;
     const std::string_view name = text_.substr(start, at_ - start);
-    const size_t mark = SkipBlanksAndComments(text_, at_);
+    const size_t mark = SkipCfws(text_, at_);
     if (mark >= text_.size() || text_[mark] != '=' || name.empty()) {
       // A word without a value: nothing to tell. Step over one character at least.
       at_ = std::max(at_, start + 1);
@@ -181,7 +179,7 @@ bool ParameterScanner::Next(RawParameter* parameter) {
     ++count_;
     parameter->name = name;
     parameter->quoted = false;
-    at_ = SkipBlanksAndComments(text_, mark + 1);
+    at_ = SkipCfws(text_, mark + 1);
     if (at_ >= text_.size()) {
       parameter->value = {};
       return true;
@@ -208,7 +206,7 @@ bool ParameterScanner::Next(RawParameter* parameter) {
         to = ++at_;
         continue;
       }
-      const size_t word = SkipBlanksAndComments(text_, at_);
+      const size_t word = SkipCfws(text_, at_);
       size_t word_end = word;
       while (word_end < text_.size() && !EndsName(text_[word_end])) ++word_end;
       at_ = word;
@@ -228,16 +226,16 @@ bool ScanMediaType(std::string_view value, std::string_view* type, std::string_v
   const auto ends = [](char c) {
     return c == '/' || c == ';' || c == '(' || c == '=' || c == '"' || c == ',' || IsSpace(c);
   };
-  size_t at = SkipBlanksAndComments(value, 0);
+  size_t at = SkipCfws(value, 0);
   size_t start = at;
   while (at < value.size() && !ends(value[at])) ++at;
   *type = value.substr(start, at - start);
   *subtype = {};
   *rest = value.substr(at);
   if (type->empty()) return false;
-  at = SkipBlanksAndComments(value, at);
+  at = SkipCfws(value, at);
   if (at >= value.size() || value[at] != '/') return true;
-  at = SkipBlanksAndComments(value, at + 1);
+  at = SkipCfws(value, at + 1);
   start = at;
   while (at < value.size() && (!ends(value[at]) || value[at] == '/')) ++at;
   *subtype = value.substr(start, at - start);
@@ -256,8 +254,7 @@ ParameterList ParseParameters(std::string_view text, ParameterDefects* defects) 
   ParameterList result;
   ParameterDefects unwanted;
   ParameterDefects& found = defects == nullptr ? unwanted : *defects;
-  if (const size_t begin = SkipBlanksAndComments(text, 0);
-      begin < text.size() && text[begin] != ';')
+  if (const size_t begin = SkipCfws(text, 0); begin < text.size() && text[begin] != ';')
     found.malformed = true;
   // By name: where it stands in the list, whether a plain form was seen, and its RFC 2231 pieces.
   struct Entry {
@@ -304,7 +301,15 @@ ContentType ParseContentType(std::string_view value) {
 ContentDisposition ParseContentDisposition(std::string_view value) {
   ContentDisposition result;
   std::string_view kind, subtype, rest;
-  if (!ScanMediaType(value, &kind, &subtype, &rest)) return result;
+  if (!ScanMediaType(value, &kind, &subtype, &rest)) {
+    // In quotes it is no token (RFC 2183 §2), and what was meant is clear.
+    const size_t quote = SkipCfws(value, 0);
+    if (quote >= value.size() || value[quote] != '"') return result;
+    const size_t close = value.find('"', quote + 1);
+    if (close == std::string_view::npos) return result;
+    kind = Trim(value.substr(quote + 1, close - quote - 1));
+    rest = value.substr(close + 1);
+  }
   result.kind = AsciiLower(kind);
   result.parameters = ParseParameters(rest);
   return result;

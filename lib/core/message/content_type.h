@@ -8,6 +8,10 @@
 
 namespace postern::message {
 
+// SkipCfws gives the first place at or after `at` that is neither a blank nor in a comment (CFWS of
+// RFC 5322 §3.2.2). A comment that does not end goes to the end.
+size_t SkipCfws(std::string_view text, size_t at);
+
 // Past this many parameters of one field the rest is passed over.
 inline constexpr size_t kMaxParameters = 1'000;
 

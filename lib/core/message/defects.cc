@@ -106,12 +106,24 @@ bool IsAddressField(Field field) {
 
 void ReadParameters(const Header& header, size_t part, Collector& found) {
   std::string_view type, subtype, rest;
-  if (!ScanMediaType(header.value, &type, &subtype, &rest)) return;
+  if (!ScanMediaType(header.value, &type, &subtype, &rest)) {
+    // Of Content-Type the parser tells it.
+    if (header.field == Field::kContentDisposition)
+      found.Note(Defect::kBadParameter, part, found.OffsetOf(header.name));
+    return;
+  }
   ParameterDefects defects;
   ParseParameters(rest, &defects);
   if (defects.malformed) found.Note(Defect::kBadParameter, part, found.OffsetOf(header.name));
   if (defects.unknown_charset)
     found.Note(Defect::kUnknownCharset, part, found.OffsetOf(header.name));
+}
+
+// IsCredibleDate: RFC 5322 §3.3 has no years before 1900.
+bool IsCredibleDate(std::string_view value) {
+  const StatusOr<mail::MailDate> date = mail::ParseDate(value);
+  constexpr int64_t kDayOf1900 = -25'567;  // 1 January 1900 in days since 1970
+  return date.ok() && date->LocalDay() >= kDayOf1900;
 }
 
 void ReadField(const MessageView& message, const Header& header, size_t part, Collector& found) {
@@ -120,7 +132,7 @@ void ReadField(const MessageView& message, const Header& header, size_t part, Co
   if (!header.name.empty() && name_end < message.raw().size() && message.raw()[name_end] != ':')
     found.Note(Defect::kBlankBeforeColon, part, name_end);
   if ((header.field == Field::kDate || header.field == Field::kResentDate) &&
-      !mail::ParseDate(header.value).ok()) {
+      !IsCredibleDate(header.value)) {
     found.Note(Defect::kBadDate, part, offset);
   }
   if (IsAddressField(header.field)) {
@@ -148,7 +160,7 @@ struct Rules {
 Rules RulesOf(const MessageView& message, const Part& part) {
   const Header* header = message.Find(part, Field::kContentTransferEncoding);
   if (header == nullptr) return {};
-  const std::string_view value = Trim(header->value);
+  const std::string_view value = Trim(header->value.substr(SkipCfws(header->value, 0)));
   if (EqualsIgnoreCase(value, "8bit")) return {true, false};
   const bool known = part.encoding != TransferEncoding::kIdentity ||
                      StartsWithIgnoreCase(value, "7bit") || StartsWithIgnoreCase(value, "8bit");
@@ -163,6 +175,7 @@ std::vector<DefectAt> FieldDefects(const MessageView& message, size_t max_defect
   const bool crlf = EndsLinesWithCrlf(message.raw());
   for (size_t i = 0; i < message.parts().size() && !found.full(); ++i) {
     const Part& part = message.part(i);
+    if (part.source != 0) continue;  // its octets were not on the way
     const bool is_message =
         part.parent == kNoPart || message.part(part.parent).kind == PartKind::kMessage;
     uint64_t seen = 0;
@@ -186,7 +199,7 @@ std::vector<DefectAt> OctetDefects(const MessageView& message, size_t max_defect
   const bool crlf = EndsLinesWithCrlf(message.raw());
   for (size_t i = 0; i < message.parts().size() && !found.full(); ++i) {
     const Part& part = message.part(i);
-    if (part.kind != PartKind::kLeaf) continue;
+    if (part.kind != PartKind::kLeaf || part.source != 0) continue;
     const Rules rules = RulesOf(message, part);
     if (rules.anything) continue;
     const std::string_view octets = message.BodyBytes(part);

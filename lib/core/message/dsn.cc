@@ -1,49 +1,18 @@
 #include "lib/core/message/dsn.h"
 
-#include <algorithm>
-
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/base64.h"
 #include "lib/core/mail/date.h"
 #include "lib/core/mail/quoted_printable.h"
 #include "lib/core/mail/utf8.h"
-#include "lib/core/mail/xtext.h"
 #include "lib/core/message/builder.h"
 #include "lib/core/message/dsn_text.h"
+#include "lib/core/message/notice_text.h"
 #include "lib/core/message/parser.h"
 #include "lib/core/message/scan.h"
 
 namespace postern::message {
 namespace {
-
-// TypedAddress is an address in a delivery-status field (RFC 3464 §2.3.1, RFC 6533 §3).
-std::string TypedAddress(const mail::Address& address, bool smtputf8) {
-  const std::string text = address.ToString();
-  if (IsAscii(text)) return "rfc822; " + PrintableLine(text);
-  if (smtputf8 && mail::IsValidUtf8(text)) return "utf-8; " + text;
-  return "utf-8; " + mail::Utf8AddressEncode(text);
-}
-
-// OriginalRecipient is ORCPT as a field value; "" when it is not "type;address".
-std::string OriginalRecipient(std::string_view orcpt, bool smtputf8) {
-  const size_t semicolon = orcpt.find(';');
-  if (semicolon == std::string_view::npos || semicolon == 0 || semicolon + 1 == orcpt.size())
-    return "";
-  const std::string type = AsciiLower(orcpt.substr(0, semicolon));
-  if (!std::all_of(type.begin(), type.end(), [](char c) { return IsAsciiAlnum(c) || c == '-'; }))
-    return "";
-  const std::string_view address = Trim(orcpt.substr(semicolon + 1));
-  if (type == "utf-8" && !IsAscii(address)) {
-    if (smtputf8 && mail::IsValidUtf8(address)) {
-      std::string one_line(address);
-      std::replace_if(
-          one_line.begin(), one_line.end(),
-          [](char c) { return IsAscii(c) && !IsAsciiPrintable(c); }, '?');
-      return "utf-8; " + one_line;
-    }
-    return "utf-8; " + mail::Utf8AddressEncode(address);
-  }
-  return StrCat(type, "; ", PrintableLine(address));
-}
 
 mail::EnhancedStatus StatusOf(const DsnRecipient& recipient) {
   mail::EnhancedStatus status = recipient.status;
@@ -62,23 +31,24 @@ mail::EnhancedStatus StatusOf(const DsnRecipient& recipient) {
 std::string StatusPart(const DsnRequest& request) {
   std::string out;
   if (!request.envelope_id.empty())
-    AppendHeader("Original-Envelope-Id", PrintableLine(request.envelope_id), out);
-  AppendHeader("Reporting-MTA", "dns; " + PrintableLine(request.reporting_mta), out);
+    AppendHeader("Original-Envelope-Id", NoticeField(request.envelope_id, false), out);
+  AppendHeader("Reporting-MTA", "dns; " + NoticeHost(request.reporting_mta), out);
   if (request.arrival_date.has_value()) {
     AppendHeader("Arrival-Date", mail::FormatDate(*request.arrival_date, request.offset_minutes),
                  out);
   }
   for (const DsnRecipient& recipient : request.recipients) {
     out += "\r\n";
-    const std::string original = OriginalRecipient(recipient.original_recipient, request.smtputf8);
+    const std::string original = TypedOriginal(recipient.original_recipient, request.smtputf8);
     if (!original.empty()) AppendHeader("Original-Recipient", original, out);
     AppendHeader("Final-Recipient", TypedAddress(recipient.address, request.smtputf8), out);
     AppendHeader("Action", DsnActionName(recipient.action), out);
     AppendHeader("Status", StatusOf(recipient).ToString(), out);
     if (!recipient.remote_mta.empty())
-      AppendHeader("Remote-MTA", "dns; " + PrintableLine(recipient.remote_mta), out);
+      AppendHeader("Remote-MTA", "dns; " + NoticeHost(recipient.remote_mta), out);
     if (recipient.reply.has_value()) {
-      AppendHeader("Diagnostic-Code", "smtp; " + PrintableLine(recipient.reply->ToString()), out);
+      AppendHeader("Diagnostic-Code",
+                   "smtp; " + NoticeField(ReplyText(*recipient.reply), request.smtputf8), out);
     }
     if (recipient.last_attempt.has_value()) {
       AppendHeader("Last-Attempt-Date",
@@ -117,7 +87,7 @@ std::string_view DsnActionName(DsnAction action) {
 }
 
 std::string BuildDsn(const DsnRequest& request) {
-  const std::string server = PrintableLine(request.reporting_mta);
+  const std::string server = NoticeHost(request.reporting_mta);
   const MessageView original = ParseHeader(request.original);
   const std::string text = DsnText(request, original);
   const std::string status = StatusPart(request);
@@ -125,20 +95,24 @@ std::string BuildDsn(const DsnRequest& request) {
   // RFC 6522 §3: without the body the part is text/rfc822-headers, up to the empty line.
   if (!request.return_full) returned = returned.substr(0, original.root().header_end_offset);
   const bool returned_8bit = Examine(returned).eight_bit;
-  const bool text_8bit = !IsAscii(text);
   const bool status_8bit = !IsAscii(status);
-  // RFC 6533 §5, §6: the global forms hold UTF-8; without SMTPUTF8 the part stays what it was, its
-  // octets guarded.
-  const bool global =
-      request.smtputf8 && returned_8bit && mail::IsValidUtf8(original.HeaderBytes(original.root()));
+  const bool text_utf8 = !IsAscii(text);
+  const bool text_8bit = text_utf8 && request.smtputf8;
+  // RFC 6532 §3.7: a message with UTF-8 in its header is message/global, and that may be encoded
+  // where the path is for ASCII headers alone. RFC 6533 §6: the header alone is
+  // message/global-headers.
+  const std::string_view header = original.HeaderBytes(original.root());
+  const bool header_utf8 = !IsAscii(header) && mail::IsValidUtf8(header);
+  const bool global = header_utf8 && (request.smtputf8 || request.return_full);
+  const bool encoded = global && !request.smtputf8;
   const std::string boundary = StrCat("=_", request.boundary_seed, "_dsn");
 
   std::string out;
   AppendHeader("Date", mail::FormatDate(request.date, request.offset_minutes), out);
   AppendHeader("From", StrCat("Mailer Daemon <MAILER-DAEMON@", server, ">"), out);
-  AppendHeader("To", StrCat("<", AddressForPeople(request.sender, request.smtputf8), ">"), out);
+  AppendHeader("To", NoticeMailbox(request.sender, request.smtputf8), out);
   AppendHeader("Subject", DsnSubject(request, original), out);
-  AppendHeader("Message-ID", PrintableLine(request.message_id), out);
+  AppendHeader("Message-ID", NoticeField(request.message_id, request.smtputf8), out);
   if (const std::string id = OriginalId(original); !id.empty()) {
     AppendHeader("In-Reply-To", id, out);
     AppendHeader("References", id, out);
@@ -150,15 +124,17 @@ std::string BuildDsn(const DsnRequest& request) {
                StrCat("multipart/report; report-type=delivery-status; boundary=\"", boundary, "\""),
                out);
   const bool any_8bit =
-      text_8bit || status_8bit || (returned_8bit && (request.return_full || global));
+      text_8bit || status_8bit || (returned_8bit && !encoded && (request.return_full || global));
   // RFC 2045 §6.4: a multipart says 8bit when a part of it is.
   if (any_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
 
   StrAppend(out, "\r\n--", boundary, "\r\n");
   AppendHeader("Content-Type",
-               text_8bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", out);
-  if (text_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
-  StrAppend(out, "\r\n", text);
+               text_utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", out);
+  if (text_utf8) {
+    AppendHeader("Content-Transfer-Encoding", text_8bit ? "8bit" : "quoted-printable", out);
+  }
+  StrAppend(out, "\r\n", text_utf8 && !text_8bit ? mail::QuotedPrintableEncode(text) : text);
 
   StrAppend(out, "\r\n--", boundary, "\r\n");
   AppendHeader("Content-Type",
@@ -169,8 +145,13 @@ std::string BuildDsn(const DsnRequest& request) {
   StrAppend(out, "\r\n--", boundary, "\r\n");
   if (request.return_full) {
     AppendHeader("Content-Type", global ? "message/global" : "message/rfc822", out);
-    if (returned_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
-    StrAppend(out, "\r\n", returned);
+    if (encoded) {
+      AppendHeader("Content-Transfer-Encoding", "base64", out);
+      StrAppend(out, "\r\n", mail::Base64EncodeLines(returned));
+    } else {
+      if (returned_8bit) AppendHeader("Content-Transfer-Encoding", "8bit", out);
+      StrAppend(out, "\r\n", returned);
+    }
   } else {
     AppendHeader("Content-Type", global ? "message/global-headers" : "text/rfc822-headers", out);
     if (global) {

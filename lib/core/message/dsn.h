@@ -37,7 +37,7 @@ struct DsnRecipient {
 // DsnRequest is everything that a notification is made of; nothing is read from elsewhere.
 struct DsnRequest {
   DsnAction action = DsnAction::kFailed;  // what the subject says
-  std::string reporting_mta;              // our name, ASCII
+  std::string reporting_mta;              // our name; written in A-labels
   mail::Address sender;                   // who gets it: the reverse-path of the message
   std::string message_id;     // for the notification, with brackets: mail::MakeMessageId
   std::string boundary_seed;  // random letters and digits, at least 16
@@ -53,10 +53,10 @@ struct DsnRequest {
 
 // BuildDsn writes the whole notification, CRLF lines, to be sent from the null reverse-path. It is
 // ASCII unless `smtputf8` is set or an original with 8-bit octets is returned in full
-// (Examine(...).eight_bit tells; then it is sent with BODY=8BITMIME). Addresses that are not ASCII
-// are written in the "utf-8" type of RFC 6533; of other strings from outside only printable ASCII
-// stays, the rest becomes "?". The bounds are those of the caller: it grows with the recipients and
-// the original.
+// (Examine(...).eight_bit tells; then it is sent with BODY=8BITMIME). Strings are written as
+// notice_text.h has it; a message with UTF-8 in its header goes back as message/global, in base64
+// without `smtputf8` (RFC 6532 §3.7). The bounds are those of the caller: it grows with the
+// recipients and the original.
 std::string BuildDsn(const DsnRequest& request);
 
 }  // namespace postern::message

@@ -6,13 +6,11 @@
 #include "lib/core/mail/date.h"
 #include "lib/core/mail/utf8.h"
 #include "lib/core/message/encoded_word.h"
+#include "lib/core/message/notice_text.h"
 
 namespace postern::message {
 namespace {
 
-// Longer strings from outside are cut: a reply of a thousand lines tells no more than its first
-// ones.
-constexpr size_t kMaxOutsideBytes = 2'000;
 // A subject past this is not repeated in ours; in the text it is cut to the other.
 constexpr size_t kMaxSubjectBytes = 400;
 constexpr size_t kMaxQuotedSubjectBytes = 100;
@@ -39,17 +37,14 @@ std::string OriginalSubject(const MessageView& original) {
   const Header* header = original.Find(original.root(), Field::kSubject);
   if (header == nullptr) return "";
   const std::string value = Unfold(header->value);
-  return IsAscii(value) && value.size() <= kMaxSubjectBytes ? PrintableLine(value) : "";
+  return IsAscii(value) && value.size() <= kMaxSubjectBytes ? NoticeText(value) : "";
 }
 
 // Which names the message in a sentence: `Your message "Lunch", sent on Tue, ...,`.
 std::string Which(const DsnRequest& request, const MessageView& original) {
   std::string out = "Your message";
-  std::string subject = DecodeText(OriginalSubject(original));
-  if (!subject.empty() && (IsAscii(subject) || request.smtputf8)) {
-    for (char& c : subject) {
-      if (IsAscii(c) && !IsAsciiPrintable(c)) c = ' ';
-    }
+  const std::string subject = NoticeText(DecodeText(OriginalSubject(original)));
+  if (!subject.empty()) {
     const std::string_view cut = mail::TruncateUtf8(subject, kMaxQuotedSubjectBytes);
     StrAppend(out, " \"", cut, cut.size() < subject.size() ? "...\"" : "\"");
   }
@@ -96,25 +91,24 @@ void AppendWords(const DsnRecipient& recipient, std::string& out) {
   std::string reason = recipient.reason;
   bool quoted = false;  // the reason says itself who answered what
   if (recipient.reply.has_value()) {
-    const std::string reply = recipient.reply->ToString();
+    const std::string reply = ReplyText(*recipient.reply);
     quoted = reason.ends_with(StrCat(" answered: ", reply));
     if (!quoted && reason.find(reply) != std::string::npos) reason.clear();
   }
   if (StatusOr<mail::Reply> ours = mail::Reply::FromText(reason, true); ours.ok())
     reason = ours->Text();
-  if (!reason.empty()) AppendWrapped(Sentence(PrintableLine(reason)), "    ", out);
+  if (!reason.empty()) AppendWrapped(Sentence(NoticeText(reason)), "    ", out);
   if (quoted || !recipient.reply.has_value()) return;
   const std::string who = recipient.remote_mta.empty()
                               ? "The receiving server"
-                              : StrCat("The server ", PrintableLine(recipient.remote_mta));
-  AppendWrapped(StrCat(who, " answered: ", PrintableLine(recipient.reply->ToString())), "    ",
-                out);
+                              : StrCat("The server ", NoticeHost(recipient.remote_mta));
+  AppendWrapped(StrCat(who, " answered: ", NoticeText(ReplyText(*recipient.reply))), "    ", out);
 }
 
 // Advice is what the sender can do about a failure, by its status (RFC 3463 §3).
-std::string Advice(const DsnRecipient& recipient, bool smtputf8) {
+std::string Advice(const DsnRecipient& recipient) {
   const mail::EnhancedStatus& status = recipient.status;
-  const std::string address = AddressForPeople(recipient.address, smtputf8);
+  const std::string address = NoticeText(recipient.address.ToString());
   const size_t at = address.rfind('@');
   const std::string domain =
       at == std::string::npos ? std::string("the receiving server") : address.substr(at + 1);
@@ -168,7 +162,7 @@ std::string Advice(const DsnRecipient& recipient, bool smtputf8) {
 }
 
 void AppendRecipient(const DsnRequest& request, const DsnRecipient& recipient, std::string& out) {
-  StrAppend(out, "\r\n<", AddressForPeople(recipient.address, request.smtputf8), ">\r\n");
+  StrAppend(out, "\r\n<", NoticeText(recipient.address.ToString()), ">\r\n");
   if (recipient.action != request.action)
     StrAppend(out, "    ", Sentence(DsnActionName(recipient.action)), "\r\n");
   const bool failed = recipient.action == DsnAction::kFailed;
@@ -179,7 +173,7 @@ void AppendRecipient(const DsnRequest& request, const DsnRecipient& recipient, s
                   "    ", out);
   }
   AppendWords(recipient, out);
-  if (failed) AppendWrapped(Advice(recipient, request.smtputf8), "    ", out);
+  if (failed) AppendWrapped(Advice(recipient), "    ", out);
   if (recipient.will_retry_until.has_value()) {
     AppendWrapped(
         StrCat("Attempts go on until ",
@@ -190,18 +184,12 @@ void AppendRecipient(const DsnRequest& request, const DsnRecipient& recipient, s
 
 }  // namespace
 
-std::string PrintableLine(std::string_view text) {
-  std::string out(text.substr(0, kMaxOutsideBytes));
-  for (char& c : out) {
-    if (c == '\r' || c == '\n' || c == '\t') c = ' ';
-    if (!IsAsciiPrintable(c)) c = '?';
-  }
+std::string ReplyText(const mail::Reply& reply) {
+  std::string out = StrCat(reply.code);
+  if (!reply.status.empty()) StrAppend(out, " ", reply.status.ToString());
+  const std::string text = reply.Text();
+  if (!text.empty()) StrAppend(out, " ", text);
   return out;
-}
-
-std::string AddressForPeople(const mail::Address& address, bool smtputf8) {
-  const std::string text = address.ToString();
-  return smtputf8 && mail::IsValidUtf8(text) ? text : PrintableLine(text);
 }
 
 std::string DsnSubject(const DsnRequest& request, const MessageView& original) {
@@ -229,7 +217,7 @@ std::string DsnText(const DsnRequest& request, const MessageView& original) {
   StrAppend(out, "\r\n",
             request.return_full ? "Your message is attached.\r\n"
                                 : "The header of your message is attached.\r\n");
-  StrAppend(out, "\r\n-- \r\nThe mail server ", PrintableLine(request.reporting_mta), "\r\n");
+  StrAppend(out, "\r\n-- \r\nThe mail server ", NoticeHost(request.reporting_mta), "\r\n");
   return out;
 }
 

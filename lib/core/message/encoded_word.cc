@@ -195,12 +195,12 @@ std::string DecodeText(std::string_view value, EncodedWordDefects* defects) {
   return out;
 }
 
-std::string EncodeText(std::string_view text, WordContext context, size_t column) {
+std::string EncodeText(std::string_view text, WordContext context, size_t column, bool always) {
   std::string clean = mail::ScrubUtf8(text);
   for (char& c : clean) {
     if (IsAscii(c) && !IsAsciiPrintable(c)) c = ' ';
   }
-  const bool plain = IsAscii(clean) && clean.find("=?") == std::string::npos;
+  const bool plain = !always && IsAscii(clean) && clean.find("=?") == std::string::npos;
   if (plain && context == WordContext::kText) return clean;
   if (plain) {
     const bool edge = !clean.empty() && (clean.front() == ' ' || clean.back() == ' ');

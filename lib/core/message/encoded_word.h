@@ -29,8 +29,8 @@ enum class WordContext : unsigned char { kText, kPhrase };
 // each at most 75 characters and no character split, with a blank between them. A phrase that stays
 // plain is quoted when it must be (RFC 5322 §3.2.4). Line ends in `text` become blanks. `column` is
 // how many characters stand on the line before the first word, which is made as much shorter, so
-// that the line has at most 76 (RFC 2047 §2).
+// that the line has at most 76 (RFC 2047 §2). With `always` ASCII is encoded too.
 std::string EncodeText(std::string_view text, WordContext context = WordContext::kText,
-                       size_t column = 1);
+                       size_t column = 1, bool always = false);
 
 }  // namespace postern::message

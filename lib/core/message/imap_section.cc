@@ -219,8 +219,8 @@ StatusOr<SectionRange> FindSection(const MessageView& message, const SectionSpec
     if (listed == take_listed) Push(range, header.raw());
   }
   // RFC 3501 §6.4.5: the empty line belongs to every header section.
-  Push(range,
-       message.raw().substr(part->header_end_offset, part->body_offset - part->header_end_offset));
+  Push(range, message.Octets(*part).substr(part->header_end_offset,
+                                           part->body_offset - part->header_end_offset));
   return range;
 }
 

@@ -21,7 +21,7 @@ std::string_view MdnDispositionName(MdnDisposition disposition);
 // Mdn is one notification: the fields of message/disposition-notification (RFC 8098 §3.1).
 struct Mdn {
   std::string reporting_ua;         // "host.example; Program 1.0"; may be empty
-  std::string original_recipient;   // address, may be empty
+  std::string original_recipient;   // address, may be empty; written also from "type;address"
   std::string final_recipient;      // address
   std::string original_message_id;  // with brackets; may be empty
   MdnDisposition disposition = MdnDisposition::kDisplayed;
@@ -43,10 +43,11 @@ struct MdnRequest {
   WallTime date;
   int offset_minutes = 0;
   std::string_view original;  // the message; its header is returned. May be empty
+  bool smtputf8 = false;      // the notification may have UTF-8 in its header (RFC 6533)
 };
 
-// BuildMdn writes the notification, ASCII with CRLF lines, to be sent from the null reverse-path
-// (RFC 8098 §3).
+// BuildMdn writes the notification, CRLF lines, ASCII unless `smtputf8` is set, to be sent from the
+// null reverse-path (RFC 8098 §3). Strings are written as notice_text.h has it.
 std::string BuildMdn(const MdnRequest& request);
 
 // ParseMdn reads a notification that came in. NotFound: the message has no
@@ -56,9 +57,9 @@ StatusOr<Mdn> ParseMdn(const MessageView& message);
 
 // MdnRecipient tells where a notification for `message` should go, and whether one may be sent
 // without asking a person. RFC 8098 §2.1: never without the person's leave when the address is not
-// that of the Return-Path, when there are several, or when Disposition-Notification-Options asks
-// for what we do not know ("required"); never at all for a notification (§3). The string is empty
-// when none was asked for or may be sent.
+// that of the one Return-Path, or when several addresses or fields ask (the first is given). Never
+// at all for a notification (§3), and when Disposition-Notification-Options requires what we do not
+// know (§2.2), which is all: the string is empty, as when none was asked for.
 struct MdnWanted {
   std::string address;
   bool ask_first = true;

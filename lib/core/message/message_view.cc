@@ -38,6 +38,12 @@ const Header* MessageView::FindLast(const Part& part, Field field) const {
   return last;
 }
 
+size_t MessageView::OffsetInRaw(const Part& part) const {
+  const Part* at = &part;
+  while (at->source != 0) at = &parts_[at->parent];
+  return at->header_offset;
+}
+
 uint32_t MessageView::Child(const Part& part, uint32_t number) const {
   if (number >= part.child_count) return kNoPart;
   uint32_t index = part.first_child;
@@ -63,6 +69,7 @@ std::string_view DefectName(Defect defect) {
     case Defect::kMultipartNoParts: return "multipart_no_parts";
     case Defect::kMissingCloseDelimiter: return "missing_close_delimiter";
     case Defect::kEncodedMultipart: return "encoded_multipart";
+    case Defect::kLeadingEmptyLine: return "leading_empty_line";
     case Defect::kEncodedMessage: return "encoded_message";
     case Defect::kUnknownEncoding: return "unknown_encoding";
     case Defect::kBadEncodedBody: return "bad_encoded_body";

@@ -117,7 +117,8 @@ class Parser {
       }
       if (!p.Is("message", "rfc822") && !p.Is("message", "global")) return at;
       if (p.encoding != TransferEncoding::kIdentity) {
-        Note(Defect::kEncodedMessage, index, p.header_offset);
+        // RFC 6532 §3.7: message/global may be encoded.
+        if (!p.Is("message", "global")) Note(Defect::kEncodedMessage, index, p.header_offset);
         return at;
       }
       if (AtDepthLimit(index)) return at;
@@ -315,6 +316,7 @@ class Parser {
       }
       // The empty line ends the header.
       if (raw_[at] == '\n' || (raw_[at] == '\r' && at + 1 < raw_.size() && raw_[at + 1] == '\n')) {
+        if (index == 0 && at == begin) NoteLeadingLine(at);
         FinishHeader(index, at, at + (raw_[at] == '\n' ? 1 : 2));
         break;
       }
@@ -348,6 +350,17 @@ class Parser {
     ReadMimeFields(index);
   }
 
+  // NoteLeadingLine notes when a field stands behind the empty lines that the message begins with:
+  // RFC 5322 §2.1 ends the header there, and somebody meant it otherwise.
+  void NoteLeadingLine(size_t at) {
+    size_t name = raw_.find_first_not_of("\r\n", at);
+    if (name == std::string_view::npos) return;
+    const size_t begin = name;
+    while (name < raw_.size() && name - begin < 100 && IsNameOctet(raw_[name])) ++name;
+    if (name > begin && name < raw_.size() && raw_[name] == ':')
+      Note(Defect::kLeadingEmptyLine, 0, at);
+  }
+
   void FinishHeader(uint32_t index, size_t header_end, size_t body) {
     Part& p = part(index);
     p.header_end_offset = header_end;
@@ -367,8 +380,8 @@ class Parser {
     // RFC 5322 §4.5: obsolete syntax has blanks before the colon.
     while (p < end && IsBlank(*p)) ++p;
     bool is_field = p < end && *p == ':';
-    const bool mbox =
-        first && index == 0 && raw_.substr(at, 5) == "From " && !(is_field && name_end - line == 4);
+    const bool mbox = first && index == 0 && !(is_field && name_end - line <= 5) &&
+                      (raw_.substr(at, 5) == "From " || raw_.substr(at, 6) == ">From ");
     if (!is_field && !mbox) return at;
     const char* value = is_field ? p + 1 : line;
     if (mbox) {
@@ -459,7 +472,8 @@ class Parser {
 
   void ReadEncoding(uint32_t index, const Header& header) {
     Part& p = part(index);
-    std::string_view value = Trim(header.value);
+    // RFC 822 §3.4.3: comments may stand before the word too.
+    std::string_view value = Trim(header.value.substr(SkipCfws(header.value, 0)));
     if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
       value = value.substr(1, value.size() - 2);
     value = value.substr(0, value.find_first_of(" \t\r\n;("));

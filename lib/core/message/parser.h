@@ -9,7 +9,9 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -44,7 +46,7 @@ enum class Defect : uint8_t {
   kPartLimit,
   kHeaderCountLimit,
   kHeaderSizeLimit,
-  kMboxFromLine,         // the header begins with an mbox "From " line
+  kMboxFromLine,         // the header begins with an mbox "From " or ">From " line
   kMalformedHeaderLine,  // a field without a name, or a name with octets that may not stand in one
   kMissingHeaderEnd,     // the header ends without an empty line: the first line that cannot be a
                          // field begins the body
@@ -57,7 +59,8 @@ enum class Defect : uint8_t {
   kMissingCloseDelimiter,  // a multipart that is not closed
   kEncodedMultipart,  // base64 or quoted-printable on a multipart, which RFC 2045 §6.4 forbids: the
                       // encoding is ignored
-  kEncodedMessage,   // the same on message/rfc822: it is an opaque part
+  kEncodedMessage,   // the same on message/rfc822, which may have none either: it is a leaf until
+                     // OpenEncodedMessages opens it (message/global may have one, RFC 6532 §3.7)
   kUnknownEncoding,  // a Content-Transfer-Encoding that nobody knows: taken as binary
   // Those of bodies are found by ContentDefects (text.h), because parsing does not decode.
   kBadEncodedBody,  // base64 or quoted-printable with octets that may not stand in it, or cut short
@@ -65,7 +68,7 @@ enum class Defect : uint8_t {
   kBadCharsetOctets,  // octets that have no meaning in the charset: U+FFFD
   // Those of fields and of octets are found by FieldDefects and OctetDefects (defects.h).
   kRepeatedField,     // a second field that may stand once
-  kBadDate,           // nobody can read it
+  kBadDate,           // nobody can read it, or it is of a year before 1900 (RFC 5322 §3.3)
   kMissingComma,      // two addresses without a comma between: taken for two
   kBadAddress,        // an address that the grammar does not have: what could be read of it
   kBadEncodedWord,    // an encoded word that is not closed, or whose text cannot be decoded whole
@@ -76,6 +79,7 @@ enum class Defect : uint8_t {
   kBareCrInBody,
   kNulInBody,
   kUndeclaredEightBit,  // octets over 127 in a body that does not say 8bit
+  kLeadingEmptyLine,    // an empty line before what looks like the header: there is no header
 };
 
 // DefectName is the name for logs and JSON: "missing_close_delimiter".
@@ -100,7 +104,8 @@ enum class PartKind : uint8_t {
 
 inline constexpr uint32_t kNoPart = std::numeric_limits<uint32_t>::max();
 
-// Part is one node of the MIME tree. Offsets count octets of the message from its start:
+// Part is one node of the MIME tree. Offsets count octets of the message (of MessageView::Octets)
+// from its start:
 //
 //   header_offset           body_offset                         end_offset
 //   | header fields, and     | body: for a multipart with        | the line end before the next
@@ -120,7 +125,8 @@ struct Part {
   uint32_t child_count = 0;
   uint32_t first_header = 0;  // index into MessageView::all_headers
   uint32_t header_count = 0;
-  uint16_t depth = 0;  // 0 for the message itself
+  uint32_t source = 0;  // 0: it stands in raw(); else in what was decoded (Octets)
+  uint16_t depth = 0;   // 0 for the message itself
 
   PartKind kind = PartKind::kLeaf;
   TransferEncoding encoding = TransferEncoding::kIdentity;
@@ -160,29 +166,38 @@ class MessageView {
   // FindLast gives the last one.
   const Header* FindLast(const Part& part, Field field) const;
 
+  // Octets are those that the offsets of `part` count in: raw(), or the decoded message that it
+  // stands in (OpenEncodedMessages).
+  std::string_view Octets(const Part& part) const {
+    return part.source == 0 ? raw_ : std::string_view(*decoded_[part.source - 1]);
+  }
+  // OffsetInRaw is where `part` begins in raw(), or what it was decoded from.
+  size_t OffsetInRaw(const Part& part) const;
   // HeaderBytes are the octets of the header of `part` with the empty line at its end when there is
   // one.
   std::string_view HeaderBytes(const Part& part) const {
-    return raw_.substr(part.header_offset, part.body_offset - part.header_offset);
+    return Octets(part).substr(part.header_offset, part.body_offset - part.header_offset);
   }
   // BodyBytes are the octets of the body, not decoded.
   std::string_view BodyBytes(const Part& part) const {
-    return raw_.substr(part.body_offset, part.end_offset - part.body_offset);
+    return Octets(part).substr(part.body_offset, part.end_offset - part.body_offset);
   }
   // Bytes are header and body.
   std::string_view Bytes(const Part& part) const {
-    return raw_.substr(part.header_offset, part.end_offset - part.header_offset);
+    return Octets(part).substr(part.header_offset, part.end_offset - part.header_offset);
   }
   // Child gives the number'th part below `part`, counted from 0; kNoPart when there is none. Cost:
   // `number` steps.
   uint32_t Child(const Part& part, uint32_t number) const;
 
  private:
+  friend class EncodedOpener;
   friend class Parser;
   std::string_view raw_;
   std::vector<Part> parts_;
   std::vector<Header> headers_;
   std::vector<DefectAt> defects_;
+  std::vector<std::shared_ptr<const std::string>> decoded_;  // by Part::source, from 1
 };
 
 // ParseMessage reads `raw`, which must outlive the result.

@@ -173,7 +173,8 @@ std::vector<DefectAt> ContentDefects(const MessageView& message, size_t max_defe
     if (part.kind != PartKind::kLeaf) continue;
     const auto note = [&](Defect defect) {
       if (defects.size() < max_defects)
-        defects.push_back({defect, static_cast<uint32_t>(i), part.body_offset});
+        defects.push_back({defect, static_cast<uint32_t>(i),
+                           part.source == 0 ? part.body_offset : message.OffsetInRaw(part)});
     };
     if (!part.Is("text", "")) {
       BodyReader reader(message, part);

@@ -70,8 +70,17 @@ TEST(Date, LocalDayIsTheDayAsWritten) {
 }
 
 TEST(Date, FormatHoldsItsRange) {
-  EXPECT_EQ(FormatDate(absl::InfiniteFuture(), 0), "Thu, 30 Dec 9999 00:00:00 +0000");
-  EXPECT_EQ(FormatDate(absl::InfinitePast(), -60), "Mon, 1 Jan 1900 23:00:00 -0100");
+  EXPECT_EQ(FormatDate(absl::InfiniteFuture(), 0), "Fri, 31 Dec 9999 23:59:59 +0000");
+  EXPECT_EQ(FormatDate(absl::InfinitePast(), -60), "Mon, 1 Jan 0001 00:00:00 -0100");
+  // Each shows its own day, also at the ends.
+  for (const std::string_view text :
+       {"Mon, 1 Jan 1900 00:00:00 +0000", "Mon, 1 Jan 1900 00:00:00 +1400",
+        "Fri, 31 Dec 9999 23:59:59 +0000", "Fri, 31 Dec 9999 23:59:59 -1200",
+        "Mon, 2 Mar 0026 10:00:00 +0000"}) {
+    const StatusOr<MailDate> date = ParseDate(text);
+    ASSERT_TRUE(date.ok()) << text;
+    EXPECT_EQ(FormatDate(date->time, date->offset_minutes), text);
+  }
   EXPECT_EQ(FormatDate(absl::UnixEpoch(), 330), "Thu, 1 Jan 1970 05:30:00 +0530");
 }
 

@@ -120,5 +120,58 @@ TEST(Builder, LinesWithEncodedWordsHave76Characters) {
   }
 }
 
+TEST(BuilderTest, AWordThatFitsOnNoLineComesBackWhole) {
+  for (const size_t size : {900u, 985u, 988u, 989u, 1200u, 5000u}) {
+    const std::string text = StrCat("a ", std::string(size, 'x'));
+    std::string out;
+    AppendTextHeader("Subject", text, out);
+    const MessageView view = ParseHeader(out);
+    EXPECT_EQ(DecodeText(view.Find(view.root(), Field::kSubject)->value), text) << size;
+    for (const std::string_view line : Split(out, '\n')) EXPECT_LE(line.size(), 999u);
+  }
+}
+
+TEST(BuilderTest, ListIdKeepsItsBrackets) {
+  std::string out;
+  AppendTextHeader("List-Id", "Liste \xc3\xa9 <l.example.org>", out);
+  EXPECT_EQ(out, "List-Id: =?utf-8?Q?Liste_=C3=A9?= <l.example.org>\r\n");
+  out.clear();
+  AppendTextHeader("List-Id", "A list <l.example.org>", out);
+  EXPECT_EQ(out, "List-Id: A list <l.example.org>\r\n");
+}
+
+TEST(BuilderTest, AMessageWithLongLinesIsNotWrittenAsItIs) {
+  const std::string seed = "0123456789abcdef";
+  OutgoingPart part;
+  part.content_type = "message/rfc822";
+  part.content = StrCat("Subject: x\r\n\r\n", std::string(998, 'y'), "\r\n");
+  std::string out;
+  const OctetSink sink = [&out](std::string_view octets) {
+    out.append(octets);
+    return OkStatus();
+  };
+  EXPECT_TRUE(WritePart(part, seed, sink).ok());
+  part.content = StrCat("Subject: x\r\n\r\n", std::string(999, 'y'), "\r\n");
+  EXPECT_EQ(WritePart(part, seed, sink).code(), StatusCode::kInvalidArgument);
+  size_t at = 0;
+  OutgoingPart streamed = part;
+  streamed.source = [&](char* to, size_t size) -> StatusOr<size_t> {
+    const std::string_view piece =
+        std::string_view(part.content).substr(at, std::min<size_t>(size, 7));
+    std::copy(piece.begin(), piece.end(), to);
+    at += piece.size();
+    return piece.size();
+  };
+  EXPECT_EQ(WritePart(streamed, seed, sink).code(), StatusCode::kInvalidArgument);
+  // RFC 6532 §3.7
+  part.content_type = "message/global";
+  out.clear();
+  EXPECT_TRUE(WritePart(part, seed, sink).ok());
+  const MessageView view = ParseMessage(out);
+  std::string decoded;
+  EXPECT_TRUE(DecodeBody(view, view.root(), decoded));
+  EXPECT_EQ(decoded, part.content);
+}
+
 }  // namespace
 }  // namespace postern::message

@@ -377,7 +377,7 @@ TEST(Mdn, BuiltAndRead) {
   EXPECT_TRUE(mdn->automatic_action);
   EXPECT_FALSE(mdn->sent_automatically);
   EXPECT_EQ(mdn->modifiers, std::vector<std::string>{"error"});
-  EXPECT_EQ(mdn->error, "no room??X: y");
+  EXPECT_EQ(mdn->error, "no room  X: y");
   EXPECT_EQ(ParseMdn(ParseMessage("Subject: x\r\n\r\n")).status().code(), StatusCode::kNotFound);
   EXPECT_EQ(ParseMdn(ParseMessage("Content-Type: message/disposition-notification\r\n\r\nx: y\r\n"))
                 .status()
