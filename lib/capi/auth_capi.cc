@@ -112,6 +112,8 @@ postern_status postern_auth_check(postern_auth** out, postern_resolver* resolver
     request.mail_from = capi::CString(given.mail_from);
     request.authserv_id = capi::CString(given.authserv_id);
     if (request.authserv_id.empty()) request.authserv_id = "localhost";
+    if (const Status checked = trust::CheckAuthservId(request.authserv_id); !checked.ok())
+      return capi::FailWith(out_error, checked);
     request.auth_user = capi::CString(given.auth_user);
     request.now = absl::FromUnixSeconds(
         given.now_unix_s != 0 ? given.now_unix_s : static_cast<int64_t>(std::time(nullptr)));
@@ -203,6 +205,8 @@ postern_status postern_auth_remove_forged(postern_auth_header** out, const char*
     options.authserv_ids.emplace_back(capi::CString(authserv_id));
     if (options.authserv_ids[0].empty())
       return capi::FailWith(out_error, InvalidArgument("there is no authserv_id to look for"));
+    if (const Status checked = trust::CheckAuthservId(options.authserv_ids[0]); !checked.ok())
+      return capi::FailWith(out_error, checked);
     auto result = std::make_unique<postern_auth_header>();
     const std::string_view given = capi::Given(message, message_len);
     result->text = trust::RemoveForgedAuthenticationResults(given, options, &result->body_offset,

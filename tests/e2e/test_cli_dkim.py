@@ -62,6 +62,18 @@ class CliDkim(unittest.TestCase):
                     self.assertEqual((done.returncode, done.stdout), (2, ""))
                     self.assertRegex(done.stderr, re.escape(f"{verb[-1]} {told}: a number from ") + "[0-9]+ to [0-9]+ is wanted")
 
+    def test_fields_that_cannot_be_signed(self):
+        for arguments, said in ((("--oversign", "from:DKIM-Signature"), "DKIM-Signature cannot be oversigned"),
+                                (("--fields", "to:cc"), "do not name From")):
+            done = self.sign(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(said, done.stderr)
+
+    def test_a_server_that_is_none(self):
+        done = self.run_verb("dkim", "verify", "--server", "127.0.0.1:5399")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("with a port 192.0.2.53@5353", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -337,6 +337,14 @@ bool IsInternationalized(std::string_view message, std::string_view mail_from) {
   return !IsAscii(header) && mail::IsValidUtf8(header);
 }
 
+Status CheckAuthservId(std::string_view id) {
+  if (!id.empty() && mail::IsValidUtf8(id) && std::all_of(id.begin(), id.end(), IsTokenChar))
+    return OkStatus();
+  return InvalidArgument(
+      StrCat("authserv_id \"", Escape(id, 80),
+             "\": the name of a host is wanted, such as mx.example.org, without blanks and ;"));
+}
+
 std::string FormatAuthMethodResult(const AuthMethodResult& result, bool utf8) {
   return StrJoin(Words(result, utf8), " ");
 }
@@ -396,9 +404,14 @@ bool IsForgedAuthenticationResults(std::string_view value, const ForgedOptions& 
   const bool readable = ReadHead(in, &head);
   // An unreadable field that begins with our name is ours for whoever reads it more kindly.
   if (!head.authserv_id.empty()) {
-    const std::string id = NormalId(head.authserv_id);
+    const std::string_view whole = head.authserv_id;
+    const std::string id = NormalId(whole);
+    // "mx.example/1" is no token: a reader that stops at what may not stand in one takes it for
+    // "mx.example" (RFC 8601 §2.2).
+    const auto end = std::find_if_not(whole.begin(), whole.end(), IsTokenChar);
+    const std::string token = NormalId(whole.substr(0, static_cast<size_t>(end - whole.begin())));
     for (const std::string& ours : options.authserv_ids)
-      if (id == NormalId(ours)) return true;
+      if (id == NormalId(ours) || token == NormalId(ours)) return true;
   }
   if (!readable) return options.remove_unreadable;
   return head.version != 1 && options.remove_unknown_versions;

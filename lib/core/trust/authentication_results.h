@@ -59,6 +59,10 @@ struct AuthResultsLimits {
 // results and property names that are no Keyword are left out with what belongs to them.
 std::string FormatAuthenticationResults(const AuthenticationResults& results, bool utf8 = false);
 
+// CheckAuthservId is an error for a name of ours that is no token (RFC 8601 §2.2, §2.5): it would
+// be read as another.
+Status CheckAuthservId(std::string_view id);
+
 // IsInternationalized tells whether a message may have UTF-8 in fields that are added to it: its
 // header has some (RFC 6532), or its reverse-path, so that it comes and goes by SMTPUTF8 alone (RFC
 // 6531). It reads `message` to the empty line.

@@ -120,6 +120,17 @@ Status CheckDkimSignOptions(const DkimSignOptions& options) {
       if (!good) return InvalidArgument(StrCat("\"", Escape(name, 80), "\" is no field name"));
     }
   }
+  const auto names = [](const std::vector<std::string>& list, std::string_view name) {
+    return std::any_of(list.begin(), list.end(),
+                       [name](const std::string& one) { return EqualsIgnoreCase(one, name); });
+  };
+  // RFC 6376 §5.4: From is always signed; a signature on the way may be added later.
+  if (!names(options.fields, "From"))
+    return InvalidArgument("the fields to sign do not name From (RFC 6376 section 5.4)");
+  if (names(options.oversigned, "DKIM-Signature"))
+    return InvalidArgument(
+        "DKIM-Signature cannot be oversigned: every further signature would break this one (RFC "
+        "6376 section 5.4)");
   if (options.expires_after < absl::ZeroDuration())
     return InvalidArgument("the signature would expire before it is made");
   return OkStatus();

@@ -175,6 +175,22 @@ TEST(AuthenticationResultsTest, RemovesWhatOnlyWeMayWrite) {
   for (const auto& c : kCases)
     EXPECT_EQ(IsForgedAuthenticationResults(c.value, ours), c.forged) << c.value;
   ours.remove_unreadable = ours.remove_unknown_versions = false;
+  // What a reader may take for our name, because it stops where no token goes on.
+  ForgedOptions named;
+  named.authserv_ids = {"mx.example"};
+  for (const std::string_view value :
+       {" mx.example/1; dkim=pass", " mx.example@x; dkim=pass", " \"mx.example/1\"; dkim=pass",
+        " (c) MX.Example[1]; dkim=pass", " mx.example:25; dkim=pass", " mx.example,x; dkim=pass"})
+    EXPECT_TRUE(IsForgedAuthenticationResults(value, named)) << value;
+  for (const std::string_view value : {" mx.example.org; dkim=pass", " amx.example; dkim=pass"})
+    EXPECT_FALSE(IsForgedAuthenticationResults(value, named)) << value;
+  for (const std::string_view id : {"mx.example", "localhost",
+                                    "mx.b\xc3\xbc"
+                                    "cher.example",
+                                    "a_b+1"})
+    EXPECT_TRUE(CheckAuthservId(id).ok()) << id;
+  for (const std::string_view id : {"", ";", "a b", "a;b", "mx.example/1", "a\r\nb", "\xff"})
+    EXPECT_FALSE(CheckAuthservId(id).ok()) << id;
   EXPECT_FALSE(IsForgedAuthenticationResults(" mx.example.net 2; spf=pass", ours));
   EXPECT_FALSE(IsForgedAuthenticationResults(" spf=pass; x", ours));
   ours.remove_all = true;
