@@ -73,9 +73,17 @@ POSTERN_API const char* postern_dmarc_discovery_organizational_domain(
 POSTERN_API const char* postern_dmarc_discovery_record(const postern_dmarc_discovery* discovery);
 /* postern_dmarc_discovery_is_temporary returns 1 when a question was not answered, so that the rest
  * may be wrong and should be asked again later; else 0. _explanation lends what the DNS said, a
- * sentence, empty without a failure. Since 0.2. */
+ * sentence: of a failure, or of several records at one name; else empty. Since 0.2. */
 POSTERN_API int postern_dmarc_discovery_is_temporary(const postern_dmarc_discovery* discovery);
 POSTERN_API const char* postern_dmarc_discovery_explanation(
+    const postern_dmarc_discovery* discovery);
+/* postern_dmarc_discovery_policy lends what the record wishes for mail of the domain that fails:
+ * "none", "quarantine" or "reject"; _policy_tag the tag that says so: "p", "sp" for a name below
+ * that of the record, "np" for one below that does not exist. Both are empty without a record.
+ * Since 0.2.
+ */
+POSTERN_API const char* postern_dmarc_discovery_policy(const postern_dmarc_discovery* discovery);
+POSTERN_API const char* postern_dmarc_discovery_policy_tag(
     const postern_dmarc_discovery* discovery);
 /* postern_dmarc_discovery_json lends all of it, with each question of the walk. Since 0.2. */
 POSTERN_API const char* postern_dmarc_discovery_json(const postern_dmarc_discovery* discovery);

@@ -23,6 +23,8 @@ struct postern_dmarc_discovery {
   std::string record;
   std::string explanation;
   std::string json;
+  std::string policy;
+  std::string policy_tag;
   bool temporary = false;
 };
 struct postern_dmarc_result {
@@ -259,6 +261,12 @@ postern_status postern_dmarc_discover(postern_dmarc_discovery** out, postern_res
     result->organizational_domain = found.organizational_domain;
     result->temporary = found.temporary;
     if (found.temporary) result->explanation = found.detail;
+    for (const trust::DmarcStep& step : found.steps) {
+      if (found.temporary || step.outcome != "several") continue;
+      result->explanation =
+          StrCat(step.name, " has several DMARC records, and several are as good as none");
+      break;
+    }
     capi::MemberWriter json;
     json.BeginObject().Member("domain", found.domain);
     json.Member("organizational_domain", found.organizational_domain);
@@ -267,7 +275,23 @@ postern_status postern_dmarc_discover(postern_dmarc_discovery** out, postern_res
     if (policy != nullptr) {
       result->policy_domain = policy->domain;
       result->record = policy->text;
-      json.Member("policy_domain", policy->domain).Member("record", policy->text).Key("tags");
+      // RFC 9989 §4.7: of a name below, "sp", or "np" when the name does not exist.
+      auto whose = trust::DmarcRecord::Whose::kItself;
+      if (found.domain != policy->domain) {
+        whose = trust::DmarcRecord::Whose::kSubdomain;
+        bool exists = true;
+        if (policy->record.np) {
+          const postern_status looked =
+              capi::RunInquiry(resolver, trust::DomainExists(*name), &exists, out_error);
+          if (looked != POSTERN_OK) return looked;
+        }
+        if (!exists) whose = trust::DmarcRecord::Whose::kMissingSubdomain;
+      }
+      std::string_view tag;
+      result->policy = trust::DmarcPolicyName(policy->record.PolicyFor(whose, &tag));
+      result->policy_tag = tag;
+      json.Member("policy_domain", policy->domain).Member("record", policy->text);
+      json.Member("policy", result->policy).Member("policy_tag", result->policy_tag).Key("tags");
       capi::WriteDmarcRecord(policy->record, json);
     }
     json.Key("questions").BeginArray();
@@ -294,6 +318,12 @@ int postern_dmarc_discovery_is_temporary(const postern_dmarc_discovery* discover
 }
 const char* postern_dmarc_discovery_explanation(const postern_dmarc_discovery* discovery) {
   return discovery->explanation.c_str();
+}
+const char* postern_dmarc_discovery_policy(const postern_dmarc_discovery* discovery) {
+  return discovery->policy.c_str();
+}
+const char* postern_dmarc_discovery_policy_tag(const postern_dmarc_discovery* discovery) {
+  return discovery->policy_tag.c_str();
 }
 const char* postern_dmarc_discovery_json(const postern_dmarc_discovery* discovery) {
   return discovery->json.c_str();

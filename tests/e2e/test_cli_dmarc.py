@@ -14,6 +14,10 @@ _dmarc.example.org. TXT "v=DMARC1; p=reject; sp=none; pct=50; rua=mailto:dmarc@e
 example.org. TXT "v=spf1 ip4:192.0.2.1 -all"
 _dmarc.silent.example. SERVFAIL
 _dmarc.broken.example. TXT "v=DMARC1; p=what"
+_dmarc.three.example. TXT "v=DMARC1; p=reject; sp=quarantine; np=none"
+below.three.example. A 192.0.2.7
+_dmarc.multi.example. TXT "v=DMARC1; p=reject"
+_dmarc.multi.example. TXT "v=DMARC1; p=none"
 1.2.0.192.in-addr.arpa. PTR mail.example.org.
 mail.example.org. A 192.0.2.1
 """
@@ -133,6 +137,23 @@ class CliDmarc(unittest.TestCase):
             done = self.run_verb(*arguments)
             self.assertEqual(done.returncode, 2, arguments)
             self.assertTrue(done.stderr.startswith(b"postern"), done.stderr)
+
+
+    def test_which_policy_applies(self):
+        for domain, policy, tag in (("three.example", "reject", "p"), ("below.three.example", "quarantine", "sp"),
+                                    ("nx.three.example", "none", "np")):
+            with self.subTest(domain=domain):
+                said = self.run_verb("dmarc", domain, "--zone", self.zone)
+                self.assertIn(f"  applies: {policy} ({tag})\n", said.stdout.decode())
+                told = json.loads(self.run_verb("dmarc", domain, "--zone", self.zone, "--json").stdout)
+                self.assertEqual((told["policy"], told["policy_tag"]), (policy, tag))
+        said = self.run_verb("dmarc", "multi.example", "--zone", self.zone)
+        self.assertIn("multi.example has no DMARC policy\n  _dmarc.multi.example has several DMARC records", said.stdout.decode())
+
+    def test_utf8_of_reports_is_shown(self):
+        harness.write(f"{self.folder.name}/r.xml", REPORT.replace("Receiver<", "Örg \x9b&amp; Co<"))
+        said = self.run_verb("dmarc", "report", f"{self.folder.name}/r.xml")
+        self.assertIn("from Örg \\xc2\\x9b& Co", said.stdout.decode())
 
 
 if __name__ == "__main__":

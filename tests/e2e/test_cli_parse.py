@@ -1,5 +1,6 @@
 """postern parse: a message from a file and from standard input, for people and for programs."""
 
+import base64
 import json
 import os
 import subprocess
@@ -89,6 +90,40 @@ class Parse(unittest.TestCase):
         self.assertEqual(tree["bcc"], [{"group": "nobody"}])
         shown = parse(mail=mail).stdout.decode()
         self.assertIn("line 3, part 0: repeated_field: a header field that may stand once stands again", shown)
+
+    def test_nothing_reaches_the_terminal_as_a_command(self):
+        mail = (b"From: \x9b31m\xff <a\x9b@b.c>\r\nTo: \xc2\x9b31m <d@e.f>\r\nSubject: a\x1bb\r\nX\x9bY: z\r\n"
+                b"Content-Type: text/plain; charset=utf-8\r\n\r\nl\x1b]0;t\x07ne\n\xc2\x9b31m\t\x9b\xc3\xa4\n")
+        for option in ((), ("--headers",), ("--text",), ("--json", "--text")):
+            with self.subTest(option=option):
+                done = parse(*option, mail=mail)
+                self.assertEqual(done.returncode, 0)
+                text = done.stdout.decode()  # it is UTF-8
+                self.assertFalse([c for c in text if c < " " and c not in "\n\t" or "\x7f" <= c < "\xa0"])
+                if option != ("--headers",):
+                    self.assertIn("ä", text)
+
+    def test_all_texts_are_said(self):
+        part = b"--b\r\nContent-Type: %s\r\n\r\n%s\r\n"
+        mail = (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part % (b"text/plain", b"first") +
+                part % (b"image/png", b"x") + part % (b"text/plain", b"second") +
+                part % (b"message/rfc822", b"Subject: x\r\n\r\nanother's") +
+                b"--b\r\nContent-Disposition: attachment\r\n\r\nattached\r\n--b--\r\n")
+        said = parse("--text", mail=mail).stdout.decode()
+        self.assertEqual(said.split(), ["first", "second"])
+
+    def test_an_encoded_message_is_opened(self):
+        inside = base64.encodebytes("Subject: Grüße\r\n\r\nhello\r\n".encode())
+        mail = b"Content-Type: message/global\r\nContent-Transfer-Encoding: base64\r\n\r\n" + inside
+        tree = json.loads(parse("--json", "--text", mail=mail).stdout)
+        self.assertEqual([part["type"] for part in tree["parts"]], ["message/global", "text/plain"])
+        self.assertEqual(tree["parts"][1]["text"].strip(), "hello")
+        self.assertEqual(tree["defects"], [])
+
+    def test_a_forward_of_a_bounce_is_none(self):
+        mail = (b"Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: message/rfc822\r\n\r\n" +
+                BOUNCE + b"\r\n--o--\r\n")
+        self.assertNotIn("bounce", json.loads(parse("--json", mail=mail).stdout))
 
     def test_any_octets(self):
         for mail in (b"", b"\n", b"\0" * 1000, bytes(range(256)), b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n" * 20000):

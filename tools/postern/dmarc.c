@@ -66,12 +66,17 @@ static int domain_command(const struct arguments* given, const char* domain,
         "later\n",
         domain, postern_dmarc_discovery_explanation(found));
   } else if (*postern_dmarc_discovery_record(found) == '\0') {
-    printf("%s has no DMARC policy\n  organisational domain: %s\n", domain,
-           postern_dmarc_discovery_organizational_domain(found));
+    printf("%s has no DMARC policy\n", domain);
+    if (*postern_dmarc_discovery_explanation(found) != '\0')
+      printf("  %s\n", postern_dmarc_discovery_explanation(found));
+    printf("  organisational domain: %s\n", postern_dmarc_discovery_organizational_domain(found));
   } else {
-    printf("%s: policy at _dmarc.%s\n  organisational domain: %s\n", domain,
+    printf("%s: policy at _dmarc.%s\n  organisational domain: %s\n  applies: %s (%s)\n", domain,
            postern_dmarc_discovery_policy_domain(found),
-           postern_dmarc_discovery_organizational_domain(found));
+           postern_dmarc_discovery_organizational_domain(found),
+           postern_dmarc_discovery_policy(found), postern_dmarc_discovery_policy_tag(found));
+    if (*postern_dmarc_discovery_explanation(found) != '\0')
+      printf("  note: %s\n", postern_dmarc_discovery_explanation(found));
     result = show_record(postern_dmarc_discovery_record(found), 0);
   }
   if (postern_dmarc_discovery_is_temporary(found)) result = EXIT_LATER;

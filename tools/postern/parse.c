@@ -8,17 +8,47 @@
 #include <string.h>
 #include <time.h>
 
-/* print shows text of strangers: what could move the cursor or change the terminal becomes "?". */
-static void print(postern_str text) {
+/* character_len is how many octets the UTF-8 character at `text` has; 0 when there is none (RFC
+ * 3629 section 4). */
+static size_t character_len(const char* text, size_t len) {
+  const unsigned char* at = (const unsigned char*)text;
+  const size_t want = at[0] < 0x80                    ? 1
+                      : at[0] >= 0xC2 && at[0] < 0xE0 ? 2
+                      : at[0] >= 0xE0 && at[0] < 0xF0 ? 3
+                      : at[0] >= 0xF0 && at[0] < 0xF5 ? 4
+                                                      : 0;
   size_t i;
-  for (i = 0; i < text.len; ++i) {
-    const unsigned char c = (unsigned char)text.data[i];
-    /* The controls of U+0080 to U+009F are two octets. */
-    const int c1 = c == 0xC2 && i + 1 < text.len && (unsigned char)text.data[i + 1] < 0xA0;
-    if (c1) ++i;
-    putchar(c < 0x20 || c == 0x7F || c1 ? '?' : c);
+  if (want == 0 || want > len) return 0;
+  for (i = 1; i < want; ++i)
+    if ((at[i] & 0xC0) != 0x80) return 0;
+  if ((at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] > 0x9F) ||
+      (at[0] == 0xF0 && at[1] < 0x90) || (at[0] == 0xF4 && at[1] > 0x8F))
+    return 0;
+  return want;
+}
+
+/* print_lines shows text of strangers: what could move the cursor or change the terminal becomes
+ * "?" (the controls past ASCII are two octets), and what is no UTF-8 U+FFFD. The characters of
+ * `keep` stay. */
+static void print_lines(const char* text, size_t len, const char* keep) {
+  while (len > 0) {
+    const size_t size = character_len(text, len);
+    const unsigned char c = (unsigned char)*text;
+    if (size == 0) {
+      fputs("\xEF\xBF\xBD", stdout);
+    } else if (size == 1) {
+      putchar((c < 0x20 || c == 0x7F) && (c == 0 || strchr(keep, c) == NULL) ? '?' : c);
+    } else if (size == 2 && c == 0xC2 && (unsigned char)text[1] < 0xA0) {
+      putchar('?');
+    } else {
+      fwrite(text, 1, size, stdout);
+    }
+    text += size == 0 ? 1 : size;
+    len -= size == 0 ? 1 : size;
   }
 }
+
+static void print(postern_str text) { print_lines(text.data, text.len, ""); }
 
 static void print_size(size_t bytes) {
   if (bytes < 1000) {
@@ -171,6 +201,7 @@ static const char* explain(postern_str defect) {
       {"header_size_limit", "the header is too large"},
       {"mbox_from_line", "the header begins with an mbox \"From \" line"},
       {"malformed_header_line", "a header field has no name"},
+      {"leading_empty_line", "an empty line before the header: it is all body"},
       {"missing_header_end", "the header ends without an empty line"},
       {"bare_cr_in_header", "a CR without LF in the header"},
       {"nul_in_header", "a NUL in the header"},
@@ -239,9 +270,10 @@ static void print_summary(const postern_parsed* parsed) {
     const time_t local = (time_t)(unix_s + (int64_t)offset * 60);
     struct tm parts;
     char text[64];
-    if (gmtime_r(&local, &parts) != NULL &&
-        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S", &parts) > 0) {
-      printf("%-12s%s %c%02d%02d\n", "Date", text, offset < 0 ? '-' : '+', abs(offset) / 60,
+    if (gmtime_r(&local, &parts) != NULL && strftime(text, sizeof text, "%a, %d %b", &parts) > 0) {
+      /* Not %Y: it gives the year 26 two digits. */
+      printf("%-12s%s %04d %02d:%02d:%02d %c%02d%02d\n", "Date", text, parts.tm_year + 1900,
+             parts.tm_hour, parts.tm_min, parts.tm_sec, offset < 0 ? '-' : '+', abs(offset) / 60,
              abs(offset) % 60);
     }
   } else if (dated == POSTERN_ERR_PROTOCOL) {
@@ -266,18 +298,56 @@ struct parse_options {
   long part; /* -1: none */
 };
 
-/* text_part is the part that says what the message says: the first text that is no attachment; -1
- * when there is none. */
-static long text_part(const postern_parsed* parsed) {
-  size_t i;
-  for (i = 0; i < postern_parsed_part_count(parsed); ++i) {
-    const postern_part part = part_of(parsed, i);
-    if (part.kind == POSTERN_PART_LEAF && part.type.len == 4 &&
-        memcmp(part.type.data, "text", 4) == 0 &&
-        (part.disposition.len != 10 || memcmp(part.disposition.data, "attachment", 10) != 0))
-      return (long)i;
+/* is_text tells whether a part is a text that is no attachment. */
+static int is_text(const postern_parsed* parsed, size_t index) {
+  const postern_part part = part_of(parsed, index);
+  return part.kind == POSTERN_PART_LEAF && part.type.len == 4 &&
+         memcmp(part.type.data, "text", 4) == 0 &&
+         (part.disposition.len != 10 || memcmp(part.disposition.data, "attachment", 10) != 0);
+}
+
+/* is_said tells whether a part is of what the sender says: not of a message inside, and of several
+ * forms of the same thing the first (RFC 2046 section 5.1.4). */
+static int is_said(const postern_parsed* parsed, size_t index) {
+  size_t below = index, above = part_of(parsed, index).parent;
+  while (above != POSTERN_NO_PART) {
+    const postern_part up = part_of(parsed, above);
+    if (up.kind == POSTERN_PART_MESSAGE) return 0;
+    if (up.subtype.len == 11 && memcmp(up.subtype.data, "alternative", 11) == 0 &&
+        below != above + 1)
+      return 0;
+    below = above;
+    above = up.parent;
   }
-  return -1;
+  return 1;
+}
+
+static int write_part_text(const postern_parsed* parsed, size_t index) {
+  postern_buf out = {NULL, 0};
+  postern_error* error = NULL;
+  const postern_status status =
+      postern_parsed_body(&out, parsed, index, POSTERN_BODY_PLAIN, &error);
+  if (status != POSTERN_OK) return complain_about("parse", status, error);
+  print_lines(out.data, out.len, "\n\t");
+  postern_buf_free(&out);
+  return EXIT_FINE;
+}
+
+/* write_text prints all that the message says; without anything its first text, wherever it is. */
+static int write_text(const postern_parsed* parsed) {
+  const size_t count = postern_parsed_part_count(parsed);
+  size_t i, shown = 0;
+  int status = EXIT_FINE;
+  for (i = 0; i < count && status == EXIT_FINE; ++i) {
+    if (!is_text(parsed, i) || !is_said(parsed, i)) continue;
+    if (shown++ > 0) putchar('\n');
+    status = write_part_text(parsed, i);
+  }
+  if (shown > 0) return status;
+  for (i = 0; i < count; ++i)
+    if (is_text(parsed, i)) return write_part_text(parsed, i);
+  fprintf(stderr, "postern: parse: the message has no text\n");
+  return EXIT_NOT_FINE;
 }
 
 static int write_buf(postern_status status, postern_buf* buf, postern_error* error) {
@@ -293,22 +363,16 @@ static int show(const postern_parsed* parsed, const struct parse_options* option
   long part = options->part;
   if (options->json)
     return write_buf(postern_parsed_json(&out, parsed, options->text, &error), &out, error);
-  if (options->text && part < 0) part = text_part(parsed);
+  if (options->text && part < 0) return write_text(parsed);
   if (part >= 0) {
     const size_t count = postern_parsed_part_count(parsed);
-    const int32_t form = options->part < 0 ? POSTERN_BODY_PLAIN
-                         : options->text   ? POSTERN_BODY_UTF8
-                                           : POSTERN_BODY_DECODED;
+    const int32_t form = options->text ? POSTERN_BODY_UTF8 : POSTERN_BODY_DECODED;
     if ((size_t)part >= count) {
       fprintf(stderr, "postern: parse: there is no part %ld; the last one is %zu\n", part,
               count - 1);
       return EXIT_NOT_FINE;
     }
     return write_buf(postern_parsed_body(&out, parsed, (size_t)part, form, &error), &out, error);
-  }
-  if (options->text) {
-    fprintf(stderr, "postern: parse: the message has no text\n");
-    return EXIT_NOT_FINE;
   }
   if (options->headers) {
     print_headers(parsed);

@@ -99,6 +99,9 @@ void JsonWriter::Quote(std::string_view text) {
     const char c = text[0];
     if (length == 0) {
       out_.append("\xEF\xBF\xBD");
+    } else if (length == 2 && c == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0) {
+      // The controls past ASCII: U+009B is what ESC [ is to some terminals.
+      StrAppend(out_, "\\u", Hex(static_cast<unsigned char>(text[1]), 4));
     } else if (length > 1) {
       out_.append(text.substr(0, length));
     } else if (c == '"' || c == '\\') {

@@ -1,6 +1,7 @@
 #include "lib/core/trust/arc_verify.h"
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/people_text.h"
 #include "lib/core/message/header_field.h"
 
 namespace postern::trust {
@@ -158,8 +159,9 @@ dns::Inquiry<ArcVerdict> ArcVerifier::Check() {
     Say(&verdict_, temporary ? ArcResult::kTempError : ArcResult::kFail, first_reason, first_fault);
     co_return std::move(verdict_);
   }
-  std::string why = StrCat("a whole chain of ", count, count == 1 ? " set" : " sets",
-                           ", the newest of ", Escape(chain_.sets.back().seal.domain, 255));
+  std::string why =
+      StrCat("a whole chain of ", count, count == 1 ? " set" : " sets", ", the newest of ",
+             mail::EscapeForPeople(chain_.sets.back().seal.domain, 255));
   if (verdict_.oldest_pass != 0) {
     StrAppend(why, "; the message was changed before set i=", verdict_.oldest_pass, " was added");
   }

@@ -4,6 +4,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
+#include "lib/core/mail/people_text.h"
 #include "lib/core/trust/tag_list.h"
 
 namespace postern::trust {
@@ -57,9 +58,9 @@ std::optional<SignatureFault> ReadAlgorithm(const TagList& tags, DkimSignature* 
     return SignatureFault{"algorithm_historic",
                           "rsa-sha1 is broken and has not been allowed since RFC 8301", false};
   } else {
-    return SignatureFault{"algorithm_unknown",
-                          StrCat("the algorithm \"", Escape(a->value, 40), "\" is not known"),
-                          false};
+    return SignatureFault{
+        "algorithm_unknown",
+        StrCat("the algorithm \"", mail::EscapeForPeople(a->value, 40), "\" is not known"), false};
   }
   return std::nullopt;
 }
@@ -76,10 +77,11 @@ std::optional<SignatureFault> ReadIdentity(const TagList& tags, DkimSignature* s
   const std::string_view domain = signature->identity_domain();
   if (!EqualsIgnoreCase(domain, signature->domain) &&
       !EndsWithIgnoreCase(domain, StrCat(".", signature->domain))) {
-    return SignatureFault{"identity_not_of_domain",
-                          StrCat("i= names ", Escape(domain, 80),
-                                 ", which is not below d=", Escape(signature->domain, 80)),
-                          false};
+    return SignatureFault{
+        "identity_not_of_domain",
+        StrCat("i= names ", mail::EscapeForPeople(domain, 80),
+               ", which is not below d=", mail::EscapeForPeople(signature->domain, 80)),
+        false};
   }
   return std::nullopt;
 }
@@ -89,7 +91,7 @@ std::optional<SignatureFault> ReadInstance(const TagList& tags, DkimSignature* s
   if (i == nullptr) return Missing("i");
   const std::optional<uint64_t> number = ReadNumber(i->value, 9);
   if (!number || *number < 1 || *number > kMostInstance)
-    return Syntax(StrCat("i=", Escape(i->value, 20), " is not from 1 to 50"));
+    return Syntax(StrCat("i=", mail::EscapeForPeople(i->value, 20), " is not from 1 to 50"));
   signature->instance = static_cast<uint32_t>(*number);
   return std::nullopt;
 }
@@ -121,7 +123,8 @@ std::optional<SignatureFault> ReadBody(const TagList& tags, DkimSignature* signa
     if (!header || !body) {
       return SignatureFault{
           "canonicalization_unknown",
-          StrCat("the canonicalization \"", Escape(c->value, 40), "\" is not known"), false};
+          StrCat("the canonicalization \"", mail::EscapeForPeople(c->value, 40), "\" is not known"),
+          false};
     }
     signature->header_canonicalization = *header;
     signature->body_canonicalization = *body;
@@ -189,7 +192,8 @@ std::optional<SignatureFault> ParseSignature(SignatureField kind, std::string_vi
     const Tag* v = tags->Find("v");
     if (v == nullptr) return Missing("v");
     if (v->value != "1") {
-      return SignatureFault{"version_unknown", StrCat("v=", Escape(v->value, 20), " is not known"),
+      return SignatureFault{"version_unknown",
+                            StrCat("v=", mail::EscapeForPeople(v->value, 20), " is not known"),
                             true};
     }
   } else if (auto fault = ReadInstance(*tags, signature)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/people_text.h"
 
 namespace postern::trust {
 
@@ -160,16 +161,16 @@ void DkimVerifier::Judge(const Candidate& candidate, const dns::Answer* answer, 
         StrCat("signature differs; the body is as it was signed, so a signed header field was "
                "changed or another key was used (signer used ",
                CanonicalizationName(signature.header_canonicalization),
-               " header canonicalization and signed ", Escape(StrJoin(signature.fields, ", "), 400),
-               ")", testing));
+               " header canonicalization and signed ",
+               mail::EscapeForPeople(StrJoin(signature.fields, ", "), 400), ")", testing));
   }
   verdict->result = DkimResult::kPass;
   verdict->reason = "good";
   std::string& why = verdict->explanation;
   why.reserve(200);
-  StrAppend(why, "DKIM pass: good signature of ", Escape(signature.domain, 255), " (selector ",
-            Escape(signature.selector, 80), ", ", judgement.key_bits, "-bit ",
-            KeyKindName(signature.key_kind), " key)");
+  StrAppend(why, "DKIM pass: good signature of ", mail::EscapeForPeople(signature.domain, 255),
+            " (selector ", mail::EscapeForPeople(signature.selector, 80), ", ", judgement.key_bits,
+            "-bit ", KeyKindName(signature.key_kind), " key)");
   if (judgement.testing) why += "; the key is for tests (t=y)";
   if (verdict->unsigned_body_bytes != 0) {
     StrAppend(why, "; the last ", verdict->unsigned_body_bytes,

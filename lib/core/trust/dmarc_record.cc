@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/people_text.h"
 
 namespace postern::trust {
 namespace {
@@ -111,29 +112,34 @@ class Reader {
           {std::string(tag), std::string(reason), std::move(explanation), harmless});
   }
   void BadValue(std::string_view tag, std::string_view value, std::string_view wanted) {
-    Problem(tag, "bad_value", StrCat("\"", tag, "\" is \"", Escape(value, 80), "\", not ", wanted));
+    Problem(tag, "bad_value",
+            StrCat("\"", tag, "\" is \"", mail::EscapeForPeople(value, 80), "\", not ", wanted));
   }
 
   void Tag(std::string_view piece) {
     std::string_view name, value;
     if (!SplitTag(piece, &name, &value)) {
-      Problem("", "not_a_tag", StrCat("\"", Escape(piece, 80), "\" is no tag: it has no \"=\""));
+      Problem("", "not_a_tag",
+              StrCat("\"", mail::EscapeForPeople(piece, 80), "\" is no tag: it has no \"=\""));
       return;
     }
     // RFC 9989 §4.8: 1*ALPHA, and a value of printing characters.
     if (name.empty() || !std::all_of(name.begin(), name.end(), IsAsciiAlpha)) {
-      Problem("", "bad_tag_name",
-              StrCat("\"", Escape(name, 80), "\" is no name of a tag: letters only"));
+      Problem(
+          "", "bad_tag_name",
+          StrCat("\"", mail::EscapeForPeople(name, 80), "\" is no name of a tag: letters only"));
       return;
     }
     if (!seen_.emplace(name).second) {
       Problem(name, "repeated_tag",
-              StrCat("\"", Escape(name, 80), "\" stands more than once; the first counts"));
+              StrCat("\"", mail::EscapeForPeople(name, 80),
+                     "\" stands more than once; the first counts"));
       return;
     }
     if (!std::all_of(value.begin(), value.end(), IsAsciiPrintable) || value.empty()) {
-      Problem(name, "bad_value",
-              StrCat("\"", Escape(name, 80), "\" has no value of printing characters"));
+      Problem(
+          name, "bad_value",
+          StrCat("\"", mail::EscapeForPeople(name, 80), "\" has no value of printing characters"));
       if (name == "p" || name == "sp" || name == "np") record_.policy_broken = true;
       return;
     }
@@ -192,7 +198,7 @@ class Reader {
       Problem(name, "repeated_tag", "\"v\" stands more than once; the first counts");
     } else {
       Problem(name, "unknown_tag",
-              StrCat("\"", Escape(name, 80), "\" is not a tag that DMARC knows"));
+              StrCat("\"", mail::EscapeForPeople(name, 80), "\" is not a tag that DMARC knows"));
     }
   }
 
@@ -247,13 +253,13 @@ class Reader {
       std::optional<DmarcUri> uri = ParseDmarcUri(piece);
       if (!uri) {
         Problem(name, "bad_uri",
-                StrCat("\"", Escape(piece, 80), "\" in \"", name,
+                StrCat("\"", mail::EscapeForPeople(piece, 80), "\" in \"", name,
                        "\" is not a URI such as mailto:reports@example.org"));
         continue;
       }
       if (uri->mailbox.empty())
         Problem(name, "unsupported_uri",
-                StrCat("\"", Escape(piece, 80), "\" in \"", name,
+                StrCat("\"", mail::EscapeForPeople(piece, 80), "\" in \"", name,
                        "\" is no mailto:, the only kind that receivers must know"),
                 true);
       if (uri->max_bytes != 0)

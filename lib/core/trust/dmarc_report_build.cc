@@ -8,6 +8,7 @@
 #include "lib/core/base/check.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/date.h"
+#include "lib/core/mail/people_text.h"
 #include "lib/core/mail/utf8.h"
 #include "lib/core/message/builder.h"
 #include "lib/core/trust/dmarc_report.h"
@@ -330,7 +331,7 @@ std::vector<DmarcReportRecord> DmarcReportCollector::Records() const {
 }
 
 std::string DescribeDmarcReport(const DmarcReport& report, size_t max_records) {
-  const auto safe = [](std::string_view text) { return Escape(text, 200); };
+  const auto safe = [](std::string_view text) { return mail::EscapeForPeople(text, 200); };
   std::string out = StrCat("Report about ", safe(report.domain), " from ", safe(report.org_name));
   if (!report.email.empty()) StrAppend(out, " <", safe(report.email), ">");
   StrAppend(out, "\n  id       ", safe(report.report_id), "\n  period   ", UtcText(report.begin),
