@@ -518,12 +518,17 @@ bool BeginToStop(Worker* worker, rt::Executor* loop, bool imap, Duration grace, 
 rt::Task<void> Server::Stop(Duration grace) {
   Parts& parts = *parts_;
   rt::Executor& main = parts.world->main_loop();
+  // What ends one after the other shares it. A delivery that has just begun has a moment in any
+  // case: cut off before the reply it would be a duplicate.
+  const auto left = [&main, grace, end = main.Now() + grace] {
+    return std::max(end - main.Now(), std::min(grace, absl::Seconds(1)));
+  };
   parts.started = false;
   parts.stopping = true;
   co_await parts.ports->Stop();
   if (parts.control_listener != nullptr) parts.control_listener->Close();
   if (parts.offline != nullptr) parts.offline->Stop();
-  if (parts.control != nullptr) co_await parts.control->Stop(grace);
+  if (parts.control != nullptr) co_await parts.control->Stop(left());
   co_await parts.control_tasks.Join();
   parts.control_listener.reset();
   // Each worker's services are stopped on their own loop, all at the same time. What was begun is
@@ -535,7 +540,7 @@ rt::Task<void> Server::Stop(Duration grace) {
     for (size_t i = 0; i < parts.workers.size(); ++i) {
       for (const bool imap : {false, true})
         all =
-            BeginToStop(&parts.workers[i], &parts.world->worker(i), imap, grace, &main, &stopped) &&
+            BeginToStop(&parts.workers[i], &parts.world->worker(i), imap, left(), &main, &stopped) &&
             all;
     }
     for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) {
@@ -550,9 +555,9 @@ rt::Task<void> Server::Stop(Duration grace) {
   // The scheduler waits for the deliveries under way, and those for the relay's farewell.
   parts.scheduler->Stop();
   parts.audit->Stop();
-  parts.relay->Stop();
-  parts.lmtp->Stop();
-  parts.programs->Stop();
+  parts.relay->StopWithin(left());
+  parts.lmtp->StopWithin(left());
+  parts.programs->StopWithin(left());
   co_await parts.tasks.Join();
   co_await parts.relay->Join();
   co_await parts.lmtp->Join();

@@ -30,9 +30,9 @@ ProgramDeliverer::~ProgramDeliverer() {
   if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
 }
 
-void ProgramDeliverer::Stop() {
+void ProgramDeliverer::StopWithin(Duration grace) {
   if (stop_timer_ != 0 || stop_.is_set()) return;
-  stop_timer_ = loop_.CallAt(loop_.Now() + options_.stop_grace, [this] {
+  stop_timer_ = loop_.CallAt(loop_.Now() + grace, [this] {
     stop_timer_ = 0;
     stop_.Set();
     for (rt::Event* const each : awaiting_) each->Set();

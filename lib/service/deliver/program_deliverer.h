@@ -38,7 +38,7 @@ struct ProgramDelivererOptions {
   size_t max_input_bytes = 256 << 20;
   // of what found no room in that, to begin with (outcome.h)
   Duration busy_retry = absl::Seconds(5);
-  Duration stop_grace = absl::Seconds(5);  // after Stop, for programs that run
+  Duration stop_grace = absl::Seconds(5);  // Stop's, for programs that run
 };
 
 class ProgramDeliverer final : public schedule::Deliverer {
@@ -64,8 +64,10 @@ class ProgramDeliverer final : public schedule::Deliverer {
   void Recorded(queue::EnvelopeId first) override {
     if (wrapped_.recorded) wrapped_.recorded(first);
   }
-  // Stop kills after stop_grace what still runs: a temporary failure.
-  void Stop() override;
+  // StopWithin kills after `grace` what still runs: a temporary failure. The first call counts.
+  // Stop is that with stop_grace.
+  void StopWithin(Duration grace);
+  void Stop() override { StopWithin(options_.stop_grace); }
 
  private:
   rt::Task<schedule::DeliveryResult> DeliverOne(const queue::Envelope* envelope);

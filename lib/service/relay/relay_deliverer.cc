@@ -468,7 +468,7 @@ void RelayDeliverer::NotReached(const PenaltyKey& key, const std::string& host,
   penalty.until = loop_.Now() + pause;
 }
 
-void RelayDeliverer::Stop() {
+void RelayDeliverer::StopWithin(Duration grace) {
   if (stopping_) return;
   stopping_ = true;
   while (!idle_.empty()) {
@@ -478,7 +478,7 @@ void RelayDeliverer::Stop() {
     Retire(std::move(connection));
   }
   freed_.Set();
-  stop_timer_ = loop_.CallAt(loop_.Now() + options_.stop_grace, [this] {
+  stop_timer_ = loop_.CallAt(loop_.Now() + grace, [this] {
     stop_timer_ = 0;
     for (Connection* connection : active_) connection->Close();
   });

@@ -33,7 +33,7 @@ struct RelayOptions {
   Duration connect_timeout = absl::Seconds(30);
   Duration resolve_timeout = absl::Seconds(30);
   Duration conn_wait = absl::Minutes(5);   // for a place under the limits
-  Duration stop_grace = absl::Seconds(5);  // after Stop, for what is under way
+  Duration stop_grace = absl::Seconds(5);  // Stop's, for what is under way
   // A route (one port of an address, from one of ours) that could not be reached is left alone for
   // route_penalty * n^2 after n failures, at most route_penalty_max.
   Duration route_penalty = absl::Seconds(15);
@@ -111,9 +111,10 @@ class RelayDeliverer final : public schedule::Deliverer {
   void Recorded(queue::EnvelopeId first) override;
   bool keeps_back() const override { return true; }
 
-  // Stop makes waiting deliveries fail for now, says good-bye on idle connections, and closes the
-  // others after stop_grace.
-  void Stop() override;
+  // StopWithin makes waiting deliveries fail for now, says good-bye on idle connections, and closes
+  // the others after `grace`. The first call counts. Stop is that with stop_grace.
+  void StopWithin(Duration grace);
+  void Stop() override { StopWithin(options_.stop_grace); }
   // Join waits for the good-byes, after Stop and after the scheduler's last Deliver.
   rt::Task<void> Join();
 

@@ -229,6 +229,23 @@ TEST_F(RelayTest, AnAmbiguousEndOfDataIsTemporary) {
   EXPECT_EQ(server_->messages.size(), 1u) << "and not within the same attempt";
 }
 
+// What is under way has the time that the caller gives it, no more and no less.
+TEST_F(RelayTest, AStopWaitsForAsLongAsItIsTold) {
+  server_->end_of_data_after = absl::Seconds(8);
+  simulation_.At(simulation_.now() + absl::Seconds(1), &us_.main_loop(),
+                 [this] { relay_->StopWithin(absl::Seconds(12)); });
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+}
+
+TEST_F(RelayTest, AStopDoesNotWaitForLonger) {
+  server_->end_of_data_after = absl::Minutes(2);
+  const Instant begin = simulation_.now();
+  simulation_.At(begin + absl::Seconds(1), &us_.main_loop(),
+                 [this] { relay_->StopWithin(absl::Milliseconds(100)); });
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kTemporary);
+  EXPECT_LT(simulation_.now() - begin, absl::Seconds(2));
+}
+
 TEST_F(RelayTest, TlsWhenOffered) {
   server_->ehlo.push_back("STARTTLS");
   EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);

@@ -54,6 +54,7 @@ class FakeServer {
   std::vector<std::string> ehlo = {"mx.example", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"};
   std::map<std::string, std::string> replies;  // by the beginning of the command, in capitals
   std::string end_of_data = "250 2.0.0 ok";
+  Duration end_of_data_after = absl::ZeroDuration();
   bool drop_at_end_of_data = false;
   bool break_tls = false;
   bool close_after_message = false;
@@ -117,6 +118,11 @@ class FakeServer {
           if (drop_at_end_of_data) {
             stream->Close();
             co_return;
+          }
+          if (end_of_data_after > absl::ZeroDuration()) {
+            rt::Event never(&host_.main_loop());
+            const Instant then = host_.main_loop().Now() + end_of_data_after;
+            (void)co_await never.Wait(then);
           }
           out += end_of_data + "\r\n";
           if (close_after_message) {
