@@ -119,8 +119,9 @@ typedef struct postern_server_options {
   uint8_t no_threads;
   /* Most threads for blocking work. 0: 4. */
   uint16_t pool_threads;
-  /* Event loops. Loop 0 runs on the thread that calls postern_server_run, the others on threads of
-   * their own. 0: 1. With postern_server_poll only 1 is allowed. */
+  /* Event loops, at most 256. Loop 0 runs on the thread that calls postern_server_run, the others
+   * on threads of their own. 0: 1. With postern_server_poll and with no_threads only 1 is allowed.
+   */
   uint16_t workers;
   const postern_log_callbacks* log;         /* NULL: no log */
   const postern_message_callbacks* message; /* NULL: every message goes on */
@@ -178,8 +179,8 @@ POSTERN_API postern_status postern_server_new(postern_server** out,
 /* postern_server_start opens the queue and all listeners, or none: when one fails
  * (POSTERN_ERR_EXISTS for a port in use, POSTERN_ERR_AUTH without privilege, POSTERN_ERR_IO for the
  * spool) nothing is left open. Mail is served once postern_server_poll or postern_server_run is
- * called. Returns POSTERN_ERR_BUSY when it was started before. The thread that will poll or run.
- * Since 0.1. */
+ * called. Returns POSTERN_ERR_BUSY when it was started before, and when another server has the
+ * spool. The thread that will poll or run. Since 0.1. */
 POSTERN_API postern_status postern_server_start(postern_server* server, postern_error** out_error);
 
 /* postern_server_poll runs what is ready on the calling thread and returns when nothing is, after
@@ -207,7 +208,9 @@ POSTERN_API void postern_server_stop(postern_server* server, int64_t grace_ms);
  * after it. Another `spool` takes a restart, as a warning says. When the configuration is wrong
  * (POSTERN_ERR_INVALID_ARGUMENT, every mistake in the message) or one of its addresses cannot be
  * opened (as from postern_server_start; the message names the line), the old one stays in force.
- * Blocks for as long as the files take to read. Any thread, one at a time. Since 0.1. */
+ * Before postern_server_start it replaces what postern_server_new has read; POSTERN_ERR_BUSY once
+ * the server was told to stop. Blocks for as long as the files take to read. Any thread, one at a
+ * time. Since 0.1. */
 POSTERN_API postern_status postern_server_reload(postern_server* server, postern_error** out_error);
 
 /* postern_server_reopen_log opens the file of log_output anew under its name, after it was moved

@@ -39,6 +39,8 @@ namespace rt = postern::rt;
 namespace server = postern::server;
 
 constexpr int64_t kDefaultGraceMs = 5000;
+// More loops than a machine has processors are of no use.
+constexpr int kMaxWorkers = 256;
 constexpr size_t kMessageIdSize = 9;  // with the NUL
 // So many mistakes (and so many warnings) are told one by one: a file that was made wrongly can
 // have one in each line.
@@ -337,11 +339,12 @@ postern_status AskQueueKey(const postern_server_options& options,
 postern_status OpenLog(postern_server* handle, const postern_log_output* given,
                        postern_error** out_error) {
   postern_log_output output;
-  if (!TakeStruct(&output, postern_log_output POSTERN_LOG_OUTPUT_INIT, given) ||
-      output.target == nullptr) {
+  if (!TakeStruct(&output, postern_log_output POSTERN_LOG_OUTPUT_INIT, given)) {
     return Fail(out_error, POSTERN_ERR_VERSION, "version",
-                "log_output has no target, or sets a field that this version does not know");
+                "log_output sets a field that this version does not know");
   }
+  if (output.target == nullptr)
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument", "log_output has no target");
   const postern::StatusOr<server::LogTarget> target = server::ParseLogTarget(output.target);
   if (!target.ok()) return FailWith(out_error, target.status());
   const bool file = target->form == server::LogTarget::Form::kPlain;
@@ -395,6 +398,12 @@ postern_status NewServer(postern_server** out, const postern_server_options* giv
   if ((options.config_text == nullptr) == (options.config_path == nullptr)) {
     return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
                 "give exactly one of config_text and config_path");
+  }
+
+  if (options.workers > kMaxWorkers || (options.workers > 1 && options.no_threads != 0)) {
+    return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "argument",
+                options.workers > kMaxWorkers ? StrCat("workers: at most ", kMaxWorkers)
+                                              : "workers: a server without threads has one");
   }
 
   server::ServerOptions server_options;

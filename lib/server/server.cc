@@ -606,6 +606,7 @@ void WarnOfSeal(const policy::QueueSettings& open, const Config& wanted,
 Status Server::Reload(policy::Diagnostics* diagnostics) {
   Parts& parts = *parts_;
   const std::lock_guard<std::mutex> lock(parts.reload_mutex);
+  if (parts.stopping) return FailedPrecondition("the server was told to stop");
   LoadedConfig config = LoadConfig(*parts.world, parts.options, parts.log);
   *diagnostics = std::move(config.diagnostics);
   if (config.runtime == nullptr)

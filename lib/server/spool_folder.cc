@@ -45,8 +45,27 @@ Status MakeSpool(rt::Files& files, std::string path) {
   return rt::MakeDirectories(files, path, 0711);
 }
 
-Status SpoolError(const Status& status, const std::string& spool, const ServerOptions& options,
+namespace {
+
+// AsOfSpool gives `status` the code that tells a host the one thing it can act on: whether somebody
+// else has the spool, or it cannot be had at all.
+Status AsOfSpool(const Status& status) {
+  StatusCode code = status.code();
+  switch (code) {
+    case StatusCode::kUnavailable: code = StatusCode::kFailedPrecondition; break;
+    case StatusCode::kNotFound:
+    case StatusCode::kAlreadyExists:
+    case StatusCode::kFailedPrecondition: code = StatusCode::kUnavailable; break;
+    default: return status;
+  }
+  return Error(code, std::string(Message(status)));
+}
+
+}  // namespace
+
+Status SpoolError(const Status& failed, const std::string& spool, const ServerOptions& options,
                   const policy::Config& config) {
+  const Status status = AsOfSpool(failed);
   if (options.spool_path.empty() && !config.spool.empty()) {
     return Annotate(
         status,
@@ -54,9 +73,9 @@ Status SpoolError(const Status& status, const std::string& spool, const ServerOp
   }
   return Annotate(status, StrCat("spool \"", spool, "\"",
                                  options.spool_path.empty()
-                                     ? " (the default; `spool \"/path\"` in the configuration or "
-                                       "the option -s names another)"
-                                     : " (named by the option -s)"));
+                                     ? " (the default; `spool \"/path\"` in the configuration "
+                                       "names another)"
+                                     : ""));
 }
 
 }  // namespace postern::server

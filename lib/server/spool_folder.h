@@ -23,8 +23,9 @@ Status CheckSpool(rt::Files& files, const std::string& path);
 // begins with a slip of the fingers must not become a tree. Blocks.
 Status MakeSpool(rt::Files& files, std::string path);
 
-// SpoolError says what is wrong with the spool, and where its path came from.
-Status SpoolError(const Status& status, const std::string& spool, const ServerOptions& options,
+// SpoolError says what is wrong with the spool, and where its path came from. kFailedPrecondition:
+// another server has it; kUnavailable: there cannot be a queue.
+Status SpoolError(const Status& failed, const std::string& spool, const ServerOptions& options,
                   const policy::Config& config);
 
 }  // namespace postern::server
