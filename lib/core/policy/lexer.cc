@@ -378,6 +378,11 @@ Token Lexer::Next() {
         return Token{TokenKind::kSymbol, "=", here};
       default:
         if (StartsWord(c) || c == '-') return NumberOrWord();
+        if (c == 0xef && here.line == 1 && here.column == 1) {
+          return Fail(here,
+                      "the file begins with a byte order mark of UTF-8 (octets EF BB BF), as some "
+                      "editors write it: save it without one");
+        }
         break;
     }
     Advance();

@@ -69,6 +69,7 @@ void Check(const Mistake& mistake, const std::string& text) {
 
 TEST(Mistakes, OfWords) {
   const Mistake mistakes[] = {
+      {"\xef\xbb\xbflisten on lo0\n", {"1:1|byte order mark|save it without"}},
       {"lisen on lo0\n", {"1:1|unknown directive \"lisen\"|did you mean \"listen\""}},
       {"Listen on lo0\n", {"1:1|unknown directive \"Listen\"|did you mean \"listen\""}},
       {"tabel t { a }\n", {"1:1|did you mean \"table\""}},
