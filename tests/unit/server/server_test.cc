@@ -145,7 +145,7 @@ TEST_F(ServerTest, ASpoolWithoutParentIsTold) {
     return simulation_.Await(host_.main_loop(), server_->Start());
   };
   const Status started = start("/nonexist/sp/");
-  EXPECT_EQ(started.code(), StatusCode::kNotFound);
+  EXPECT_EQ(started.code(), StatusCode::kUnavailable);
   EXPECT_NE(std::string(Message(started)).find("the folder /nonexist does not exist"),
             std::string::npos)
       << Message(started);
