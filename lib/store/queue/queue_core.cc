@@ -52,7 +52,9 @@ Status QueueCore::Open() {
 }
 
 void QueueCore::HearWitness() {
-  witness_ = CommitWitness::Open(world_.files(), spool_);
+  const StatusOr<uint32_t> mark = database_->WitnessMark();
+  if (!mark.ok()) return;
+  witness_ = CommitWitness::Open(world_.files(), spool_, *mark);
   std::vector<MessageId> missing;
   for (const MessageId id : witness_.promised()) {
     const StatusOr<bool> there = database_->HasMessage(id);
@@ -332,7 +334,7 @@ Status QueueCore::WriteBatch(Batch& batch, bool* written) {
   accepted.reserve(good.size());
   {
     const std::lock_guard lock(database_mutex_);
-    const Status status = database_->Write(good, batch.changes, &gone);
+    const Status status = database_->Write(good, batch.changes, &gone, witness_.Mark());
     if (!status.ok()) return status;
     *written = true;
     for (size_t i = 0; i < rows.size(); ++i) {

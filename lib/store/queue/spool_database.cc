@@ -308,12 +308,13 @@ Status SpoolDatabase::Recover() {
 }
 
 Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
-                            const std::vector<Change>& changes, std::vector<Gone>* gone) {
+                            const std::vector<Change>& changes, std::vector<Gone>* gone,
+                            uint32_t mark) {
   POSTERN_RETURN_IF_ERROR(Ready());
   if (suspect_) POSTERN_RETURN_IF_ERROR(Recover());
   Status status;
   try {
-    status = Watch(WriteInside(messages, changes, gone));
+    status = Watch(WriteInside(messages, changes, gone, mark));
   } catch (...) {
     // It may have been about to tell of anything.
     suspect_ = true;
@@ -342,7 +343,8 @@ void SpoolDatabase::EndReads() noexcept {
 }
 
 Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,
-                                  const std::vector<Change>& changes, std::vector<Gone>* gone) {
+                                  const std::vector<Change>& changes, std::vector<Gone>* gone,
+                                  uint32_t mark) {
   sqlite::Database& database = *handle_->database;
   counting_.clear();
   kept_.clear();
@@ -356,7 +358,18 @@ Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,
     for (const Change& change : *message->changes) POSTERN_RETURN_IF_ERROR(Apply(change, &touched));
   }
   POSTERN_RETURN_IF_ERROR(RemoveEmptied(touched, gone));
+  // A word of the first page that SQLite leaves to applications.
+  if (mark != 0) POSTERN_RETURN_IF_ERROR(database.Execute(StrCat("PRAGMA application_id=", mark)));
   return database.Commit();
+}
+
+StatusOr<uint32_t> SpoolDatabase::WitnessMark() {
+  POSTERN_RETURN_IF_ERROR(Ready());
+  StatusOr<Statement> query = handle_->database->Prepare("PRAGMA application_id");
+  if (!query.ok()) return Watch(query.status());
+  const StatusOr<bool> row = query->Step();
+  if (!row.ok()) return Watch(row.status());
+  return *row ? static_cast<uint32_t>(query->Int(0)) : 0u;
 }
 
 Status SpoolDatabase::Insert(NewMessageRow& message) {
