@@ -153,6 +153,27 @@ std::string MaildirAccount::NewBase(std::optional<uint64_t> crlf_size,
   return base;
 }
 
+void MaildirAccount::RemoveOldTmp(const std::string& folder) {
+  const std::string path = FolderPath(folder) + "/tmp";
+  const StatusOr<std::vector<rt::DirectoryEntry>> entries = files.List(path);
+  if (!entries.ok()) return;
+  const WallTime now = clock.WallNow();
+  for (const rt::DirectoryEntry& entry : *entries) {
+    const std::string file = StrCat(path, "/", entry.name);
+    const StatusOr<rt::FileInfo> info = files.Stat(file);
+    if (!info.ok() || info->kind != rt::FileInfo::Kind::kRegular) continue;
+    bool left = info->modified < now - options.tmp_lifetime;
+    if (!left && entry.name.ends_with(kLockedMark) && info->modified < now - options.lock_settles) {
+      rt::OpenOptions open;
+      open.write = true;
+      const StatusOr<std::unique_ptr<rt::File>> opened = files.Open(file, open);
+      // Whoever writes it holds the lock.
+      left = opened.ok() && (*opened)->TryLock().ok();
+    }
+    if (left) (void)files.Unlink(file);
+  }
+}
+
 Status MaildirAccount::AssignUid(FolderRow& row, MessageInfo& info) {
   if (row.uid_next == kMaxNumber) return ResourceExhausted("no UIDs are left");
   info.uid = row.uid_next++;

@@ -39,6 +39,9 @@ inline void UnlinkQuietly(rt::Files& files, const std::string& path) noexcept {
   }
 }
 
+// kLockedMark ends the name of a file in tmp/ that is locked for as long as somebody writes it.
+inline constexpr std::string_view kLockedMark = ".locked";
+
 class MaildirAccount {
  public:
   MaildirAccount(rt::Files& files_in, rt::Clock& clock_in, rt::Random& random_in,
@@ -99,6 +102,10 @@ class MaildirAccount {
   StatusOr<KeywordTable> KeywordsOf(const FolderRow& row);
   Status AddKeywords(const FolderRow& row, const std::vector<std::string>& names,
                      KeywordTable& table);
+
+  // RemoveOldTmp removes from `folder`'s tmp/ what was left there longer than its lifetime
+  // (maildir(5)), and what an APPEND of a killed process left.
+  void RemoveOldTmp(const std::string& folder);
 
   // NewBase makes a file name that nobody has. `crlf_size` and `date_s` go into it where they are
   // given.

@@ -28,13 +28,16 @@ class MaildirAppender final : public Appender {
     {
       const std::lock_guard<std::mutex> lock(account_->mutex);
       message.tmp_path = StrCat(account_->FolderPath(folder_), "/tmp/",
-                                account_->NewBase(std::nullopt, std::nullopt));
+                                account_->NewBase(std::nullopt, std::nullopt), kLockedMark);
     }
     rt::OpenOptions open;
     open.write = open.create = open.exclusive = true;
     StatusOr<std::unique_ptr<rt::File>> file = account_->files.Open(message.tmp_path, open);
     if (!file.ok()) return file.status();
     message.file = std::move(*file);
+    // The lock goes with the process, so that what a killed one leaves is known for that. Where the
+    // file system has no locks nobody gets one, and leftovers wait for their time.
+    (void)message.file->TryLock();
     messages_.push_back(std::move(message));
     return OkStatus();
   }

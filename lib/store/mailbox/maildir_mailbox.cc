@@ -27,7 +27,7 @@ MaildirMailbox::~MaildirMailbox() {
 
 Status MaildirMailbox::Start() {
   const std::lock_guard<std::mutex> lock(account_->mutex);
-  if (!read_only_) RemoveOldTmp();
+  if (!read_only_) account_->RemoveOldTmp(folder_);
   return SyncLocked(nullptr);
 }
 
@@ -218,20 +218,6 @@ void MaildirMailbox::FlushCache() {
     if (!account_->index->PutCached(row->id, entry.uid, entry.kind, entry.text).ok()) return;
   }
   (void)transaction.Commit();
-}
-
-void MaildirMailbox::RemoveOldTmp() {
-  const std::string path = account_->FolderPath(folder_) + "/tmp";
-  const StatusOr<std::vector<rt::DirectoryEntry>> entries = account_->files.List(path);
-  if (!entries.ok()) return;
-  const WallTime limit = account_->clock.WallNow() - account_->options.tmp_lifetime;
-  for (const rt::DirectoryEntry& entry : *entries) {
-    const std::string file = StrCat(path, "/", entry.name);
-    const StatusOr<rt::FileInfo> info = account_->files.Stat(file);
-    if (info.ok() && info->kind == rt::FileInfo::Kind::kRegular && info->modified < limit) {
-      (void)account_->files.Unlink(file);
-    }
-  }
 }
 
 StatusOr<std::unique_ptr<Mailbox>> MakeMaildirMailbox(std::shared_ptr<MaildirAccount> account,

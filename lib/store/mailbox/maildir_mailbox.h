@@ -118,8 +118,6 @@ class MaildirMailbox final : public Mailbox {
 
   // FlushCache writes what PutCached has gathered.
   void FlushCache();
-  // RemoveOldTmp removes what was left in tmp/ longer than its lifetime (maildir(5)).
-  void RemoveOldTmp();
 
   std::shared_ptr<MaildirAccount> account_;
   const std::string folder_;

@@ -160,6 +160,7 @@ class MaildirStore final : public MailStore {
     const std::lock_guard<std::mutex> lock(account_->mutex);
     const StatusOr<FolderRow> row = account_->FindFolder(folder);
     if (!row.ok()) return row.status();
+    account_->RemoveOldTmp(folder);
     return MakeMaildirAppender(account_, folder);
   }
 

@@ -51,6 +51,9 @@ struct MaildirStoreOptions {
   Duration recheck_after_own_change = absl::Milliseconds(500);
   // Files in tmp/ older than this are somebody's leftovers and are removed (maildir(5): 36 hours).
   Duration tmp_lifetime = absl::Hours(36);
+  // Those of an APPEND are locked by who writes them: without the lock they are the leftovers of a
+  // process that was killed, unless they were made less than this ago and the lock is yet to come.
+  Duration lock_settles = absl::Seconds(1);
   // What all stores of a process know to be on the disk, so that each does not sync the way to its
   // mailboxes anew; null: the store's own. It outlives the store.
   rt::DurableNames* durable_names = nullptr;

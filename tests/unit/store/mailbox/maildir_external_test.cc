@@ -62,6 +62,28 @@ TEST_F(MaildirExternalTest, RenamesAreFlagsAndRemovalsAreExpunges) {
   EXPECT_EQ(Synced(*inbox), "1(\\Answered \\Seen) 3(\\Flagged \\Deleted) 4()");
 }
 
+// Seen before: twelve files of killed APPENDs that nobody removed for a day and a half.
+TEST_F(MaildirExternalTest, LeftoversOfKilledAppendsGoAndLivingOnesStay) {
+  StatusOr<std::unique_ptr<Appender>> living = store_->StartAppend("INBOX");
+  ASSERT_TRUE(living.ok());
+  ASSERT_TRUE((*living)->StartMessage(AppendOptions()).ok());
+  ASSERT_TRUE((*living)->Write("alive\r\n").ok());
+  // As a killed process leaves it: the same kind of name, and no lock.
+  Shell(
+      "echo dead > tmp/17.M1R2.postern.locked && echo new > tmp/17.M1R3.postern.locked && "
+      "echo other > tmp/17.other");
+  Shell(
+      "touch -d '1 hour ago' tmp/*1R2.postern.locked tmp/17.other && "
+      "find tmp -name '*.locked' ! -name '17.*' -exec touch -d '1 hour ago' {} +");
+  auto inbox = Inbox();
+  EXPECT_EQ(scratch_.Output("ls tmp | grep -c locked"), "2\n") << scratch_.Output("ls tmp");
+  EXPECT_EQ(scratch_.Output("ls tmp | grep ^17[.]"), "17.M1R3.postern.locked\n17.other\n");
+  ASSERT_TRUE((*living)->Commit().ok());
+  Shell("touch -d '1 hour ago' tmp/17.*");
+  ASSERT_TRUE(Append(*store_, "INBOX", "b\r\n").ok());
+  EXPECT_EQ(scratch_.Output("ls tmp"), "17.other\n");
+}
+
 TEST_F(MaildirExternalTest, UidsFlagsAndKeywordsSurviveARestart) {
   ASSERT_TRUE(Append(*store_, "INBOX", "a\r\n", WithFlags({"\\Seen", "$Forwarded"})).ok());
   Shell("echo b > new/2.b");
