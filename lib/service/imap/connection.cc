@@ -19,15 +19,23 @@ constexpr size_t kReadBytes = 16 * 1024;
 
 Completion CompletionOf(const Status& status, std::string_view verb, bool trycreate) {
   std::string text = StrCat(verb, " failed: ", Message(status));
+  // Where the files of the server lie is nobody's business but its own.
+  const bool has_path = Message(status).find('/') != std::string_view::npos;
   switch (status.code()) {
     case StatusCode::kNotFound:
       return Completion::NoCode(trycreate ? "TRYCREATE" : "NONEXISTENT", std::move(text));
     case StatusCode::kAlreadyExists: return Completion::NoCode("ALREADYEXISTS", std::move(text));
     case StatusCode::kInvalidArgument:
     case StatusCode::kFailedPrecondition: return Completion::NoCode("CANNOT", std::move(text));
-    case StatusCode::kResourceExhausted: return Completion::NoCode("OVERQUOTA", std::move(text));
-    case StatusCode::kPermissionDenied: return Completion::NoCode("NOPERM", std::move(text));
-    case StatusCode::kUnavailable: return Completion::NoCode("UNAVAILABLE", std::move(text));
+    case StatusCode::kResourceExhausted:
+      if (has_path) text = StrCat(verb, " failed: no room on the disk of the server");
+      return Completion::NoCode("OVERQUOTA", std::move(text));
+    case StatusCode::kPermissionDenied:
+      if (has_path) text = StrCat(verb, " failed: no permission");
+      return Completion::NoCode("NOPERM", std::move(text));
+    case StatusCode::kUnavailable:
+      if (has_path) text = StrCat(verb, " failed: try again later");
+      return Completion::NoCode("UNAVAILABLE", std::move(text));
     default:
       // What else the world does is for the log; a client cannot act on it.
       return Completion::NoCode("SERVERBUG", StrCat(verb, " failed"));
