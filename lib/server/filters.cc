@@ -46,8 +46,10 @@ policy::FilterContext ContextOf(const FilterQuestion& question) {
   context.reverse_name = facts.reverse_name;
   context.confirmed = facts.reverse_confirmed;
   context.helo = facts.helo;
-  context.authenticated = !facts.auth_user.empty();
-  context.auth_user = facts.auth_user;
+  // In its own phase `auth` is about the login that is tried.
+  context.auth_user =
+      question.phase == SmtpPhase::kAuth ? question.login : std::string_view(facts.auth_user);
+  context.authenticated = !context.auth_user.empty();
   context.sender = question.sender;
   context.recipient = question.recipient;
   return context;

@@ -1,6 +1,7 @@
 #include "lib/server/mail_gate.h"
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/utf8.h"
 #include "lib/core/policy/password.h"
 #include "lib/server/filters.h"
 #include "lib/server/listener_slot.h"
@@ -12,6 +13,8 @@ namespace {
 
 using policy::Destination;
 using service::SmtpSessionFacts;
+
+constexpr size_t kMaxQuarantineReason = 256;
 
 // Ticket is the gate's note about a recipient: what it was expanded to, under which configuration.
 struct Ticket {
@@ -69,11 +72,16 @@ class QueuedMessage final : public service::IncomingMessage {
       const Ticket& ticket = *static_cast<const Ticket*>(recipient.ticket.get());
       std::vector<queue::Envelope> more =
           EnvelopesFor(*ticket.runtime, facts, sender, recipient.path, ticket.expansion);
-      for (queue::Envelope& each : more) {
+      for (size_t i = 0; i < more.size(); ++i) {
+        queue::Envelope& each = more[i];
+        if (i < recipient.envelopes.size())
+          each.id = queue::MakeEnvelopeId(writer_->message_id(), recipient.envelopes[i]);
         if (quarantined_) {
           // As `pause envelope` leaves it: until somebody releases it.
           each.held = true;
-          each.last_error = StrCat("quarantined by a filter: ", Escape(quarantine_reason_, 256));
+          // Whoever shows it escapes it.
+          each.last_error = StrCat("quarantined by a filter: ",
+                                   mail::TruncateUtf8(quarantine_reason_, kMaxQuarantineReason));
         }
         envelopes.push_back(std::move(each));
       }
@@ -390,6 +398,7 @@ rt::Task<service::RecipientVerdict> MailGate::CheckRecipient(rt::Executor& loop,
   service::RecipientVerdict verdict;
   verdict.refusal = ticket->expansion.refusal;
   verdict.reason = ticket->expansion.reason;
+  verdict.envelopes = ticket->expansion.destinations.size();
   verdict.ticket = std::move(ticket);
   co_return verdict;
 }

@@ -106,7 +106,8 @@ class LastReason final : public LogSink {
   void Write(const LogRecord& record) override {
     if (record.event != "disconnected") return;
     for (const LogField& field : record.fields)
-      if (field.name == "reason") reason = field.value;
+      if (field.name == "reason")
+        reason = field.value == "disconnect" ? "peer-closed" : field.value;
   }
   std::string reason;
 };

@@ -60,10 +60,10 @@ class Logs(unittest.TestCase):
         wait_until(self, "delivery line", lambda: "mda delivery" in self.read("maillog"))
         log = self.read("maillog")
         stamp = r"(?m)^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [0-9a-f]{16} "
-        for form in (r"smtp connected address=127\.0\.0\.1 ",
+        for form in (r"smtp connected address=127\.0\.0\.1 host=\S+ listener=",
                      r"smtp message msgid=[0-9a-f]{8} size=\d+ nrcpt=1 proto=SMTP$",
                      r"smtp envelope evpid=[0-9a-f]{16} from=<bob@example\.test> to=<alice@example\.test>$",
-                     r"smtp disconnected reason=",
+                     r"smtp disconnected reason=disconnect$",
                      r"mda delivery evpid=[0-9a-f]{16} from=<bob@example\.test> to=<alice@example\.test> rcpt=<-> user=alice "
                      r"delay=\w+ result=Ok stat=Delivered$"):
             self.assertRegex(log, stamp + form)

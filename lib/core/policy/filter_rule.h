@@ -21,6 +21,7 @@ struct FilterContext {
   std::string_view reverse_name;  // empty when the client has none
   bool confirmed = false;         // reverse_name leads back to the client (FCrDNS)
   std::string_view helo;
+  // In the phase `auth`: who logs in, before anybody looks at the password.
   bool authenticated = false;
   std::string_view auth_user;
   const mail::Address* sender = nullptr;

@@ -89,7 +89,8 @@ ServerEvent ServerSession::Impl::OnStartTls(std::string_view arguments) {
   // The line itself is still in the buffer; what stands behind it was said in the clear, by whoever
   // sits in between, and is dropped unread (RFC 3207 §6; the command injection of CVE-2011-0411).
   if (const size_t line = input_.View().find('\n') + 1; line < input_.size()) {
-    TellError(0, StrCat(input_.size() - line, " octets in the clear behind STARTTLS were dropped"));
+    TellError(mail::Reply(
+        0, {}, StrCat(input_.size() - line, " octets in the clear behind STARTTLS were dropped")));
   }
   mode_ = Mode::kTls;
   return Event(Kind::kStartTls);
@@ -229,8 +230,11 @@ void ServerSession::Impl::RefuseLogin(const Decision& decision) {
 
 ServerEvent ServerSession::Impl::OnForeign(std::string_view what) {
   const std::string text = StrCat("This port speaks SMTP, not ", what);
-  Send(554, {5, 5, 1}, text);
-  TellError(554, text);
+  const mail::Reply reply(554, {5, 5, 1}, text);
+  Send(reply);
+  line_ = "(not SMTP)";
+  TellError(reply);
+  line_ = {};
   Close(CloseReason::kNotSmtp);
   return Stepped();
 }

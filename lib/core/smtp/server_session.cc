@@ -66,6 +66,8 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
       ServerEvent event = Event(Kind::kProtocolError);
       event.text = error_text_;
       event.code = error_code_;
+      event.command = error_command_;
+      event.reply = error_reply_;
       return event;
     }
     if (pending_reset_) {
@@ -123,7 +125,8 @@ ServerEvent ServerSession::Impl::NextEvent(Instant now) {
     // no piece allocates.
     if (mode_ == Mode::kCommand) {
       input_.Release();
-      if (error_text_.capacity() > 64) std::string().swap(error_text_);
+      for (std::string* told : {&error_text_, &error_command_, &error_reply_})
+        if (told->capacity() > 64) std::string().swap(*told);
       if (watched_line_.capacity() > 64) std::string().swap(watched_line_);
     }
     return event;
@@ -161,7 +164,9 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     if (scan.consumed > 0)
       secret ? input_.ConsumeAndWipe(scan.consumed) : ConsumeInput(scan.consumed);
     if (scanner_.overlong_bytes() > options_->max_overlong_line_bytes) {
+      line_ = "(line too long)";
       SendError(500, {5, 5, 2}, "Line too long");
+      line_ = {};
       HangUp("A line without end");
       return Stepped();
     }
@@ -174,6 +179,8 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     return AskAboutLine(scan.line, secret);
   }
   ServerEvent event = Stepped();
+  line_ = scan.found == LineScanner::Found::kTooLong ? "(line too long)" : scan.line;
+  line_is_secret_ = secret;
   if (scan.found == LineScanner::Found::kTooLong) {
     // RFC 5321 §4.5.3.1.9: 500. In an exchange of AUTH the status is 5.5.6 (RFC 4954 §6), which is
     // for that alone; a command line is a syntax error (RFC 3463 §3.6).
@@ -193,11 +200,14 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
     // AUTH with an initial response has a password in it too; and what is kept of a line by an
     // event is a copy.
     event = RunCommand(line, now);
+    line_ = {};
     if (line.command == Command::kAuth) {
       input_.ConsumeAndWipe(scan.consumed);
       return event;
     }
   }
+  line_ = {};
+  line_is_secret_ = false;
   if (mode_ == Mode::kTls || mode_ == Mode::kClosed) {
     input_.Clear();
     input_.Release();
@@ -209,21 +219,23 @@ ServerEvent ServerSession::Impl::TakeCommandLine(Instant now) {
   return event;
 }
 
+std::string ServerSession::Impl::Told(std::string_view line, bool secret,
+                                      std::string_view mask) const {
+  if (secret) return std::string(mask);
+  const CommandLine parsed = ParseCommandLine(line);
+  if (parsed.command != Command::kAuth) return std::string(line);
+  // The mechanism may be told, what stands behind it not.
+  const size_t blank = parsed.arguments.find(' ');
+  std::string told = StrCat(parsed.verb, " ", parsed.arguments.substr(0, blank));
+  if (blank != std::string_view::npos) StrAppend(told, " ", mask);
+  return told;
+}
+
 // AskAboutLine leaves the line where it is: it is found again when it may be obeyed.
 ServerEvent ServerSession::Impl::AskAboutLine(std::string_view line, bool secret) {
   constexpr std::string_view kMask = "********";
   ServerEvent event = Ask(Kind::kCommandLine);
-  const CommandLine parsed = secret ? CommandLine() : ParseCommandLine(line);
-  if (secret) {
-    watched_line_ = kMask;
-  } else if (parsed.command == Command::kAuth) {
-    // The mechanism may be told, what stands behind it not.
-    const size_t blank = parsed.arguments.find(' ');
-    watched_line_ = StrCat(parsed.verb, " ", parsed.arguments.substr(0, blank));
-    if (blank != std::string_view::npos) StrAppend(watched_line_, " ", kMask);
-  } else {
-    watched_line_.assign(line);
-  }
+  watched_line_ = Told(line, secret, kMask);
   event.text = watched_line_;
   event.secret = secret;
   return event;
@@ -368,21 +380,28 @@ void ServerSession::Impl::Send(const mail::Reply& reply) {
 }
 
 void ServerSession::Impl::SendError(int code, mail::EnhancedStatus status, std::string_view text) {
-  Send(code, status, text);
-  TellError(code, text);
-  CountError();
+  SendError(mail::Reply(code, status, std::string(text)));
 }
 
 void ServerSession::Impl::SendError(const mail::Reply& reply) {
   Send(reply);
-  TellError(reply.code, reply.Text());
+  TellError(reply);
   CountError();
 }
 
-void ServerSession::Impl::TellError(int code, std::string_view text) {
+void ServerSession::Impl::TellError(const mail::Reply& reply) {
   pending_error_ = true;
-  error_code_ = code;
-  error_text_.assign(text);
+  error_code_ = reply.code;
+  error_text_ = reply.Text();
+  error_reply_ = reply.code == 0 ? std::string() : reply.ToString();
+  error_command_.clear();
+  if (line_is_secret_ && auth_ != nullptr) {
+    error_command_ = StrCat("AUTH ", sasl::MechanismName(auth_->mechanism()), " (...)");
+  } else if (line_is_secret_) {
+    error_command_ = "AUTH (...)";
+  } else if (line_.data() != nullptr) {
+    error_command_ = line_.empty() ? "(empty line)" : Told(line_, false, "(...)");
+  }
 }
 
 void ServerSession::Impl::CountError(std::string_view farewell) {

@@ -109,7 +109,8 @@ struct ServerEvent {
                     // decision, 250 by default
     kTransactionReset,  // drop what was gathered: `reset_reason`
     kProtocolError,     // for the log: `text` says what the peer did wrong, `code` is what it was
-                        // answered (0: nothing)
+                     // answered (0: nothing), `reply` all of that; `command` is its line, without
+                     // a login's secrets (empty: it was about a text)
     kClosed,  // write PendingOutput and close: `close_reason`. NextEvent gives nothing else from
               // here on
   };
@@ -126,6 +127,8 @@ struct ServerEvent {
   int code = 0;                                         // kProtocolError
   uint64_t size = 0;      // kMessageEnd: octets given in kBodyChunk events
   std::string_view text;  // kHello, kBodyChunk, kProtocolError
+  std::string_view command;
+  std::string_view reply;
   const mail::ReversePath* reverse_path = nullptr;  // kMailFrom
   const mail::ForwardPath* forward_path = nullptr;  // kRcptTo
   // kAuthenticate, kAuthSecret; wiped at Decide

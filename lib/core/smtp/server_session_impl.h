@@ -78,6 +78,8 @@ class ServerSession::Impl {
   // input; kNeedOutput from it means: a step was taken that has no event.
   ServerEvent Advance(Instant now);
   ServerEvent TakeCommandLine(Instant now);
+  // Told is a line as others may see it: of a login no more than its mechanism.
+  std::string Told(std::string_view line, bool secret, std::string_view mask) const;
   ServerEvent AskAboutLine(std::string_view line, bool secret);
   void DecideCommandLine(const Decision& decision);
   ServerEvent RunCommand(const CommandLine& line, Instant now);
@@ -93,7 +95,7 @@ class ServerSession::Impl {
   // SendError is Send for what the peer did wrong: it is told in a kProtocolError and counted.
   void SendError(int code, mail::EnhancedStatus status, std::string_view text);
   void SendError(const mail::Reply& reply);
-  void TellError(int code, std::string_view text);
+  void TellError(const mail::Reply& reply);
   void CountError(std::string_view farewell = "Too many errors");
   // HangUp says 421 (RFC 5321 §3.8: no server closes without it, but behind QUIT) and closes, where
   // the two sides are out of step.
@@ -173,6 +175,10 @@ class ServerSession::Impl {
   CloseReason close_reason_ = CloseReason::kQuit;
   int error_code_ = 0;
   std::string error_text_;
+  std::string error_command_;
+  std::string error_reply_;
+  std::string_view line_;  // that is worked on, lent by the input
+  bool line_is_secret_ = false;
   std::string watched_line_;
   std::string hello_text_;  // of the EHLO that is being decided
 

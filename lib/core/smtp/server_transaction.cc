@@ -124,8 +124,9 @@ ServerEvent ServerSession::Impl::OnBdat(std::string_view arguments, Outcome outc
     return Stepped();
   }
   if (outcome == Outcome::kSwallow) {
-    TellError(503, "BDAT without a recipient");
-    Swallow(chunk->size, mail::Reply(503, {5, 5, 1}, "Invalid command: No recipient was accepted"));
+    const mail::Reply reply(503, {5, 5, 1}, "Invalid command: No recipient was accepted");
+    TellError(reply);
+    Swallow(chunk->size, reply);
     CountError();
     return Stepped();
   }
@@ -291,8 +292,9 @@ void ServerSession::Impl::RefuseText() {
     }
   } else if (transaction.too_big) {
     DropTransaction(ResetReason::kTooBig);
-    Send(552, {5, 3, 4}, "Message too big");
-    TellError(552, "Message too big");
+    const mail::Reply reply(552, {5, 3, 4}, "Message too big");
+    Send(reply);
+    TellError(reply);
   } else {
     DropTransaction(ResetReason::kDefective);
     // RFC 5321 §4.5.3.1.9; the status is the text's, not the command's (RFC 3463 §3.7).

@@ -75,11 +75,14 @@ struct RecipientVerdict {
   std::optional<mail::Reply> refusal;
   std::string reason;  // for the log
   std::shared_ptr<const void> ticket;
+  size_t envelopes = 1;  // that the recipient will have in the queue
 };
 
 struct AcceptedRecipient {
   mail::ForwardPath path;
   std::shared_ptr<const void> ticket;
+  // The last 32 bits of its envelopes' ids, where somebody was told of them; none: as you like.
+  std::vector<uint32_t> envelopes = {};
 };
 
 // IncomingMessage takes a message's octets and makes them safe. Dropped without Finish it leaves

@@ -18,6 +18,12 @@ using smtp::ServerEvent;
 // ServerOptions::input_buffer_bytes.
 constexpr size_t kReadBytes = 16 * 1024;
 
+// LoggedReason is the word that OpenSMTPD's log has, where it has one.
+std::string LoggedReason(smtp::CloseReason reason) {
+  if (reason == smtp::CloseReason::kPeerClosed) return "disconnect";
+  return std::string(smtp::CloseReasonName(reason));
+}
+
 }  // namespace
 
 SmtpConnection::SmtpConnection(SmtpService* service, std::unique_ptr<rt::Stream> stream,
@@ -55,6 +61,8 @@ rt::Task<void> SmtpConnection::Run() {
   }
   if (facts_.listener->wants_host_name) co_await FindHostName();
   if (facts_.listener->tls_from_start) {
+    if (facts_.listener->wants_reverse_name) co_await FindReverseName();
+    LogConnected();
     const bool secured = co_await StartTls();
     if (!secured) co_return;
   }
@@ -110,18 +118,13 @@ rt::Task<void> SmtpConnection::Run() {
       case ServerEvent::Kind::kBodyChunk: co_await OnBodyChunk(event.text); break;
       case ServerEvent::Kind::kMessageEnd: co_await OnMessageEnd(event.size); break;
       case ServerEvent::Kind::kTransactionReset: DropTransaction(); break;
-      case ServerEvent::Kind::kProtocolError:
-        Log(LogLevel::kInfo, "failed-command",
-            {{"reason", std::string(event.text)},
-             {"code", event.code == 0 ? "none" : StrCat(event.code)}});
-        break;
+      case ServerEvent::Kind::kProtocolError: LogProtocolError(event); break;
       case ServerEvent::Kind::kClosed: {
         DropTransaction();
         (void)co_await Flush();
         if (event.close_reason == smtp::CloseReason::kTimeout && Watches(SessionEvent::kTimeout))
           Report({.event = SessionEvent::kTimeout});
-        Log(LogLevel::kInfo, "disconnected",
-            {{"reason", std::string(smtp::CloseReasonName(event.close_reason))}});
+        Log(LogLevel::kInfo, "disconnected", {{"reason", LoggedReason(event.close_reason)}});
         Leave();
         (void)co_await stream_->ShutdownWrite(loop.Now() + service_->options_.farewell_timeout);
         stream_->Close();
@@ -249,27 +252,25 @@ rt::Task<bool> SmtpConnection::StartTls() {
   }
   stream_ = std::move(*secured);
   facts_.tls = *stream_->tls();
-  Log(LogLevel::kInfo, "tls",
-      {{"ciphers",
-        StrCat(facts_.tls->version, ":", facts_.tls->cipher, ":", facts_.tls->cipher_bits)},
-       {"verified", facts_.tls->peer_verified ? "yes" : "no"}});
+  std::vector<LogField> fields = {{"ciphers", StrCat(facts_.tls->version, ":", facts_.tls->cipher,
+                                                     ":", facts_.tls->cipher_bits)},
+                                  {"verified", facts_.tls->peer_verified ? "yes" : "no"}};
+  if (session_ == nullptr) fields.push_back({"mode", "smtps"});
+  Log(LogLevel::kInfo, "tls", std::move(fields));
   co_return true;
 }
 
 rt::Task<void> SmtpConnection::OnConnected() {
-  std::vector<LogField> fields = {
-      {"address", facts_.listener->is_local_socket ? "local" : facts_.remote.address.ToString()},
-      {"listener", facts_.listener->name}};
-  if (facts_.peer_uid.has_value()) fields.push_back({"uid", StrCat(*facts_.peer_uid)});
-  Log(LogLevel::kInfo, "connected", std::move(fields));
   std::optional<mail::Reply> refusal = service_->backend_->Greet(facts_);
+  greeted_ = !refusal.has_value();
+  // Who is refused costs no question.
+  if (greeted_ && facts_.listener->wants_reverse_name) co_await FindReverseName();
+  if (!facts_.listener->tls_from_start) LogConnected();
   if (refusal.has_value()) {
     LogRefusal("connect", *refusal, "");
     session_->Decide(Decision::Disconnect(std::move(*refusal)));
     co_return;
   }
-  greeted_ = true;
-  if (facts_.listener->wants_reverse_name) co_await FindReverseName();
   filter_ = service_->backend_->NewFilter(stream_->executor(), facts_);
   if (filter_ != nullptr) {
     if (WatchesCommands()) session_->WatchCommands();
@@ -289,6 +290,19 @@ rt::Task<void> SmtpConnection::OnConnected() {
   if (Watches(SessionEvent::kLinkGreeting)) {
     Report({.event = SessionEvent::kLinkGreeting, .text = facts_.listener->options->hostname});
   }
+}
+
+// LogConnected tells of a session, before its TLS where it begins with that. `host` is "<unknown>"
+// where the client has no name, or nothing asked for it before the greeting.
+void SmtpConnection::LogConnected() const {
+  const bool local = facts_.listener->is_local_socket;
+  std::vector<LogField> fields = {{"address", local ? "local" : facts_.remote.address.ToString()},
+                                  {"host", local                         ? "localhost"
+                                           : facts_.reverse_name.empty() ? "<unknown>"
+                                                                         : facts_.reverse_name},
+                                  {"listener", facts_.listener->name}};
+  if (facts_.peer_uid.has_value()) fields.push_back({"uid", StrCat(*facts_.peer_uid)});
+  Log(LogLevel::kInfo, "connected", std::move(fields));
 }
 
 // FindReverseName asks once a session. Where no rule needs the name before the greeting, it is
@@ -337,6 +351,16 @@ void SmtpConnection::Log(LogLevel level, std::string event, std::vector<LogField
                                   .session = facts_.id,
                                   .event = std::move(event),
                                   .fields = std::move(fields)});
+}
+
+void SmtpConnection::LogProtocolError(const ServerEvent& event) const {
+  if (event.code == 0) {
+    Log(LogLevel::kInfo, "failed-command", {{"reason", std::string(event.text)}});
+    return;
+  }
+  const std::string_view command = event.command.empty() ? "message" : event.command;
+  Log(LogLevel::kInfo, "failed-command",
+      {{"command", std::string(command)}, {"result", std::string(event.reply)}});
 }
 
 void SmtpConnection::LogRefusal(std::string_view command, const mail::Reply& reply,

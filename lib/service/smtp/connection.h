@@ -117,6 +117,8 @@ class SmtpConnection {
   std::unique_ptr<MessageIntake> MakeIntake(const Transaction& transaction, std::string head) const;
   void Leave() noexcept;
   void Log(LogLevel level, std::string event, std::vector<LogField> fields) const;
+  void LogConnected() const;
+  void LogProtocolError(const smtp::ServerEvent& event) const;
   void LogRefusal(std::string_view command, const mail::Reply& reply,
                   std::string_view reason) const;
 

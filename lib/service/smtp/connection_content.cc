@@ -30,6 +30,10 @@ bool SameAddress(const mail::Address& a, const mail::Address& b) {
   return a.local_part == b.local_part && EqualsIgnoreCase(a.domain, b.domain);
 }
 
+std::string MailCommand(const mail::ReversePath& sender) {
+  return StrCat("MAIL FROM:<", sender.address.empty() ? "" : sender.address.ToString(), ">");
+}
+
 // KeptContent is where the last filter writes: the intake, and behind it the message.
 class KeptContent final : public ContentSink {
  public:
@@ -70,7 +74,7 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
     const Status room = co_await BeginMessage(transaction.get());
     if (!room.ok()) {
       mail::Reply reply = ReplyForFailure(room);
-      LogRefusal("MAIL FROM", reply, Message(room));
+      LogRefusal(MailCommand(transaction->sender), reply, Message(room));
       session_->Decide(Decision::Refuse(std::move(reply)));
       co_return;
     }
@@ -80,7 +84,7 @@ rt::Task<void> SmtpConnection::OnMailFrom(const mail::ReversePath* reverse_path)
   std::optional<mail::Reply> refusal =
       co_await service_->backend_->CheckSender(stream_->executor(), facts_, transaction->sender);
   if (refusal.has_value()) {
-    LogRefusal("MAIL FROM", *refusal, transaction->sender.address.ToString());
+    LogRefusal(MailCommand(transaction->sender), *refusal, "");
     session_->Decide(Decision::Refuse(std::move(*refusal)));
     co_return;
   }
@@ -110,12 +114,18 @@ rt::Task<void> SmtpConnection::OnRcptTo(const mail::ForwardPath* forward_path) {
     co_return;
   }
   recipient.ticket = std::move(verdict.ticket);
+  // The queue would give the ids at the end; who is told of one now must find it there.
+  const bool watched = transaction_->begun && Watches(SessionEvent::kTxEnvelope);
+  while (watched && recipient.envelopes.size() < verdict.envelopes) {
+    const auto id = static_cast<uint32_t>(service_->world_->random().Next());
+    if (id != 0) recipient.envelopes.push_back(id);
+  }
   transaction_->recipients.push_back(std::move(recipient));
   session_->Decide(Decision::Accept());
   if (!transaction_->begun) co_return;
-  if (Watches(SessionEvent::kTxEnvelope)) {
+  for (const uint32_t id : transaction_->recipients.back().envelopes) {
     Report({.event = SessionEvent::kTxEnvelope,
-            .number = transaction_->recipients.size(),
+            .number = id,
             .message_id = transaction_->message->id()});
   }
   ReportOutput();

@@ -133,7 +133,9 @@ rt::Task<bool> SmtpConnection::FilterSender(Transaction* transaction) {
       co_await Filter(question, StrCat("MAIL FROM:<", said, ">"), &given, &transaction->junk);
   if (refused) co_return true;
   if (given == said || Readdress(given, /*may_be_empty=*/true, &address)) co_return false;
-  session_->Decide(Decision::Refuse(mail::Reply(553, {5, 1, 0}, "Sender address syntax error")));
+  mail::Reply reply(553, {5, 1, 0}, "Sender address syntax error");
+  LogRefusal(StrCat("MAIL FROM:<", given, ">"), reply, "a filter wrote it");
+  session_->Decide(Decision::Refuse(std::move(reply)));
   co_return true;
 }
 
@@ -152,7 +154,9 @@ rt::Task<bool> SmtpConnection::FilterRecipient(mail::ForwardPath* path) {
       co_await Filter(question, StrCat("RCPT TO:<", said, ">"), &given, &transaction_->junk);
   if (refused) co_return true;
   if (given == said || Readdress(given, /*may_be_empty=*/false, &recipient)) co_return false;
-  session_->Decide(Decision::Refuse(mail::Reply(501, {5, 1, 3}, "Recipient address syntax error")));
+  mail::Reply reply(501, {5, 1, 3}, "Recipient address syntax error");
+  LogRefusal(StrCat("RCPT TO:<", given, ">"), reply, "a filter wrote it");
+  session_->Decide(Decision::Refuse(std::move(reply)));
   co_return true;
 }
 

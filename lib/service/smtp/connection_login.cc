@@ -14,6 +14,12 @@ namespace {
 
 constexpr size_t kScramNonceOctets = 18;
 
+// AuthCommandName is what log tools know a refused login by.
+std::string AuthCommandName(sasl::Mechanism mechanism) {
+  if (mechanism == sasl::Mechanism::kLogin) return "AUTH LOGIN (password)";
+  return StrCat("AUTH ", sasl::MechanismName(mechanism), " (...)");
+}
+
 }  // namespace
 
 rt::Task<StatusOr<std::optional<std::string>>> SmtpBackend::AuthenticateBy(
@@ -38,8 +44,11 @@ rt::Task<bool> SmtpConnection::FilterLogin(const sasl::Credentials* credentials,
                                            sasl::Mechanism mechanism) {
   if (!Asks(SmtpPhase::kAuth)) co_return false;
   const std::string argument = AuthArgument(*credentials, mechanism);
-  const bool refused =
-      co_await Filter({.phase = SmtpPhase::kAuth, .argument = argument}, "AUTH", nullptr, &junk_);
+  const std::string& login = credentials->authentication_id.empty()
+                                 ? credentials->authorization_id
+                                 : credentials->authentication_id;
+  const FilterQuestion question{.phase = SmtpPhase::kAuth, .argument = argument, .login = login};
+  const bool refused = co_await Filter(question, AuthCommandName(mechanism), nullptr, &junk_);
   co_return refused;
 }
 
@@ -87,12 +96,14 @@ rt::Task<void> SmtpConnection::OnAuthenticate(const sasl::Credentials* credentia
   if (!login->has_value() || for_another) {
     Log(LogLevel::kInfo, "authentication",
         {{"user", user}, {"result", "permfail"}, {"mechanism", name}});
+    mail::Reply reply(535, {5, 7, 8}, "Authentication failed");
+    LogRefusal(AuthCommandName(mechanism), reply, "");
     ReportLogin(user, StepResult::kPermFail);
     const Duration pause =
         service_->options_.max_auth_failure_pause * service_->world_->random().Unit();
     rt::Event never(&stream_->executor());
     (void)co_await never.Wait(stream_->executor().Now() + pause);
-    session_->Decide(Decision::Refuse(mail::Reply()));
+    session_->Decide(Decision::Refuse(std::move(reply)));
     co_return;
   }
   facts_.auth_user = std::move(**login);
@@ -110,14 +121,13 @@ void SmtpConnection::RefuseLogin(const std::string& user, sasl::Mechanism mechan
        {"result", guessed ? "refused" : "tempfail"},
        {"mechanism", std::string(sasl::MechanismName(mechanism))},
        {"reason", std::string(Message(failure))}});
+  mail::Reply reply = guessed
+                          ? mail::Reply(421, {4, 7, 0}, "Too many failed logins, try again later")
+                          : mail::Reply(454, {4, 7, 0}, "Temporary authentication failure");
+  LogRefusal(AuthCommandName(mechanism), reply, "");
   ReportLogin(user, guessed ? StepResult::kPermFail : StepResult::kTempFail);
-  if (guessed) {
-    session_->Decide(Decision::Disconnect(
-        mail::Reply(421, {4, 7, 0}, "Too many failed logins, try again later")));
-    return;
-  }
-  session_->Decide(
-      Decision::Refuse(mail::Reply(454, {4, 7, 0}, "Temporary authentication failure")));
+  session_->Decide(guessed ? Decision::Disconnect(std::move(reply))
+                           : Decision::Refuse(std::move(reply)));
 }
 
 }  // namespace postern::service

@@ -65,7 +65,7 @@ enum class SessionEvent : uint8_t {
   kTxBegin,         // message_id
   kTxMail,          // message_id, result, address
   kTxRcpt,          // message_id, result, address
-  kTxEnvelope,      // message_id, number: which recipient of the message, from 1 on
+  kTxEnvelope,      // message_id, number: the last 32 bits of the envelope's id in the queue
   kTxData,          // message_id, result
   kTxCommit,        // message_id, number: octets
   kTxRollback,      // message_id
@@ -113,6 +113,8 @@ struct FilterQuestion {
   // kOther.
   std::string_view argument = {};
   std::string_view message_id = {};  // kMailFrom to kCommit
+  // In kAuth: who logs in, as the client says, and nobody has looked at yet.
+  std::string_view login = {};
 };
 
 // FilterChanges is what a filter wants changed of a message's envelope, at the end of its content.

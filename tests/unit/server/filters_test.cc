@@ -96,6 +96,7 @@ class FiltersTest : public ::testing::Test {
     ServerOptions options;
     options.config_text = StrCat(std::string_view(kHead), filters, "\nlisten on 192.0.2.1 port 25 ",
                                  listener, " filter ", named, std::string_view(kTail));
+    options.hooks.step = step_;
     LoadedConfig loaded = LoadConfig(host_.world(), options);
     std::string told;
     for (const policy::Diagnostic& each : loaded.diagnostics)
@@ -147,6 +148,7 @@ class FiltersTest : public ::testing::Test {
                                          IpAddress::V4(192, 0, 2, 9)}});
   TextLog log_;
   std::string heard_;
+  service::FilterFunctions step_;
   std::shared_ptr<const tls::ClientConfig> tls_;  // what clients speak; null: in the clear
   std::unique_ptr<Server> server_;
 };
@@ -245,6 +247,82 @@ TEST_F(FiltersTest, RecipientsAndLogins) {
   EXPECT_EQ(Says(StrCat("EHLO c\r\n", login,
                         "MAIL FROM:<alice@b.example>\r\nRCPT TO:<x@example.org>\r\nQUIT\r\n")),
             "220 250 235 250 550 221");
+}
+
+// In its own phase `auth` is about the login that is tried.
+TEST_F(FiltersTest, TheLoginThatIsTried) {
+  constexpr char kLogin[] = "smtps pki mx.example.org auth-optional <logins>";
+  tls_ = *tls::ClientConfig::Make({});
+  const std::string login =
+      StrCat("AUTH PLAIN ", mail::Base64Encode(std::string("\0alice\0secret", 13)), "\r\n");
+  const struct {
+    const char* condition;
+    const char* heard;
+  } rows[] = {
+      {"auth { alice }", "220 250 535 221"},
+      {"auth { bob }", "220 250 235 221"},
+      {"auth regex { \"^ali\" }", "220 250 535 221"},
+      {"auth", "220 250 535 221"},
+      {"!auth { alice }", "220 250 235 221"},
+      {"!auth { bob }", "220 250 535 221"},
+      {"!auth", "220 250 235 221"},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.condition);
+    TearDown();
+    Start(StrCat("filter f phase auth match ", row.condition, " reject \"535 5.7.8 not you\""), "f",
+          kLogin);
+    EXPECT_EQ(Says(StrCat("EHLO c\r\n", login, "QUIT\r\n")), row.heard);
+  }
+}
+
+// A filter that notes an envelope finds it again in the log and in the queue.
+TEST_F(FiltersTest, TheEnvelopesThatFiltersAreToldOf) {
+  std::string told;
+  step_.events = service::kAllEvents;
+  step_.on_event = [&told](const service::FilterReport& report) {
+    if (report.event == service::SessionEvent::kTxEnvelope)
+      StrAppend(told, "evpid=", report.message_id, Hex(report.number, 8), " ");
+  };
+  Start("filter f phase connect match !rdns disconnect \"550 no\"", "f");
+  EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<x@example.org>\r\n"
+                 "RCPT TO:<y@example.org>\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n"),
+            "220 250 250 250 250 354 250 221");
+  const std::vector<std::string_view> ids = Split(Trim(told), ' ');
+  ASSERT_EQ(ids.size(), 2u) << told;
+  EXPECT_NE(ids[0], ids[1]);
+  for (const std::string_view id : ids) EXPECT_THAT(log_.text, HasSubstr(std::string(id)));
+}
+
+// What tools that read OpenSMTPD's log look for.
+TEST_F(FiltersTest, RefusalsInTheLog) {
+  tls_ = *tls::ClientConfig::Make({});
+  Start("filter f phase connect match !rdns disconnect \"550 no\"", "f",
+        "smtps pki mx.example.org auth-optional <logins>");
+  const std::string wrong =
+      StrCat("AUTH PLAIN ", mail::Base64Encode(std::string("\0alice\0wrongs", 13)), "\r\n");
+  Says(StrCat("EHLO c\r\n", wrong, "AUTH LOGIN\r\n", mail::Base64Encode("alice"), "\r\n",
+              mail::Base64Encode("wrong"), "\r\nAUTH PLAIN not!base64\r\nAUTH LOGIN\r\n*\r\n",
+              "EHLO -\x1b\r\nSHUTDOWN now\r\n", "MAIL FROM:<a@b@c>\r\nDATA\r\nQUIT\r\n"));
+  for (const char* line : {
+           "failed-command command=AUTH PLAIN (...) result=535 5.7.8 Authentication failed\n",
+           "failed-command command=AUTH LOGIN (password) result=535 5.7.8 Authentication failed\n",
+           "failed-command command=AUTH PLAIN (...) result=501 5.5.2 Malformed",
+           "failed-command command=AUTH LOGIN (...) result=501 5.7.0 Authentication cancelled\n",
+           "failed-command command=EHLO -\x1b result=500 5.5.2 Invalid command: Syntax error\n",
+           "failed-command command=SHUTDOWN now result=500 5.5.1 Invalid command",
+           "failed-command command=MAIL FROM:<a@b@c> result=553 5.1.0 Sender address syntax "
+           "error\n",
+           "failed-command command=DATA result=503 5.5.1 Invalid command",
+       }) {
+    EXPECT_THAT(log_.text, HasSubstr(line));
+  }
+  for (const char* secret : {"wrong", "d3Jvbmc", "YWxpY2U", "not!base64"})
+    EXPECT_THAT(log_.text, Not(HasSubstr(secret)));
+  const size_t connected =
+      log_.text.find("connected address=192.0.2.8 host=good.example listener=");
+  ASSERT_NE(connected, std::string::npos) << log_.text;
+  EXPECT_LT(connected, log_.text.find("tls ciphers="));
 }
 
 TEST_F(FiltersTest, JunkOfASessionAndOfAMessage) {
