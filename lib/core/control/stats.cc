@@ -59,8 +59,16 @@ void StatBook::Count(const LogRecord& record) {
     } else if (event == "disconnected") {
       // A handshake that failed before the greeting was no session yet.
       if (Get("smtp.session") > 0) Add("smtp.session", -1);
+      const auto secure = secure_.find(record.session);
+      if (secure != secure_.end()) {
+        Add(secure->second, -1);
+        secure_.erase(secure);
+      }
     } else if (event == "tls") {
-      Add("smtp.tls", 1);
+      Add("smtp.tls.ok", 1);
+      const char* kind = FieldOf(record, "mode") == "smtps" ? "smtp.smtps" : "smtp.tls";
+      if (secure_.size() < kMaxSecureSessions && secure_.emplace(record.session, kind).second)
+        Add(kind, 1);
     } else if (event == "tls-failed") {
       Add("smtp.tls.failed", 1);
     } else if (event == "message") {
@@ -68,6 +76,9 @@ void StatBook::Count(const LogRecord& record) {
     } else if (event == "failed-command") {
       Add("smtp.command.refused", 1);
       if (FieldOf(record, "command") == "message") Add("smtp.message.refused", 1);
+      if (FieldOf(record, "reason").starts_with("filter ")) Add("filter.refused", 1);
+    } else if (event == "filter-failed") {
+      Add("filter.failed", 1);
     } else if (event == "authentication") {
       const std::string_view result = FieldOf(record, "result");
       Add(result == "ok"         ? "smtp.auth.ok"
@@ -75,6 +86,9 @@ void StatBook::Count(const LogRecord& record) {
                                  : "smtp.auth.tempfail",
           1);
     }
+  } else if (record.subsystem == "filter") {
+    if (event == "program-ended") Add("filter.ended", 1);
+    if (event == "slow") Add("filter.slow", 1);
   } else if (record.subsystem == "imap") {
     if (event == "connected") Add("imap.session.total", 1);
     if (event == "connected") Add("imap.session", 1);

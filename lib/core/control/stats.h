@@ -38,7 +38,11 @@ class StatBook {
   void Count(const LogRecord& record);
 
  private:
+  // kMaxSecureSessions bounds what is remembered of sessions; further ones are not counted.
+  static constexpr size_t kMaxSecureSessions = 100'000;
+
   std::map<std::string, int64_t, std::less<>> numbers_;
+  std::map<std::string, std::string, std::less<>> secure_;  // open sessions: the count they are in
 };
 
 // ParseDelay reads what a delivery's record says of its delay ("1h2s"), in seconds; -1: it is none.
