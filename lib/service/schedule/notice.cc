@@ -15,6 +15,10 @@ std::string RandomOctets(rt::Random& random) {
 
 }  // namespace
 
+bool NoticeNeedsUtf8(const queue::Envelope& about) {
+  return about.sender.smtputf8 && !IsAscii(about.sender.address.ToString());
+}
+
 std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>& items,
                         std::string_view original, const std::string& server_name, WallTime now,
                         rt::Random& random) {
@@ -30,7 +34,7 @@ std::string BuildNotice(message::DsnAction action, const std::vector<NoticeItem>
   request.arrival_date = first.created;
   request.original = original;
   request.return_full = action == message::DsnAction::kFailed && queue::ReturnsFull(first);
-  request.smtputf8 = first.sender.smtputf8;
+  request.smtputf8 = NoticeNeedsUtf8(first);
   for (const NoticeItem& item : items) {
     message::DsnRecipient recipient;
     recipient.address = item.envelope.recipient;

@@ -40,6 +40,11 @@ struct NoticeItem {
       body;  // set where the message may be gone from the queue by then
 };
 
+// NoticeNeedsUtf8 tells whether the notice about a message goes to an address that is not ASCII: no
+// other may need SMTPUTF8, as it must reach a sender whose servers know nothing of it (RFC 6533 §4;
+// recipients are then told as utf-8-addr-xtext, §3).
+bool NoticeNeedsUtf8(const queue::Envelope& about);
+
 // BuildNotice writes the notice about `items`, which are of one message and at least one; their
 // last_attempt is when the last attempt was made.
 // `original` is the message or the start of it.

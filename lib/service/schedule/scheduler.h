@@ -41,9 +41,12 @@ struct SchedulerOptions {
   Duration notice_ttl = absl::Hours(24 * 7);
   // for other recipients of the message, who share the notice
   Duration notice_wait = absl::Seconds(1);
-  Duration notice_retry = absl::Seconds(10);  // after a notice that could not be stored
-  Duration record_retry = absl::Seconds(1);   // after a relay's record that could not be written
-  size_t load_limit = 1000;                   // envelopes read from the store at a time
+  // After a notice that could not be stored, or whose way is not known now: at first, and at most
+  // (each is twice the one before).
+  Duration notice_retry = absl::Seconds(10);
+  Duration max_notice_retry = absl::Minutes(30);
+  Duration record_retry = absl::Seconds(1);  // after a relay's record that could not be written
+  size_t load_limit = 1000;                  // envelopes read from the store at a time
   // `mta max-deferred`: tried at once when their destination answers again
   size_t max_deferred = 100;
   // of a message that a notice returns in full; larger ones: the header

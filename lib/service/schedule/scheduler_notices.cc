@@ -46,11 +46,13 @@ rt::Task<void> Scheduler::SendNotices(NoticeKey key) {
   co_await ending_.Wait(until);
   std::vector<NoticeItem> items = std::move(notices_.at(key));
   notices_.erase(key);
+  Duration pause = options_.notice_retry;
   while (true) {
     const Status sent = co_await SendNotice(key.second, &items);
     if (sent.ok() || ending_.is_set()) break;
     LogEvent(LogLevel::kError, "cannot store a notice", items.front().envelope, Text(sent));
-    const Instant again = loop_.Now() + options_.notice_retry;
+    const Instant again = loop_.Now() + pause;
+    pause = std::min(pause * 2, std::max(options_.max_notice_retry, options_.notice_retry));
     co_await ending_.Wait(again);
   }
   for (const NoticeItem& item : items) Finish(item.envelope);
@@ -113,7 +115,7 @@ rt::Task<Status> Scheduler::SendNotice(DsnAction action, const std::vector<Notic
   for (Envelope& envelope : envelopes) {
     envelope.sender = mail::ReversePath{};
     envelope.sender.body = eight_bit ? mail::BodyType::k8BitMime : mail::BodyType::k7Bit;
-    envelope.sender.smtputf8 = first.sender.smtputf8;
+    envelope.sender.smtputf8 = NoticeNeedsUtf8(first);
     envelope.bounce = true;
     envelope.internal = true;
     envelope.ttl = options_.notice_ttl;

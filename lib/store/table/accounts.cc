@@ -11,6 +11,7 @@ using policy::LocalAccount;
 
 constexpr uint32_t kSticky = 01000;
 constexpr uint32_t kWritableByOthers = 022;
+constexpr uint32_t kWritableByAll = 002;
 constexpr uint64_t kMaxForwardBytes = 64 << 10;  // expansion has the narrower bound
 constexpr uint64_t kMaxIncludeBytes = 1 << 20;
 constexpr Duration kHelperLimit = absl::Seconds(60);
@@ -110,7 +111,9 @@ StatusOr<ForwardFile> ReadForwardFile(rt::Files& files, const LocalAccount& acco
       return forward;  // delivery makes the home, or fails with its reason
     return home.status();
   }
-  if ((home->mode & kSticky) != 0) {
+  // Sticky by its owner's hand: he is at work on it (smtpd's rule). Where everybody may write
+  // (/tmp), it is the place that is so, and will stay so: no .forward there is obeyed.
+  if ((home->mode & kSticky) != 0 && (home->mode & kWritableByAll) == 0) {
     forward.state = ForwardFile::State::kTemporary;
     return forward;
   }

@@ -71,6 +71,7 @@ class Scripted final : public Deliverer {
         StatusOr<std::shared_ptr<const store::Body>> body =
             co_await queue_.OpenBody(world_.main_loop(), envelope.message_id());
         notices.push_back(std::string(*(*body)->InMemory()));
+        needs_utf8 = envelope.sender.smtputf8;
         EXPECT_TRUE(envelope.sender.address.empty());
         EXPECT_TRUE(envelope.bounce);
       }
@@ -84,6 +85,7 @@ class Scripted final : public Deliverer {
   Duration interval;  // for each envelope of the batch before
   std::vector<queue::EnvelopeId> recorded;
   std::vector<std::string> notices;
+  bool needs_utf8 = false;  // the last of them
 
  private:
   rt::World& world_;
@@ -93,10 +95,14 @@ class Scripted final : public Deliverer {
 class ToSender final : public NoticeRouter {
  public:
   rt::Task<StatusOr<std::vector<Envelope>>> Route(mail::Address recipient) override {
+    ++asked;
+    if (away) co_return Unavailable("cannot be read now");
     std::vector<Envelope> envelopes(1);
     envelopes[0].recipient = envelopes[0].destination = recipient;
     co_return envelopes;
   }
+  int asked = 0;
+  bool away = false;
 };
 
 class SchedulerTest : public ::testing::Test {
@@ -191,6 +197,38 @@ TEST_F(SchedulerTest, RecipientsOfOneMessageShareOneNotice) {
   EXPECT_NE(notice.find("Status: 5.1.1"), std::string::npos);
   EXPECT_EQ(notice.find("ok@example.com"), std::string::npos);
   EXPECT_EQ(Left(), 0u);
+}
+
+// A sender whose own address is ASCII need not be reachable with SMTPUTF8.
+TEST_F(SchedulerTest, ARecipientInUtf8IsToldToAnAsciiSenderInAscii) {
+  Envelope envelope = To("perm\xc3\xbc");
+  envelope.sender.smtputf8 = true;
+  Send({envelope});
+  simulation_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(deliverer_.notices.size(), 1u);
+  EXPECT_FALSE(deliverer_.needs_utf8);
+  EXPECT_NE(deliverer_.notices[0].find("Final-Recipient: utf-8; perm\\x{FC}@example.com\r\n"),
+            std::string::npos)
+      << deliverer_.notices[0];
+  envelope.sender.address = mail::Address{"sender", "ex\xc3\xa4mple.org"};
+  Send({envelope});
+  simulation_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(deliverer_.notices.size(), 2u);
+  EXPECT_TRUE(deliverer_.needs_utf8);
+  EXPECT_NE(deliverer_.notices[1].find("Final-Recipient: utf-8; perm\xc3\xbc@example.com\r\n"),
+            std::string::npos)
+      << deliverer_.notices[1];
+}
+
+TEST_F(SchedulerTest, ANoticeWithoutAWayIsTriedLessAndLessOften) {
+  router_.away = true;
+  Send({To("ok", mail::kNotifySuccess)});
+  simulation_.RunFor(absl::Hours(10));
+  EXPECT_GT(router_.asked, 10);
+  EXPECT_LT(router_.asked, 40);
+  router_.away = false;
+  simulation_.RunFor(absl::Hours(1));
+  EXPECT_EQ(deliverer_.notices.size(), 1u);
 }
 
 TEST_F(SchedulerTest, NobodyIsToldWhereNobodyMayBe) {

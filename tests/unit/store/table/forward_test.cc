@@ -84,6 +84,11 @@ TEST_F(ForwardFileTest, TheHomeCounts) {
   EXPECT_EQ(Read(), State::kUnsafe);
   chmod(home_.c_str(), 01755);
   EXPECT_EQ(Read(), State::kTemporary);
+  chmod(home_.c_str(), 01777);  // as /tmp is
+  EXPECT_EQ(Read(), State::kUnsafe);
+  fs::remove(path_);
+  EXPECT_EQ(Read(), State::kMissing);
+  Write("jdoe\n");
   chmod(home_.c_str(), 0755);
   EXPECT_EQ(Read(), State::kPresent);
   account_.home = home_ + "/none";
