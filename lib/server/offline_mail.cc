@@ -1,11 +1,15 @@
 #include "lib/server/offline_mail.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/date.h"
+#include "lib/core/mail/message_id.h"
 #include "lib/server/submission_words.h"
 #include "lib/service/schedule/notice.h"
+#include "lib/service/smtp/message_intake.h"
 
 namespace postern::server {
 namespace {
@@ -14,6 +18,31 @@ constexpr std::string_view kHead = "postern offline 1\n";
 constexpr std::string_view kUnfinished = "new.";  // a file that is being written
 constexpr std::string_view kAside = "bad.";
 constexpr size_t kMaxNotices = 1000;  // recipients that one notice tells of
+
+bool IsTaken(const SubmissionResult& result) {
+  return result.status.ok() && result.reply.IsPositive();
+}
+
+// MustWait tells whether it may go well another time.
+bool MustWait(const SubmissionResult& result) {
+  if (!result.status.ok()) return result.status.code() != StatusCode::kInvalidArgument;
+  return result.reply.IsTransient();
+}
+
+std::string ReasonOf(const SubmissionResult& result) {
+  return result.status.ok() ? result.reply.ToString() : Text(result.status);
+}
+
+// CrlfLines gives `text` with every line end as CRLF.
+std::string CrlfLines(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 32);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) out += '\r';
+    out += text[i];
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -70,6 +99,21 @@ void OfflineMail::Log(LogLevel level, std::string event, std::string file, std::
                         .session = "",
                         .event = std::move(event),
                         .fields = {{"file", std::move(file)}, {"reason", std::move(reason)}}});
+}
+
+void OfflineMail::LogOutcome(LogLevel level, std::string event, const std::string& file,
+                             const std::string& recipients, const SubmissionResult& result) {
+  std::vector<LogField> fields = {{"file", file}, {"to", recipients}};
+  if (IsTaken(result)) {
+    fields.push_back({"msgid", result.message_id});
+  } else {
+    fields.push_back({"reason", ReasonOf(result)});
+  }
+  log_->Write(LogRecord{.level = level,
+                        .subsystem = "offline",
+                        .session = "",
+                        .event = std::move(event),
+                        .fields = std::move(fields)});
 }
 
 rt::Task<void> OfflineMail::Run() {
@@ -173,35 +217,15 @@ rt::Task<void> OfflineMail::Take(std::string name) {
   bool aside = !found.problem.ok();
   std::string reason = aside ? Text(found.problem) : std::string();
   if (!aside) {
-    // One by one, so that a recipient who is refused does not keep it from the others.
-    SubmissionResult result;
-    Submission all = found.submission;
-    result = co_await submit_(std::move(all));
-    const bool refused = result.status.ok() && !result.reply.IsPositive();
-    if ((!result.status.ok() && result.status.code() != StatusCode::kInvalidArgument) ||
-        (refused && result.reply.IsTransient())) {
-      Log(LogLevel::kWarning, "mail handed in offline waits", name,
-          result.status.ok() ? result.reply.ToString() : Text(result.status));
-      co_return;
-    }
-    if (refused && found.submission.recipients.size() > 1) {
-      for (const std::string& recipient : found.submission.recipients) {
-        Submission one = found.submission;
-        one.recipients = {recipient};
-        Submission copy = one;
-        const SubmissionResult each = co_await submit_(std::move(copy));
-        if (each.status.ok() && each.reply.IsPositive()) continue;
-        const bool told = co_await Tell(&one, &each);
-        if (!told) aside = true;
-        if (!told) reason = each.status.ok() ? each.reply.ToString() : Text(each.status);
-      }
-    } else if (refused || !result.status.ok()) {
-      const bool told = co_await Tell(&found.submission, &result);
-      aside = !told;
-      reason = result.status.ok() ? result.reply.ToString() : Text(result.status);
-    } else {
-      Log(LogLevel::kInfo, "mail handed in offline", name, result.message_id);
-    }
+    Submission left = found.submission;
+    const auto known = done_.find(name);
+    if (known != done_.end())
+      std::erase_if(left.recipients,
+                    [&](const std::string& each) { return known->second.contains(each); });
+    const Outcome outcome = co_await HandIn(&name, &left, &reason);
+    if (outcome == Outcome::kWaits) co_return;
+    aside = outcome == Outcome::kAside;
+    done_.erase(name);
   }
   if (aside) Log(LogLevel::kError, "mail handed in offline is put aside", name, reason);
   auto remove = loop.RunBlocking([&]() -> Status {
@@ -211,6 +235,53 @@ rt::Task<void> OfflineMail::Take(std::string name) {
   const Status removed = co_await remove;
   if (!removed.ok())
     Log(LogLevel::kError, "cannot remove a file handed in offline", name, Text(removed));
+}
+
+// HandIn submits what a file is about. Who must wait and who is refused keep it from nobody else:
+// where not all are taken at once it goes to each alone.
+rt::Task<OfflineMail::Outcome> OfflineMail::HandIn(const std::string* name, const Submission* all,
+                                                   std::string* reason) {
+  Submission whole = *all;
+  const SubmissionResult result = co_await submit_(std::move(whole));
+  const std::string everybody = StrJoin(all->recipients, ",");
+  if (IsTaken(result)) {
+    LogOutcome(LogLevel::kInfo, "mail handed in offline", *name, everybody, result);
+    co_return Outcome::kDone;
+  }
+  const bool alone =
+      !result.status.ok() || all->recipients.size() < 2 || done_.size() >= options_.max_files;
+  if (alone && MustWait(result)) {
+    LogOutcome(LogLevel::kWarning, "mail handed in offline waits", *name, everybody, result);
+    co_return Outcome::kWaits;
+  }
+  Outcome outcome = Outcome::kDone;
+  for (size_t i = 0; i < (alone ? 1 : all->recipients.size()); ++i) {
+    Submission one = *all;
+    if (!alone) one.recipients = {all->recipients[i]};
+    const std::string who = alone ? everybody : one.recipients[0];
+    SubmissionResult each = result;
+    if (!alone) {
+      Submission copy = one;
+      each = co_await submit_(std::move(copy));
+    }
+    if (IsTaken(each)) {
+      LogOutcome(LogLevel::kInfo, "mail handed in offline", *name, who, each);
+    } else if (MustWait(each)) {
+      LogOutcome(LogLevel::kWarning, "mail handed in offline waits", *name, who, each);
+      outcome = Outcome::kWaits;
+      continue;
+    } else {
+      LogOutcome(LogLevel::kInfo, "mail handed in offline is refused", *name, who, each);
+      const bool told = co_await Tell(&one, &each);
+      if (!told) {
+        *reason = ReasonOf(each);
+        if (outcome == Outcome::kDone) outcome = Outcome::kAside;
+        continue;
+      }
+    }
+    if (!alone) done_[*name].insert(who);
+  }
+  co_return outcome;
 }
 
 // Tell sends the notice that nobody else can send: whoever ran sendmail is gone.
@@ -229,14 +300,32 @@ rt::Task<bool> OfflineMail::Tell(const Submission* submission, const SubmissionR
     options.allow_no_domain = true;
     StatusOr<mail::Address> recipient = mail::ParseAddress(each, options);
     if (recipient.ok()) item.envelope.recipient = *std::move(recipient);
+    // A bare name was one of this machine.
+    if (item.envelope.recipient.domain.empty()) item.envelope.recipient.domain = server_name_;
     item.envelope.created = world_->clock().WallNow();
     item.result.outcome = schedule::DeliveryResult::Outcome::kPermanent;
     item.result.status = mail::EnhancedStatus{5, 0, 0};
-    item.result.text = result->status.ok() ? result->reply.ToString() : Text(result->status);
+    if (result->status.ok() && result->reply.status.klass == 5)
+      item.result.status = result->reply.status;
+    item.result.text = ReasonOf(*result);
   }
+  // What comes back is what would have been sent: names with their domain.
+  service::MessageIntakeOptions complete;
+  complete.complete = true;
+  complete.domain = server_name_;
+  complete.date = mail::FormatDate(world_->clock().WallNow(), 0);
+  std::array<uint8_t, 16> octets;
+  world_->random().Fill(octets);
+  complete.message_id = mail::MakeMessageId(
+      std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()), server_name_);
+  service::MessageIntake intake(std::move(complete));
+  const std::string lines = CrlfLines(submission->content);
+  std::string original(intake.Push(lines));
+  original += intake.Finish();
+  if (intake.problem() != service::MessageIntake::Problem::kNone) original = lines;
   Submission notice;
-  notice.content = schedule::BuildNotice(message::DsnAction::kFailed, items, submission->content,
-                                         server_name_, world_->clock().WallNow(), world_->random());
+  notice.content = schedule::BuildNotice(message::DsnAction::kFailed, items, original, server_name_,
+                                         world_->clock().WallNow(), world_->random());
   notice.recipients = {sender};
   const SubmissionResult sent = co_await submit_(std::move(notice));
   co_return sent.status.ok() && sent.reply.IsPositive();

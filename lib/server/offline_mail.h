@@ -7,8 +7,11 @@
 // aside.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "lib/core/base/log.h"
@@ -48,8 +51,16 @@ class OfflineMail {
   StatusOr<std::vector<std::string>> List();
   Found Read(const std::string& name);
   rt::Task<void> Take(std::string name);
+  enum class Outcome : uint8_t {
+    kDone,
+    kWaits,  // for somebody at least; the file stays
+    kAside,  // nobody can be told
+  };
+  rt::Task<Outcome> HandIn(const std::string* name, const Submission* all, std::string* reason);
   rt::Task<bool> Tell(const Submission* submission, const SubmissionResult* result);
   void Log(LogLevel level, std::string event, std::string file, std::string reason);
+  void LogOutcome(LogLevel level, std::string event, const std::string& file,
+                  const std::string& recipients, const SubmissionResult& result);
 
   rt::World* world_;
   LogSink* log_;
@@ -59,6 +70,9 @@ class OfflineMail {
   const Submit submit_;
   const OfflineOptions options_;
   rt::Event stop_;
+  // Of files that wait: who of their recipients need not wait any more. At most max_files; it is
+  // forgotten at the end, and they are then served twice, never not at all.
+  std::map<std::string, std::set<std::string>> done_;
 };
 
 // ParseOffline reads a file of the folder: "postern offline 1", one "name: value" a line (f:

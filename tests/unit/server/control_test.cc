@@ -234,6 +234,59 @@ TEST_F(ControlTest, WhatWaitsOfflineKeepsNobodyElsesMail) {
   simulation_.RunFor(absl::Seconds(1));
 }
 
+rt::Task<SubmissionResult> ByName(Submission submission, std::vector<std::string>* notices,
+                                  std::map<std::string, int>* taken, const bool* now) {
+  SubmissionResult result;
+  result.message_id = "0badcafe";
+  result.reply = mail::Reply(250, {2, 0, 0}, "Ok");
+  for (const std::string& each : submission.recipients) {
+    if (each == "unknown") result.reply = mail::Reply(550, {5, 1, 1}, "Nobody has that name");
+    if (each == "later@example.org" && !*now) result.reply = mail::Reply(451, {4, 3, 0}, "Later");
+    if (!result.reply.IsPositive()) co_return result;
+  }
+  for (const std::string& each : submission.recipients) ++(*taken)[each];
+  if (submission.reverse_path.empty()) notices->push_back(std::string(submission.content));
+  co_return result;
+}
+
+// One who is unknown and one who must wait keep it from nobody else, and only the first is told.
+TEST_F(ControlTest, EachRecipientOfWhatWasHandedInOfflineCountsAlone) {
+  Start();
+  rt::Files& files = host_.world().files();
+  simulation_.RunFor(absl::Seconds(1));
+  const std::string text =
+      "postern offline 1\nf: me\nt: unknown\nt: later@example.org\nt: alice@example.org\n\n"
+      "From: \"Me\" <me>\nSubject: s\n\nbody\n";
+  ASSERT_TRUE(rt::WriteFileDurably(files, "/spool/offline/1", text, 0600).ok());
+  std::vector<std::string> notices;
+  std::map<std::string, int> taken;
+  bool now = false;
+  // Between two looks of the server's own.
+  OfflineOptions options;
+  options.interval = absl::Seconds(1);
+  OfflineMail mail(
+      &host_.world(), &log_, "/spool", 1 << 20, "mx.example.org",
+      [&](Submission one) { return ByName(std::move(one), &notices, &taken, &now); }, options);
+  tasks_.Spawn(mail.Run());
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(taken["alice@example.org"], 1);
+  EXPECT_EQ(taken["later@example.org"], 0);
+  EXPECT_TRUE(files.Stat("/spool/offline/1").ok());
+  ASSERT_EQ(notices.size(), 1u);
+  for (const char* part : {"Final-Recipient: rfc822; unknown@mx.example.org\r\n",
+                           "Status: 5.1.1\r\n", "From: \"Me\" <me@mx.example.org>\r\n"})
+    EXPECT_NE(notices[0].find(part), std::string::npos) << notices[0];
+  EXPECT_EQ(notices[0].find("later@"), std::string::npos) << notices[0];
+  now = true;
+  simulation_.RunFor(absl::Seconds(5));
+  EXPECT_EQ(taken["later@example.org"], 1);
+  EXPECT_EQ(taken["alice@example.org"], 1);
+  EXPECT_EQ(notices.size(), 1u);
+  EXPECT_FALSE(files.Stat("/spool/offline/1").ok());
+  mail.Stop();
+  simulation_.RunFor(absl::Seconds(1));
+}
+
 TEST(ParseOffline, RefusesWhatIsNoSuchFile) {
   Submission submission;
   EXPECT_TRUE(ParseOffline("postern offline 1\nf: a@b\nt: c@d\n\ntext\n", &submission).ok());
