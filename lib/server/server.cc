@@ -539,9 +539,9 @@ rt::Task<void> Server::Stop(Duration grace) {
     stopped.reserve(2 * parts.workers.size());
     for (size_t i = 0; i < parts.workers.size(); ++i) {
       for (const bool imap : {false, true})
-        all =
-            BeginToStop(&parts.workers[i], &parts.world->worker(i), imap, left(), &main, &stopped) &&
-            all;
+        all = BeginToStop(&parts.workers[i], &parts.world->worker(i), imap, left(), &main,
+                          &stopped) &&
+              all;
     }
     for (const std::unique_ptr<rt::Completion<bool>>& each : stopped) {
       const bool ended = co_await each->Wait();
