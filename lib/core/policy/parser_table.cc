@@ -53,6 +53,11 @@ bool Parser::ParseTable(const Token&) {
     return fail(StrCat("table \"", Escape(table.name), "\" already defined at line ",
                        config_.tables[static_cast<size_t>(other)].location.line));
   }
+  // What a mistake kept from being read is one of that name all the same.
+  if (broken_names_.count("table " + table.name) != 0) {
+    return fail(StrCat("table \"", Escape(table.name),
+                       "\" already defined above, with a mistake: mend that one, or remove it"));
+  }
   if (Peek().IsSymbol("{")) {
     if (!ParseEntries(&table)) {
       broken_names_.insert("table " + table.name);

@@ -66,7 +66,7 @@ struct TableBuildOptions {
   size_t max_regexes = 10000;
   int64_t max_regex_bytes = 1 << 20;  // RE2's memory for one expression
   bool check_hashes = false;          // warn of logins whose secret is no password hash
-  bool check_pairs = false;           // a value that is not user:password is an error
+  bool check_pairs = false;           // a value that has no user or nothing at all is an error
   std::string file;                   // for errors: where the entries were read
 };
 

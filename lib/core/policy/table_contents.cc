@@ -242,11 +242,13 @@ void TableContents::Impl::Builder::AddRegex(const TableEntry& entry, uint32_t i)
 }
 
 void TableContents::Impl::Builder::CheckCredentials(const TableEntry& entry) {
-  const size_t colon = entry.value.find(':');
-  if (options.check_pairs && (colon == 0 || colon == std::string::npos)) {
+  // A value without a colon is a password alone: the label names the user.
+  const bool has_user_and_secret = !entry.value.empty() && entry.value.front() != ':';
+  if (options.check_pairs && !has_user_and_secret) {
     // The value itself stays out of it: it may be a password.
     Fail(entry, StrCat("the value of label \"", Escape(entry.key, 80),
-                       "\" must be user:password, for `auth` of a relay"));
+                       "\" must be user:password, or the password alone of the user that the label "
+                       "names, for `auth` of a relay"));
   } else if (options.check_hashes) {
     WarnOfNoHash(entry);
   }

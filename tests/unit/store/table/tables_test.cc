@@ -103,7 +103,9 @@ TEST_F(TablesTest, TheSecretsOfRelaysAreUserAndPassword) {
                                   "match for any action m\n");
   Write("secrets", "l user:pass\n");
   EXPECT_TRUE(Load(conf)) << Told();
-  Write("secrets", "l user:pass\nm hunter2\n");
+  Write("secrets", "l user:pass\nm hunter1\n");
+  EXPECT_TRUE(Load(conf)) << "the label is the user's name";
+  Write("secrets", "l user:pass\nm  :hunter2\n");
   EXPECT_FALSE(Load(conf));
   EXPECT_THAT(Told(),
               HasSubstr("secrets:2: error: the value of label \"m\" must be user:password"));
