@@ -12,13 +12,27 @@ namespace {
 
 using schedule::DeliveryResult;
 
-// KeyOf names what connections may be shared for: the same route, spoken in the same way.
+// KeyOf names what connections may be shared for: the same route, spoken in the same way, to a
+// server that the other settings would have led to as well. A backup's mail must not go by the
+// session of a rule that is none: that may be with an exchanger worse than the backup, which sends
+// it back.
 std::string KeyOf(const RelaySettings& settings) {
   const queue::RelayRoute& route = settings.route;
-  return StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", route.socket_path,
-                " ", static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-",
-                " ", settings.source ? settings.source->ToString() : "-", " ", settings.helo_name,
-                " ", settings.auth_user, " ", settings.shared_as);
+  const RelayLimits& limits = settings.limits;
+  std::string key =
+      StrCat(route.by_mx ? "mx " : "host ", route.host, " ", route.port, " ", route.socket_path,
+             " ", static_cast<int>(route.tls), route.verify ? "v" : "-", route.lmtp ? "l" : "-",
+             " ", settings.source ? settings.source->ToString() : "-", " ", settings.helo_name, " ",
+             settings.auth_user, " ", settings.shared_as);
+  // Which of the exchangers, and of their addresses, were open to it.
+  StrAppend(key, " b", settings.backup_mx, " ", static_cast<int>(limits.family));
+  if (route.by_mx) {
+    for (const std::string& name : settings.own_names) StrAppend(key, " ", name);
+  }
+  // A server that is named carries mail for domains whose `mta limit` may differ.
+  StrAppend(key, " ", limits.session_mail_max, " ",
+            limits.session_transaction_delay / absl::Milliseconds(1));
+  return key;
 }
 
 // SpeaksForUs tells whether an exchanger that says `name` in reply to EHLO is this server.

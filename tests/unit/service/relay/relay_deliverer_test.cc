@@ -42,6 +42,42 @@ TEST_F(RelayTest, AnIdleConnectionGivesItsPlaceToAnotherDestination) {
   EXPECT_EQ(server_->quits, 1);
 }
 
+// RFC 5321 §5.1: a session that a rule without `backup` opened may be with an exchanger that is
+// worse than this backup, which would send the mail back; and the other way round, and for whatever
+// else says which server mail may be given to.
+TEST_F(RelayTest, AConnectionIsNotSharedBetweenSettingsThatMayLeadElsewhere) {
+  const RelaySettings plain = routes_.settings;
+  const struct {
+    const char* what;
+    void (*change)(RelaySettings* settings);
+  } kRows[] = {
+      {"backup", [](RelaySettings* s) { s->backup_mx = "dead.example"; }},
+      {"family", [](RelaySettings* s) { s->limits.family = RelayLimits::Family::kV4; }},
+      {"own names", [](RelaySettings* s) { s->own_names = {"other.example"}; }},
+      {"mails of a session", [](RelaySettings* s) { s->limits.session_mail_max = 1; }},
+      {"pause",
+       [](RelaySettings* s) { s->limits.session_transaction_delay = absl::Milliseconds(20); }},
+  };
+  for (const auto& row : kRows) {
+    for (const bool changed_first : {false, true}) {
+      simulation_.RunFor(absl::Seconds(30));  // no session is left
+      const int before = server_->connections;
+      for (const bool changed : {changed_first, !changed_first}) {
+        routes_.settings = plain;
+        if (changed) row.change(&routes_.settings);
+        const DeliveryResult result = Send({"a@one.example"})[0];
+        EXPECT_EQ(result.outcome, Outcome::kDelivered) << row.what << ": " << result.text;
+      }
+      EXPECT_EQ(server_->connections, before + 2) << row.what << " " << changed_first;
+    }
+  }
+  // A backup has nothing to send to where it stands beside the best one: no open session serves it.
+  routes_.settings = plain;
+  EXPECT_EQ(Send({"a@one.example"})[0].outcome, Outcome::kDelivered);
+  routes_.settings.backup_mx = "mx.example";
+  EXPECT_EQ(Send({"b@one.example"})[0].outcome, Outcome::kTemporary);
+}
+
 // reliability.md P2: what a crash would repeat is one message for each connection.
 TEST_F(RelayTest, AConnectionWaitsForTheRecordOfItsMessage) {
   record_ = false;
