@@ -99,7 +99,7 @@ class Check(unittest.TestCase):
                              ("/opt/%{dest.user}/run", None)):
             status, said = self.check(text % command)
             self.assertEqual(status, 0)
-            self.assertEqual(sorted(said), ["mda-program"] if why else [], command)
+            self.assertEqual("mda-program" in said, why is not None, command)
             if why:
                 self.assertEqual(said["mda-program"][0], 2)
                 self.assertIn(why, said["mda-program"][1])
@@ -211,7 +211,7 @@ class Upgrade(unittest.TestCase):
         with open(f"{self.folder}/old.conf", encoding="utf-8") as file:
             today = file.read()
         for line in ("smtp max-message-size 10M", 'match from any for domain x.test action "mbox"',
-                     'action "relay" relay host "smtp+tls://l@mail.y.test" auth <secrets>',
+                     'action "relay" relay host "smtp+tls://l@mail.y.test" auth <secrets> tls no-verify',
                      'match auth from any for any action "relay"', "queue compression"):
             self.assertIn(line + "\n", today)
         done = self.upgrade(today)
