@@ -67,7 +67,8 @@ class Writer {
 void WriteRecord(const DmarcReportRecord& record, Writer& xml) {
   xml.Open("record");
   xml.Open("row");
-  xml.Leaf("source_ip", record.source_ip);
+  // A reporter may have left it out.
+  if (!record.source_ip.empty()) xml.Leaf("source_ip", record.source_ip);
   xml.Leaf("count", StrCat(record.count));
   xml.Open("policy_evaluated");
   xml.Leaf("disposition", record.disposition);
