@@ -413,29 +413,45 @@ bool IsOfMessageItself(const MessageView& message, const Part& part) {
   return true;
 }
 
+namespace {
+
+// StatusPart gives the part with the status: the message's own; where a mail system sent a message
+// without one, that of the bounce which it passes on inside. Null: there is none.
+const Part* StatusPart(const MessageView& message) {
+  const Part* inside = nullptr;
+  for (const Part& part : message.parts()) {
+    if (!part.Is("message", "delivery-status") && !part.Is("message", "global-delivery-status"))
+      continue;
+    if (IsOfMessageItself(message, part)) return &part;
+    if (inside == nullptr) inside = &part;
+  }
+  return inside != nullptr && LooksLikeBounce(message) ? inside : nullptr;
+}
+
+}  // namespace
+
 Bounce ReadBounce(const MessageView& message, const BounceLimits& limits) {
   Bounce bounce;
-  bool report = false;
+  const Part* const report = StatusPart(message);
+  if (report != nullptr) {
+    std::string body;
+    DecodeBody(message, *report, body);
+    ParseDeliveryStatus(body, limits, &bounce);
+    bounce.form = Bounce::Form::kStatus;
+  }
   for (size_t i = 0; i < message.parts().size(); ++i) {
     const Part& part = message.part(i);
-    if (part.Is("message", "delivery-status") || part.Is("message", "global-delivery-status")) {
-      if (report || !IsOfMessageItself(message, part)) continue;
-      report = true;
-      std::string body;
-      DecodeBody(message, part, body);
-      ParseDeliveryStatus(body, limits, &bounce);
-      bounce.form = Bounce::Form::kStatus;
-    } else if (bounce.returned_part == kNoPart && i > 0 &&
-               (part.Is("message", "rfc822") || part.Is("text", "rfc822-headers") ||
-                part.Is("message", "global") || part.Is("message", "global-headers"))) {
+    if (bounce.returned_part == kNoPart && i > 0 &&
+        (part.Is("message", "rfc822") || part.Is("text", "rfc822-headers") ||
+         part.Is("message", "global") || part.Is("message", "global-headers"))) {
       bounce.returned_part = static_cast<uint32_t>(i);
     }
   }
-  if (!report && LooksLikeBounce(message)) {
+  if (report == nullptr && LooksLikeBounce(message)) {
     ReadText(message, limits, &bounce);
     if (!bounce.recipients.empty()) bounce.form = Bounce::Form::kText;
   }
-  if (report) {
+  if (report != nullptr) {
     // The text beside the status often has the reply that the status part leaves out.
     const bool silent = std::all_of(bounce.recipients.begin(), bounce.recipients.end(),
                                     [](const ReportedRecipient& r) { return r.reply_code == 0; });

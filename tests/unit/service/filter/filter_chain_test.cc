@@ -240,8 +240,14 @@ TEST_F(FilterChainTest, WhatHappensIsTold) {
                         "RCPT TO:<nobody@d>\r\nRCPT TO:<c@d>\r\nDATA\r\nx: y\r\n\r\n.\r\n"
                         "MAIL FROM:<>\r\nQUIT\r\n")),
             "220 250 235 250 550 250 354 250 250 221");
+  // The second half of an envelope's id is of chance.
+  constexpr std::string_view kEnvelope = "tx-envelope(0badcafe ";
   std::vector<std::string> told;
   for (std::string& each : told_) {
+    if (each.rfind(kEnvelope, 0) == 0) {
+      EXPECT_GT(each.size(), kEnvelope.size() + 1) << each;
+      each = StrCat(kEnvelope, "ID)");
+    }
     if (each.rfind("protocol-server( 250-", 0) != 0) told.push_back(each);
   }
   EXPECT_EQ(
@@ -254,7 +260,7 @@ TEST_F(FilterChainTest, WhatHappensIsTold) {
       "protocol-server( 250 2.0.0 Ok)\ntx-begin(0badcafe)\ntx-mail(0badcafe a@b)\n"
       "protocol-client( RCPT TO:<nobody@d>)\nprotocol-server( 550 5.1.1 Invalid recipient)\n"
       "tx-rcpt(0badcafe nobody@d refused)\nprotocol-client( RCPT TO:<c@d>)\n"
-      "tx-envelope(0badcafe 1)\nprotocol-server( 250 2.1.5 Destination address valid: Recipient "
+      "tx-envelope(0badcafe ID)\nprotocol-server( 250 2.1.5 Destination address valid: Recipient "
       "ok)\ntx-rcpt(0badcafe c@d)\nprotocol-client( DATA)\n"
       "protocol-server( 354 Enter mail, end with \".\" on a line by itself)\ntx-data(0badcafe)\n"
       "protocol-client( .)\nprotocol-server( 250 2.0.0 kept)\ntx-commit(0badcafe 8)\n"

@@ -244,8 +244,8 @@ TEST_F(FilterProgramTest, AsksTellsAndStreams) {
                         "report|0.7|T|smtp-in|tx-mail|0000000000000001|0badcafe|ok|a@b.example\n"));
   EXPECT_THAT(plain, HasSubstr("filter-response|0000000000000001|rcpt-to|rewrite|<z@x.example>\n"
                                "report|0.7|T|smtp-in|tx-envelope|0000000000000001|0badcafe|"
-                               "0badcafe00000001\n"
-                               "report|0.7|T|smtp-in|tx-rcpt|0000000000000001|0badcafe|ok|"
+                               "0badcafe"));
+  EXPECT_THAT(plain, HasSubstr("report|0.7|T|smtp-in|tx-rcpt|0000000000000001|0badcafe|ok|"
                                "z@x.example\n"));
   EXPECT_THAT(plain, HasSubstr("report|0.7|T|smtp-in|tx-commit|0000000000000001|0badcafe|"));
   EXPECT_THAT(plain, HasSubstr("|tx-reset|0000000000000001|0badcafe\n"));
