@@ -350,8 +350,7 @@ rt::Task<std::optional<mail::Reply>> MailGate::CheckOwnSender(
     co_return mail::Reply(451, {4, 3, 0}, "Temporary failure");
   }
   if (*owner == SenderOwner::kLogin ||
-      (*owner == SenderOwner::kElsewhere && rule == policy::SendersRule::kNotOthers &&
-       IsNameElsewhere(*runtime, facts.auth_user, address))) {
+      (*owner == SenderOwner::kElsewhere && rule == policy::SendersRule::kNotOthers)) {
     co_return std::optional<mail::Reply>();
   }
   co_return mail::Reply(553, {5, 7, 1}, "Sender rejected: the address is not yours");

@@ -83,13 +83,6 @@ bool IsLogin(const Runtime& runtime, const std::string& user, const mail::Addres
          AsciiLower(WithoutSubAddress(sender, delimiter).ToString()) == full;
 }
 
-bool IsNameElsewhere(const Runtime& runtime, const std::string& user, const mail::Address& sender) {
-  if (user.empty() || user.find('@') != std::string::npos) return false;
-  const char delimiter = runtime.config().smtp.sub_address_delimiter;
-  return EqualsIgnoreCase(sender.local_part, user) ||
-         EqualsIgnoreCase(WithoutSubAddress(sender, delimiter).local_part, user);
-}
-
 StatusOr<SenderOwner> OwnerOf(const Runtime& runtime, policy::AccountSource& accounts,
                               LocalTargets& targets, const std::string& user,
                               const mail::Address& sender) {

@@ -27,10 +27,4 @@ StatusOr<SenderOwner> OwnerOf(const Runtime& runtime, policy::AccountSource& acc
 // IsLogin tells whether `sender` is the login itself, which needs no table: then OwnerOf is kLogin.
 bool IsLogin(const Runtime& runtime, const std::string& user, const mail::Address& sender);
 
-// IsNameElsewhere tells whether `sender`, an address of a domain whose mail goes elsewhere, may be
-// taken for the login's: the login has no domain of its own, and this name. A server that only
-// hands mail on (its users' domain has its mailboxes at another) knows no more of whose an address
-// is.
-bool IsNameElsewhere(const Runtime& runtime, const std::string& user, const mail::Address& sender);
-
 }  // namespace postern::server

@@ -384,14 +384,9 @@ match from any for domain "{DOMAIN}" action "onward"
 
     def test_a_login_sends_as_itself(self):
         self.senders("", ALICE, {ALICE: "250", f"Alice+list@{DOMAIN}": "250", f"info@{DOMAIN}": "250", BOB: "553",
-                                 f"nobody@{DOMAIN}": "553", "alice@elsewhere.test": "553", "bob@elsewhere.test": "553", "": "250"})
+                                 f"nobody@{DOMAIN}": "553", "alice@elsewhere.test": "250", "": "250"})
         self.senders("senders own", ALICE, {ALICE: "250", BOB: "553", "alice@elsewhere.test": "553", "": "250"})
         self.senders("senders any", ALICE, {ALICE: "250", BOB: "250", "alice@elsewhere.test": "250"})
-
-    def test_a_login_without_a_domain_has_its_name_elsewhere(self):
-        self.senders("", "erin", {"erin@elsewhere.test": "250", "Erin+x@elsewhere.test": "250", f"erin@{DOMAIN}": "250", ALICE: "553",
-                                  "alice@elsewhere.test": "553", "erina@elsewhere.test": "553", "": "250"})
-        self.senders("senders own", "erin", {"erin@elsewhere.test": "553", f"erin@{DOMAIN}": "250"})
 
 
 if __name__ == "__main__":

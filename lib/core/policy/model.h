@@ -164,8 +164,8 @@ class OptionPlaces {
 
 // SendersRule says what a login may send as where no table does.
 enum class SendersRule : uint8_t {
-  kNotOthers,  // as itself, and elsewhere under its bare name (own_senders.h); the default
-  kOwn,        // as itself at this server alone (`senders own`)
+  kNotOthers,  // as anybody but the others of this server; the default
+  kOwn,        // as itself alone (`senders own`)
   kAny,        // as anybody (`senders any`), as OpenSMTPD has it
 };
 
