@@ -1,13 +1,13 @@
 // The witness of the last commits: believed after a kill, and not when its file forgot.
+#include "lib/store/queue/commit_witness.h"
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <unistd.h>
-
 #include <gtest/gtest.h>
 
 #include "lib/rt/asio/asio_world.h"
-#include "lib/store/queue/commit_witness.h"
 
 namespace postern::store {
 namespace {
