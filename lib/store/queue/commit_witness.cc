@@ -23,20 +23,6 @@ constexpr size_t kHeadBytes = 64;
 constexpr size_t kRecordBytes = 16;
 constexpr uint64_t kRecords = 32'768;
 
-// Marks are numbers of records in 31 bits, which go round: SQLite keeps a signed word for us.
-constexpr uint32_t kMarkBits = 0x7fff'ffff;
-constexpr uint32_t kFarAhead = 1u << 29;
-
-uint32_t MarkOf(uint64_t number) {
-  const uint32_t mark = static_cast<uint32_t>(number) & kMarkBits;
-  return mark == 0 ? 1 : mark;
-}
-
-// IsBehind tells whether a ring that comes to `ring` lacks records that were there at `mark`.
-bool IsBehind(uint32_t ring, uint32_t mark) {
-  return mark != 0 && ((ring - mark) & kMarkBits) >= 1u << 30;
-}
-
 void PutRecord(uint64_t number, MessageId id, bool accepted, char* record) noexcept {
   std::memcpy(record, &number, 8);
   std::memcpy(record + 8, &id, 4);
@@ -56,11 +42,7 @@ std::string BootId(rt::Files& files) {
 
 }  // namespace
 
-uint32_t CommitWitness::Mark() const {
-  return MarkOf(file_ != nullptr ? next_ : next_ + kFarAhead);
-}
-
-CommitWitness CommitWitness::Open(rt::Files& files, const std::string& spool, uint32_t mark) {
+CommitWitness CommitWitness::Open(rt::Files& files, const std::string& spool) {
   CommitWitness witness;
   std::string head = BootId(files);
   if (head.empty()) return witness;
@@ -73,9 +55,8 @@ CommitWitness CommitWitness::Open(rt::Files& files, const std::string& spool, ui
   const StatusOr<size_t> got = (*file)->ReadAt(0, std::span<char>(there));
   if (got.ok() && *got == kHeadBytes && there == head) {
     witness.file_ = *std::move(file);
-    if (witness.Read(mark)) return witness;
-    file = std::move(witness.file_);
-    witness = CommitWitness();
+    witness.Read();
+    return witness;
   }
   // At its full size from the start: a file that grows would make each sync of the log dearer.
   if (!(*file)->WriteAt(0, head + std::string(kRecords * kRecordBytes, '\0')).ok()) {
@@ -86,11 +67,10 @@ CommitWitness CommitWitness::Open(rt::Files& files, const std::string& spool, ui
   return witness;
 }
 
-bool CommitWitness::Read(uint32_t mark) {
+void CommitWitness::Read() {
   std::string ring(kRecords * kRecordBytes, '\0');
   const StatusOr<size_t> got = file_->ReadAt(kHeadBytes, std::span<char>(ring));
-  if (!got.ok()) return false;
-  std::vector<uint64_t> numbers(kRecords);  // by place; 0: none
+  if (!got.ok()) return;
   struct Last {
     uint64_t number = 0;
     bool accepted = false;
@@ -108,20 +88,14 @@ bool CommitWitness::Read(uint32_t mark) {
     char expected[kRecordBytes];
     PutRecord(number, id, accepted, expected);
     if (std::memcmp(ring.data() + at, expected, kRecordBytes) != 0) continue;
-    numbers[at / kRecordBytes] = number;
     next_ = std::max(next_, number + 1);
     Last& known = last[id];
     if (number > known.number) known = Last{number, accepted};
-  }
-  if (IsBehind(MarkOf(next_), mark)) return false;
-  for (uint64_t number = next_ > kRecords ? next_ - kRecords : 1; number < next_; ++number) {
-    if (numbers[number % kRecords] != number) return false;
   }
   for (const auto& [id, what] : last) {
     if (what.accepted) promised_.push_back(id);
   }
   std::sort(promised_.begin(), promised_.end());
-  return true;
 }
 
 // It takes no memory: a message that left the queue and is not told here would be called lost.

@@ -52,9 +52,7 @@ Status QueueCore::Open() {
 }
 
 void QueueCore::HearWitness() {
-  const StatusOr<uint32_t> mark = database_->WitnessMark();
-  if (!mark.ok()) return;
-  witness_ = CommitWitness::Open(world_.files(), spool_, *mark);
+  witness_ = CommitWitness::Open(world_.files(), spool_);
   std::vector<MessageId> missing;
   for (const MessageId id : witness_.promised()) {
     const StatusOr<bool> there = database_->HasMessage(id);
@@ -334,7 +332,7 @@ Status QueueCore::WriteBatch(Batch& batch, bool* written) {
   accepted.reserve(good.size());
   {
     const std::lock_guard lock(database_mutex_);
-    const Status status = database_->Write(good, batch.changes, &gone, witness_.Mark());
+    const Status status = database_->Write(good, batch.changes, &gone);
     if (!status.ok()) return status;
     *written = true;
     for (size_t i = 0; i < rows.size(); ++i) {

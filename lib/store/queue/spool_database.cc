@@ -308,13 +308,12 @@ Status SpoolDatabase::Recover() {
 }
 
 Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
-                            const std::vector<Change>& changes, std::vector<Gone>* gone,
-                            uint32_t mark) {
+                            const std::vector<Change>& changes, std::vector<Gone>* gone) {
   POSTERN_RETURN_IF_ERROR(Ready());
   if (suspect_) POSTERN_RETURN_IF_ERROR(Recover());
   Status status;
   try {
-    status = Watch(WriteInside(messages, changes, gone, mark));
+    status = Watch(WriteInside(messages, changes, gone));
   } catch (...) {
     // It may have been about to tell of anything.
     suspect_ = true;
@@ -343,8 +342,7 @@ void SpoolDatabase::EndReads() noexcept {
 }
 
 Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,
-                                  const std::vector<Change>& changes, std::vector<Gone>* gone,
-                                  uint32_t mark) {
+                                  const std::vector<Change>& changes, std::vector<Gone>* gone) {
   sqlite::Database& database = *handle_->database;
   counting_.clear();
   kept_.clear();
@@ -358,18 +356,7 @@ Status SpoolDatabase::WriteInside(std::vector<NewMessageRow*>& messages,
     for (const Change& change : *message->changes) POSTERN_RETURN_IF_ERROR(Apply(change, &touched));
   }
   POSTERN_RETURN_IF_ERROR(RemoveEmptied(touched, gone));
-  // A word of the first page that SQLite leaves to applications.
-  if (mark != 0) POSTERN_RETURN_IF_ERROR(database.Execute(StrCat("PRAGMA application_id=", mark)));
   return database.Commit();
-}
-
-StatusOr<uint32_t> SpoolDatabase::WitnessMark() {
-  POSTERN_RETURN_IF_ERROR(Ready());
-  StatusOr<Statement> query = handle_->database->Prepare("PRAGMA application_id");
-  if (!query.ok()) return Watch(query.status());
-  const StatusOr<bool> row = query->Step();
-  if (!row.ok()) return Watch(row.status());
-  return *row ? static_cast<uint32_t>(query->Int(0)) : 0u;
 }
 
 Status SpoolDatabase::Insert(NewMessageRow& message) {

@@ -53,12 +53,9 @@ class SpoolDatabase {
     queue::MessageId id;
     bool in_file;
   };
-  // What it throws (std::bad_alloc) it throws before the commit: nothing was stored then. `mark` is
-  // the witness's (commit_witness.h), which the transaction keeps; 0: none.
+  // What it throws (std::bad_alloc) it throws before the commit: nothing was stored then.
   Status Write(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
-               std::vector<Gone>* gone, uint32_t mark = 0);
-  // WitnessMark is that of the last transaction; 0: none.
-  StatusOr<uint32_t> WitnessMark();
+               std::vector<Gone>* gone);
   // EndReads ends the reads that an exception cut short.
   void EndReads() noexcept;
   // kept are the messages that lost an envelope in the last Write and have others.
@@ -102,7 +99,7 @@ class SpoolDatabase {
   // Recover leads back to a trustworthy database after a failed transaction.
   Status Recover();
   Status WriteInside(std::vector<NewMessageRow*>& messages, const std::vector<Change>& changes,
-                     std::vector<Gone>* gone, uint32_t mark);
+                     std::vector<Gone>* gone);
   // GrowLog keeps the log ahead of what is written to it, up to the size at which SQLite begins it
   // anew: a sync of octets that were written before costs the disk one flush, a sync of a file that
   // grew costs a commit of the file system's journal, with all that others have put there. It never
