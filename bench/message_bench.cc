@@ -433,6 +433,7 @@ void ReadAll(const std::string& text) {
   const MessageView view = ParseMessage(text);
   g_sink +=
       EnvelopeText(view).size() + BodyStructureText(view, true).size() + DecodedText(view).size();
+  g_sink += ReadBounce(view).recipients.size();
 }
 
 void Hostile(size_t bytes) {
