@@ -2,10 +2,10 @@
 //
 // A log that was cut short (a repair of the file system, a hand that emptied it) looks to SQLite
 // like one that ends there, and the messages in it are gone without a word. So the ids of what was
-// committed are also kept in `spool/recent`, a ring of fixed size that is written in place and
-// never synced: it costs a write into the page cache for each transaction, and no disk. A process
-// that is killed leaves it exact. After a power cut it says nothing, because parts of it may be
-// missing: therefore it names the boot in which it was written.
+// committed, with the number of their envelopes, are also kept in `spool/recent`, a ring of fixed
+// size that is written in place and never synced: it costs a write into the page cache for each
+// transaction, and no disk. A process that is killed leaves it exact. After a power cut it says
+// nothing, because parts of it may be missing: therefore it names the boot in which it was written.
 #pragma once
 
 #include <memory>
@@ -14,6 +14,7 @@
 
 #include "lib/core/queue/envelope.h"
 #include "lib/rt/files.h"
+#include "lib/store/queue/spool_rows.h"
 
 namespace postern::store {
 
@@ -25,22 +26,24 @@ class CommitWitness {
   static CommitWitness Open(rt::Files& files, const std::string& spool);
 
   // promised are the messages that were committed and not touched since, as far as the ring
-  // reaches: the database must have them. Sorted.
-  const std::vector<queue::MessageId>& promised() const { return promised_; }
+  // reaches: the database must have them, with no fewer envelopes. Sorted by id.
+  const std::vector<EnvelopesLeft>& promised() const { return promised_; }
 
   // Accepted notes messages whose transaction is durable, and those that have envelopes left after
-  // one. Leaving notes, before the transaction that may take them out of the queue, that they need
-  // not be found any more.
-  void Accepted(const std::vector<queue::MessageId>& ids) noexcept { Note(ids, true); }
-  void Leaving(const std::vector<queue::MessageId>& ids) noexcept { Note(ids, false); }
+  // one.
+  void Accepted(const std::vector<EnvelopesLeft>& messages) noexcept;
+  // Leaving notes, before the transaction that may take them out of the queue, that they need not
+  // be found any more.
+  void Leaving(const std::vector<queue::MessageId>& ids) noexcept;
 
  private:
   void Read();
-  void Note(const std::vector<queue::MessageId>& ids, bool accepted) noexcept;
+  template <typename Each>
+  void Note(size_t count, Each&& each) noexcept;
 
   std::unique_ptr<rt::File> file_;  // null: silent
   uint64_t next_ = 1;               // number of the next record; they are never 0
-  std::vector<queue::MessageId> promised_;
+  std::vector<EnvelopesLeft> promised_;
 };
 
 }  // namespace postern::store

@@ -54,15 +54,34 @@ Status QueueCore::Open() {
 void QueueCore::HearWitness() {
   witness_ = CommitWitness::Open(world_.files(), spool_);
   std::vector<MessageId> missing;
-  for (const MessageId id : witness_.promised()) {
-    const StatusOr<bool> there = database_->HasMessage(id);
+  std::vector<EnvelopesLeft> fewer;
+  std::vector<size_t> lost;
+  for (const EnvelopesLeft& promised : witness_.promised()) {
+    const StatusOr<bool> there = database_->HasMessage(promised.id);
     if (!there.ok()) return;
-    if (!*there) missing.push_back(id);
+    const StatusOr<uint16_t> left = database_->CountEnvelopes(promised.id);
+    if (!left.ok()) return;
+    if (!*there) {
+      missing.push_back(promised.id);
+    } else if (*left < promised.envelopes) {
+      fewer.push_back({promised.id, *left});
+      lost.push_back(size_t{promised.envelopes} - *left);
+    }
   }
-  const Status lost = DataLoss("it was committed and is not in the database");
+  const Status gone = DataLoss("it was committed and is not in the database");
   for (const MessageId id : missing)
-    LogProblem(LogLevel::kError, "message lost", lost, queue::MessageIdText(id));
-  witness_.Leaving(missing);  // told once
+    LogProblem(LogLevel::kError, "message lost", gone, queue::MessageIdText(id));
+  for (size_t i = 0; i < fewer.size(); ++i) {
+    LogProblem(LogLevel::kError, "message has lost recipients",
+               DataLoss(StrCat(lost[i],
+                               " of its envelopes were committed and are not in the "
+                               "database, ",
+                               fewer[i].envelopes, " are")),
+               queue::MessageIdText(fewer[i].id));
+  }
+  // Told once.
+  witness_.Leaving(missing);
+  witness_.Accepted(fewer);
 }
 
 WallTime QueueCore::Now() {
@@ -328,7 +347,7 @@ Status QueueCore::WriteBatch(Batch& batch, bool* written) {
   for (const NewMessageRow* row : good) note(*row->changes);
   witness_.Leaving(leaving);
   std::vector<SpoolDatabase::Gone> gone;
-  std::vector<MessageId> accepted;
+  std::vector<EnvelopesLeft> accepted;
   accepted.reserve(good.size());
   {
     const std::lock_guard lock(database_mutex_);
@@ -342,7 +361,8 @@ Status QueueCore::WriteBatch(Batch& batch, bool* written) {
     // meets one twice.
     for (const auto& message : batch.messages) {
       if (!message->outcome.ok()) continue;
-      accepted.push_back(message->id);
+      accepted.push_back({message->id, static_cast<uint16_t>(std::min<size_t>(
+                                           message->envelopes.size(), kMostCounted))});
       Announce(*message);
     }
     witness_.Accepted(database_->kept());

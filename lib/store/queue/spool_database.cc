@@ -64,6 +64,10 @@ Status SpoolDatabase::Handle::Prepare() {
            {"UPDATE envelope SET state = 1 WHERE evpid = ? AND state = 0", &hold},
            {"UPDATE envelope SET state = 0 WHERE evpid = ? AND state = 1", &release},
            {"SELECT 1 FROM envelope WHERE evpid BETWEEN ? AND ? LIMIT 1", &rest},
+           {StrCat(
+                "SELECT count(*) FROM (SELECT 1 FROM envelope WHERE evpid BETWEEN ? AND ? LIMIT ",
+                kMostCounted, ")"),
+            &count},
            {"DELETE FROM message WHERE msgid = ? RETURNING body IS NULL", &remove_message},
            {"UPDATE envelope SET state = 2 WHERE evpid BETWEEN ? AND ?", &park},
            {envelope_query("WHERE state = 0 AND next <= ? ORDER BY next"), &due},
@@ -415,14 +419,10 @@ Status SpoolDatabase::RemoveEmptied(std::vector<MessageId>& touched, std::vector
   std::sort(touched.begin(), touched.end());
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   for (const MessageId id : touched) {
-    Statement& rest = handle_->rest;
-    rest.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
-        .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)));
-    const StatusOr<bool> left = rest.Step();
+    const StatusOr<uint16_t> left = CountEnvelopes(id);
     if (!left.ok()) return left.status();
-    rest.Reset();
-    if (*left) {
-      kept_.push_back(id);
+    if (*left > 0) {
+      kept_.push_back({id, *left});
       continue;
     }
     Statement& remove = handle_->remove_message;

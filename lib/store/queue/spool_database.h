@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/store/queue/queue.h"
+#include "lib/store/queue/spool_rows.h"
 #include "lib/store/queue/stored_body.h"
 #include "lib/store/sqlite/database.h"
 
@@ -59,7 +60,7 @@ class SpoolDatabase {
   // EndReads ends the reads that an exception cut short.
   void EndReads() noexcept;
   // kept are the messages that lost an envelope in the last Write and have others.
-  const std::vector<queue::MessageId>& kept() const { return kept_; }
+  const std::vector<EnvelopesLeft>& kept() const { return kept_; }
 
   StatusOr<std::vector<queue::Envelope>> LoadDue(const DueRequest& request);
   StatusOr<WallTime> NextDue(WallTime after);
@@ -74,6 +75,8 @@ class SpoolDatabase {
   StatusOr<StoredBody> ReadBody(queue::MessageId id);
   // HasSealedEnvelopes tells whether one of them takes a key. Looks at all.
   StatusOr<bool> HasSealedEnvelopes();
+  // CountEnvelopes counts those of `id`, parked ones too, up to kMostCounted.
+  StatusOr<uint16_t> CountEnvelopes(queue::MessageId id);
   // HasMessage tells whether there is a row for `id`.
   StatusOr<bool> HasMessage(queue::MessageId id);
   // Park takes the envelopes of a damaged message out of the schedule.
@@ -146,7 +149,7 @@ class SpoolDatabase {
   QueueSum audited_;           // at the end of the walk through the envelopes
   bool sum_is_based_ = false;  // queued_before is known: a walk has ended
   std::vector<CountedRow> counting_;
-  std::vector<queue::MessageId> kept_;
+  std::vector<EnvelopesLeft> kept_;
   bool suspect_ = false;  // a write failed, and Recover has not succeeded since
 };
 

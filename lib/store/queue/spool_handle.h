@@ -11,7 +11,7 @@ namespace postern::store {
 struct SpoolDatabase::Handle {
   std::unique_ptr<sqlite::Database> database;
   // Statements go before their database.
-  sqlite::Statement insert_message, insert_envelope, update, remove, hold, release, rest,
+  sqlite::Statement insert_message, insert_envelope, update, remove, hold, release, rest, count,
       remove_message, park;
   sqlite::Statement due, next_due, deferred, get, list, list_message, body, has_message;
   sqlite::Statement audit_envelopes, audit_due, audit_messages;

@@ -168,6 +168,18 @@ StatusOr<bool> SpoolDatabase::HasMessage(MessageId id) {
   return row;
 }
 
+StatusOr<uint16_t> SpoolDatabase::CountEnvelopes(MessageId id) {
+  POSTERN_RETURN_IF_ERROR(Ready());
+  Statement& query = handle_->count;
+  query.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))
+      .Bind(2, Signed(queue::MakeEnvelopeId(id, UINT32_MAX)));
+  const StatusOr<bool> row = query.Step();
+  if (!row.ok()) return Watch(row.status());
+  const int64_t count = *row ? query.Int(0) : 0;
+  query.Reset();
+  return static_cast<uint16_t>(count);
+}
+
 Status SpoolDatabase::Park(MessageId id) {
   POSTERN_RETURN_IF_ERROR(Ready());
   return Watch(handle_->park.Bind(1, Signed(queue::MakeEnvelopeId(id, 0)))

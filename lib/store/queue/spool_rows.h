@@ -50,6 +50,13 @@ inline int64_t Tries(const queue::Envelope& envelope) {
   return std::max<int64_t>(envelope.attempts, envelope.deferred() ? 1 : 0);
 }
 
+// EnvelopesLeft is a message with the number of envelopes that it has, counted up to kMostCounted.
+struct EnvelopesLeft {
+  queue::MessageId id = 0;
+  uint16_t envelopes = 0;
+};
+inline constexpr uint16_t kMostCounted = 1000;
+
 inline int64_t Micros(WallTime time) { return absl::ToUnixMicros(time); }
 
 inline uint32_t Checksum(std::string_view octets) {

@@ -73,6 +73,39 @@ TEST_P(QueueDamageTest, ALogThatIsCutShort) {
   EXPECT_GT(lost_, 0u) << "nothing was in the log";
 }
 
+// A message of which one recipient is gone, from the table and from all indexes, is still there:
+// the witness knows that it had more.
+TEST_P(QueueDamageTest, ARecipientThatIsGoneIsMissed) {
+  Fill(12);
+  CloseQueue();
+  const auto gone = std::adjacent_find(
+      expected_.begin(), expected_.end(), [](const auto& one, const auto& other) {
+        return queue::MessageIdOf(one.first) == queue::MessageIdOf(other.first);
+      });
+  ASSERT_TRUE(gone != expected_.end());
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open((Spool() + "/queue.db").c_str(), &other), SQLITE_OK);
+  sqlite3_busy_timeout(other, 5000);
+  ASSERT_EQ(
+      sqlite3_exec(
+          other,
+          StrCat("DELETE FROM envelope WHERE evpid = ", static_cast<int64_t>(gone->first)).c_str(),
+          nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(other);
+  Judge("a row is gone");
+  EXPECT_EQ(lost_, 1u);
+  EXPECT_NE(log_.All().find(StrCat("message has lost recipients msgid=",
+                                   queue::MessageIdText(queue::MessageIdOf(gone->first)),
+                                   " error=\"DATA_LOSS: 1 of")),
+            std::string::npos)
+      << log_.All();
+  log_.Clear();
+  const Status again = OpenSoon();
+  ASSERT_TRUE(again.ok()) << Text(again);
+  EXPECT_EQ(log_.All(), "") << "told once";
+}
+
 // The state of an envelope has no checksum; the indexes know it too.
 TEST_P(QueueDamageTest, WhatWasOnHoldStaysOnHold) {
   Fill(12);
