@@ -36,19 +36,25 @@ match from any for domain "{domain}" action "deliver"
 """
 
 
+_kept = []
+
+
 def free_ports(count):
-    """Ports that nobody listens on at this moment. They lie below those that the system gives to clients: a client of a server
+    """Ports that nobody listens on, kept for this process: its servers can listen there (as they set SO_REUSEADDR), and no other
+    test that runs at the same time is given them. They lie below those that the system gives to clients: a client of a server
     that is down would otherwise find one that is its own, and talk to itself."""
     found = []
     while len(found) < count:
         port = random.randrange(10000, 30000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
+        keeper = socket.socket()
+        try:
+            keeper.bind(("127.0.0.1", port))
+        except OSError:
+            keeper.close()
+            continue
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only now: another test's keeper is refused
+        _kept.append(keeper)
+        found.append(port)
     return found
 
 

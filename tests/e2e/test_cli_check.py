@@ -116,6 +116,7 @@ class Check(unittest.TestCase):
     def test_a_port_that_is_taken(self):
         text = f"listen on 127.0.0.1 port {self.port}\naction a relay\nmatch for any action a\n"
         with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", self.port))
             other.listen()
             status, said = self.check(text, "-s", f"{self.folder}/spool")
