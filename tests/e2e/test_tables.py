@@ -150,10 +150,11 @@ mailaddr friend@client.test x
         self.assertLess(time.monotonic() - begun, 5)
         self.assertEqual(answers, [])
         for each in waiting:
-            each.join(60)
+            each.join(100)
         self.assertEqual(answers, ["451"] * 20)
         self.assertEqual(len(refused), 8)
-        self.assertLess(time.monotonic() - begun, 40)
+        # Two rounds of ten seconds; one after another they would take 280.
+        self.assertLess(time.monotonic() - begun, 100)
 
     def test_the_program_ends_with_the_server(self):
         server = self.serve(self.THREE, program=self.PROGRAM)
