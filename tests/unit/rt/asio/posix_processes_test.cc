@@ -292,13 +292,15 @@ TEST(ThreadPool, WhatWaitsOutsideLeavesRoom) {
   std::list<FunctionJob> jobs;
   for (int i = 0; i < 10; ++i) {
     pool.PostOutside(&jobs.emplace_back([&] {
-      most = std::max(most.load(), ++outside);
+      const int now = ++outside;
+      for (int known = most; known < now && !most.compare_exchange_weak(known, now);) {
+      }
       while (!answer) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       --outside;
     }));
   }
   for (int i = 0; i < 10; ++i) pool.Post(&jobs.emplace_back([&] { ++own; }));
-  for (int turn = 0; turn < 5000 && own < 10; ++turn)
+  for (int turn = 0; turn < 30'000 && (own < 10 || outside < 2); ++turn)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_EQ(own, 10);
   EXPECT_EQ(outside, 2);
