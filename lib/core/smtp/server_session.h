@@ -8,14 +8,14 @@
 //   for (;;) {
 //     const ServerEvent event = session.NextEvent(now);
 //     switch (event.kind) {
-//       case kNeedOutput:  write PendingOutput, Wrote(n); break;
-//       case kNeedInput:   write PendingOutput, Wrote(n); then read until NextDeadline, Feed
-//       (FeedEnd when the peer closed,
-//                          OnDeadline when the time came first); break;
-//       case kStartTls:    write PendingOutput; do the handshake; TlsEstablished(), or drop the
-//       connection; break; case kClosed:      write PendingOutput; close; return;
-//       ...                the events below; those marked (decide) want Decide before anything else
-//       happens
+//       case kNeedOutput: write PendingOutput, Wrote(n); break;
+//       case kNeedInput:  write PendingOutput, Wrote(n); then read until NextDeadline, Feed;
+//                         FeedEnd when the peer closed, OnDeadline when the time came first; break;
+//       case kStartTls:   write PendingOutput; do the handshake; TlsEstablished(), or drop the
+//                         connection; break;
+//       case kClosed:     write PendingOutput; close; return;
+//       ...               the events below; those marked (decide) want Decide before anything else
+//                         happens
 //     }
 //   }
 //

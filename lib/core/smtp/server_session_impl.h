@@ -1,5 +1,7 @@
 // The inside of ServerSession, shared by the files that implement it and by nobody else:
-//   server_session.cc       the loop: modes, replies, what is told, deadlines
+//   server_session.cc       the loop: modes, events, decisions, deadlines
+//   server_lines.cc         command lines: framed, told where they are watched, and obeyed
+//   server_replies.cc       replies, what the peer did wrong, and how often it may
 //   server_greeting.cc      the commands about the session: EHLO, STARTTLS, AUTH, NOOP, …
 //   server_transaction.cc   the commands about a message: MAIL, RCPT, DATA, BDAT, and its text
 #pragma once
@@ -77,18 +79,27 @@ class ServerSession::Impl {
   // Advance takes one step with what has been fed. An event of kind kNeedInput from it means: more
   // input; kNeedOutput from it means: a step was taken that has no event.
   ServerEvent Advance(Instant now);
+  // Event makes an event; Ask one that wants a decision.
+  static ServerEvent Event(Kind kind);
+  ServerEvent Ask(Kind kind);
+  // Stepped is what a handler gives that has no event.
+  static ServerEvent Stepped() { return Event(Kind::kNeedOutput); }
+  void Close(CloseReason reason);
+  void DropTransaction(ResetReason reason);
+  void EndTransaction();
+  void ConsumeInput(size_t n);
+
+  // --- server_lines.cc
   ServerEvent TakeCommandLine(Instant now);
   // Told is a line as others may see it: of a login no more than its mechanism.
   std::string Told(std::string_view line, bool secret, std::string_view mask) const;
   ServerEvent AskAboutLine(std::string_view line, bool secret);
   void DecideCommandLine(const Decision& decision);
   ServerEvent RunCommand(const CommandLine& line, Instant now);
-  // Event makes an event; Ask one that wants a decision.
-  static ServerEvent Event(Kind kind);
-  ServerEvent Ask(Kind kind);
-  // Stepped is what a handler gives that has no event.
-  static ServerEvent Stepped() { return Event(Kind::kNeedOutput); }
+  bool RefusesBareLf(std::string_view line) const;
+  void OnBareLf(std::string_view line);
 
+  // --- server_replies.cc
   // Send appends a reply; the enhanced status is left out when it may not be used.
   void Send(int code, mail::EnhancedStatus status, std::string_view text);
   void Send(const mail::Reply& reply);
@@ -100,13 +111,7 @@ class ServerSession::Impl {
   // HangUp says 421 (RFC 5321 §3.8: no server closes without it, but behind QUIT) and closes, where
   // the two sides are out of step.
   void HangUp(std::string_view why);
-  bool RefusesBareLf(std::string_view line) const;
-  void OnBareLf(std::string_view line);
   void CountIdleCommand();
-  void Close(CloseReason reason);
-  void DropTransaction(ResetReason reason);
-  void EndTransaction();
-  void ConsumeInput(size_t n);
 
   // --- server_greeting.cc
   ServerEvent OnHello(std::string_view arguments, bool extended);
