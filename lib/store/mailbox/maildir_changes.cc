@@ -181,14 +181,4 @@ Status MaildirMailbox::RemoveFiles(FolderRow& row, const std::vector<uint32_t>& 
   return first_error;
 }
 
-std::vector<uint32_t> MaildirMailbox::KnownOf(const UidSet& uids) const {
-  std::vector<uint32_t> known;
-  for (const UidRange& range : uids.ranges()) {
-    auto at = std::lower_bound(messages_.begin(), messages_.end(), range.first,
-                               [](const MessageInfo& m, uint32_t uid) { return m.uid < uid; });
-    for (; at != messages_.end() && at->uid <= range.last; ++at) known.push_back(at->uid);
-  }
-  return known;
-}
-
 }  // namespace postern::mailbox

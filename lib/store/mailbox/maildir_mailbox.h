@@ -15,30 +15,22 @@
 #include <vector>
 
 #include "lib/store/mailbox/maildir_account.h"
+#include "lib/store/mailbox/snapshot_mailbox.h"
 
 namespace postern::mailbox {
 
 // NamedBits are the keywords of `table` that have a name.
 KeywordBits NamedBits(const KeywordTable& table);
 
-class MaildirMailbox final : public Mailbox {
+class MaildirMailbox final : public SnapshotMailbox {
  public:
   MaildirMailbox(std::shared_ptr<MaildirAccount> account, std::string folder, std::string name,
                  bool read_only)
-      : account_(std::move(account)),
-        folder_(std::move(folder)),
-        name_(std::move(name)),
-        read_only_(read_only) {}
+      : SnapshotMailbox(std::move(name), read_only),
+        account_(std::move(account)),
+        folder_(std::move(folder)) {}
 
   ~MaildirMailbox() override;
-  const std::string& name() const override { return name_; }
-  bool read_only() const override { return read_only_; }
-  uint32_t uid_validity() const override { return uid_validity_; }
-  uint32_t uid_next() const override { return uid_next_; }
-  uint64_t highest_modseq() const override { return highest_modseq_; }
-  std::span<const MessageInfo> messages() const override { return messages_; }
-  const KeywordTable& keywords() const override { return keywords_; }
-  uint64_t generation() const override { return generation_; }
 
   Status Sync() override;
   StatusOr<StoreResult> StoreFlags(const UidSet& uids, const StoreRequest& request) override;
@@ -61,9 +53,6 @@ class MaildirMailbox final : public Mailbox {
 
   // Row is the folder's row, which must be what this session opened.
   StatusOr<FolderRow> Row();
-
-  // KnownOf gives those of `uids` that are in the snapshot.
-  std::vector<uint32_t> KnownOf(const UidSet& uids) const;
 
   // SyncLocked is Sync; `publish`, when not null, is set when others are to hear of it.
   Status SyncLocked(bool* publish);
@@ -121,15 +110,7 @@ class MaildirMailbox final : public Mailbox {
 
   std::shared_ptr<MaildirAccount> account_;
   const std::string folder_;
-  const std::string name_;
-  const bool read_only_;
-  uint32_t uid_validity_ = 0;
-  uint32_t uid_next_ = 0;
-  uint64_t highest_modseq_ = 0;
-  uint64_t generation_ = 0;
-  std::vector<MessageInfo> messages_;
   std::set<uint32_t> recent_;
-  KeywordTable keywords_;
   std::vector<Pending> pending_;
 };
 

@@ -5,6 +5,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/store/mailbox/crlf.h"
 #include "lib/store/mailbox/memory_account.h"
+#include "lib/store/mailbox/snapshot_mailbox.h"
 
 namespace postern::mailbox::memory {
 namespace {
@@ -89,24 +90,12 @@ class MemoryAppender final : public Appender {
   std::vector<Pending> messages_;
 };
 
-class MemoryMailbox final : public Mailbox {
+class MemoryMailbox final : public SnapshotMailbox {
  public:
   MemoryMailbox(std::shared_ptr<Account> account, std::shared_ptr<Box> box, bool read_only)
-      : account_(std::move(account)),
-        box_(std::move(box)),
-        name_(box_->name),
-        read_only_(read_only) {
+      : SnapshotMailbox(box->name, read_only), account_(std::move(account)), box_(std::move(box)) {
     TakeSnapshot();
   }
-
-  const std::string& name() const override { return name_; }
-  bool read_only() const override { return read_only_; }
-  uint32_t uid_validity() const override { return uid_validity_; }
-  uint32_t uid_next() const override { return uid_next_; }
-  uint64_t highest_modseq() const override { return highest_modseq_; }
-  std::span<const MessageInfo> messages() const override { return messages_; }
-  const KeywordTable& keywords() const override { return keywords_; }
-  uint64_t generation() const override { return generation_; }
 
   Status Sync() override {
     const std::lock_guard<std::mutex> lock(account_->mutex);
@@ -212,14 +201,6 @@ class MemoryMailbox final : public Mailbox {
   }
 
  private:
-  std::vector<uint32_t> KnownOf(const UidSet& uids) const {
-    std::vector<uint32_t> known;
-    for (const MessageInfo& message : messages_) {
-      if (uids.Contains(message.uid)) known.push_back(message.uid);
-    }
-    return known;
-  }
-
   // TakeSnapshot copies the mailbox's state. With the lock held (or alone, in the constructor's
   // caller).
   void TakeSnapshot() {
@@ -294,14 +275,6 @@ class MemoryMailbox final : public Mailbox {
 
   std::shared_ptr<Account> account_;
   std::shared_ptr<Box> box_;
-  const std::string name_;
-  const bool read_only_;
-  uint32_t uid_validity_ = 0;
-  uint32_t uid_next_ = 0;
-  uint64_t highest_modseq_ = 0;
-  uint64_t generation_ = 0;
-  std::vector<MessageInfo> messages_;
-  KeywordTable keywords_;
 };
 
 }  // namespace
