@@ -3,6 +3,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/server/listener_slot.h"
 #include "lib/server/mail_gate.h"
+#include "lib/server/own_senders.h"
 #include "lib/store/mailbox/maildir_store.h"
 
 namespace postern::server {
@@ -13,19 +14,6 @@ struct OpenedStore {
   std::unique_ptr<rt::Files> files;
   std::unique_ptr<mailbox::MailStore> store;
 };
-
-// LocalContext is how the rules see mail for a login's own address: handed in on this machine by
-// that login.
-policy::EnvelopeContext LocalContext(const std::string& user, mail::Address address) {
-  policy::EnvelopeContext context;
-  context.is_local_socket = true;
-  context.authenticated = true;
-  context.auth_user = user;
-  context.helo = "localhost";
-  context.tls = true;
-  context.recipient = std::move(address);
-  return context;
-}
 
 }  // namespace
 
@@ -60,7 +48,7 @@ StatusOr<deliver::LocalTarget> FindMailbox(const Runtime& runtime, policy::Accou
     return NotFound(StrCat("the login is no mail address: ", Message(address.status())));
   if (address->domain.empty()) address->domain = runtime.server_name();
 
-  const policy::EnvelopeContext context = LocalContext(user, *address);
+  const policy::EnvelopeContext context = OwnMailContext(user, *address);
   const policy::Expansion expansion = policy::Expand(runtime.ruleset(), accounts, context);
   service::SmtpSessionFacts facts;
   auto listener = std::make_shared<service::SmtpListener>();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/server/mail_gate.h"
@@ -18,13 +19,7 @@ struct Places {
 StatusOr<Places> PlacesOf(const Runtime& runtime, policy::AccountSource& accounts,
                           LocalTargets& targets, const std::string& user,
                           const mail::Address& address) {
-  policy::EnvelopeContext context;
-  context.is_local_socket = true;
-  context.authenticated = true;
-  context.auth_user = user;
-  context.helo = "localhost";
-  context.tls = true;
-  context.recipient = address;
+  const policy::EnvelopeContext context = OwnMailContext(user, address);
   Places places;
   const policy::RuleMatch match = runtime.ruleset().Match(context);
   if (match.outcome == policy::RuleMatch::Outcome::kAccept) {
@@ -81,6 +76,17 @@ bool IsLogin(const Runtime& runtime, const std::string& user, const mail::Addres
                                : login;
   return AsciiLower(sender.ToString()) == full ||
          AsciiLower(WithoutSubAddress(sender, delimiter).ToString()) == full;
+}
+
+policy::EnvelopeContext OwnMailContext(const std::string& user, mail::Address address) {
+  policy::EnvelopeContext context;
+  context.is_local_socket = true;
+  context.authenticated = true;
+  context.auth_user = user;
+  context.helo = "localhost";
+  context.tls = true;
+  context.recipient = std::move(address);
+  return context;
 }
 
 StatusOr<SenderOwner> OwnerOf(const Runtime& runtime, policy::AccountSource& accounts,

@@ -16,6 +16,10 @@ enum class SenderOwner {
   kAnother,    // of a domain of ours, and not the login's
 };
 
+// OwnMailContext is how the rules see mail for a login's own address: handed in on this machine by
+// that login.
+policy::EnvelopeContext OwnMailContext(const std::string& user, mail::Address address);
+
 // OwnerOf tells whose `sender` is, seen from `user` (a login without a domain is a user of this
 // server). The rules say it, with aliases, virtual users and accounts: an address that is delivered
 // into the login's mailbox is the login's, and one that goes to several people is each one's. What
