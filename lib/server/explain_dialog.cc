@@ -4,6 +4,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
+#include "lib/core/mail/line_ends.h"
 #include "lib/service/filter/passage.h"
 
 namespace postern::server {
@@ -33,19 +34,6 @@ std::string DotStuffed(std::string_view text) {
   }
   if (!text.empty() && text.back() == '\n') out.resize(out.size() - 2);  // Split's last piece
   return out + ".\r\n";
-}
-
-// WithCrlf gives `text` with the line ends of SMTP.
-std::string WithCrlf(std::string_view text) {
-  std::string out;
-  char before = '\n';
-  for (const char c : text) {
-    if (c == '\n' && before != '\r') out += '\r';
-    out += c;
-    before = c;
-  }
-  if (before != '\n') out += "\r\n";
-  return out;
 }
 
 }  // namespace
@@ -215,7 +203,7 @@ rt::Task<void> ExplainDialog::OnMessageEnd() {
                                 .sender = &sender_.address,
                                 .reverse_path = &sender_,
                                 .message_id = kMessageId};
-  std::string text = WithCrlf(question_->message.value_or(""));
+  std::string text = mail::WithCrlf(question_->message.value_or(""));
   service::FilterVerdict passed = co_await filters_->PassMessage(about, std::move(text));
   if (passed.kind == Kind::kReject || passed.kind == Kind::kDisconnect) {
     session_.Decide(Decision::Refuse(std::move(passed.reply)));

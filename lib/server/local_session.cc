@@ -4,6 +4,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/date.h"
+#include "lib/core/mail/line_ends.h"
 #include "lib/core/mail/message_id.h"
 #include "lib/service/smtp/message_intake.h"
 #include "lib/service/smtp/received.h"
@@ -22,18 +23,6 @@ Status CheckOctets(std::string_view text) {
     }
   }
   return OkStatus();
-}
-
-// CrlfLines gives `text`, in which no CR is bare, with every line end as CRLF.
-std::string CrlfLines(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + text.size() / 32);
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) out += '\r';
-    out += text[i];
-  }
-  if (!out.empty() && out.back() != '\n') out += "\r\n";
-  return out;
 }
 
 // ReceivedFrom is the trace line of what a user of this machine handed in: who it was, the system
@@ -162,7 +151,7 @@ rt::Task<SubmissionResult> SubmitLocally(rt::World* world, std::shared_ptr<const
     co_return result;
   }
   service::MessageIntake intake(IntakeOptions(*world, facts, submission, (*message)->id()));
-  const std::string content = CrlfLines(submission.content);
+  const std::string content = mail::WithCrlf(submission.content);
   std::string stored(intake.Push(content));
   stored += intake.Finish();
   if (intake.problem() != service::MessageIntake::Problem::kNone) {

@@ -6,6 +6,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/date.h"
+#include "lib/core/mail/line_ends.h"
 #include "lib/core/mail/message_id.h"
 #include "lib/server/submission_words.h"
 #include "lib/service/schedule/notice.h"
@@ -31,17 +32,6 @@ bool MustWait(const SubmissionResult& result) {
 
 std::string ReasonOf(const SubmissionResult& result) {
   return result.status.ok() ? result.reply.ToString() : Text(result.status);
-}
-
-// CrlfLines gives `text` with every line end as CRLF.
-std::string CrlfLines(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + text.size() / 32);
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) out += '\r';
-    out += text[i];
-  }
-  return out;
 }
 
 }  // namespace
@@ -319,7 +309,7 @@ rt::Task<bool> OfflineMail::Tell(const Submission* submission, const SubmissionR
   complete.message_id = mail::MakeMessageId(
       std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()), server_name_);
   service::MessageIntake intake(std::move(complete));
-  const std::string lines = CrlfLines(submission->content);
+  const std::string lines = mail::CrlfLines(submission->content);
   std::string original(intake.Push(lines));
   original += intake.Finish();
   if (intake.problem() != service::MessageIntake::Problem::kNone) original = lines;

@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "lib/core/base/strings.h"
+#include "lib/core/mail/line_ends.h"
 #include "lib/service/deliver/helper_jobs.h"
 #include "lib/service/deliver/mail_file.h"
 #include "lib/service/deliver/outcome.h"
+#include "lib/store/queue/memory_body.h"
 
 namespace postern::deliver {
 
@@ -129,41 +131,6 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
   co_return result;
 }
 
-namespace {
-
-// HandedText is what a wrapper handed back.
-class HandedText final : public store::Body {
- public:
-  explicit HandedText(std::string text) : text_(std::move(text)) {}
-  uint64_t size_bytes() const override { return text_.size(); }
-  std::optional<std::string_view> InMemory() const override { return text_; }
-  StatusOr<size_t> ReadAt(uint64_t offset, std::span<char> into) const override {
-    const std::string_view from = std::string_view(text_).substr(
-        static_cast<size_t>(std::min<uint64_t>(offset, text_.size())), into.size());
-    std::copy(from.begin(), from.end(), into.begin());
-    return from.size();
-  }
-
- private:
-  const std::string text_;
-};
-
-// WithCrlf gives `text` with the line ends of SMTP.
-std::string WithCrlf(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + text.size() / 32 + 2);
-  char before = '\n';
-  for (const char c : text) {
-    if (c == '\n' && before != '\r') out += '\r';
-    out += c;
-    before = c;
-  }
-  if (before != '\n') out += "\r\n";
-  return out;
-}
-
-}  // namespace
-
 rt::Task<DeliveryResult> ProgramDeliverer::DeliverWrapped(const queue::Envelope* envelope,
                                                           LocalTarget target,
                                                           rt::ProcessResult end) {
@@ -184,12 +151,12 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverWrapped(const queue::Envelope*
     const bool eight_bit =
         std::any_of(text->begin(), text->end(), [](char c) { return (c & 0x80) != 0; });
     copy.sender.body = eight_bit ? mail::BodyType::k8BitMime : mail::BodyType::k7Bit;
-    auto carried = std::make_shared<const HandedText>(WithCrlf(*text));
+    auto carried = std::make_shared<const store::MemoryBody>(mail::WithCrlf(*text));
     std::string().swap(end.handed_back);
     DeliveryResult result = co_await wrapped_.by_lmtp(std::move(copy), std::move(carried));
     co_return result;
   }
-  auto carried = std::make_shared<const HandedText>(std::string(*text));
+  auto carried = std::make_shared<const store::MemoryBody>(std::string(*text));
   std::string().swap(end.handed_back);
   Status outcome;
   auto deliver = loop_.RunBlocking(
