@@ -17,8 +17,8 @@ DOMAIN = "example.test"
 PASSWORD = "correct horse"
 START_SECONDS = 30
 
-CONFIG = """\
-mailname "{domain}"
+# What the configurations of most tests have in common.
+HEAD = """\
 spool "{data}/spool"
 pki {domain} cert "{home}/cert.pem"
 pki {domain} key "{home}/key.pem"
@@ -26,13 +26,24 @@ table logins file:{home}/logins
 table addresses file:{home}/addresses
 table accounts file:{home}/accounts
 {extra}
-listen on 127.0.0.1 port {smtp} tls pki {domain}
-listen on 127.0.0.1 port {submission} tls-require pki {domain} auth <logins>
+"""
+IMAP = """\
 listen on 127.0.0.1 port {imap} proto imap tls pki {domain} auth <logins>
 listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
+"""
+DELIVER = """\
 action "deliver" maildir "{data}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
-{rules}
-match from any for domain "{domain}" action "deliver"
+"""
+
+CONFIG = f"""\
+mailname "{{domain}}"
+{HEAD}\
+listen on 127.0.0.1 port {{smtp}} tls pki {{domain}}
+listen on 127.0.0.1 port {{submission}} tls-require pki {{domain}} auth <logins>
+{IMAP}\
+{DELIVER}\
+{{rules}}
+match from any for domain "{{domain}}" action "deliver"
 """
 
 

@@ -17,21 +17,14 @@ from harness import DOMAIN
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = f"/usr/bin/python3 {HERE}/filter_program.py"
 
-CONFIG = """\
-mailname "{domain}"
-spool "{data}/spool"
-pki {domain} cert "{home}/cert.pem"
-pki {domain} key "{home}/key.pem"
-table logins file:{home}/logins
-table addresses file:{home}/addresses
-table accounts file:{home}/accounts
-{extra}
-listen on 127.0.0.1 port {smtp} tls pki {domain} filter under_test
-listen on 127.0.0.1 port {submission} tls pki {domain}
-listen on 127.0.0.1 port {imap} proto imap tls pki {domain} auth <logins>
-listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
-action "deliver" maildir "{data}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
-match from any for domain "{domain}" action "deliver"
+CONFIG = f"""\
+mailname "{{domain}}"
+{harness.HEAD}\
+listen on 127.0.0.1 port {{smtp}} tls pki {{domain}} filter under_test
+listen on 127.0.0.1 port {{submission}} tls pki {{domain}}
+{harness.IMAP}\
+{harness.DELIVER}\
+match from any for domain "{{domain}}" action "deliver"
 """
 # One that serves no IMAP, and so gives root's rights up.
 UNPRIVILEGED = """\

@@ -13,23 +13,16 @@ import unittest
 import harness
 from harness import DOMAIN
 
-CONFIG = """\
-mailname "mx.{domain}"
-spool "{data}/spool"
-pki {domain} cert "{home}/cert.pem"
-pki {domain} key "{home}/key.pem"
-table logins file:{home}/logins
-table addresses file:{home}/addresses
-table accounts file:{home}/accounts
-{extra}
-listen on 127.0.0.1 port {smtp} tls pki {domain}
-listen on 127.0.0.1 port {submission} tag CHECKED
-listen on 127.0.0.1 port {imap} proto imap tls pki {domain} auth <logins>
-listen on 127.0.0.1 port {imaps} proto imap smtps pki {domain} auth <logins>
-action "deliver" maildir "{data}/mail/%{{user.username}}" junk virtual <addresses> userbase <accounts>
-action "check" relay host "smtp+notls://127.0.0.1:{proxy}"
-match tag CHECKED from any for domain "{domain}" action "deliver"
-match from any for domain "{domain}" action "check"
+CONFIG = f"""\
+mailname "mx.{{domain}}"
+{harness.HEAD}\
+listen on 127.0.0.1 port {{smtp}} tls pki {{domain}}
+listen on 127.0.0.1 port {{submission}} tag CHECKED
+{harness.IMAP}\
+{harness.DELIVER}\
+action "check" relay host "smtp+notls://127.0.0.1:{{proxy}}"
+match tag CHECKED from any for domain "{{domain}}" action "deliver"
+match from any for domain "{{domain}}" action "check"
 """
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 # Its own rules take a minute to compile on a slow machine, and want the network.

@@ -1,9 +1,11 @@
 // A message with ARC sets from a stranger, validated and then sealed: what we seal as passing, or
 // as the first set, validates.
+#include "tests/fuzz/answer_all.h"
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "lib/core/base/check.h"
 #include "lib/core/base/strings.h"
@@ -20,22 +22,11 @@ const std::shared_ptr<const trust::PrivateKey>& Key() {
   return key;
 }
 
-// AnswerAll answers every question with our own key.
-trust::ArcVerdict AnswerAll(dns::Inquiry<trust::ArcVerdict> inquiry) {
+// Answered has every question answered with our own key.
+trust::ArcVerdict Answered(dns::Inquiry<trust::ArcVerdict> inquiry) {
   static const std::string text =
       StrCat("v=DKIM1; k=ed25519; p=", mail::Base64Encode(Key()->PublicOctets()));
-  while (!inquiry.questions().empty()) {
-    std::vector<dns::Answer> answers;
-    for (const dns::Question& question : inquiry.questions()) {
-      dns::Answer answer;
-      answer.kind = dns::Answer::Kind::kOk;
-      answer.records.push_back(
-          dns::Record{question.name, dns::Type::kTxt, 1, dns::TxtData{{text}}});
-      answers.push_back(std::move(answer));
-    }
-    inquiry.Resume(std::move(answers));
-  }
-  return inquiry.Take();
+  return AnswerAll(std::move(inquiry), text);
 }
 
 }  // namespace
@@ -49,11 +40,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   trust::MessageScan scan({&verifier, &sealer});
   scan.Feed(message);
   scan.Finish();
-  const trust::ArcVerdict verdict = AnswerAll(verifier.Check());
+  const trust::ArcVerdict verdict = Answered(verifier.Check());
   POSTERN_CHECK(!verdict.reason.empty() && !verdict.explanation.empty());
   const StatusOr<std::string> fields = sealer.Seal(verdict, absl::FromUnixSeconds(1));
   if (!fields.ok() || verdict.result == trust::ArcResult::kFail) return 0;
-  const trust::ArcVerdict after = AnswerAll(trust::CheckArc(StrCat(*fields, message), {}, {}));
+  const trust::ArcVerdict after = Answered(trust::CheckArc(StrCat(*fields, message), {}, {}));
   POSTERN_CHECK(after.result == trust::ArcResult::kPass);
   return 0;
 }

@@ -1,5 +1,6 @@
 // A key record, an octet that says in what pieces the message comes, and the message. Whatever the
 // pieces, the verdict is the same.
+#include "tests/fuzz/answer_all.h"
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,23 +12,6 @@
 namespace {
 
 using namespace postern;
-
-// AnswerAll answers every question with `text` as the key record.
-template <typename T>
-T AnswerAll(dns::Inquiry<T> inquiry, const std::string& text) {
-  while (!inquiry.questions().empty()) {
-    std::vector<dns::Answer> answers;
-    for (const dns::Question& question : inquiry.questions()) {
-      dns::Answer answer;
-      answer.kind = dns::Answer::Kind::kOk;
-      answer.records.push_back(
-          dns::Record{question.name, dns::Type::kTxt, 1, dns::TxtData{{text}}});
-      answers.push_back(std::move(answer));
-    }
-    inquiry.Resume(std::move(answers));
-  }
-  return inquiry.Take();
-}
 
 trust::DkimVerdict Run(std::string_view message, const std::string& record, size_t step,
                        bool files) {

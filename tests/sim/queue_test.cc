@@ -208,6 +208,23 @@ std::string Delivered(rt::Files& files, std::map<uint64_t, int>* copies) {
   return {};
 }
 
+// RequireDelivered demands that what was acknowledged is in its mailbox once, or was relayed. It
+// gives how often each message is in a mailbox.
+std::map<uint64_t, int> RequireDelivered(Run& run, Host& host, Ledger* ledger) {
+  std::map<uint64_t, int> copies;
+  const std::string problem = Delivered(host.disk().view(), &copies);
+  run.Require(problem.empty(), problem);
+  for (const auto& [number, local] : ledger->acknowledged) {
+    if (local)
+      run.Require(copies[number] == 1,
+                  StrCat("message ", number, " was delivered ", copies[number], " times"));
+    if (!local)
+      run.Require(ledger->relayed[BodyOf(number)] >= 1,
+                  StrCat("message ", number, " was not relayed"));
+  }
+  return copies;
+}
+
 void CrashAndDeliver(Run& run, CrashKind kind, bool any_names) {
   rt::sim::Simulation& simulation = run.simulation();
   rt::sim::HostOptions options{.name = "mx.example"};
@@ -245,17 +262,7 @@ void CrashAndDeliver(Run& run, CrashKind kind, bool any_names) {
   run.Require(left.empty(), left);
   run.Require(ledger.acknowledged.size() > 5, "hardly anything was accepted");
 
-  std::map<uint64_t, int> copies;
-  const std::string problem = Delivered(host.disk().view(), &copies);
-  run.Require(problem.empty(), problem);
-  for (const auto& [number, local] : ledger.acknowledged) {
-    if (local)
-      run.Require(copies[number] == 1,
-                  StrCat("message ", number, " was delivered ", copies[number], " times"));
-    if (!local)
-      run.Require(ledger.relayed[BodyOf(number)] >= 1,
-                  StrCat("message ", number, " was not relayed"));
-  }
+  const std::map<uint64_t, int> copies = RequireDelivered(run, host, &ledger);
   for (const auto& [number, count] : copies)
     run.Require(count == 1, StrCat("message ", number, " has ", count, " copies"));
   int extra = 0;
@@ -292,17 +299,7 @@ void FaultsAndDeliver(Run& run) {
   simulation.RunFor(absl::Minutes(30));
   keeper.Shutdown();
   run.Require(ledger.broken.empty(), ledger.broken);
-  std::map<uint64_t, int> copies;
-  const std::string problem = Delivered(host.disk().view(), &copies);
-  run.Require(problem.empty(), problem);
-  for (const auto& [number, local] : ledger.acknowledged) {
-    if (local)
-      run.Require(copies[number] == 1,
-                  StrCat("message ", number, " was delivered ", copies[number], " times"));
-    if (!local)
-      run.Require(ledger.relayed[BodyOf(number)] >= 1,
-                  StrCat("message ", number, " was not relayed"));
-  }
+  (void)RequireDelivered(run, host, &ledger);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "lib/server/acceptor.h"
 
+#include "tests/unit/text_log.h"
 #include <new>
 
 #include <gtest/gtest.h>
@@ -9,12 +10,6 @@
 
 namespace postern::server {
 namespace {
-
-class Lines final : public LogSink {
- public:
-  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
-  std::string text;
-};
 
 rt::Task<void> ConnectTo(rt::World* world, Endpoint remote, std::unique_ptr<rt::Stream>* stream) {
   const Instant deadline = world->main_loop().Now() + absl::Seconds(10);
@@ -30,7 +25,7 @@ TEST(AcceptorTest, WhatFailsForOneConnectionDoesNotEndTheListener) {
   rt::sim::Host& client = simulation.AddHost(
       {.name = "client.example.org", .addresses = {IpAddress::V4(192, 0, 2, 2)}});
   const Endpoint endpoint{IpAddress::V4(192, 0, 2, 1), 25, ""};
-  Lines log;
+  TextLog log;
   int handled = 0;
   Acceptor acceptor(&host.world(), *host.world().network().Listen(host.main_loop(), endpoint, {}),
                     &log);

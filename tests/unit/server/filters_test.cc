@@ -2,16 +2,12 @@
 #include "lib/server/filters.h"
 
 #include "tests/unit/core/tls/make_certificate.h"
+#include "tests/unit/reply_codes.h"
+#include "tests/unit/server/session_test.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
-#include "lib/rt/sim/host.h"
-#include "lib/rt/sim/simulation.h"
-#include "lib/rt/tls/tls_stream.h"
-#include "lib/server/server.h"
 
 namespace postern::server {
 namespace {
@@ -40,46 +36,7 @@ good.example. A 192.0.2.8
 liar.example. A 192.0.2.80
 )";
 
-rt::Task<void> Talk(rt::World* world, IpAddress source, std::string script,
-                    std::shared_ptr<const tls::ClientConfig> tls, std::string* heard) {
-  rt::Executor& loop = world->main_loop();
-  rt::ConnectOptions options;
-  options.source = source;
-  const Endpoint server{IpAddress::V4(192, 0, 2, 1), 25, ""};
-  StatusOr<std::unique_ptr<rt::Stream>> stream =
-      co_await world->network().Connect(loop, server, options, Instant::Never());
-  if (!stream.ok()) co_return;
-  if (tls != nullptr) {
-    const WallTime now = world->clock().WallNow();
-    const Instant deadline = loop.Now() + absl::Seconds(20);
-    StatusOr<std::unique_ptr<rt::Stream>> secured =
-        co_await rt::TlsConnect(std::move(*stream), tls, "mx.example.org", now, deadline);
-    if (!secured.ok()) co_return;
-    stream = std::move(secured);
-  }
-  const Status said = co_await (*stream)->Write(script, Instant::Never());
-  if (!said.ok()) co_return;
-  char buffer[4096];
-  for (;;) {
-    const StatusOr<size_t> got =
-        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
-    if (!got.ok() || *got == 0) break;
-    heard->append(buffer, *got);
-  }
-  (*stream)->Close();
-}
-
-class TextLog final : public LogSink {
- public:
-  void Write(const LogRecord& record) override {
-    StrAppend(text, record.event);
-    for (const LogField& field : record.fields) StrAppend(text, " ", field.name, "=", field.value);
-    text += '\n';
-  }
-  std::string text;
-};
-
-class FiltersTest : public ::testing::Test {
+class FiltersTest : public SessionTest {
  protected:
   FiltersTest() {
     const tls_test::Made made = tls_test::MakeCertificate({"mx.example.org", {"mx.example.org"}});
@@ -87,51 +44,17 @@ class FiltersTest : public ::testing::Test {
     Put("/key", made.key_pem);
     Put("/zone", kZone);
   }
-  void Put(const std::string& path, const std::string& text) {
-    ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), path, text, 0600).ok());
-  }
   // Start runs a server with these filters, of which the listener names `named`.
   void Start(const std::string& filters, const std::string& named,
              const std::string& listener = "") {
-    ServerOptions options;
-    options.config_text = StrCat(std::string_view(kHead), filters, "\nlisten on 192.0.2.1 port 25 ",
-                                 listener, " filter ", named, std::string_view(kTail));
-    options.hooks.step = step_;
-    LoadedConfig loaded = LoadConfig(host_.world(), options);
-    std::string told;
-    for (const policy::Diagnostic& each : loaded.diagnostics)
-      StrAppend(told, each.ToString(), "\n");
-    ASSERT_NE(loaded.runtime, nullptr) << told;
-    server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
-    const Status started = simulation_.Await(host_.main_loop(), server_->Start());
-    ASSERT_TRUE(started.ok()) << Text(started);
-  }
-  void TearDown() override {
-    if (server_ != nullptr) simulation_.Await(host_.main_loop(), server_->Stop(absl::Seconds(1)));
-    server_.reset();
+    Run(StrCat(std::string_view(kHead), filters, "\nlisten on 192.0.2.1 port 25 ", listener,
+               " filter ", named, std::string_view(kTail)),
+        step_);
   }
   // Says gives the codes of all replies, a blank between them.
   std::string Says(const std::string& script, IpAddress source = IpAddress::V4(192, 0, 2, 8)) {
-    heard_.clear();
-    rt::TaskGroup tasks;
-    tasks.Spawn(Talk(&client_.world(), source, script, tls_, &heard_));
-    simulation_.RunFor(absl::Minutes(1));
-    std::string codes;
-    for (const std::string_view line : Split(heard_, '\n')) {
-      if (line.size() > 4 && line[3] == ' ')
-        StrAppend(codes, codes.empty() ? "" : " ", line.substr(0, 3));
-    }
-    return codes;
-  }
-  // Delivered gives the text of alice's one message, which is then removed; "" when there is none.
-  std::string Delivered() {
-    rt::Files& files = host_.world().files();
-    const StatusOr<std::vector<rt::DirectoryEntry>> found = files.List("/mail/alice/new");
-    if (!found.ok() || found->size() != 1) return "";
-    const std::string path = StrCat("/mail/alice/new/", (*found)[0].name);
-    const StatusOr<std::string> text = rt::ReadFile(files, path, 1 << 20);
-    (void)files.Unlink(path);
-    return text.ok() ? *text : "";
+    heard_ = Heard(client_, {.source = source, .tls = tls_, .script = script}, absl::Minutes(1));
+    return CodesOf(heard_);
   }
   static std::string Mail(const std::string& sender = "a@b.example",
                           const std::string& recipient = "x@example.org") {
@@ -139,18 +62,9 @@ class FiltersTest : public ::testing::Test {
                   ">\r\nDATA\r\nSubject: x\r\n\r\nbody\r\n.\r\n");
   }
 
-  rt::sim::Simulation simulation_{11};
-  rt::sim::Host& host_ =
-      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
-  rt::sim::Host& client_ =
-      simulation_.AddHost({.name = "client.example",
-                           .addresses = {IpAddress::V4(192, 0, 2, 7), IpAddress::V4(192, 0, 2, 8),
-                                         IpAddress::V4(192, 0, 2, 9)}});
-  TextLog log_;
   std::string heard_;
   service::FilterFunctions step_;
   std::shared_ptr<const tls::ClientConfig> tls_;  // what clients speak; null: in the clear
-  std::unique_ptr<Server> server_;
 };
 
 const IpAddress kNameless = IpAddress::V4(192, 0, 2, 7);
@@ -305,17 +219,16 @@ TEST_F(FiltersTest, RefusalsInTheLog) {
               mail::Base64Encode("wrong"), "\r\nAUTH PLAIN not!base64\r\nAUTH LOGIN\r\n*\r\n",
               "EHLO -\x1b\r\nSHUTDOWN now\r\n", "MAIL FROM:<a@b@c>\r\nDATA\r\nQUIT\r\n"));
   for (const char* line : {
-           "failed-command command=AUTH PLAIN (...) result=535 5.7.8 Authentication failed\n",
-           "failed-command command=AUTH LOGIN (password) result=535 5.7.8 Authentication failed\n",
-           "failed-command command=AUTH PLAIN (...) result=501 5.5.2 Malformed",
-           "failed-command command=AUTH LOGIN (...) result=501 5.7.0 Authentication cancelled\n",
-           "failed-command command=EHLO -\x1b result=500 5.5.2 Invalid command: Syntax error\n",
-           "failed-command command=SHUTDOWN now result=500 5.5.1 Invalid command",
-           "failed-command command=MAIL FROM:<a@b@c> result=553 5.1.0 Sender address syntax "
-           "error\n",
-           "failed-command command=DATA result=503 5.5.1 Invalid command",
+           R"-(command="AUTH PLAIN (...)" result="535 5.7.8 Authentication failed")-",
+           R"-(command="AUTH LOGIN (password)" result="535 5.7.8 Authentication failed")-",
+           R"-(command="AUTH PLAIN (...)" result="501 5.5.2 Malformed)-",
+           R"-(command="AUTH LOGIN (...)" result="501 5.7.0 Authentication cancelled")-",
+           R"-(command="EHLO -\x1b" result="500 5.5.2 Invalid command: Syntax error")-",
+           R"-(command="SHUTDOWN now" result="500 5.5.1 Invalid command)-",
+           R"-(command="MAIL FROM:<a@b@c>" result="553 5.1.0 Sender address syntax error")-",
+           R"-(command="DATA" result="503 5.5.1 Invalid command)-",
        }) {
-    EXPECT_THAT(log_.text, HasSubstr(line));
+    EXPECT_THAT(log_.text, HasSubstr(StrCat("failed-command ", line)));
   }
   for (const char* secret : {"wrong", "d3Jvbmc", "YWxpY2U", "not!base64"})
     EXPECT_THAT(log_.text, Not(HasSubstr(secret)));
@@ -356,7 +269,7 @@ TEST_F(FiltersTest, RewriteReportAndBypass) {
   EXPECT_THAT(text, HasSubstr("Return-Path: <new@c.example>"));
   EXPECT_THAT(text, HasSubstr("Received: from even.example "));
   EXPECT_THAT(log_.text,
-              HasSubstr("filtered filter=told phase=mail-from result=report text=from b"));
+              HasSubstr("filtered filter=told phase=mail-from result=report text=\"from b\""));
   EXPECT_EQ(Says("EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<y@example.org>\r\nQUIT\r\n"),
             "220 250 250 550 221");
   TearDown();

@@ -2,16 +2,11 @@
 #include "lib/server/listeners.h"
 
 #include "tests/unit/core/tls/make_certificate.h"
+#include "tests/unit/server/session_test.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
-#include "lib/rt/sim/host.h"
-#include "lib/rt/sim/simulation.h"
-#include "lib/rt/tls/tls_stream.h"
-#include "lib/server/server.h"
 
 namespace postern::server {
 namespace {
@@ -39,56 +34,6 @@ match auth from any for any action "here"
 match for any action "away"
 )";
 
-// Client is how a client of a test comes.
-struct Client {
-  IpAddress source = IpAddress::V4(192, 0, 2, 8);
-  uint16_t port = 25;
-  std::string first;  // said before anything else, in the clear
-  std::shared_ptr<const tls::ClientConfig> tls;
-  std::string script;
-  IpAddress server = IpAddress::V4(192, 0, 2, 1);
-};
-
-// Talk says `client`'s script at once, and writes to `heard` all that the server says until it
-// hangs up.
-rt::Task<void> Talk(rt::World* world, Client client, std::string* heard) {
-  rt::Executor& loop = world->main_loop();
-  rt::ConnectOptions options;
-  options.source = client.source;
-  const Endpoint server{client.server, client.port, ""};
-  StatusOr<std::unique_ptr<rt::Stream>> stream =
-      co_await world->network().Connect(loop, server, options, Instant::Never());
-  if (!stream.ok()) co_return;
-  if (!client.first.empty()) {
-    const Status said = co_await (*stream)->Write(client.first, Instant::Never());
-    if (!said.ok()) co_return;
-  }
-  if (client.tls != nullptr) {
-    const WallTime now = world->clock().WallNow();
-    const Instant deadline = loop.Now() + absl::Seconds(20);
-    StatusOr<std::unique_ptr<rt::Stream>> secured =
-        co_await rt::TlsConnect(std::move(*stream), client.tls, "mx.example.org", now, deadline);
-    if (!secured.ok()) {
-      *heard = StrCat("TLS: ", Message(secured.status()));
-      co_return;
-    }
-    stream = std::move(secured);
-  }
-  if (!client.script.empty()) {
-    const Status said = co_await (*stream)->Write(client.script, Instant::Never());
-    if (!said.ok()) co_return;
-  }
-  char buffer[4096];
-  for (;;) {
-    const StatusOr<size_t> got =
-        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
-    if (!got.ok()) StrAppend(*heard, "[", Message(got.status()), "]");
-    if (!got.ok() || *got == 0) break;
-    heard->append(buffer, *got);
-  }
-  (*stream)->Close();
-}
-
 // Proxied is the PROXY header of a proxy for a client at `source` that came to `destination`.
 std::string Proxied(const IpAddress& source, const IpAddress& destination, std::string tlvs = "") {
   const size_t size = source.bytes().size() * 2 + 4 + tlvs.size();
@@ -102,18 +47,7 @@ std::string Proxied(const IpAddress& source, const IpAddress& destination, std::
   return header + tlvs;
 }
 
-// Keeps the log, a line a record.
-class TextLog final : public LogSink {
- public:
-  void Write(const LogRecord& record) override {
-    StrAppend(text, record.event);
-    for (const LogField& field : record.fields) StrAppend(text, " ", field.name, "=", field.value);
-    text += '\n';
-  }
-  std::string text;
-};
-
-class ListenersTest : public ::testing::Test {
+class ListenersTest : public SessionTest {
  protected:
   ListenersTest() {
     tls::ClientOptions client;
@@ -126,21 +60,9 @@ class ListenersTest : public ::testing::Test {
     Put("/key", server.key_pem);
     Put("/ca", authority_.certificate_pem);
   }
-  void Put(const std::string& path, const std::string& text) {
-    ASSERT_TRUE(rt::WriteFileDurably(host_.world().files(), path, text, 0600).ok());
-  }
   // Start runs a server with these listen lines.
   void Start(const std::string& lines) {
-    ServerOptions options;
-    options.config_text = StrCat(std::string_view(kHead), lines, std::string_view(kTail));
-    LoadedConfig loaded = LoadConfig(host_.world(), options);
-    std::string told;
-    for (const policy::Diagnostic& each : loaded.diagnostics)
-      StrAppend(told, each.ToString(), "\n");
-    ASSERT_NE(loaded.runtime, nullptr) << told;
-    server_ = Server::Create(&host_.world(), std::move(options), std::move(loaded), &log_);
-    const Status started = simulation_.Await(host_.main_loop(), server_->Start());
-    ASSERT_TRUE(started.ok()) << Text(started);
+    Run(StrCat(std::string_view(kHead), lines, std::string_view(kTail)));
   }
   // Wrong gives what is said of these listen lines, which are refused.
   std::string Wrong(const std::string& lines) {
@@ -150,27 +72,8 @@ class ListenersTest : public ::testing::Test {
     EXPECT_EQ(loaded.runtime, nullptr);
     return loaded.diagnostics.empty() ? "" : loaded.diagnostics[0].message;
   }
-  void TearDown() override {
-    if (server_ != nullptr) simulation_.Await(host_.main_loop(), server_->Stop(absl::Seconds(1)));
-    server_.reset();
-  }
   std::string Says(Client client, rt::sim::Host* from = nullptr) {
-    std::string heard;
-    rt::TaskGroup tasks;
-    rt::sim::Host& host = from == nullptr ? client_ : *from;
-    tasks.Spawn(Talk(&host.world(), std::move(client), &heard));
-    simulation_.RunFor(absl::Minutes(11));
-    return heard;
-  }
-  // Delivered gives the text of alice's one message, which is then removed.
-  std::string Delivered() {
-    rt::Files& files = host_.world().files();
-    const StatusOr<std::vector<rt::DirectoryEntry>> found = files.List("/mail/alice/new");
-    if (!found.ok() || found->size() != 1) return "";
-    const std::string path = StrCat("/mail/alice/new/", (*found)[0].name);
-    const StatusOr<std::string> text = rt::ReadFile(files, path, 1 << 20);
-    (void)files.Unlink(path);
-    return text.ok() ? *text : "";
+    return Heard(from == nullptr ? client_ : *from, std::move(client), absl::Minutes(11));
   }
   static std::string Login(const std::string& user) {
     std::string plain = "x" + user + "xsecret";
@@ -187,14 +90,6 @@ class ListenersTest : public ::testing::Test {
   tls_test::Made authority_ =
       tls_test::MakeCertificate({.common_name = "Test CA", .authority = true});
   std::shared_ptr<const tls::ClientConfig> plain_tls_;
-  rt::sim::Simulation simulation_{11};
-  rt::sim::Host& host_ = simulation_.AddHost(
-      {.name = "mx.example.org",
-       .addresses = {IpAddress::V4(192, 0, 2, 1), IpAddress::V4(127, 0, 0, 1)}});
-  rt::sim::Host& client_ =
-      simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 8)}});
-  TextLog log_;
-  std::unique_ptr<Server> server_;
 };
 
 TEST_F(ListenersTest, SendersMaySendAsThemselvesOnly) {

@@ -1,5 +1,7 @@
 // What notices make of strings beyond ASCII, and whom they may go to.
+#include <initializer_list>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -42,6 +44,11 @@ bool Has(std::string_view text, std::string_view piece) {
   return text.find(piece) != std::string_view::npos;
 }
 
+void ExpectHas(std::string_view text, std::initializer_list<std::string_view> pieces) {
+  for (const std::string_view piece : pieces)
+    EXPECT_TRUE(Has(text, piece)) << piece << "is not in\n" << text;
+}
+
 std::string Decoded(const MessageView& view, uint32_t part) {
   std::string out;
   DecodeBody(view, view.part(part), out);
@@ -51,19 +58,18 @@ std::string Decoded(const MessageView& view, uint32_t part) {
 TEST(Notice, WithoutSmtputf8NothingIsLostAndAllIsAscii) {
   const std::string dsn = BuildDsn(International());
   EXPECT_TRUE(IsAscii(dsn));
-  EXPECT_TRUE(Has(dsn, "From: Mailer Daemon <MAILER-DAEMON@mx.xn--bcher-kva.example>\r\n")) << dsn;
-  EXPECT_TRUE(Has(dsn, "To: <joe@xn--bcher-kva.example>\r\n"));
-  EXPECT_TRUE(Has(dsn, "Reporting-MTA: dns; mx.xn--bcher-kva.example\r\n"));
-  EXPECT_TRUE(Has(dsn, "Remote-MTA: dns; mx.xn--r8jz45g.jp\r\n"));
-  EXPECT_TRUE(Has(dsn, "Diagnostic-Code: smtp; 550 5.1.1 \\x{DC}nknown user\r\n"));
-  // RFC 6533 §3: escaped once.
-  EXPECT_TRUE(Has(dsn, "Original-Recipient: utf-8; \\x{7528}\\x{6237}@\\x{4F8B}\\x{3048}.jp\r\n"));
-  EXPECT_TRUE(Has(dsn, "Final-Recipient: utf-8; \\x{7528}\\x{6237}@\\x{4F8B}\\x{3048}.jp\r\n"));
-  EXPECT_TRUE(Has(dsn, "Final-Recipient: rfc822; bob@xn--bcher-kva.example\r\n"));
+  ExpectHas(dsn, {"From: Mailer Daemon <MAILER-DAEMON@mx.xn--bcher-kva.example>\r\n",
+                  "To: <joe@xn--bcher-kva.example>\r\n",
+                  "Reporting-MTA: dns; mx.xn--bcher-kva.example\r\n",
+                  "Remote-MTA: dns; mx.xn--r8jz45g.jp\r\n",
+                  "Diagnostic-Code: smtp; 550 5.1.1 \\x{DC}nknown user\r\n",
+                  // RFC 6533 §3: escaped once.
+                  "Original-Recipient: utf-8; \\x{7528}\\x{6237}@\\x{4F8B}\\x{3048}.jp\r\n",
+                  "Final-Recipient: utf-8; \\x{7528}\\x{6237}@\\x{4F8B}\\x{3048}.jp\r\n",
+                  "Final-Recipient: rfc822; bob@xn--bcher-kva.example\r\n"});
   const MessageView view = ParseMessage(dsn);
   const std::string text = Decoded(view, 1);
-  EXPECT_TRUE(Has(text, "<用户@例え.jp>\r\n")) << text;
-  EXPECT_TRUE(Has(text, "answered: 550 5.1.1 Ünknown user\r\n")) << text;
+  ExpectHas(text, {"<用户@例え.jp>\r\n", "answered: 550 5.1.1 Ünknown user\r\n"});
   EXPECT_TRUE(view.part(2).Is("message", "delivery-status"));
   EXPECT_TRUE(view.part(3).Is("text", "rfc822-headers"));
 }
@@ -73,13 +79,13 @@ TEST(Notice, WithSmtputf8ItIsUtf8) {
   request.smtputf8 = true;
   request.sender = {"josé", "bücher.example"};
   const std::string dsn = BuildDsn(request);
-  EXPECT_TRUE(Has(dsn, "To: <josé@bücher.example>\r\n"));
-  EXPECT_TRUE(Has(dsn, "From: Mailer Daemon <MAILER-DAEMON@mx.xn--bcher-kva.example>\r\n"));
-  EXPECT_TRUE(Has(dsn, "Remote-MTA: dns; mx.xn--r8jz45g.jp\r\n"));
-  EXPECT_TRUE(Has(dsn, "Diagnostic-Code: smtp; 550 5.1.1 Ünknown user\r\n"));
-  EXPECT_TRUE(Has(dsn, "Original-Recipient: utf-8; 用户@例え.jp\r\n"));
-  EXPECT_TRUE(Has(dsn, "Content-Type: message/global-delivery-status\r\n"));
-  EXPECT_TRUE(Has(dsn, "Content-Type: message/global-headers\r\n"));
+  ExpectHas(dsn, {"To: <josé@bücher.example>\r\n",
+                  "From: Mailer Daemon <MAILER-DAEMON@mx.xn--bcher-kva.example>\r\n",
+                  "Remote-MTA: dns; mx.xn--r8jz45g.jp\r\n",
+                  "Diagnostic-Code: smtp; 550 5.1.1 Ünknown user\r\n",
+                  "Original-Recipient: utf-8; 用户@例え.jp\r\n",
+                  "Content-Type: message/global-delivery-status\r\n",
+                  "Content-Type: message/global-headers\r\n"});
 }
 
 TEST(Notice, ASenderThatCannotBeNamedIsNamedByAGroup) {
@@ -141,18 +147,18 @@ TEST(Notice, DispositionsHaveUtf8WhereItIsAsked) {
   request.smtputf8 = true;
   request.mdn.final_recipient = "bøb@x.example";
   std::string mdn = BuildMdn(request);
-  EXPECT_TRUE(Has(mdn, "To: <josé@bücher.example>\r\n")) << mdn;
-  EXPECT_TRUE(Has(mdn, "Content-Type: message/global-disposition-notification\r\n"));
-  EXPECT_TRUE(Has(mdn, "Final-Recipient: utf-8; bøb@x.example\r\n"));
-  EXPECT_TRUE(Has(mdn, "Content-Type: message/global-headers\r\n"));
+  ExpectHas(
+      mdn,
+      {"To: <josé@bücher.example>\r\n", "Content-Type: message/global-disposition-notification\r\n",
+       "Final-Recipient: utf-8; bøb@x.example\r\n", "Content-Type: message/global-headers\r\n"});
   EXPECT_TRUE(ParseMessage(mdn).defects().empty());
   EXPECT_EQ(ParseMdn(ParseMessage(mdn))->final_recipient, "bøb@x.example");
   request.smtputf8 = false;
   request.to = "joe@bücher.example";
   mdn = BuildMdn(request);
   EXPECT_TRUE(IsAscii(mdn));
-  EXPECT_TRUE(Has(mdn, "To: <joe@xn--bcher-kva.example>\r\n")) << mdn;
-  EXPECT_TRUE(Has(mdn, "Final-Recipient: utf-8; b\\x{F8}b@x.example\r\n"));
+  ExpectHas(mdn, {"To: <joe@xn--bcher-kva.example>\r\n",
+                  "Final-Recipient: utf-8; b\\x{F8}b@x.example\r\n"});
   EXPECT_TRUE(Has(Decoded(ParseMessage(mdn), 1), "sent to bøb@x.example\r\n"));
 }
 

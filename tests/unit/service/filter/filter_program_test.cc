@@ -3,6 +3,7 @@
 #include "lib/service/filter/filter_program.h"
 
 #include "tests/unit/service/filter/session_fixture.h"
+#include "tests/unit/text_log.h"
 
 #include <gmock/gmock.h>
 
@@ -25,16 +26,6 @@ class PipeCompanion final : public rt::Companion {
 
  private:
   std::unique_ptr<rt::Stream> stream_;
-};
-
-class TextLog final : public LogSink {
- public:
-  void Write(const LogRecord& record) override {
-    StrAppend(text, record.event);
-    for (const LogField& field : record.fields) StrAppend(text, " ", field.name, "=", field.value);
-    text += '\n';
-  }
-  std::string text;
 };
 
 // Manner is how a test program behaves.

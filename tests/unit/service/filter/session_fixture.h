@@ -1,18 +1,12 @@
 // An SMTP service over the simulated network whose sessions have the filters that a test gives.
 #pragma once
 
+#include "tests/unit/service/smtp/smtp_sessions.h"
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
-
-#include "lib/core/base/strings.h"
-#include "lib/rt/sim/host.h"
-#include "lib/rt/sim/simulation.h"
-#include "lib/service/smtp/service.h"
 
 namespace postern::service {
 
@@ -110,84 +104,18 @@ class FilteredBackend final : public SmtpBackend {
   };
 };
 
-class SessionFixture : public ::testing::Test {
+class SessionFixture : public SmtpSessions<FilteredBackend> {
  protected:
-  SessionFixture() {
-    auto options = std::make_shared<smtp::ServerOptions>();
-    options->hostname = "mx.example.org";
-    options->auth_available = true;
-    options->auth_without_tls = true;
-    options->mechanisms |=
-        sasl::BitOf(sasl::Mechanism::kScramSha256) | sasl::BitOf(sasl::Mechanism::kOAuthBearer);
-    auto settings = std::make_shared<SmtpListener>();
-    settings->options = options;
-    settings->wants_reverse_name = true;
-    settings_ = settings;
-    listener_ = *server_.world().network().Listen(server_.main_loop(), endpoint_, {});
-    tasks_.Spawn(AcceptAll(listener_.get(), &service_, settings_, &server_.world()));
-  }
-  ~SessionFixture() override {
-    simulation_.Await(server_.main_loop(), service_.Stop(absl::ZeroDuration()));
-    listener_->Close();
-    simulation_.RunFor(absl::Seconds(1));
-  }
+  SessionFixture()
+      : SmtpSessions(
+            sasl::BitOf(sasl::Mechanism::kScramSha256) | sasl::BitOf(sasl::Mechanism::kOAuthBearer),
+            /*wants_reverse_name=*/true) {}
 
-  // Says gives the codes of all replies to `script`, the greeting first; heard_ is their text.
-  std::string Says(const std::string& script, Duration wait = absl::Minutes(10)) {
-    heard_.clear();
-    tasks_.Spawn(Talk(&client_.world(), endpoint_, script, &heard_));
-    simulation_.RunFor(wait);
-    std::string codes;
-    for (const std::string_view line : Split(heard_, '\n')) {
-      if (line.size() < 4 || line[3] != ' ') continue;
-      StrAppend(codes, codes.empty() ? "" : " ", line.substr(0, 3));
-    }
-    return codes;
-  }
   static std::string Mail(std::string_view text = "Subject: x\r\n\r\nbody\r\n",
                           std::string_view recipient = "c@x.example") {
     return StrCat("MAIL FROM:<a@b.example>\r\nRCPT TO:<", recipient, ">\r\nDATA\r\n", text,
                   ".\r\n");
   }
-
-  static rt::Task<void> Talk(rt::World* world, Endpoint server, std::string script,
-                             std::string* heard) {
-    rt::ConnectOptions options;
-    StatusOr<std::unique_ptr<rt::Stream>> stream =
-        co_await world->network().Connect(world->main_loop(), server, options, Instant::Never());
-    if (!stream.ok()) co_return;
-    (void)co_await (*stream)->Write(script, Instant::Never());
-    char buffer[4096];
-    for (;;) {
-      const StatusOr<size_t> got =
-          co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
-      if (!got.ok() || *got == 0) break;
-      heard->append(buffer, *got);
-    }
-    (*stream)->Close();
-  }
-  static rt::Task<void> AcceptAll(rt::Listener* listener, SmtpService* service,
-                                  std::shared_ptr<const SmtpListener> settings, rt::World* world) {
-    for (;;) {
-      StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener->Accept(world->main_loop());
-      if (!stream.ok()) co_return;
-      service->Serve(std::move(*stream), settings);
-    }
-  }
-
-  rt::sim::Simulation simulation_{7};
-  rt::sim::Host& server_ =
-      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
-  rt::sim::Host& client_ =
-      simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 2)}});
-  Endpoint endpoint_{IpAddress::V4(192, 0, 2, 1), 25, ""};
-  FilteredBackend backend_;
-  NullLogSink log_;
-  SmtpService service_{&server_.world(), &server_.main_loop(), &backend_, &log_, {}};
-  std::shared_ptr<const SmtpListener> settings_;
-  std::unique_ptr<rt::Listener> listener_;
-  rt::TaskGroup tasks_;
-  std::string heard_;
 };
 
 }  // namespace postern::service

@@ -2,6 +2,8 @@
 // purpose.
 #include "lib/service/schedule/queue_audit.h"
 
+#include "tests/unit/text_log.h"
+
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
@@ -15,12 +17,6 @@ namespace {
 using queue::Envelope;
 using queue::MessageId;
 using store::Change;
-
-class Lines final : public LogSink {
- public:
-  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
-  std::string text;
-};
 
 class QueueAuditTest : public ::testing::Test {
  protected:
@@ -96,7 +92,7 @@ class QueueAuditTest : public ::testing::Test {
 
   rt::sim::Simulation simulation_{7};
   rt::sim::Host& host_;
-  Lines log_;
+  TextLog log_;
   std::unique_ptr<store::Queue> queue_;
   std::unique_ptr<QueueAudit> audit_;
   rt::TaskGroup group_;

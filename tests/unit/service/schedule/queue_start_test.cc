@@ -4,6 +4,7 @@
 // POSTERN_START_ENVELOPES=1000000 in the environment is the specification's size (row F18), with
 // its bounds; without it the queue is as long as every run of the tests can afford. The queue is
 // made by a process of its own, so that its memory is not counted.
+#include "tests/unit/text_log.h"
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -151,14 +152,8 @@ double ResidentMib() {
   return static_cast<double>(resident) * 4096 / (1 << 20);
 }
 
-class Lines final : public LogSink {
- public:
-  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
-  std::string text;
-};
-
 void Measure(const std::string& spool, int64_t count) {
-  Lines log;
+  TextLog log;
   rt::AsioWorld world;
   const Instant start = world.clock().Now();
   const auto since = [&] { return absl::ToDoubleSeconds(world.clock().Now() - start); };

@@ -1,5 +1,7 @@
 #include "lib/service/schedule/scheduler.h"
 
+#include "tests/unit/text_log.h"
+
 #include <gtest/gtest.h>
 
 #include "lib/core/base/strings.h"
@@ -13,12 +15,6 @@ namespace {
 
 using queue::Envelope;
 using Outcome = DeliveryResult::Outcome;
-
-class Lines final : public LogSink {
- public:
-  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
-  std::string text;
-};
 
 // Scripted answers each envelope by its destination's local part: "ok…", "perm…", "later"
 // (temporary, temporary, ok), "sender" (takes notices and keeps them), "once" (a server's "later",
@@ -145,7 +141,7 @@ class SchedulerTest : public ::testing::Test {
 
   rt::sim::Simulation simulation_{1};
   rt::sim::Host& host_;
-  Lines log_;
+  TextLog log_;
   ToSender router_;
   std::unique_ptr<store::Queue> queue_;
   Scripted deliverer_;

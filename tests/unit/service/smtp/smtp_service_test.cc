@@ -1,10 +1,5 @@
 // The SMTP service over the simulated network, with a backend that says what each test wants.
-#include <gtest/gtest.h>
-
-#include "lib/core/base/strings.h"
-#include "lib/rt/sim/host.h"
-#include "lib/rt/sim/simulation.h"
-#include "lib/service/smtp/service.h"
+#include "tests/unit/service/smtp/smtp_sessions.h"
 
 namespace postern::service {
 namespace {
@@ -76,83 +71,7 @@ class FakeBackend final : public SmtpBackend {
   std::vector<size_t> accepted_recipients;
 };
 
-// A client that says all of `script` at once and collects replies until the server closes.
-Task<void> Talk(rt::World* world, Endpoint server, std::string script, std::string* heard) {
-  rt::ConnectOptions options;
-  rt::Executor& loop = world->main_loop();
-  StatusOr<std::unique_ptr<rt::Stream>> stream =
-      co_await world->network().Connect(loop, server, options, Instant::Never());
-  if (!stream.ok()) co_return;
-  (void)co_await (*stream)->Write(script, Instant::Never());
-  char buffer[4096];
-  for (;;) {
-    StatusOr<size_t> got =
-        co_await rt::ReadSome(**stream, std::span<char>(buffer), Instant::Never());
-    if (!got.ok() || *got == 0) break;
-    heard->append(buffer, *got);
-  }
-  (*stream)->Close();
-}
-
-Task<void> AcceptAll(rt::World* world, rt::Listener* listener, SmtpService* service,
-                     std::shared_ptr<const SmtpListener> settings) {
-  for (;;) {
-    StatusOr<std::unique_ptr<rt::Stream>> stream = co_await listener->Accept(world->main_loop());
-    if (!stream.ok()) co_return;
-    service->Serve(std::move(*stream), settings);
-  }
-}
-
-class SmtpServiceTest : public ::testing::Test {
- protected:
-  SmtpServiceTest() {
-    auto options = std::make_shared<smtp::ServerOptions>();
-    options->hostname = "mx.example.org";
-    options->auth_available = true;
-    options->auth_without_tls = true;
-    auto settings = std::make_shared<SmtpListener>();
-    settings->options = options;
-    listener_settings_ = settings;
-    listener_ = *server_.world().network().Listen(server_.main_loop(), endpoint_, {});
-    tasks_.Spawn(AcceptAll(&server_.world(), listener_.get(), &service_, listener_settings_));
-  }
-  ~SmtpServiceTest() override {
-    if (!stopped_) Stop(absl::ZeroDuration());
-    listener_->Close();
-    simulation_.RunFor(absl::Seconds(1));
-  }
-  void Stop(Duration grace) {
-    stopped_ = true;
-    simulation_.Await(server_.main_loop(), service_.Stop(grace));
-  }
-  // Says gives the codes of all replies to `script`, in order, the greeting first.
-  std::string Says(const std::string& script) {
-    std::string heard;
-    tasks_.Spawn(Talk(&client_.world(), endpoint_, script, &heard));
-    simulation_.RunFor(absl::Minutes(10));
-    std::string codes;
-    for (std::string_view line : Split(heard, '\n')) {
-      if (line.size() < 4 || line[3] != ' ') continue;
-      if (!codes.empty()) codes += ' ';
-      codes += line.substr(0, 3);
-    }
-    return codes;
-  }
-
-  rt::sim::Simulation simulation_{7};
-  rt::sim::Host& server_ =
-      simulation_.AddHost({.name = "mx.example.org", .addresses = {IpAddress::V4(192, 0, 2, 1)}});
-  rt::sim::Host& client_ =
-      simulation_.AddHost({.name = "client.example", .addresses = {IpAddress::V4(192, 0, 2, 2)}});
-  Endpoint endpoint_{IpAddress::V4(192, 0, 2, 1), 25, ""};
-  FakeBackend backend_;
-  NullLogSink log_;
-  SmtpService service_{&server_.world(), &server_.main_loop(), &backend_, &log_, {}};
-  std::shared_ptr<const SmtpListener> listener_settings_;
-  std::unique_ptr<rt::Listener> listener_;
-  rt::TaskGroup tasks_;
-  bool stopped_ = false;
-};
+using SmtpServiceTest = SmtpSessions<FakeBackend>;
 
 TEST_F(SmtpServiceTest, TakesAMessageForTheRecipientsThatItKnows) {
   EXPECT_EQ(Says("EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nRCPT "

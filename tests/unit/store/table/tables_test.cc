@@ -2,6 +2,7 @@
 // real one, in a scratch folder.
 #include "lib/store/table/tables.h"
 
+#include "tests/unit/text_log.h"
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
@@ -137,14 +138,6 @@ class SteppedClock final : public rt::Clock {
   Instant now{1};
 };
 
-// Lines keeps what is logged, as text.
-class Lines final : public LogSink {
- public:
-  void Write(const LogRecord& record) override { text += FormatLogRecord(record) + "\n"; }
-  std::string Take() { return std::exchange(text, ""); }
-  std::string text;
-};
-
 TEST_F(TablesTest, ADatabaseOfMakemapIsReadAnewWhenItChanges) {
   const auto put = [&](const std::string& sample) {
     fs::copy_file(fs::path(POSTERN_DB_DIR) / sample, Path("new"),
@@ -152,7 +145,7 @@ TEST_F(TablesTest, ADatabaseOfMakemapIsReadAnewWhenItChanges) {
     fs::rename(Path("new"), Path("aliases.db"));
   };
   SteppedClock clock;
-  Lines log;
+  TextLog log;
   const auto load = [&](const std::string& text) {
     policy::MemoryLoader loader("smtpd.conf", text);
     policy::ParseResult result = policy::Parse("smtpd.conf", loader);
