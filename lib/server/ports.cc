@@ -1,6 +1,8 @@
 #include "lib/server/ports.h"
 
 #include <algorithm>
+#include <array>
+#include <new>
 
 #include "lib/core/base/strings.h"
 #include "lib/server/endpoints.h"
@@ -13,6 +15,8 @@ using policy::Listener;
 
 // The local submission socket, in the spool.
 constexpr char kSocketName[] = "submit.sock";
+
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
 
 Status AtLine(const Listener& listener, const Status& status) {
   return Error(status.code(),
@@ -260,8 +264,23 @@ rt::Task<void> Ports::Stop() {
     ports.swap(ports_);
     leaving.swap(leaving_);
   }
-  ports.insert(ports.end(), leaving.begin(), leaving.end());
-  for (const Port& port : ports) co_await port.acceptor->Stop();
+  // Memory that runs out puts the end off and does not prevent it: an acceptor that is left running
+  // would outlive what it hands its clients to.
+  rt::Event never(&world_->main_loop());
+  const std::array<const std::vector<Port>*, 2> both = {&ports, &leaving};
+  for (const std::vector<Port>* const each : both) {
+    for (const Port& port : *each) {
+      for (bool stopped = false; !stopped;) {
+        try {
+          co_await port.acceptor->Stop();
+          stopped = true;
+        } catch (const std::bad_alloc&) {
+        }
+        const Instant again = world_->main_loop().Now() + kPauseWithoutMemory;
+        if (!stopped) (void)co_await never.Wait(again);
+      }
+    }
+  }
   co_await closing_.Join();
 }
 

@@ -45,6 +45,8 @@ class ProcessAnswer final : public HelperAnswer {
   bool Take() override {
     while (!ended_) {
       char buffer[16384];
+      // Before it is read: what there was no memory for then comes at the next Take.
+      if (text_.size() < kMaxHelperAnswerBytes + 1) text_.reserve(text_.size() + sizeof buffer);
       const ssize_t got = ::recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0 && errno == EAGAIN) return false;

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
@@ -71,10 +72,33 @@ struct Pipe {
   }
 };
 
-// Child is a program that was started, and our ends of its pipes.
+// Kill ends the program and what it started that did not leave its session.
+void Kill(pid_t pid) {
+  ::kill(-pid, SIGKILL);
+  ::kill(pid, SIGKILL);
+}
+
+// Child is a program that was started, and our ends of its pipes. One that is given up before its
+// end, because memory ran out, is killed and buried: nobody would do it later.
 struct Child {
-  pid_t pid = -1;
-  pid_t keeper = -1;  // the process that keeps its end for us (program_keeper.h); -1: we do
+  Child() = default;
+  ~Child() {
+    // The number of one that has ended may be another's already (program_keeper.h).
+    pollfd ended = {end.get(), POLLIN, 0};
+    if (pid > 0 && ::poll(&ended, 1, 0) <= 0) Kill(pid);
+    end.Close();  // a keeper ends
+    if (keeper > 0) {
+      BuryKeeper(keeper);
+    } else if (pid > 0) {
+      while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+      }
+    }
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  pid_t pid = -1;     // until its end was taken
+  pid_t keeper = -1;  // until it is buried: who keeps its end (program_keeper.h); -1: we do
   Pipe in, out;
   Pipe back;       // what it hands back; closed where it may not
   Descriptor end;  // readable when it has ended; with a keeper, where that one tells it
@@ -127,15 +151,7 @@ Status Start(const ProcessSpec& spec, bool dies_with_us, Child* child) {
   const int error = errno;
   KeepOurEnds(child);
   if (child->end.open()) return OkStatus();
-  ::kill(child->pid, SIGKILL);
-  ::waitpid(child->pid, nullptr, 0);
   return ErrnoError(error, "pidfd_open");
-}
-
-// Kill ends the program and what it started that did not leave its session.
-void Kill(pid_t pid) {
-  ::kill(-pid, SIGKILL);
-  ::kill(pid, SIGKILL);
 }
 
 // Put writes what fits of `left`; the pipe is closed when all is written or nobody reads any more.
@@ -185,6 +201,8 @@ void Get(Descriptor* pipe, size_t limit, std::string* output) {
 void GetBack(Descriptor* pipe, size_t limit, ProcessResult* result) {
   for (;;) {
     char buffer[16384];
+    // Before it is read: a message that lacks a piece, as there was no memory for it, looks whole.
+    result->handed_back.reserve(result->handed_back.size() + sizeof buffer);
     const ssize_t got = ::read(pipe->get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
@@ -206,6 +224,7 @@ void KeepEnd(size_t limit, std::string* output) {
 Status Reap(Child* child, ProcessResult* result) {
   if (child->keeper >= 0) {
     const std::optional<ProgramEnd> end = ReadEnd(child->end.get());
+    child->pid = -1;
     child->end.Close();  // the keeper ends
     if (!end.has_value()) return Internal("the process that was to keep its exit status is gone");
     result->exit_code = end->exit_code;
@@ -214,9 +233,10 @@ Status Reap(Child* child, ProcessResult* result) {
   }
   int status = 0;
   pid_t reaped = 0;
-  while ((reaped = ::waitpid(child->pid, &status, 0)) < 0 && errno == EINTR) {
+  const pid_t pid = std::exchange(child->pid, -1);
+  while ((reaped = ::waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
   }
-  if (reaped != child->pid) {
+  if (reaped != pid) {
     NoteTakenEnd();
     return Internal(
         "its exit status was taken away: this process ignores SIGCHLD, or another part of it waits "
@@ -254,10 +274,11 @@ class ProgramIo {
       gone_.reset();
       ended_.Set();
     });
-    if (spec_->stop != nullptr) stopper_.Spawn(AwaitStop());
   }
 
   Task<StatusOr<ProcessResult>> Finish() {
+    // Where it cannot be started, nothing of it waits yet.
+    if (spec_->stop != nullptr) stopper_.Spawn(AwaitStop());
     const Instant deadline = loop_->Now() + spec_->time_limit;
     const bool in_time = co_await ended_.Wait(deadline);
     if (!in_time) {
@@ -282,6 +303,7 @@ class ProgramIo {
       // It ends now; under load not at once.
       auto bury = loop_->RunBlocking([keeper = child_->keeper] { BuryKeeper(keeper); });
       co_await bury;
+      child_->keeper = -1;
     }
     // What we ended ourselves has failed, whatever it would have said.
     if (!known.ok() && !result_.timed_out) co_return known;

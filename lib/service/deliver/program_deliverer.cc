@@ -1,6 +1,7 @@
 #include "lib/service/deliver/program_deliverer.h"
 
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,10 @@ namespace postern::deliver {
 
 using schedule::DeliveryResult;
 
+namespace {
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
+}  // namespace
+
 ProgramDeliverer::ProgramDeliverer(rt::World& world, store::Queue& queue, TargetResolver& targets,
                                    ProgramDelivererOptions options, WrappedSink wrapped)
     : world_(world),
@@ -26,24 +31,26 @@ ProgramDeliverer::ProgramDeliverer(rt::World& world, store::Queue& queue, Target
       wrapped_(std::move(wrapped)),
       max_programs_(options.max_programs),
       max_programs_per_user_(options.max_programs_per_user),
-      stop_(&loop_) {}
-
-ProgramDeliverer::~ProgramDeliverer() {
-  if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
+      stop_(&loop_) {
+  stop_timer_.owner = this;
+  stop_timer_.run = [](rt::Timer* timer) {
+    ProgramDeliverer* const self = static_cast<StopTimer*>(timer)->owner;
+    self->stop_.Set();
+    for (rt::Event* const each : self->awaiting_) each->Set();
+  };
 }
 
+ProgramDeliverer::~ProgramDeliverer() { loop_.Disarm(&stop_timer_); }
+
 void ProgramDeliverer::StopWithin(Duration grace) {
-  if (stop_timer_ != 0 || stop_.is_set()) return;
-  stop_timer_ = loop_.CallAt(loop_.Now() + grace, [this] {
-    stop_timer_ = 0;
-    stop_.Set();
-    for (rt::Event* const each : awaiting_) each->Set();
-  });
+  if (stop_timer_.armed() || stop_.is_set()) return;
+  loop_.Arm(&stop_timer_, loop_.Now() + grace);
 }
 
 rt::Task<std::vector<DeliveryResult>> ProgramDeliverer::Deliver(
     std::vector<queue::Envelope> batch) {
   std::vector<DeliveryResult> results;
+  results.reserve(batch.size());
   for (const queue::Envelope& envelope : batch) {
     DeliveryResult result = co_await DeliverOne(&envelope);
     results.push_back(std::move(result));
@@ -125,8 +132,25 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
                        busy ? end.status() : Internal(std::string(Message(end.status()))),
                        options_.busy_retry);
   }
-  DeliveryResult result = ProgramResult(*envelope, *end, options_.program);
-  if (target.wrapped && result.outcome == DeliveryResult::Outcome::kDelivered)
+  // A wrapper that did not run %{mda}: what became of the message is its own affair.
+  const bool kept = target.wrapped && !HandedBack(*end).has_value();
+  // What a program did cannot be undone: without memory to say what became of it, it waits for
+  // some, or the program would be run again.
+  DeliveryResult result;
+  for (bool told = false; !told;) {
+    try {
+      result = ProgramResult(*envelope, *end, options_.program);
+      if (kept && result.outcome == DeliveryResult::Outcome::kDelivered)
+        result.text = "Kept by the wrapper";
+      told = true;
+    } catch (const std::bad_alloc&) {
+      if (stop_.is_set()) throw;
+    }
+    rt::Event never(&loop_);
+    const Instant again = loop_.Now() + kPauseWithoutMemory;
+    if (!told) (void)co_await never.Wait(again);
+  }
+  if (target.wrapped && !kept && result.outcome == DeliveryResult::Outcome::kDelivered)
     result = co_await DeliverWrapped(envelope, std::move(target), *std::move(end));
   co_return result;
 }
@@ -134,14 +158,8 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverOne(const queue::Envelope* env
 rt::Task<DeliveryResult> ProgramDeliverer::DeliverWrapped(const queue::Envelope* envelope,
                                                           LocalTarget target,
                                                           rt::ProcessResult end) {
-  const std::optional<std::string_view> text = HandedBack(end);
-  if (!text.has_value()) {
-    // It ended well and did not run %{mda}: what became of the message is its own affair.
-    DeliveryResult result = ResultOf(*envelope, OkStatus(), options_.busy_retry);
-    result.text = "Kept by the wrapper";
-    co_return result;
-  }
-  if (text->empty()) {
+  const std::string_view text = HandedBack(end).value_or("");
+  if (text.empty()) {
     // That of `cannot-be-found | %{mda}`: it is not what anybody meant to do with the message.
     co_return ResultOf(*envelope, Internal("the wrapper handed an empty message on"),
                        options_.busy_retry);
@@ -149,14 +167,14 @@ rt::Task<DeliveryResult> ProgramDeliverer::DeliverWrapped(const queue::Envelope*
   if (target.kind == LocalTarget::Kind::kLmtp) {
     queue::Envelope copy = *envelope;
     const bool eight_bit =
-        std::any_of(text->begin(), text->end(), [](char c) { return (c & 0x80) != 0; });
+        std::any_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
     copy.sender.body = eight_bit ? mail::BodyType::k8BitMime : mail::BodyType::k7Bit;
-    auto carried = std::make_shared<const store::MemoryBody>(mail::WithCrlf(*text));
+    auto carried = std::make_shared<const store::MemoryBody>(mail::WithCrlf(text));
     std::string().swap(end.handed_back);
     DeliveryResult result = co_await wrapped_.by_lmtp(std::move(copy), std::move(carried));
     co_return result;
   }
-  auto carried = std::make_shared<const store::MemoryBody>(std::string(*text));
+  auto carried = std::make_shared<const store::MemoryBody>(std::string(text));
   std::string().swap(end.handed_back);
   Status outcome;
   auto deliver = loop_.RunBlocking(

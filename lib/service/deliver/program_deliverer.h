@@ -70,6 +70,9 @@ class ProgramDeliverer final : public schedule::Deliverer {
   void Stop() override { StopWithin(options_.stop_grace); }
 
  private:
+  struct StopTimer : rt::Timer {
+    ProgramDeliverer* owner = nullptr;
+  };
   rt::Task<schedule::DeliveryResult> DeliverOne(const queue::Envelope* envelope);
   // DeliverWrapped delivers what the wrapper of `target`, which ended well, handed back.
   rt::Task<schedule::DeliveryResult> DeliverWrapped(const queue::Envelope* envelope,
@@ -88,7 +91,7 @@ class ProgramDeliverer final : public schedule::Deliverer {
   std::atomic<size_t> max_programs_per_user_;
   rt::Event stop_;
   std::set<rt::Event*> awaiting_;  // those who wait for the helper
-  rt::Executor::TimerId stop_timer_ = 0;
+  StopTimer stop_timer_;
   size_t input_bytes_ = 0;
 };
 

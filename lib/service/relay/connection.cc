@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 
 #include "lib/rt/tls/tls_stream.h"
 #include "lib/service/schedule/deliverer.h"
@@ -37,11 +38,16 @@ Connection::Connection(rt::World& world, rt::Executor& loop, LogSink& log,
 
 Connection::~Connection() { Close(); }
 
-void Connection::Close() {
-  if (!closed_ && stream_ != nullptr) Log("disconnected", {{"messages", StrCat(messages_)}});
+void Connection::Close() noexcept {
+  const bool tell = !closed_ && stream_ != nullptr;
   closed_ = true;
   usable_ = false;
   if (stream_ != nullptr) stream_->Close();
+  try {
+    if (tell) Log("disconnected", {{"messages", StrCat(messages_)}});
+  } catch (const std::bad_alloc&) {
+    // It ends without a line in the log.
+  }
 }
 
 void Connection::Log(std::string event, std::vector<LogField> fields) {

@@ -60,7 +60,7 @@ class Connection {
   rt::Task<void> Quit();
 
   // Close drops the connection at once; whoever waits in it gets made-up results.
-  void Close();
+  void Close() noexcept;
 
   // usable tells whether another message may be sent.
   bool usable() const { return usable_; }

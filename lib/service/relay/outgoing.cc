@@ -70,6 +70,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
     std::vector<queue::Envelope> batch, std::shared_ptr<const store::Body> given) {
   std::vector<DeliveryResult> results;
   if (batch.empty()) co_return results;
+  results.reserve(batch.size());  // what was sent wants for no memory
   const queue::EnvelopeId first = batch.front().id;
   StatusOr<RelaySettings> settings =
       co_await loop_.RunOutside([this, &batch] { return routes_.RouteFor(batch.front()); });

@@ -1,6 +1,7 @@
 #include "lib/service/relay/relay_deliverer.h"
 
 #include <algorithm>
+#include <new>
 #include <set>
 
 #include "lib/core/queue/bounce.h"
@@ -11,6 +12,8 @@ namespace postern::relay {
 namespace {
 
 using schedule::DeliveryResult;
+
+constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
 
 // KeyOf names what connections may be shared for: the same route, spoken in the same way, to a
 // server that the other settings would have led to as well. A backup's mail must not go by the
@@ -77,14 +80,16 @@ RelayDeliverer::RelayDeliverer(rt::World& world, store::Queue& queue, resolve::R
       log_(log),
       options_(std::move(options)),
       max_batches_(options_.max_batches),
-      freed_(&loop_) {}
+      freed_(&loop_) {
+  stop_timer_.owner = this;
+}
 
 RelayDeliverer::~RelayDeliverer() {
-  for (Idle& idle : idle_) loop_.CancelTimer(idle.timer);
+  for (Idle& idle : idle_) loop_.Disarm(&idle);
   // While what they give back their places to is still there.
   idle_.clear();
   unrecorded_.clear();
-  if (stop_timer_ != 0) loop_.CancelTimer(stop_timer_);
+  loop_.Disarm(&stop_timer_);
 }
 
 rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
@@ -107,7 +112,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
       if (connection == nullptr) co_return ResultsOf(batch, failure);
     }
     if (connection->messages() > 0) co_await Pause(connection.get());
-    active_.insert(connection.get());
+    std::optional<Active> active(std::in_place, &active_, connection.get());
     smtp::OutgoingMessage copy = message;
     std::shared_ptr<const store::Body> text = body;
     const std::optional<message::Carriage> carriage =
@@ -116,12 +121,12 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
       StatusOr<schedule::CarriedBody> carried = co_await loop_.RunBlocking(
           [&text, &carriage] { return schedule::CarryBody(text, *carriage); });
       if (!carried.ok()) {
-        active_.erase(connection.get());
+        active.reset();
         const bool never = carried.status().code() == StatusCode::kFailedPrecondition;
         const mail::Reply reply =
             never ? CannotConvert(connection->target().host, *carriage, carried.status())
                   : Made(451, 3, 0, std::string(Message(carried.status())));
-        KeepIdle(key, std::move(connection));
+        KeepIdle(Waiting(key, std::move(connection)));
         co_return SameFate(batch, reply);
       }
       text = carried->body;
@@ -132,7 +137,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
     }
     const std::vector<smtp::RecipientResult> fates =
         co_await connection->Send(std::move(copy), *text);
-    active_.erase(connection.get());
+    active.reset();
     // A connection that had waited may be gone: when it died before a single answer, nothing was
     // sent that could count.
     bool untouched = reused && !connection->usable() && attempt == 0;
@@ -143,24 +148,50 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
       Retire(std::move(connection));
       continue;
     }
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const smtp::RecipientResult& fate = fates[i];
-      DeliveryResult result;
-      result.id = batch[i].id;
-      result.outcome = OutcomeForReply(queue::OutcomeOf(fate.reply, fate.from_server));
-      result.text = fate.reply.ToString();
-      result.status = fate.reply.status;
-      result.remote_host = connection->target().host;
-      result.remote_address = connection->target().Name();
-      result.source_address = connection->local_address();
-      if (fate.from_server) result.reply = fate.reply.ToString();
-      if (fate.from_server && !fate.reply.IsPositive()) connection->CountFailure();
-      result.remote_reports_dsn = connection->offer().dsn;
-      results.push_back(std::move(result));
+    // What was sent cannot be taken back: without memory to say what became of it, it waits for
+    // some, or it would be sent again.
+    for (bool told = false; !told;) {
+      try {
+        results = ResultsOf(batch, fates, *connection);
+        told = true;
+      } catch (const std::bad_alloc&) {
+        if (stopping_) throw;
+      }
+      rt::Event never(&loop_);
+      const Instant again = loop_.Now() + kPauseWithoutMemory;
+      if (!told) (void)co_await never.Wait(again);
     }
-    unrecorded_[first_of_batch] = Unrecorded{key, std::move(connection)};
+    for (const smtp::RecipientResult& fate : fates) {
+      if (fate.from_server && !fate.reply.IsPositive()) connection->CountFailure();
+    }
+    try {
+      unrecorded_[first_of_batch] = Waiting(key, std::move(connection));
+    } catch (const std::bad_alloc&) {
+      // It is closed, and the next message opens another.
+    }
     co_return results;
   }
+}
+
+std::vector<DeliveryResult> RelayDeliverer::ResultsOf(
+    const std::vector<queue::Envelope>& batch, const std::vector<smtp::RecipientResult>& fates,
+    const Connection& connection) {
+  std::vector<DeliveryResult> results;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const smtp::RecipientResult& fate = fates[i];
+    DeliveryResult result;
+    result.id = batch[i].id;
+    result.outcome = OutcomeForReply(queue::OutcomeOf(fate.reply, fate.from_server));
+    result.text = fate.reply.ToString();
+    result.status = fate.reply.status;
+    result.remote_host = connection.target().host;
+    result.remote_address = connection.target().Name();
+    result.source_address = connection.local_address();
+    if (fate.from_server) result.reply = fate.reply.ToString();
+    result.remote_reports_dsn = connection.offer().dsn;
+    results.push_back(std::move(result));
+  }
+  return results;
 }
 
 // OpenOther asks for the route again, as an action with a table of hosts or of source addresses
@@ -190,74 +221,6 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenOther(
     if (of_other.at_limit) break;
   }
   co_return nullptr;
-}
-
-// Place takes a connection's shares of the limits, and gives them back.
-class RelayDeliverer::Place {
- public:
-  Place(RelayDeliverer* owner, std::vector<Share> shares)
-      : owner_(owner), shares_(std::move(shares)) {
-    for (const Share& share : shares_) ++owner_->in_use_[share.key];
-  }
-  ~Place() {
-    for (const Share& share : shares_) {
-      const auto it = owner_->in_use_.find(share.key);
-      if (--it->second == 0) owner_->in_use_.erase(it);
-    }
-    owner_->freed_.Pulse();
-  }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-
- private:
-  RelayDeliverer* owner_;
-  std::vector<Share> shares_;
-};
-
-std::vector<RelayDeliverer::Share> RelayDeliverer::SharesOf(const RelaySettings& settings,
-                                                            const std::string& key,
-                                                            const queue::RelayTarget& target) {
-  const RelayLimits& limits = settings.limits;
-  const queue::RelayRoute& route = settings.route;
-  const std::string source = settings.source ? settings.source->ToString() : "-";
-  const std::string host = target.Name();
-  std::vector<Share> all = {
-      {StrCat("host ", host), limits.max_conn_per_host, limits.conn_delay_host},
-      {StrCat("route ", source, " ", host), limits.max_conn_per_route, limits.conn_delay_route},
-      {StrCat("source ", source), limits.max_conn_per_source, limits.conn_delay_source},
-      {StrCat("connector ", key), limits.max_conn_per_connector, limits.conn_delay_connector},
-      {StrCat("relay ", route.host, route.socket_path, " ", route.port, " ",
-              static_cast<int>(route.tls)),
-       limits.max_conn_per_relay, limits.conn_delay_relay},
-      {StrCat("domain ", route.host, route.socket_path), limits.max_conn_per_domain,
-       limits.conn_delay_domain},
-  };
-  std::erase_if(all, [](const Share& share) {
-    return share.most == 0 && share.delay <= absl::ZeroDuration();
-  });
-  return all;
-}
-
-Instant RelayDeliverer::FreeAt(const std::vector<Share>& shares) const {
-  Instant free = loop_.Now();
-  for (const Share& share : shares) {
-    const auto used = in_use_.find(share.key);
-    if (share.most > 0 && used != in_use_.end() && used->second >= share.most)
-      return Instant::Never();
-    const auto last = last_connection_.find(share.key);
-    if (share.delay > absl::ZeroDuration() && last != last_connection_.end())
-      free = std::max(free, last->second + share.delay);
-  }
-  return free;
-}
-
-void RelayDeliverer::RememberConnection(const std::vector<Share>& shares) {
-  for (const Share& share : shares) {
-    if (share.delay <= absl::ZeroDuration()) continue;
-    // The oldest could be kept apart; whoever has that many destinations paces none of them.
-    if (last_connection_.size() >= options_.max_remembered_connections) last_connection_.clear();
-    last_connection_[share.key] = loop_.Now();
-  }
 }
 
 rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
@@ -312,14 +275,14 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
       co_return nullptr;
     }
     auto connection = std::make_unique<Connection>(world_, loop_, log_, settings, target, session);
-    connection->Own(std::make_shared<Place>(this, shares));
+    TakePlace(connection.get(), shares);
     if (without_scram_.contains(key)) connection->WithoutScram();
     RememberConnection(shares);
-    active_.insert(connection.get());
+    std::optional<Active> active(std::in_place, &active_, connection.get());
     const Instant deadline =
         loop_.Now() + settings->connect_timeout.value_or(options_.connect_timeout);
     const Opened opened = co_await connection->Open(plan.tls(), deadline);
-    active_.erase(connection.get());
+    active.reset();
     if (opened.kind == Opened::Kind::kReady) {
       penalties_.erase(key_of(target));
       if (connection->scram_refused()) {
@@ -359,84 +322,6 @@ rt::Task<std::unique_ptr<Connection>> RelayDeliverer::OpenAny(
                                  schedule::AnswerMark(refusal.host), refusal.reply));
   }
   co_return nullptr;
-}
-
-rt::Task<void> RelayDeliverer::Pause(Connection* connection) {
-  const Instant until =
-      connection->last_used() + connection->settings().limits.session_transaction_delay;
-  active_.insert(connection);
-  while (loop_.Now() < until && !stopping_) (void)co_await freed_.Wait(until);
-  active_.erase(connection);
-}
-
-std::unique_ptr<Connection> RelayDeliverer::TakeIdle(const std::string& key) {
-  for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-    if (it->key != key) continue;
-    loop_.CancelTimer(it->timer);
-    std::unique_ptr<Connection> connection = std::move(it->connection);
-    idle_.erase(it);
-    return connection;
-  }
-  return nullptr;
-}
-
-void RelayDeliverer::MakeRoom(const std::vector<Share>& wanted) {
-  const auto used_up = [this, &wanted](const Share& share) {
-    const auto used = in_use_.find(share.key);
-    return std::any_of(wanted.begin(), wanted.end(), [&](const Share& each) {
-      return each.key == share.key && each.most > 0 && used != in_use_.end() &&
-             used->second >= each.most;
-    });
-  };
-  // The newest stand in front.
-  for (auto it = idle_.end(); it != idle_.begin();) {
-    --it;
-    const Connection& connection = *it->connection;
-    const std::vector<Share> held = SharesOf(connection.settings(), it->key, connection.target());
-    if (!std::any_of(held.begin(), held.end(), used_up)) continue;
-    loop_.CancelTimer(it->timer);
-    std::unique_ptr<Connection> oldest = std::move(it->connection);
-    idle_.erase(it);
-    Retire(std::move(oldest));
-    return;
-  }
-}
-
-void RelayDeliverer::KeepIdle(const std::string& key, std::unique_ptr<Connection> connection) {
-  const RelayLimits& limits = connection->settings().limits;
-  if (!connection->usable() || connection->messages() >= limits.session_mail_max || stopping_ ||
-      connection->failures() >= limits.max_failures_per_session ||
-      idle_.size() >= options_.max_idle) {
-    Retire(std::move(connection));
-    return;
-  }
-  const Instant until = loop_.Now() + limits.session_keepalive;
-  idle_.push_front(Idle{key, std::move(connection), 0});
-  const auto it = idle_.begin();
-  it->timer = loop_.CallAt(until, [this, it] {
-    std::unique_ptr<Connection> old = std::move(it->connection);
-    idle_.erase(it);
-    Retire(std::move(old));
-  });
-  freed_.Pulse();
-}
-
-void RelayDeliverer::Recorded(queue::EnvelopeId first) {
-  const auto found = unrecorded_.find(first);
-  if (found == unrecorded_.end()) return;  // the batch had no connection
-  Unrecorded done = std::move(found->second);
-  unrecorded_.erase(found);
-  KeepIdle(done.key, std::move(done.connection));
-}
-
-void RelayDeliverer::Retire(std::unique_ptr<Connection> connection) {
-  good_byes_.Spawn(SayGoodBye(std::move(connection)));
-}
-
-rt::Task<void> RelayDeliverer::SayGoodBye(std::unique_ptr<Connection> connection) {
-  active_.insert(connection.get());
-  co_await connection->Quit();
-  active_.erase(connection.get());
 }
 
 const RelayDeliverer::Penalty* RelayDeliverer::Blocked(const PenaltyKey& key) const {
@@ -481,23 +366,5 @@ void RelayDeliverer::NotReached(const PenaltyKey& key, const std::string& host,
                                   options_.route_penalty_max);
   penalty.until = loop_.Now() + pause;
 }
-
-void RelayDeliverer::StopWithin(Duration grace) {
-  if (stopping_) return;
-  stopping_ = true;
-  while (!idle_.empty()) {
-    loop_.CancelTimer(idle_.front().timer);
-    std::unique_ptr<Connection> connection = std::move(idle_.front().connection);
-    idle_.pop_front();
-    Retire(std::move(connection));
-  }
-  freed_.Set();
-  stop_timer_ = loop_.CallAt(loop_.Now() + grace, [this] {
-    stop_timer_ = 0;
-    for (Connection* connection : active_) connection->Close();
-  });
-}
-
-rt::Task<void> RelayDeliverer::Join() { co_await good_byes_.Join(); }
 
 }  // namespace postern::relay

@@ -134,14 +134,32 @@ class RelayDeliverer final : public schedule::Deliverer {
   const std::set<PausedRelay>& paused() const { return paused_; }
 
  private:
-  struct Idle {
+  // Idle is a connection that waits for another message, in idle_; until its batch is recorded, in
+  // a list of its own. The Timer is for the end of its patience.
+  struct Idle : rt::Timer {
+    Idle(RelayDeliverer* of, std::string what, std::unique_ptr<Connection> idle)
+        : owner(of), key(std::move(what)), connection(std::move(idle)) {}
+    RelayDeliverer* owner;
     std::string key;
     std::unique_ptr<Connection> connection;
-    rt::Executor::TimerId timer = 0;
+    std::list<Idle>::iterator place;  // in idle_
   };
-  struct Unrecorded {
-    std::string key;
-    std::unique_ptr<Connection> connection;
+  struct StopTimer : rt::Timer {
+    RelayDeliverer* owner = nullptr;
+  };
+  // Active says for as long as it lives that a connection is at work, for Stop.
+  class Active {
+   public:
+    Active(std::set<Connection*>* all, Connection* one) : all_(all), one_(one) {
+      all_->insert(one);
+    }
+    ~Active() { all_->erase(one_); }
+    Active(const Active&) = delete;
+    Active& operator=(const Active&) = delete;
+
+   private:
+    std::set<Connection*>* all_;
+    Connection* one_;
   };
   // Refusal is what a server said before a message was begun; no host: none said anything.
   struct Refusal {
@@ -203,6 +221,8 @@ class RelayDeliverer final : public schedule::Deliverer {
                                                   std::shared_ptr<const RelaySettings>* settings,
                                                   std::string* key, std::string session,
                                                   Failure* failure);
+  // TakePlace counts `connection` in its shares until it is gone.
+  void TakePlace(Connection* connection, const std::vector<Share>& shares);
   static std::vector<Share> SharesOf(const RelaySettings& settings, const std::string& key,
                                      const queue::RelayTarget& target);
   // FreeAt tells when a connection with these shares may be opened: Instant::Never() while one of
@@ -215,9 +235,12 @@ class RelayDeliverer final : public schedule::Deliverer {
   // MakeRoom says good-bye on the oldest idle connection that holds a share which `wanted` lacks:
   // one kept for another destination must not keep mail for this one waiting.
   void MakeRoom(const std::vector<Share>& wanted);
-  void KeepIdle(const std::string& key, std::unique_ptr<Connection> connection);
+  // Waiting makes what KeepIdle takes, so that KeepIdle takes no memory.
+  std::list<Idle> Waiting(const std::string& key, std::unique_ptr<Connection> connection);
+  void KeepIdle(std::list<Idle> one) noexcept;
   rt::Task<void> SayGoodBye(std::unique_ptr<Connection> connection);
-  void Retire(std::unique_ptr<Connection> connection);
+  // Retire says good-bye; without memory for that it closes at once.
+  void Retire(std::unique_ptr<Connection> connection) noexcept;
   // Blocked returns the penalty of a route that is to be left alone; null when it is not.
   const Penalty* Blocked(const PenaltyKey& key) const;
   void NotReached(const PenaltyKey& key, const std::string& host, const mail::Reply& reason,
@@ -225,6 +248,9 @@ class RelayDeliverer final : public schedule::Deliverer {
   bool IsPaused(const RelaySettings& settings, const queue::Envelope& envelope) const;
   static std::vector<schedule::DeliveryResult> ResultsOf(const std::vector<queue::Envelope>& batch,
                                                          const Failure& failure);
+  static std::vector<schedule::DeliveryResult> ResultsOf(
+      const std::vector<queue::Envelope>& batch, const std::vector<smtp::RecipientResult>& fates,
+      const Connection& connection);
 
   rt::World& world_;
   rt::Executor& loop_;
@@ -236,7 +262,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::atomic<size_t> max_batches_;
 
   std::list<Idle> idle_;
-  std::map<queue::EnvelopeId, Unrecorded> unrecorded_;  // by the batch's first envelope
+  std::map<queue::EnvelopeId, std::list<Idle>> unrecorded_;  // by the batch's first envelope
   std::set<Connection*> active_;
   std::map<std::string, size_t> in_use_;            // by Share::key
   std::map<std::string, Instant> last_connection_;  // by Share::key, of those with a delay
@@ -247,7 +273,7 @@ class RelayDeliverer final : public schedule::Deliverer {
   std::set<std::string> without_scram_;  // keys of connections whose server refused it
   rt::Event freed_;                      // a place was given back, or Stop
   rt::TaskGroup good_byes_;
-  rt::Executor::TimerId stop_timer_ = 0;
+  StopTimer stop_timer_;
   bool stopping_ = false;
 };
 

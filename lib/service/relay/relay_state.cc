@@ -27,7 +27,7 @@ std::vector<ConnectionState> RelayDeliverer::Connections() const {
   };
   for (const Connection* const connection : active_) add(*connection, false);
   for (const Idle& idle : idle_) add(*idle.connection, true);
-  for (const auto& [id, unrecorded] : unrecorded_) add(*unrecorded.connection, false);
+  for (const auto& [id, unrecorded] : unrecorded_) add(*unrecorded.front().connection, false);
   return found;
 }
 
@@ -52,7 +52,7 @@ std::vector<RouteState> RelayDeliverer::Routes() {
   };
   for (const Connection* const connection : active_) add(*connection, false);
   for (const Idle& idle : idle_) add(*idle.connection, true);
-  for (const auto& [id, unrecorded] : unrecorded_) add(*unrecorded.connection, false);
+  for (const auto& [id, unrecorded] : unrecorded_) add(*unrecorded.front().connection, false);
   for (const auto& [key, penalty] : penalties_) {
     RouteState& state = state_of(key);
     if (state.host.empty()) state.host = penalty.host;

@@ -321,20 +321,26 @@ rt::Task<void> Scheduler::RunBatch(Envelope::Kind kind, std::vector<Envelope> ba
         co_await queue_.OpenBody(loop_, envelope.message_id());
     if (body.ok()) bodies[envelope.message_id()] = *std::move(body);
   }
+  // What has been delivered cannot be taken back: from its end to its record nothing takes memory
+  // but Handle.
+  std::unordered_map<EnvelopeId, DeliveryResult> outcomes;
+  for (const Envelope& envelope : batch) {
+    DeliveryResult& unknown = outcomes[envelope.id];
+    unknown.id = envelope.id;
+    unknown.text = "the attempt ended without a result";
+  }
   std::vector<Envelope> copies = batch;
   Deliverer* const deliverer = DelivererFor(kind);
   std::vector<DeliveryResult> results = co_await deliverer->Deliver(std::move(copies));
-  std::unordered_map<EnvelopeId, DeliveryResult*> by_id;
-  for (DeliveryResult& result : results) by_id[result.id] = &result;
+  for (DeliveryResult& result : results) {
+    const auto found = outcomes.find(result.id);
+    if (found != outcomes.end()) found->second = std::move(result);
+  }
   const EnvelopeId first = batch.front().id;
   bool delivered = false;
   std::exception_ptr failure;
   for (Envelope& envelope : batch) {
-    DeliveryResult result;
-    result.id = envelope.id;
-    result.text = "the attempt ended without a result";
-    const auto found = by_id.find(envelope.id);
-    if (found != by_id.end()) result = std::move(*found->second);
+    DeliveryResult& result = outcomes.find(envelope.id)->second;
     NoticeItem item{std::move(envelope), std::move(result), nullptr};
     const auto body = bodies.find(item.envelope.message_id());
     if (body != bodies.end()) item.body = body->second;
