@@ -42,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const OctetFacts facts = Examine(out);
       Require(!facts.nul && !facts.bare_cr && !facts.bare_lf);
       Require(plan->eight_bit || !facts.eight_bit);
+      Require(carriage != Carriage::k7BitLines || !facts.eight_bit);
       std::string pieces;
       char piece[50];
       while (true) {

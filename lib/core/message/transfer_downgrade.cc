@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "lib/core/base/strings.h"
 #include "lib/core/mail/base64.h"
 #include "lib/core/mail/quoted_printable.h"
+#include "lib/core/message/ascii_field.h"
 #include "lib/core/message/builder.h"
 #include "lib/core/message/scan.h"
 #include "lib/core/message/text.h"
@@ -73,7 +75,8 @@ class Downgrader {
     }
     CopyText(at, raw_.size(), {.between = true, .fixed = was_protected});
     if (touched_protected_) return Protected();
-    plan_.eight_bit |= fates_[0].eight_bit || !IsAscii(view_.HeaderBytes(view_.root()));
+    POSTERN_RETURN_IF_ERROR(header_failure_);
+    plan_.eight_bit |= fates_[0].eight_bit;
     return std::move(plan_);
   }
 
@@ -179,15 +182,18 @@ class Downgrader {
       const Part& part = view_.part(i);
       const bool own = fates_[i].eight_bit;
       const bool header = !IsAscii(view_.HeaderBytes(part));
+      plan_.eight_bit_header |= header;
       // A header is no part of the body that its own encoding field describes, but of those around.
-      if (part.parent != kNoPart && (own || header)) fates_[part.parent].eight_bit = true;
+      if (part.parent != kNoPart && (own || (header && !seven_bit_)))
+        fates_[part.parent].eight_bit = true;
     }
   }
 
   void WriteHeader(size_t index) {
     const Part& part = view_.part(index);
     const Fate& fate = fates_[index];
-    const Stretch stretch{.between = false, .fixed = fate.is_protected};
+    // What is left of a header besides its fields is for nobody.
+    const Stretch stretch{.between = true, .fixed = fate.is_protected};
     const Header* const field = view_.Find(part, Field::kContentTransferEncoding);
     const std::string_view declared =
         field == nullptr ? std::string_view() : DeclaredEncoding(*field);
@@ -197,19 +203,27 @@ class Downgrader {
          (seven_bit_ && !fate.eight_bit && EqualsIgnoreCase(declared, "8bit")))) {
       value = fate.eight_bit ? "8bit" : "7bit";
     }
-    if (value.empty()) {
-      CopyText(part.header_offset, part.body_offset, stretch);
-      return;
-    }
     size_t at = part.header_offset;
     bool written = false;
     for (const Header& header : view_.headers(part)) {
-      if (header.field != Field::kContentTransferEncoding) continue;
+      const bool encoding = !value.empty() && header.field == Field::kContentTransferEncoding;
+      if (!encoding && (!seven_bit_ || IsAscii(header.raw()))) continue;
       const auto begin = static_cast<size_t>(header.raw().data() - raw_.data());
       CopyText(at, begin, stretch);
+      at = begin + header.raw().size();
+      if (!encoding) {
+        WriteAscii(header, fate.is_protected);
+        continue;
+      }
       if (!written) Literal(StrCat("Content-Transfer-Encoding: ", value, "\r\n"));
       written = true;
-      at = begin + header.raw().size();
+    }
+    // Past the parser's bounds fields are not listed, and would be spoilt.
+    if (seven_bit_ && part.opaque && !IsAscii(raw_.substr(at, part.body_offset - at)))
+      header_failure_ = FailedPrecondition("its header is too large to be written in ASCII");
+    if (value.empty()) {
+      CopyText(at, part.body_offset, stretch);
+      return;
     }
     if (!written) {
       CopyText(at, part.header_end_offset, stretch);
@@ -225,6 +239,28 @@ class Downgrader {
     // A body that began without an empty line gets one: it would be read as a header now.
     if (part.header_end_offset == part.body_offset && part.end_offset > part.body_offset)
       Literal("\r\n");
+  }
+
+  // WriteAscii writes a field that has 8-bit octets anew.
+  void WriteAscii(const Header& field, bool is_protected) {
+    touched_protected_ |= is_protected;
+    std::optional<std::string> text = AsciiField(field);
+    if (!text.has_value() && !IsFieldName(field.name)) {
+      // No field: a line that stands in the header for nobody.
+      const auto begin = static_cast<size_t>(field.raw().data() - raw_.data());
+      return CopyText(begin, begin + field.raw().size(), {.between = true, .fixed = is_protected});
+    }
+    if (!text.has_value()) {
+      header_failure_ = FailedPrecondition(
+          StrCat("its field ", field.name.substr(0, 80), " cannot be written in ASCII"));
+      return;
+    }
+    if (text->size() > options_.max_field_bytes - field_bytes_) {
+      header_failure_ = FailedPrecondition("its header is too large to be written in ASCII");
+      return;
+    }
+    field_bytes_ += text->size();
+    Literal(*std::move(text));
   }
 
   void WriteBody(size_t index) {
@@ -318,7 +354,9 @@ class Downgrader {
   const MessageView view_;
   std::vector<Fate> fates_;
   size_t literal_bytes_ = 0;
+  size_t field_bytes_ = 0;  // of fields written anew
   bool touched_protected_ = false;
+  Status header_failure_;
   DowngradePlan plan_;
 };
 

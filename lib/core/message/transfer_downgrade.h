@@ -4,7 +4,8 @@
 // A leaf whose octets do not fit is written in base64, or a text of ordinary lines in
 // quoted-printable, and its Content-Transfer-Encoding says so; multiparts and messages around it
 // are told anew what they hold. Everything else stays, octet for octet. Decoding what comes out
-// gives exactly what was in the leaf.
+// gives exactly what was in the leaf. For seven bits the header fields are written in ASCII too
+// (ascii_field.h).
 //
 // The work is in two steps, so that a large message is never held twice: PlanDowngrade reads the
 // message once and notes which stretches stay and which are encoded; ReadDowngraded then gives any
@@ -35,6 +36,8 @@ struct DowngradeOptions {
   // How much newly written text the plan may hold: quoted-printable parts (base64 is taken when
   // there is no more room), and broken encoded parts that are encoded anew (past it: an error).
   size_t max_literal_bytes = 1 << 20;
+  // How much the header fields may have that are written anew in ASCII; past it: an error.
+  size_t max_field_bytes = 1 << 20;
   // RFC 5321 §4.5.3.1.6 gives a line 1000 octets with its CRLF.
   size_t max_line_bytes = 998;
 };
@@ -58,13 +61,21 @@ struct DowngradePlan {
   uint64_t size_bytes = 0;    // of the result
   bool changed = false;       // false: the message fits as it is
   bool eight_bit = false;     // the result has octets above 0x7F: BODY=8BITMIME
+  // The message, not the result, has octets above 0x7F in a header field, its own or that of a
+  // part: what is internationalized by RFC 6531 §3.2.
+  bool eight_bit_header = false;
 };
 
 // PlanDowngrade plans how `raw` is made fit for `carriage`. kFailedPrecondition, with a sentence
 // for the sender, when that cannot be done: what would have to change is inside a multipart/signed
 // or multipart/encrypted, whose octets are what was signed (RFC 1847 §2.1), or is a part that may
-// not be encoded (RFC 2045 §6.4, RFC 2046 §5.2). 8-bit octets in header fields stay: no encoding
-// of a body is for them, and what takes UTF-8 there is SMTPUTF8.
+// not be encoded (RFC 2045 §6.4, RFC 2046 §5.2), or a header field that ASCII cannot say.
+//
+// RFC 6152 §3 leaves two ways with 8-bit text for a server that does not take it: to convert it or
+// to return it. Header fields have the same two. To convert loses no mail, and what is written is
+// what a careful sender would have written at once; a signature over it breaks (RFC 6376 §5.3 tells
+// signers to send seven bits for that reason), which for a server of seven bits alone is the lesser
+// evil. So with k8BitLines they stay as they came: their octets pass there, and signatures hold.
 StatusOr<DowngradePlan> PlanDowngrade(std::string_view raw, Carriage carriage,
                                       const DowngradeOptions& options = {});
 

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "lib/core/queue/bounce.h"
+#include "lib/service/relay/carriage.h"
 #include "lib/service/relay/made_reply.h"
-#include "lib/service/schedule/carried_body.h"
 
 namespace postern::relay {
 namespace {
@@ -43,29 +43,6 @@ bool SpeaksForUs(const RelaySettings& settings, std::string_view name) {
   return settings.route.by_mx &&
          std::any_of(settings.own_names.begin(), settings.own_names.end(),
                      [name](const std::string& own) { return EqualsIgnoreCase(own, name); });
-}
-
-// CarriageFor tells what the text must be made fit for before a server with `offer` may have it;
-// nullopt when it can go as it is (RFC 3030 §3, RFC 6152 §3).
-std::optional<message::Carriage> CarriageFor(const smtp::ServerOffer& offer, mail::BodyType body) {
-  switch (body) {
-    case mail::BodyType::kBinaryMime:
-      if (offer.binary_mime && offer.chunking) return std::nullopt;
-      return offer.eight_bit_mime ? message::Carriage::k8BitLines : message::Carriage::k7BitLines;
-    case mail::BodyType::k8BitMime:
-      if (offer.eight_bit_mime) return std::nullopt;
-      return message::Carriage::k7BitLines;
-    case mail::BodyType::k7Bit: break;
-  }
-  return std::nullopt;
-}
-
-// CannotConvert is the answer for a message that its next server cannot be given in any form.
-mail::Reply CannotConvert(const std::string& host, message::Carriage carriage, const Status& why) {
-  const std::string_view lacking =
-      carriage == message::Carriage::k7BitLines ? "8-bit text" : "binary data";
-  return Made(554, 6, 3,
-              StrCat("The server ", host, " takes no ", lacking, ", and ", Message(why)));
 }
 
 }  // namespace
@@ -115,8 +92,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
     std::optional<Active> active(std::in_place, &active_, connection.get());
     smtp::OutgoingMessage copy = message;
     std::shared_ptr<const store::Body> text = body;
-    const std::optional<message::Carriage> carriage =
-        CarriageFor(connection->offer(), copy.reverse_path.body);
+    const std::optional<message::Carriage> carriage = CarriageFor(connection->offer(), copy);
     if (carriage.has_value()) {
       StatusOr<schedule::CarriedBody> carried = co_await loop_.RunBlocking(
           [&text, &carriage] { return schedule::CarryBody(text, *carriage); });
@@ -130,10 +106,7 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::Carry(
         co_return SameFate(batch, reply);
       }
       text = carried->body;
-      copy.reverse_path.body = carried->eight_bit && connection->offer().eight_bit_mime
-                                   ? mail::BodyType::k8BitMime
-                                   : mail::BodyType::k7Bit;
-      copy.reverse_path.declared_size_bytes = text->size_bytes();
+      TakeCarried(connection->offer(), *carried, &copy);
     }
     const std::vector<smtp::RecipientResult> fates =
         co_await connection->Send(std::move(copy), *text);

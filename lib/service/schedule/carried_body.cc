@@ -52,6 +52,7 @@ StatusOr<CarriedBody> CarryBody(std::shared_ptr<const store::Body> source,
   if (!plan.ok()) return plan.status();
   CarriedBody carried;
   carried.eight_bit = plan->eight_bit;
+  carried.eight_bit_header = plan->eight_bit_header;
   if (plan->changed) {
     carried.body = std::make_shared<DowngradedBody>(std::move(source), *std::move(plan));
   } else {

@@ -14,6 +14,7 @@ namespace postern::schedule {
 struct CarriedBody {
   std::shared_ptr<const store::Body> body;  // `source` itself where it fits
   bool eight_bit = false;                   // it has octets above 0x7F
+  bool eight_bit_header = false;            // `source` has some in a header field
 };
 
 // CarryBody makes `source` fit for `carriage` (message::PlanDowngrade). The whole message is in

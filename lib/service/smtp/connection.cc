@@ -116,7 +116,7 @@ rt::Task<void> SmtpConnection::Run() {
       case ServerEvent::Kind::kRcptTo: co_await OnRcptTo(event.forward_path); break;
       case ServerEvent::Kind::kDataBegin: co_await OnDataBegin(event.chunking); break;
       case ServerEvent::Kind::kBodyChunk: co_await OnBodyChunk(event.text); break;
-      case ServerEvent::Kind::kMessageEnd: co_await OnMessageEnd(event.size); break;
+      case ServerEvent::Kind::kMessageEnd: co_await OnMessageEnd(event.size, event.defects); break;
       case ServerEvent::Kind::kTransactionReset: DropTransaction(); break;
       case ServerEvent::Kind::kProtocolError: LogProtocolError(event); break;
       case ServerEvent::Kind::kClosed: {

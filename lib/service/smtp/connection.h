@@ -43,6 +43,7 @@ class SmtpConnection {
     std::unique_ptr<ContentSink> kept;  // what the filters write to, where they have content
     FilterQuestion about;               // what they were told of that content
     Status failure;                     // of Append: told at the end of the data
+    bool eight_bit = false;             // the message has octets above 127
     bool junk = false;
     bool hang_up = false;  // a filter disconnects behind the reply
     bool begun = false;    // tx-begin was reported
@@ -73,7 +74,7 @@ class SmtpConnection {
   rt::Task<void> OnRcptTo(const mail::ForwardPath* forward_path);
   rt::Task<void> OnDataBegin(bool chunking);
   rt::Task<void> OnBodyChunk(std::string_view chunk);
-  rt::Task<void> OnMessageEnd(uint64_t size);
+  rt::Task<void> OnMessageEnd(uint64_t size, uint8_t defects);
 
   // Asks tells whether the filter is to be asked in `phase`.
   bool Asks(SmtpPhase phase) const { return filter_ != nullptr && filter_->Wants(phase); }

@@ -37,12 +37,14 @@ std::string MailCommand(const mail::ReversePath& sender) {
 // KeptContent is where the last filter writes: the intake, and behind it the message.
 class KeptContent final : public ContentSink {
  public:
-  // `failure` is told of what goes wrong: a filter need not tell.
-  KeptContent(MessageIntake* intake, IncomingMessage* message, Status* failure)
-      : intake_(intake), message_(message), failure_(failure) {}
+  // `failure` is told of what goes wrong: a filter need not tell. `eight_bit` is set by octets
+  // above 127: filters add them and take them away.
+  KeptContent(MessageIntake* intake, IncomingMessage* message, Status* failure, bool* eight_bit)
+      : intake_(intake), message_(message), failure_(failure), eight_bit_(eight_bit) {}
   rt::Task<Status> Write(std::string_view octets) override {
     const std::string_view stored = intake_->Push(octets);
     if (stored.empty() || !failure_->ok()) co_return *failure_;
+    *eight_bit_ = *eight_bit_ || !IsAscii(stored);
     *failure_ = co_await message_->Append(stored);
     co_return *failure_;
   }
@@ -51,6 +53,7 @@ class KeptContent final : public ContentSink {
   MessageIntake* intake_;
   IncomingMessage* message_;
   Status* failure_;
+  bool* eight_bit_;
 };
 
 }  // namespace
@@ -170,8 +173,9 @@ rt::Task<void> SmtpConnection::BeginContent(std::string head) {
   // Filters see what we write above the message, and may change that too: what they give is the
   // message, of which the intake completes the header.
   transaction.intake = MakeIntake(transaction, "");
-  transaction.kept = std::make_unique<KeptContent>(transaction.intake.get(),
-                                                   transaction.message.get(), &transaction.failure);
+  transaction.kept =
+      std::make_unique<KeptContent>(transaction.intake.get(), transaction.message.get(),
+                                    &transaction.failure, &transaction.eight_bit);
   filter_->BeginContent(transaction.about, transaction.kept.get());
   // What goes wrong stands in the transaction.
   (void)co_await filter_->Content(head);
@@ -299,18 +303,23 @@ rt::Task<mail::Reply> SmtpConnection::FinishMessage(Transaction* transaction, st
     co_return mail::Reply(250, {2, 0, 0},
                           StrCat(transaction->message->id(), " Message accepted for delivery"));
   }
+  // RFC 6152 §3: eight bits that nobody announced are eight bits, and the next server is told so or
+  // given seven.
+  if (transaction->eight_bit && transaction->sender.body == mail::BodyType::k7Bit)
+    transaction->sender.body = mail::BodyType::k8BitMime;
   mail::Reply reply =
       co_await transaction->message->Finish(facts_, transaction->sender, transaction->recipients);
   co_return reply;
 }
 
-rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size) {
+rt::Task<void> SmtpConnection::OnMessageEnd(uint64_t size, uint8_t defects) {
   // The transaction is over whatever comes of it: nothing of it is carried over (reliability:
   // desync after refusal).
   if (Watches(SessionEvent::kProtocolClient) && !chunking_)
     Report({.event = SessionEvent::kProtocolClient, .text = "."});
   const std::unique_ptr<Transaction> transaction = std::move(transaction_);
   finishing_ = true;
+  if (transaction->kept == nullptr) transaction->eight_bit = (defects & smtp::kDefectEightBit) != 0;
   std::string reason;
   mail::Reply reply = co_await FinishMessage(transaction.get(), &reason);
   if (transaction->kept != nullptr) filter_->AbortContent();

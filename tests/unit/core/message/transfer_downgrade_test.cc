@@ -148,6 +148,56 @@ TEST(TransferDowngrade, AnEncodedPartThatIsBrokenIsEncodedAnew) {
   EXPECT_LE(Examine(out).longest_line_bytes, 76u);
 }
 
+// RFC 6152 §3 and RFC 6531 §3.2: seven bits are seven bits in the header as well.
+TEST(TransferDowngrade, HeaderFieldsBecomeAsciiForSevenBits) {
+  const std::string raw =
+      "Received: from a\r\nSubject: caf\xc3\xa9\r\nMIME-Version: 1.0\r\n"
+      "Content-Transfer-Encoding: 8bit\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+      "--b\r\nContent-Disposition: inline; filename=\"\xc3\xa9\"\r\n\r\ntext\r\n--b\r\n"
+      "Content-Type: message/rfc822\r\n\r\nFrom: Ren\xe9 <r@a.example>\r\n\r\ninner\r\n"
+      "--b--\r\n";
+  EXPECT_EQ(Lowered(raw, Carriage::k7BitLines),
+            "Received: from a\r\nSubject: =?utf-8?B?Y2Fmw6k=?=\r\nMIME-Version: 1.0\r\n"
+            "Content-Transfer-Encoding: 7bit\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+            "--b\r\nContent-Disposition: inline;\r\n\tfilename*=utf-8''%C3%A9\r\n\r\ntext\r\n"
+            "--b\r\nContent-Type: message/rfc822\r\n\r\n"
+            "From: =?utf-8?B?UmVuw6k=?= <r@a.example>\r\n\r\ninner\r\n--b--\r\n");
+  EXPECT_EQ(Lowered(raw, Carriage::k8BitLines), raw) << "signatures hold where eight bits pass";
+  EXPECT_TRUE(PlanDowngrade(raw, Carriage::k8BitLines)->eight_bit_header);
+  EXPECT_TRUE(PlanDowngrade(raw, Carriage::k7BitLines)->eight_bit_header);
+  const std::string body = "Subject: a\r\n\r\ncaf\xc3\xa9\r\n";
+  EXPECT_FALSE(PlanDowngrade(body, Carriage::k7BitLines)->eight_bit_header);
+  // Lines that are no field say nothing to anyone.
+  EXPECT_EQ(Lowered("X-\xc3\xa9: a\r\nSubject: b\r\n\r\ntext\r\n", Carriage::k7BitLines),
+            "X-??: a\r\nSubject: b\r\n\r\ntext\r\n");
+}
+
+TEST(TransferDowngrade, AHeaderThatCannotBecomeAsciiIsRefused) {
+  const std::string part = "--b\r\nSubject: \xc3\xa9\r\n\r\ntext\r\n--b--\r\n";
+  EXPECT_EQ(
+      Lowered("Content-Type: multipart/signed; boundary=b\r\n\r\n" + part, Carriage::k7BitLines),
+      "a signed or encrypted part cannot be carried as it is");
+  EXPECT_EQ(Lowered("Subject: \xc3\xa9\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b"
+                    "\r\n\r\ntext\r\n--b--\r\n",
+                    Carriage::k7BitLines),
+            "Subject: =?utf-8?B?w6k=?=\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b"
+            "\r\n\r\ntext\r\n--b--\r\n")
+      << "the field is not what was signed";
+  EXPECT_EQ(Lowered("Content-Type: multipart/mixed; boundary=\xc3\xa9\r\n\r\ntext\r\n",
+                    Carriage::k7BitLines),
+            "its field Content-Type cannot be written in ASCII");
+  DowngradeOptions tight;
+  tight.max_field_bytes = 40;
+  EXPECT_EQ(Lowered("Subject: \xc3\xa9\r\n\r\n", Carriage::k7BitLines, tight),
+            "Subject: =?utf-8?B?w6k=?=\r\n\r\n");
+  EXPECT_EQ(Lowered("Subject: \xc3\xa9\r\nComments: \xc3\xa9\r\n\r\n", Carriage::k7BitLines, tight),
+            "its header is too large to be written in ASCII");
+  DowngradeOptions few;
+  few.parse.max_headers = 1;
+  EXPECT_EQ(Lowered("A: b\r\nSubject: \xc3\xa9\r\n\r\n", Carriage::k7BitLines, few),
+            "its header is too large to be written in ASCII");
+}
+
 TEST(TransferDowngrade, WhatMayNotBeTouchedIsRefused) {
   const std::string sorry = "a signed or encrypted part cannot be carried as it is";
   const auto with_signed = [](const std::string& kind, const std::string& part) {

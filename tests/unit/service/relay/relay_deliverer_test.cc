@@ -231,6 +231,46 @@ TEST_F(RelayTest, AServerOfSevenBitsGetsSeven) {
   EXPECT_EQ(relay_->idle_connections(), 1u) << "the connection is as good as before";
 }
 
+// Eight bits in header fields are no seven bits either, nor what a server with 8BITMIME must not
+// see.
+TEST_F(RelayTest, HeaderFieldsOfEightBits) {
+  const std::string mail = "Subject: caf\xc3\xa9\r\n\r\ntext\r\n";
+  body_type_ = mail::BodyType::k8BitMime;
+  EXPECT_EQ(Send({"a@one.example"}, mail)[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->commands[1], "MAIL FROM:<from@us.example> BODY=8BITMIME");
+  simulation_.RunFor(absl::Minutes(1));
+  server_->ehlo = {"mx.example"};
+  server_->commands.clear();
+  EXPECT_EQ(Send({"a@one.example"}, mail)[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->commands[1], "MAIL FROM:<from@us.example>");
+  EXPECT_THAT(server_->messages, ::testing::ElementsAre("Subject: caf\xc3\xa9\n\ntext\n",
+                                                        "Subject: =?utf-8?B?Y2Fmw6k=?=\n\ntext\n"));
+}
+
+// RFC 6531 §3.2: what came with SMTPUTF8 goes without where it does not need it, and not otherwise.
+TEST_F(RelayTest, SmtpUtf8IsAskedForByMailThatNeedsIt) {
+  smtputf8_ = true;
+  body_type_ = mail::BodyType::k8BitMime;
+  EXPECT_EQ(Send({"a@one.example"}, "Subject: x\r\n\r\ncaf\xc3\xa9\r\n")[0].outcome,
+            Outcome::kDelivered);
+  EXPECT_EQ(server_->commands[1], "MAIL FROM:<from@us.example> BODY=8BITMIME");
+  const std::string utf8 = "Subject: caf\xc3\xa9\r\n\r\ntext\r\n";
+  for (const char* to : {"a@one.example", "\xc3\xa9@one.example"}) {
+    const DeliveryResult refused = Send({to}, utf8)[0];
+    EXPECT_EQ(refused.outcome, Outcome::kPermanent);
+    EXPECT_EQ(refused.status.ToString(), "5.6.7") << refused.text;
+  }
+  simulation_.RunFor(absl::Minutes(1));
+  server_->ehlo = {"mx.example"};
+  EXPECT_EQ(Send({"a@one.example"}, utf8)[0].status.ToString(), "5.6.7");
+  EXPECT_EQ(server_->messages.size(), 1u);
+  simulation_.RunFor(absl::Minutes(1));
+  server_->ehlo = {"mx.example", "8BITMIME", "SMTPUTF8"};
+  server_->commands.clear();
+  EXPECT_EQ(Send({"a@one.example"}, utf8)[0].outcome, Outcome::kDelivered);
+  EXPECT_EQ(server_->commands[1], "MAIL FROM:<from@us.example> BODY=8BITMIME SMTPUTF8");
+}
+
 TEST_F(RelayTest, TheNextServerIsTried) {
   EXPECT_EQ(Send({"a@two.example"})[0].outcome, Outcome::kDelivered);
   EXPECT_EQ(Send({"a@plain.example"})[0].outcome, Outcome::kDelivered)

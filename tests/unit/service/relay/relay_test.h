@@ -219,6 +219,7 @@ class RelayTest : public ::testing::Test {
       envelope.kind = queue::Envelope::Kind::kRelay;
       envelope.sender.address = *mail::ParseAddress("from@us.example");
       envelope.sender.body = body_type_;
+      envelope.sender.smtputf8 = smtputf8_;
       envelope.destination = *mail::ParseAddress(text);
       envelope.recipient = envelope.destination;
       batch.push_back(envelope);
@@ -251,6 +252,7 @@ class RelayTest : public ::testing::Test {
   }
 
   mail::BodyType body_type_ = mail::BodyType::k7Bit;
+  bool smtputf8_ = false;
   rt::sim::Simulation simulation_;
   rt::sim::Host& us_;
   rt::sim::Host& them_;

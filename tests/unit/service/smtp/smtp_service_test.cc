@@ -18,8 +18,9 @@ class FakeBackend final : public SmtpBackend {
       content_.append(octets);
       co_return OkStatus();
     }
-    Task<mail::Reply> Finish(const SmtpSessionFacts&, const mail::ReversePath&,
+    Task<mail::Reply> Finish(const SmtpSessionFacts&, const mail::ReversePath& sender,
                              const std::vector<AcceptedRecipient>& recipients) override {
+      backend_->accepted_bodies.push_back(sender.body);
       backend_->accepted.push_back(content_);
       backend_->accepted_recipients.push_back(recipients.size());
       co_return mail::Reply(250, {2, 0, 0}, "kept");
@@ -69,6 +70,7 @@ class FakeBackend final : public SmtpBackend {
   int left = 0;
   std::vector<std::string> accepted;
   std::vector<size_t> accepted_recipients;
+  std::vector<mail::BodyType> accepted_bodies;
 };
 
 using SmtpServiceTest = SmtpSessions<FakeBackend>;
@@ -84,6 +86,23 @@ TEST_F(SmtpServiceTest, TakesAMessageForTheRecipientsThatItKnows) {
   EXPECT_NE(backend_.accepted[0].find("Subject: hello\r\n\r\n.dot\r\n"), std::string::npos);
   EXPECT_EQ(backend_.greeted, 1);
   EXPECT_EQ(backend_.left, 1);
+}
+
+// RFC 6152 §3: what the next server is told is what there is, whatever the client announced.
+TEST_F(SmtpServiceTest, EightBitsAreKnownWithoutAnnouncement) {
+  std::string script = "EHLO client.example\r\n";
+  for (const char* body : {"plain", "caf\xc3\xa9"}) {
+    script += StrCat("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nDATA\r\nSubject: ", body,
+                     "\r\n\r\ntext\r\n.\r\n");
+    script += StrCat("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@x.example>\r\nBDAT ",
+                     std::string_view(body).size() + 4, " LAST\r\n\r\n", body, "\r\n");
+  }
+  EXPECT_EQ(Says(script + "QUIT\r\n"),
+            "220 250 250 250 354 250 250 250 250 250 250 354 250 250 250 250 221");
+  using mail::BodyType;
+  EXPECT_EQ(backend_.accepted_bodies,
+            (std::vector<BodyType>{BodyType::k7Bit, BodyType::k7Bit, BodyType::k8BitMime,
+                                   BodyType::k8BitMime}));
 }
 
 TEST_F(SmtpServiceTest, AFullDiskIs452AndTheSessionGoesOn) {
