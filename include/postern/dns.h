@@ -29,10 +29,13 @@ typedef struct postern_resolver_options {
   const char* forwarders;
   /* How long a whole check may wait for answers. 0: 20000, the least that RFC 7208 allows. */
   uint32_t timeout_ms;
+  /* How long one question may wait for its answer, at most 60000. 0: 5000. A check asks several in
+   * turn: with servers that say nothing it ends at timeout_ms. */
+  uint32_t question_timeout_ms;
 } postern_resolver_options;
 
 #define POSTERN_RESOLVER_OPTIONS_INIT \
-  { sizeof(postern_resolver_options), NULL, NULL, 0 }
+  { sizeof(postern_resolver_options), NULL, NULL, 0, 0 }
 
 /* postern_resolver_new_system makes one that asks the network. It opens sockets when it is first
  * asked and keeps a cache. `options` may be NULL. POSTERN_OK; POSTERN_ERR_INVALID_ARGUMENT: an

@@ -204,7 +204,7 @@ POSTERN_API void postern_server_stop(postern_server* server, int64_t grace_ms);
 /* postern_server_reload reads the configuration anew from the text or file the server was made
  * with. Listeners, certificates, tables, rules and actions of the new one are in force from then
  * on: new addresses are opened before old ones are closed, no session is dropped, and queued mail
- * keeps its action; limits, intervals, `queue reserve` and `resolver zone` hold for what begins
+ * keeps its action; limits, intervals, `queue reserve` and `resolver` hold for what begins
  * after it. Another `spool` takes a restart, as a warning says. When the configuration is wrong
  * (POSTERN_ERR_INVALID_ARGUMENT, every mistake in the message) or one of its addresses cannot be
  * opened (as from postern_server_start; the message names the line), the old one stays in force.

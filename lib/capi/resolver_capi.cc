@@ -32,6 +32,7 @@ namespace resolve = postern::resolve;
 namespace rt = postern::rt;
 
 constexpr uint32_t kDefaultTimeoutMs = 20000;  // RFC 7208 §4.6.4
+constexpr uint32_t kMaxQuestionTimeoutMs = 60000;
 
 struct ZoneAnswers final : postern_resolver {
   explicit ZoneAnswers(dns::ZoneData data) : zone(std::move(data)) {}
@@ -127,6 +128,12 @@ postern_status postern_resolver_new_system(postern_resolver** out,
     for (const std::string_view server : postern::SplitWords(CString(given.forwarders)))
       unbound.forwarders.emplace_back(server);
     if (given.timeout_ms != 0) made->timeout_ms = given.timeout_ms;
+    if (given.question_timeout_ms > kMaxQuestionTimeoutMs)
+      return Fail(out_error, POSTERN_ERR_INVALID_ARGUMENT, "invalid-argument",
+                  StrCat("question_timeout_ms is ", given.question_timeout_ms, ", and at most ",
+                         kMaxQuestionTimeoutMs));
+    if (given.question_timeout_ms != 0)
+      unbound.question_timeout = absl::Milliseconds(given.question_timeout_ms);
     StatusOr<std::unique_ptr<resolve::Resolver>> resolver =
         resolve::NewUnboundResolver(made->world, unbound);
     if (!resolver.ok()) return FailWith(out_error, resolver.status());

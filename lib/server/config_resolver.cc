@@ -26,6 +26,10 @@ StatusOr<std::unique_ptr<resolve::Resolver>> ZoneOf(rt::World& world,
       std::make_unique<resolve::ZoneResolver>(std::move(*zone)));
 }
 
+Duration QuestionTimeout(const policy::Config& config) {
+  return config.resolver_timeout.value_or(resolve::kQuestionTimeout);
+}
+
 }  // namespace
 
 StatusOr<std::shared_ptr<resolve::Resolver>> ReadZone(rt::World& world,
@@ -38,16 +42,21 @@ StatusOr<std::shared_ptr<resolve::Resolver>> ReadZone(rt::World& world,
 
 StatusOr<std::unique_ptr<resolve::Resolver>> MakeResolver(rt::World& world,
                                                           const policy::Config& config) {
-  if (config.resolver_zone.empty())
-    return resolve::NewUnboundResolver(world, resolve::UnboundOptions());
+  if (config.resolver_zone.empty()) {
+    resolve::UnboundOptions options;
+    options.question_timeout = QuestionTimeout(config);
+    return resolve::NewUnboundResolver(world, options);
+  }
   return ZoneOf(world, config);
 }
 
 ConfigResolver::ConfigResolver(rt::World* world, LogSink* log,
-                               std::unique_ptr<resolve::Resolver> first, bool asks_network)
+                               std::unique_ptr<resolve::Resolver> first,
+                               const policy::Config& config)
     : world_(world), log_(log), core_(std::make_shared<Core>()) {
   core_->current = std::move(first);
-  if (asks_network) core_->network = core_->current;
+  core_->question_timeout = QuestionTimeout(config);
+  if (config.resolver_zone.empty()) core_->network = core_->current;
 }
 
 ConfigResolver::~ConfigResolver() { ConfigResolver::Stop(); }
@@ -74,8 +83,10 @@ void ConfigResolver::Stop() {
   if (network != nullptr) network->Stop();
 }
 
-void ConfigResolver::Use(std::shared_ptr<resolve::Resolver> zone) {
+void ConfigResolver::Use(std::shared_ptr<resolve::Resolver> zone, const policy::Config& config) {
   const std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->question_timeout = QuestionTimeout(config);
+  if (core_->network != nullptr) core_->network->SetQuestionTimeout(core_->question_timeout);
   core_->wants_network = zone == nullptr;
   if (zone != nullptr) {
     core_->current = std::move(zone);
@@ -92,8 +103,10 @@ void ConfigResolver::UseNetwork(rt::World* world, LogSink* log, Core* core) {
   const std::lock_guard<std::mutex> lock(core->mutex);
   if (core->stopped || !core->wants_network) return;
   if (core->network == nullptr) {
+    resolve::UnboundOptions options;
+    options.question_timeout = core->question_timeout;
     StatusOr<std::unique_ptr<resolve::Resolver>> made =
-        resolve::NewUnboundResolver(*world, resolve::UnboundOptions());
+        resolve::NewUnboundResolver(*world, options);
     if (!made.ok()) {
       log->Write(LogRecord{.level = LogLevel::kError,
                            .subsystem = "server",

@@ -25,19 +25,19 @@ StatusOr<std::unique_ptr<resolve::Resolver>> MakeResolver(rt::World& world,
 // began. Any thread.
 class ConfigResolver final : public resolve::Resolver {
  public:
-  // `first` is MakeResolver's, `asks_network` whether the configuration has no zone. `world` and
-  // `log` outlive it.
+  // `first` is MakeResolver's for `config`. `world` and `log` outlive it.
   ConfigResolver(rt::World* world, LogSink* log, std::unique_ptr<resolve::Resolver> first,
-                 bool asks_network);
+                 const policy::Config& config);
   ~ConfigResolver() override;
 
   rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
                                 Instant deadline) override;
   void Stop() override;
 
-  // Use puts a zone into force at once; null: the network, soon. When that cannot be asked the log
-  // says why, and the zone before stays.
-  void Use(std::shared_ptr<resolve::Resolver> zone);
+  // Use puts a zone into force at once (ReadZone's for `config`); null: the network, soon. When
+  // that cannot be asked the log says why, and the zone before stays. `resolver timeout` holds for
+  // the questions that follow.
+  void Use(std::shared_ptr<resolve::Resolver> zone, const policy::Config& config);
 
  private:
   // Core is shared with what was posted to the main loop.
@@ -45,6 +45,7 @@ class ConfigResolver final : public resolve::Resolver {
     std::mutex mutex;
     std::shared_ptr<resolve::Resolver> current;
     std::shared_ptr<resolve::Resolver> network;  // null until it is asked for
+    Duration question_timeout = resolve::kQuestionTimeout;
     bool wants_network = false;
     bool stopped = false;
   };

@@ -153,8 +153,8 @@ rt::Task<Status> Server::Start() {
       parts.queue.reset();
       co_return resolver.status();
     }
-    parts.own_resolver = std::make_unique<ConfigResolver>(&world, parts.log, std::move(*resolver),
-                                                          config.resolver_zone.empty());
+    parts.own_resolver =
+        std::make_unique<ConfigResolver>(&world, parts.log, std::move(*resolver), config);
     parts.resolver = parts.own_resolver.get();
   }
 

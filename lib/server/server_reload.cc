@@ -87,7 +87,8 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   parts.world->main_loop().Post([&parts, runtime = config.runtime] {
     if (parts.started) parts.filters->Adopt(*runtime);
   });
-  if (parts.own_resolver != nullptr) parts.own_resolver->Use(std::move(zone));
+  if (parts.own_resolver != nullptr)
+    parts.own_resolver->Use(std::move(zone), config.runtime->config());
   Configure(&parts, *config.runtime);
   parts.ports->Adopt(std::move(*plan));
   return OkStatus();

@@ -1,7 +1,12 @@
 /* SPF, iprev and the three resolvers through the C API. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <postern.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 static int failures = 0;
 
@@ -176,12 +181,54 @@ static void test_callback(void) {
   expect(script.destroyed == 2, "user data is destroyed with the resolver");
 }
 
+/* Seconds of a clock that only goes on. */
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The whole check has a minute, its question 200 ms: it ends with the question. */
+static void test_silent(void) {
+  postern_resolver_options resolver_options = POSTERN_RESOLVER_OPTIONS_INIT;
+  postern_resolver* resolver = NULL;
+  postern_spf* spf = NULL;
+  postern_spf_options options = POSTERN_SPF_OPTIONS_INIT;
+  char server[40];
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  double begun;
+  const int silent = socket(AF_INET, SOCK_DGRAM, 0);
+  memset(&address, 0, sizeof address);
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  expect(silent >= 0 && bind(silent, (struct sockaddr*)&address, size) == 0 &&
+             getsockname(silent, (struct sockaddr*)&address, &size) == 0,
+         "a silent server");
+  snprintf(server, sizeof server, "127.0.0.1@%d", ntohs(address.sin_port));
+  resolver_options.forwarders = server;
+  resolver_options.timeout_ms = 60000;
+  resolver_options.question_timeout_ms = 200;
+  expect(postern_resolver_new_system(&resolver, &resolver_options, NULL) == POSTERN_OK,
+         "a resolver");
+  options.client_ip = "192.0.2.1";
+  options.sender = "joe@example.org";
+  begun = now();
+  expect(postern_spf_check(&spf, resolver, &options, NULL) == POSTERN_OK, "a check");
+  expect(postern_spf_result(spf) == POSTERN_SPF_TEMPERROR, "nobody answers");
+  expect(now() - begun < 4, "a question is not waited for longer than it may take");
+  postern_spf_free(spf);
+  postern_resolver_free(resolver);
+  close(silent);
+}
+
 /* A server that is not there: the check ends in time, as a temporary error. */
 static void test_system(void) {
   postern_resolver_options resolver_options = POSTERN_RESOLVER_OPTIONS_INIT;
   postern_resolver* resolver = NULL;
   postern_spf* spf = NULL;
   postern_spf_options options = POSTERN_SPF_OPTIONS_INIT;
+  postern_error* error = NULL;
   int i;
   resolver_options.forwarders = "127.0.0.1@9";
   resolver_options.timeout_ms = 300;
@@ -195,6 +242,15 @@ static void test_system(void) {
     postern_spf_free(spf);
   }
   postern_resolver_free(resolver);
+  /* A server that takes what it is sent and says nothing: each question has its own bound. */
+  test_silent();
+  resolver_options.question_timeout_ms = 60001;
+  expect(postern_resolver_new_system(&resolver, &resolver_options, &error) ==
+                 POSTERN_ERR_INVALID_ARGUMENT &&
+             resolver == NULL && strstr(postern_error_message(error), "at most 60000") != NULL,
+         "a question has a bound");
+  postern_error_free(error);
+  resolver_options.question_timeout_ms = 0;
   resolver_options.forwarders = "not an address";
   expect(postern_resolver_new_system(&resolver, &resolver_options, NULL) ==
                  POSTERN_ERR_INVALID_ARGUMENT &&

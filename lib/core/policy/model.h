@@ -18,6 +18,7 @@
 //                                   /etc/mail/mailname
 //   resolver zone "/path"           answers DNS questions from a zone file, for tests and machines
 //                                   without a network
+//   resolver timeout 5s             what one question to the network's DNS may take, 1s to 60s
 //   queue retry-delay 400s          the wait after the first temporary failure of a relay; the n-th
 //                                   is n^2 times as long after the message came
 //   queue reserve 16M               what stays free on the spool's disk: below, mail gets 452
@@ -103,6 +104,7 @@ struct Config {
   std::string libexec;        // empty: the usual places alone
   std::string resolver_zone;  // path of a zone file; empty: the network's DNS
   SourceLocation resolver_location;
+  std::optional<Duration> resolver_timeout;  // of a question; unset: resolve::kQuestionTimeout
 
   // Each returns the index of the item with that name (pkis: any case), or kNoIndex.
   TableId FindTable(std::string_view name) const;

@@ -12,6 +12,7 @@ namespace postern::policy {
 namespace {
 
 constexpr int64_t kMaxLimit = 2'147'483'647;
+constexpr Duration kMaxResolverTimeout = absl::Seconds(60);
 
 template <typename Settings>
 struct NumberRow {
@@ -448,10 +449,21 @@ bool Parser::ParseMailname(const Token&) {
 }
 
 bool Parser::ParseResolver(const Token& first) {
-  config_.resolver_location = first.location;
   SourceLocation at;
-  if (!ExpectBare("zone") || !ExpectString("the path of a zone file", &config_.resolver_zone, &at))
-    return false;
+  if (TakeBare("timeout")) {
+    at = Peek().location;
+    Duration timeout;
+    if (!ExpectDuration("resolver timeout", &timeout)) return false;
+    if (timeout < absl::Seconds(1) || timeout > kMaxResolverTimeout) {
+      Error(at, "resolver timeout is from 1s to 60s: no client waits longer for what it asked");
+      return false;
+    }
+    config_.resolver_timeout = timeout;
+    return true;
+  }
+  if (!TakeBare("zone")) return Unexpected("timeout or zone", {"timeout", "zone"});
+  config_.resolver_location = first.location;
+  if (!ExpectString("the path of a zone file", &config_.resolver_zone, &at)) return false;
   if (!config_.resolver_zone.empty() && config_.resolver_zone[0] == '/') return true;
   Error(at, StrCat("resolver zone: the path must be absolute, found \"",
                    Escape(config_.resolver_zone), "\""));

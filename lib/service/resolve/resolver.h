@@ -22,6 +22,10 @@ class Resolver {
   virtual rt::Task<dns::Answer> Resolve(rt::Executor& loop, dns::Name name, dns::Type type,
                                         Instant deadline) = 0;
 
+  // SetQuestionTimeout bounds questions that are asked from now on, of a resolver that has such a
+  // bound of its own. Any thread.
+  virtual void SetQuestionTimeout(Duration) {}
+
   // Stop ends the questions that are under way (kServFail) and lets go of descriptors and timers.
   // On the main loop, once, before the world ends.
   virtual void Stop() {}
@@ -40,6 +44,9 @@ class ZoneResolver final : public Resolver {
   dns::ZoneData zone_;
 };
 
+// What one question may take where nothing else is said.
+inline constexpr Duration kQuestionTimeout = absl::Seconds(5);
+
 struct UnboundOptions {
   // resolv_conf: ask the servers named in this file. Empty, or there is no such file (a machine
   // without a network): full recursion from the root.
@@ -53,10 +60,11 @@ struct UnboundOptions {
   std::string trust_anchor_file;
   // cache_bytes bounds each of the record and the message cache.
   size_t cache_bytes = 4 << 20;
-  // question_timeout bounds one question, whatever its asker's deadline is: then it is kTimeout. A
-  // check of a mail asks several, and must end within the 20 s of RFC 7208 §4.6.4. libunbound goes
-  // on with it, so that the answer is in the cache when it is asked for again.
-  Duration question_timeout = absl::Seconds(5);
+  // question_timeout bounds one question, whatever its asker's deadline is: then it is kTimeout
+  // (SetQuestionTimeout). A check of a mail asks several, and must end within the 20 s of RFC 7208
+  // §4.6.4. libunbound goes on with it, so that the answer is in the cache when it is asked for
+  // again.
+  Duration question_timeout = kQuestionTimeout;
   // tries: how often a server is asked one question before another server is, or it fails. With
   // libunbound's own five a server that is not there takes it 17 s, as it waits longer each time.
   int tries = 3;

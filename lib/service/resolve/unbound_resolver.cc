@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <exception>
 #include <new>
@@ -53,7 +54,11 @@ struct Question : rt::Job {
 class UnboundResolver final : public Resolver {
  public:
   UnboundResolver(rt::Executor* main, const UnboundOptions& options)
-      : main_(main), options_(options), events_(main), core_(std::make_shared<Core>()) {}
+      : main_(main),
+        options_(options),
+        question_timeout_ns_(absl::ToInt64Nanoseconds(options.question_timeout)),
+        events_(main),
+        core_(std::make_shared<Core>()) {}
 
   ~UnboundResolver() override { Stop(); }
 
@@ -129,7 +134,8 @@ class UnboundResolver final : public Resolver {
       const auto core = std::static_pointer_cast<Core>(std::move(arrived->core));
       core->AskOrFail(arrived);
     });
-    const Instant bound = std::min(deadline, asked + options_.question_timeout);
+    const Instant bound =
+        std::min(deadline, asked + absl::Nanoseconds(question_timeout_ns_.load()));
     const bool answered = co_await question->done.Wait(bound);
     if (!answered) {
       // The question goes on: its answer will be in the cache when it is asked again.
@@ -146,6 +152,10 @@ class UnboundResolver final : public Resolver {
           StrCat("no server answered within ", absl::ToInt64Seconds(waited), " seconds");
     }
     co_return answer;
+  }
+
+  void SetQuestionTimeout(Duration timeout) override {
+    question_timeout_ns_ = absl::ToInt64Nanoseconds(timeout);
   }
 
   void Stop() override {
@@ -275,6 +285,7 @@ class UnboundResolver final : public Resolver {
 
   rt::Executor* main_;
   UnboundOptions options_;
+  std::atomic<int64_t> question_timeout_ns_;
   UnboundEvents events_;
   std::shared_ptr<Core> core_;
 };

@@ -211,7 +211,8 @@ TEST(Parse, Settings) {
       "limit max-inflight 11\n"
       "srs key \"s\"\nsrs key backup \"b\"\nsrs ttl 7d\nadmd \"example.org\"\nmda wrapper w "
       "\"filter %{mda}\"\n"
-      "spool \"/var/spool/postern\"\nmailname \"mx.example.org\"\nresolver zone \"/z\"\n",
+      "spool \"/var/spool/postern\"\nmailname \"mx.example.org\"\nresolver zone \"/z\"\n"
+      "resolver timeout 3s\n",
       kTail));
   ASSERT_TRUE(result.config) << Listing(result);
   const Config& c = *result.config;
@@ -234,6 +235,7 @@ TEST(Parse, Settings) {
   EXPECT_EQ(c.spool, "/var/spool/postern");
   EXPECT_EQ(c.mailname, "mx.example.org");
   EXPECT_EQ(c.resolver_zone, "/z");
+  EXPECT_EQ(c.resolver_timeout, absl::Seconds(3));
   EXPECT_TRUE(c.queue.compression);
 }
 

@@ -223,6 +223,21 @@ TEST_F(ResolverTest, NoServerHoldsAQuestionUpForLong) {
   EXPECT_GT(cut_short.asked, 0);
 }
 
+// A reload with another `resolver timeout`.
+TEST_F(ResolverTest, TheTimeOfAQuestionCanChange) {
+  SilentPort silent;
+  UnboundOptions options;
+  options.forwarders = {StrCat("127.0.0.1@", silent.port())};
+  options.hosts.clear();
+  options.question_timeout = absl::Seconds(60);
+  StatusOr<std::unique_ptr<Resolver>> resolver = NewUnboundResolver(world_, options);
+  ASSERT_TRUE(resolver.ok()) << Text(resolver.status());
+  (*resolver)->SetQuestionTimeout(absl::Milliseconds(1));
+  const Answer answer = Ask(**resolver, "example.com", Type::kMx, absl::Seconds(60));
+  EXPECT_EQ(answer.detail, "no answer in time") << "libunbound's own word would come in 17 s";
+  (*resolver)->Stop();
+}
+
 rt::Task<void> CheckInto(Resolver& resolver, rt::Executor& loop, trust::SpfQuery query,
                          std::optional<trust::Spf>* into) {
   auto ask = AskResolver(resolver, loop, trust::CheckSpf(std::move(query)),
