@@ -55,7 +55,10 @@ POSTERN_API const char* postern_error_message(const postern_error* error);
  * "resource-exhausted". It lives as long as `error`. Since 0.1. */
 POSTERN_API const char* postern_error_reason(const postern_error* error);
 
-/* postern_error_os_errno returns the errno behind the failure, or 0. Since 0.1. */
+/* postern_error_os_errno returns the errno behind the failure, or 0. Of a spool: EACCES, EROFS,
+ * ENOENT (the folder it would stand in is missing), ENOTDIR, EIO; ENOSPC for a full disk, also for
+ * a message that would not leave free what `queue reserve` keeps. Of a listener: EADDRINUSE,
+ * EACCES. Since 0.1. */
 POSTERN_API int postern_error_os_errno(const postern_error* error);
 
 /* postern_error_callback_status returns what the callback returned when the status is

@@ -1,5 +1,6 @@
 // Mail that the host of a server hands in.
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -53,7 +54,13 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size,
   handle->last_callback_status = POSTERN_OK;
   handle->tasks.Spawn(SubmitTo(handle, std::move(submission), &result, &done));
   PollUntil(handle, done);
-  if (!result.status.ok()) return FailWith(out_error, result.status);
+  if (!result.status.ok()) {
+    const postern_status failed = FailWith(out_error, result.status);
+    // The queue's reserve is what the disk is full for, too.
+    if (out_error != nullptr && failed == POSTERN_ERR_LIMIT && (*out_error)->os_errno == 0)
+      (*out_error)->os_errno = ENOSPC;
+    return failed;
+  }
   if (!result.reply.IsPositive() && handle->last_callback_status != POSTERN_OK) {
     Fail(out_error, POSTERN_ERR_CALLBACK, "callback", "on_message failed");
     if (out_error != nullptr) (*out_error)->callback_status = handle->last_callback_status;
@@ -61,8 +68,10 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size,
   }
   if (!result.reply.IsPositive()) {
     const bool full = result.reply.code == 452;
-    return Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL,
-                full ? "disk-full" : "refused", result.reply.ToString());
+    const postern_status failed = Fail(out_error, full ? POSTERN_ERR_LIMIT : POSTERN_ERR_PROTOCOL,
+                                       full ? "disk-full" : "refused", result.reply.ToString());
+    if (out_error != nullptr && full) (*out_error)->os_errno = ENOSPC;
+    return failed;
   }
   if (out_id != nullptr) {
     const size_t length = std::min(out_id_size - 1, result.message_id.size());

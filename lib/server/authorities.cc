@@ -1,5 +1,6 @@
 #include "lib/server/authorities.h"
 
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/tls/certificate.h"
 #include "lib/store/table/tables.h"
@@ -16,8 +17,9 @@ StatusOr<std::string> ReadSystemAuthorities(rt::World& world) {
   StatusOr<std::string> text =
       store::ReadTextFile(world.files(), kSystemAuthorities, tls::kMaxPemBytes);
   if (!text.ok()) {
-    return Error(text.status().code(), StrCat("no certificate authorities to verify with: ",
-                                              Message(text.status()), " (name some with ca)"));
+    return SameCause(text.status(), text.status().code(),
+                     StrCat("no certificate authorities to verify with: ", Message(text.status()),
+                            " (name some with ca)"));
   }
   return text;
 }

@@ -1,5 +1,6 @@
 #include "lib/server/config_resolver.h"
 
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/diagnostic.h"
 #include "lib/store/table/source_loader.h"
@@ -12,10 +13,11 @@ constexpr uint64_t kMaxZoneBytes = 64 << 20;
 StatusOr<std::unique_ptr<resolve::Resolver>> ZoneOf(rt::World& world,
                                                     const policy::Config& config) {
   const auto wrong = [&config](const Status& status) {
-    return Error(status.code(),
-                 policy::MakeError(config.resolver_location,
-                                   StrCat(Escape(config.resolver_zone, 200), ": ", Message(status)))
-                     .ToString());
+    return SameCause(
+        status, status.code(),
+        policy::MakeError(config.resolver_location,
+                          StrCat(Escape(config.resolver_zone, 200), ": ", Message(status)))
+            .ToString());
   };
   const StatusOr<std::string> text =
       store::ReadTextFile(world.files(), config.resolver_zone, kMaxZoneBytes);

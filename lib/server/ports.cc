@@ -4,6 +4,7 @@
 #include <array>
 #include <new>
 
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/server/endpoints.h"
 
@@ -19,8 +20,8 @@ constexpr char kSocketName[] = "submit.sock";
 constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
 
 Status AtLine(const Listener& listener, const Status& status) {
-  return Error(status.code(),
-               policy::MakeError(listener.location, std::string(Message(status))).ToString());
+  return SameCause(status, status.code(),
+                   policy::MakeError(listener.location, std::string(Message(status))).ToString());
 }
 
 // SpeaksAlike tells whether a session that began under `x` may go on under `y`: what it was offered
@@ -99,9 +100,9 @@ StatusOr<Ports::Plan> Ports::Open(std::shared_ptr<const Runtime> runtime) {
           const std::string ours = OwnListenerInTheWay(endpoint);
           if (ours.empty()) return AtLine(listener, made.status());
           return AtLine(listener,
-                        Error(made.status().code(),
-                              StrCat(Message(made.status()), ": this server listens on ", ours,
-                                     ", and to go from one to the other takes a restart")));
+                        SameCause(made.status(), made.status().code(),
+                                  StrCat(Message(made.status()), ": this server listens on ", ours,
+                                         ", and to go from one to the other takes a restart")));
         }
         item.opened = std::move(*made);
       }

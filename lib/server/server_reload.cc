@@ -1,6 +1,7 @@
 // A server takes a configuration that was read anew.
 #include <mutex>
 
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/server/server_config.h"
 #include "lib/server/server_parts.h"
@@ -69,7 +70,8 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
   }
   if (parts.archive != nullptr) WarnOfSeal(parts.sealed, config.runtime->config(), diagnostics);
   const auto kept = [](const Status& status) {
-    return Error(status.code(), StrCat(Message(status), "\nthe old configuration stays in force"));
+    return SameCause(status, status.code(),
+                     StrCat(Message(status), "\nthe old configuration stays in force"));
   };
   StatusOr<Ports::Plan> plan = parts.ports->Open(config.runtime);
   if (!plan.ok()) return kept(plan.status());

@@ -1,5 +1,8 @@
 #include "lib/server/spool_folder.h"
 
+#include <cerrno>
+
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/diagnostic.h"
 
@@ -24,18 +27,21 @@ Status CheckSpool(rt::Files& files, const std::string& path) {
   const auto is_no_folder = [](const StatusOr<rt::FileInfo>& info) {
     return info.ok() && (info->kind == Kind::kRegular || info->kind == Kind::kOther);
   };
+  const auto no_folder = [](const std::string& name) {
+    return SameCause(ErrnoError(ENOTDIR, name), StatusCode::kFailedPrecondition,
+                     StrCat(Escape(name), " is no folder: name another spool"));
+  };
   const StatusOr<rt::FileInfo> there = files.Stat(path);
-  if (is_no_folder(there))
-    return FailedPrecondition(StrCat(Escape(path), " is no folder: name another spool"));
+  if (is_no_folder(there)) return no_folder(path);
   const size_t slash = path.rfind('/');
   if (there.ok() || slash == std::string::npos || slash == 0) return OkStatus();
   const std::string parent = path.substr(0, slash);
   const StatusOr<rt::FileInfo> above = files.Stat(parent);
   if (above.status().code() == StatusCode::kNotFound)
-    return NotFound(
+    return SameCause(
+        above.status(), StatusCode::kNotFound,
         StrCat("the folder ", Escape(parent), " does not exist: make it, or name another spool"));
-  if (is_no_folder(above))
-    return FailedPrecondition(StrCat(Escape(parent), " is no folder: name another spool"));
+  if (is_no_folder(above)) return no_folder(parent);
   return OkStatus();
 }
 
@@ -52,13 +58,17 @@ namespace {
 Status AsOfSpool(const Status& status) {
   StatusCode code = status.code();
   switch (code) {
-    case StatusCode::kUnavailable: code = StatusCode::kFailedPrecondition; break;
+    case StatusCode::kUnavailable:
+      // A lock that somebody holds has no errno; no descriptors (EMFILE) is nobody's doing.
+      if (ErrnoOf(status) != 0) return status;
+      code = StatusCode::kFailedPrecondition;
+      break;
     case StatusCode::kNotFound:
     case StatusCode::kAlreadyExists:
     case StatusCode::kFailedPrecondition: code = StatusCode::kUnavailable; break;
     default: return status;
   }
-  return Error(code, std::string(Message(status)));
+  return SameCause(status, code, std::string(Message(status)));
 }
 
 }  // namespace

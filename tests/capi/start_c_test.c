@@ -1,8 +1,12 @@
 /* What keeps a server from being made or started, and by which status a host is told. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <postern.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int failures = 0;
@@ -24,10 +28,10 @@ static postern_server_options fresh(void) {
   return options;
 }
 
-/* refused expects `options` to be refused by postern_server_new or _start with `wanted`, in words
- * that have `words`. */
-static void refused(const postern_server_options* options, postern_status wanted,
-                    const char* words) {
+/* refused_by expects `options` to be refused by postern_server_new or _start with `wanted`, in
+ * words that have `words`, for the sake of `os_errno`. */
+static void refused_by(const postern_server_options* options, postern_status wanted,
+                       const char* words, int os_errno) {
   postern_server* server = NULL;
   postern_error* error = NULL;
   postern_status status = postern_server_new(&server, options, &error);
@@ -36,8 +40,70 @@ static void refused(const postern_server_options* options, postern_status wanted
   expect(strstr(postern_error_message(error), words) != NULL, postern_error_message(error), words);
   expect(strstr(postern_error_message(error), "option -s") == NULL, "no option of a program",
          postern_error_message(error));
+  expect(postern_error_os_errno(error) == os_errno, strerror(postern_error_os_errno(error)), words);
   postern_error_free(error);
   postern_server_free(server);
+}
+
+static void refused(const postern_server_options* options, postern_status wanted,
+                    const char* words) {
+  refused_by(options, wanted, words, 0);
+}
+
+/* A disk that is full says so by its number, whoever notices it. */
+static void full(const char* folder) {
+  static const char kConfig[] =
+      "listen on 127.0.0.1 port 0\nqueue reserve 100000000G\naction away relay\n"
+      "match for any action away\n";
+  static const char* const kTo[] = {"bob@example.org"};
+  postern_server_options options = fresh();
+  postern_submission mail = POSTERN_SUBMISSION_INIT;
+  postern_server* server = NULL;
+  postern_error* error = NULL;
+  char path[200];
+  snprintf(path, sizeof path, "%s/full", folder);
+  options.spool_path = path;
+  options.config_text = kConfig;
+  options.config_text_len = sizeof kConfig - 1;
+  expect(postern_server_new(&server, &options, &error) == POSTERN_OK &&
+             postern_server_start(server, &error) == POSTERN_OK,
+         "a server", postern_error_message(error));
+  mail.recipients = kTo;
+  mail.recipient_count = 1;
+  mail.content = "Subject: x\r\n\r\nx\r\n";
+  mail.content_len = strlen(mail.content);
+  expect(postern_server_submit(server, NULL, 0, &mail, &error) == POSTERN_ERR_LIMIT,
+         "there is no room", postern_error_message(error));
+  expect(postern_error_os_errno(error) == ENOSPC, strerror(postern_error_os_errno(error)),
+         postern_error_message(error));
+  postern_error_free(error);
+  postern_server_stop(server, 1000);
+  while (postern_server_poll(server, NULL, 100, NULL) == POSTERN_OK) {
+  }
+  postern_server_free(server);
+}
+
+/* A port that somebody else has. */
+static void taken(void) {
+  postern_server_options options = fresh();
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  char text[200];
+  const int other = socket(AF_INET, SOCK_STREAM, 0);
+  memset(&address, 0, sizeof address);
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  expect(bind(other, (struct sockaddr*)&address, size) == 0 && listen(other, 1) == 0 &&
+             getsockname(other, (struct sockaddr*)&address, &size) == 0,
+         "a port", "");
+  snprintf(text, sizeof text,
+           "listen on 127.0.0.1 port %d\naction away relay\nmatch for any action away\n",
+           ntohs(address.sin_port));
+  options.in_memory = 1;
+  options.config_text = text;
+  options.config_text_len = strlen(text);
+  refused_by(&options, POSTERN_ERR_EXISTS, "is in use", EADDRINUSE);
+  close(other);
 }
 
 static void spools(const char* folder) {
@@ -50,9 +116,15 @@ static void spools(const char* folder) {
   file = fopen(path, "w");
   if (file != NULL) fclose(file);
   options.spool_path = path;
-  refused(&options, POSTERN_ERR_IO, "is no folder");
+  refused_by(&options, POSTERN_ERR_IO, "is no folder", ENOTDIR);
   snprintf(path, sizeof path, "%s/none/spool", folder);
-  refused(&options, POSTERN_ERR_IO, "does not exist");
+  refused_by(&options, POSTERN_ERR_IO, "does not exist", ENOENT);
+  if (geteuid() != 0) {
+    options.spool_path = "/postern-may-not-be-here";
+    refused_by(&options, POSTERN_ERR_AUTH, "spool", EACCES);
+    options.spool_path = path;
+  }
+  full(folder);
   snprintf(path, sizeof path, "%s/spool", folder);
   expect(postern_server_new(&server, &options, &error) == POSTERN_OK &&
              postern_server_start(server, &error) == POSTERN_OK,
@@ -85,6 +157,7 @@ int main(void) {
   options.workers = 257;
   refused(&options, POSTERN_ERR_INVALID_ARGUMENT, "at most 256");
   if (mkdtemp(folder) == NULL) return 1;
+  taken();
   spools(folder);
   return failures == 0 ? 0 : 1;
 }

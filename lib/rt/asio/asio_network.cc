@@ -13,6 +13,7 @@
 
 #include <asio/posix/stream_descriptor.hpp>
 
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_stream.h"
 #include "lib/rt/asio/socket_address.h"
@@ -121,17 +122,21 @@ class AsioListener final : public Listener {
 };
 
 Status ListenError(int error, const Endpoint& endpoint) {
+  const Status plain = ErrnoError(error, StrCat("listen on ", endpoint.ToString()));
   switch (error) {
     case EADDRINUSE:
-      return AlreadyExists(StrCat(endpoint.ToString(), " is in use by another program"));
+      return SameCause(plain, StatusCode::kAlreadyExists,
+                       StrCat(endpoint.ToString(), " is in use by another program"));
     case EACCES:
-      return PermissionDenied(StrCat(
-          "no permission to listen on ", endpoint.ToString(),
-          endpoint.port != 0 && endpoint.port < 1024 ? " (ports below 1024 need privilege)" : ""));
+      return SameCause(
+          plain, StatusCode::kPermissionDenied,
+          StrCat("no permission to listen on ", endpoint.ToString(),
+                 endpoint.port != 0 && endpoint.port < 1024 ? " (ports below 1024 need privilege)"
+                                                            : ""));
     case EADDRNOTAVAIL:
-      return InvalidArgument(
-          StrCat(endpoint.address.ToString(), " is not an address of this machine"));
-    default: return ErrnoError(error, StrCat("listen on ", endpoint.ToString()));
+      return SameCause(plain, StatusCode::kInvalidArgument,
+                       StrCat(endpoint.address.ToString(), " is not an address of this machine"));
+    default: return plain;
   }
 }
 

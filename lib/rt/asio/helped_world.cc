@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/asio_network.h"
 #include "lib/rt/asio/helper_process.h"
@@ -42,7 +43,8 @@ class HelpedNetwork final : public Network {
           return bound.ok() ? 0 : error != 0 ? error : EACCES;
         });
     if (made.ok() || made.status().code() != StatusCode::kPermissionDenied) return made;
-    return PermissionDenied(
+    return SameCause(
+        made.status(), StatusCode::kPermissionDenied,
         StrCat(Message(made.status()),
                ": the server has given root's rights up, and this port, which is none of mail's, "
                "takes a restart"));

@@ -334,7 +334,7 @@ Status SpoolDatabase::Write(std::vector<NewMessageRow*>& messages,
   gone->clear();
   if (damaged()) return status;
   // A write that found no room leaves nothing doubtful behind; any other failure does.
-  if (ErrnoOf(status) != 0 || status.code() != StatusCode::kResourceExhausted) {
+  if (!sqlite::IsFull(status)) {
     suspect_ = true;
     (void)Recover();
   }

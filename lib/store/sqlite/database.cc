@@ -1,5 +1,6 @@
 #include "lib/store/sqlite/database.h"
 
+#include <cerrno>
 #include <utility>
 
 #include <sqlite3.h>
@@ -20,7 +21,9 @@ Status StatusOfCode(sqlite3* handle, int code, std::string_view what) {
                             " (SQLite ", code, ")");
   const int system_error = handle ? sqlite3_system_errno(handle) : 0;
   switch (primary) {
-    case SQLITE_FULL: return ResourceExhausted(std::move(text));
+    case SQLITE_FULL:
+      // It takes a write's ENOSPC for this and says no errno; a bound of ours there is none.
+      return ErrnoError(ENOSPC, text);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_NOMEM: return Unavailable(std::move(text));
@@ -50,6 +53,11 @@ std::string DirectoryOf(const std::string& path) {
 }
 
 }  // namespace
+
+bool IsFull(const Status& status) {
+  return status.code() == StatusCode::kResourceExhausted &&
+         Message(status).find(StrCat("(SQLite ", SQLITE_FULL, ")")) != std::string_view::npos;
+}
 
 bool IsCorrupt(const Status& status) {
   return Message(status).find(kCorruptMark) != std::string_view::npos;

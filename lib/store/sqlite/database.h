@@ -199,6 +199,10 @@ class Transaction {
   Status begun_;
 };
 
+// IsFull tells whether `status` says that there was no room for what was to be written
+// (SQLITE_FULL): the statement did nothing, and the database is as it was.
+bool IsFull(const Status& status);
+
 // IsCorrupt tells whether `status` says that a database is damaged (SQLITE_CORRUPT, SQLITE_NOTADB).
 bool IsCorrupt(const Status& status);
 

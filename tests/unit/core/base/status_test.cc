@@ -4,8 +4,18 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/core/base/same_cause.h"
+
 namespace postern {
 namespace {
+
+TEST(SameCause, KeepsTheNumberUnderAnotherCode) {
+  const Status status = SameCause(ErrnoError(ENOENT, "open /spool"), StatusCode::kUnavailable,
+                                  "the spool cannot be had");
+  EXPECT_EQ(Text(status), "UNAVAILABLE: the spool cannot be had");
+  EXPECT_EQ(ErrnoOf(status), ENOENT);
+  EXPECT_EQ(ErrnoOf(SameCause(NotFound("x"), StatusCode::kUnavailable, "y")), 0);
+}
 
 TEST(ErrnoError, KeepsTheNumberThroughAnnotate) {
   const Status status = Annotate(ErrnoError(ENOSPC, "write /spool/queue.db"), "commit");

@@ -1,5 +1,6 @@
 #include "lib/store/sqlite/database.h"
 
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -103,6 +104,19 @@ TEST_F(DatabaseTest, AConstraintFailsOneStatementOnly) {
   EXPECT_EQ(insert.Bind(1, 1).BindBlob(2, "b").Run().code(), StatusCode::kAlreadyExists);
   ASSERT_TRUE(insert.Bind(1, 2).BindBlob(2, "c").Run().ok());
   EXPECT_TRUE(transaction.Commit().ok());
+}
+
+// The one failure of which a writer knows that nothing was written.
+TEST_F(DatabaseTest, TellsThatThereIsNoRoom) {
+  std::unique_ptr<Database> database = Open();
+  ASSERT_TRUE(database->Execute("PRAGMA max_page_count = 4").ok());
+  const Status full = database->Execute("INSERT INTO t(id, body) VALUES(1, zeroblob(1000000))");
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted) << Text(full);
+  EXPECT_TRUE(IsFull(full)) << Text(full);
+  EXPECT_EQ(ErrnoOf(full), ENOSPC);
+  EXPECT_TRUE(IsFull(Annotate(full, "queue")));
+  EXPECT_FALSE(IsFull(ErrnoError(ENOSPC, "write")));
+  EXPECT_FALSE(IsFull(OkStatus()));
 }
 
 TEST_F(DatabaseTest, MigratesForwardAndRefusesTheFuture) {
