@@ -2,7 +2,10 @@
 #pragma once
 
 #include "postern/config.h"
+#include <exception>
 #include <memory>
+#include <new>
+#include <optional>
 #include <string>
 
 #include "lib/core/policy/diagnostic.h"
@@ -29,6 +32,7 @@ postern_status AddMacros(const char* const* macros, size_t count, server::Server
 std::unique_ptr<postern_findings> MakeFindings(policy::Diagnostics diagnostics);
 
 // RunTask runs `make(world)`, a task of the main loop, on a world without threads, until it ends.
+// It throws what the task throws.
 template <typename T, typename Make>
 T RunTask(rt::AsioWorld& world, Make make) {
   struct Slot {
@@ -38,9 +42,18 @@ T RunTask(rt::AsioWorld& world, Make make) {
     }
   };
   Slot slot;
-  rt::TaskGroup tasks;
+  std::exception_ptr failure;
+  rt::TaskGroup tasks([&failure](std::exception_ptr thrown) { failure = std::move(thrown); });
   tasks.Spawn(Slot::Await(make(&world), &slot));
-  while (!slot.result) world.Poll(absl::Milliseconds(100));
+  // The group must not go before its task.
+  while (tasks.running() > 0) {
+    try {
+      world.Poll(absl::Milliseconds(100));
+    } catch (const std::bad_alloc&) {
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
   return *std::move(slot.result);
 }
 

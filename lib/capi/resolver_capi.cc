@@ -1,6 +1,8 @@
 #include "lib/capi/resolver_capi.h"
 
+#include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -80,11 +82,24 @@ struct SystemAnswers final : postern_resolver {
   postern_status Ask(const std::vector<dns::Question>& questions,
                      std::vector<dns::Answer>* answers) override {
     answers->resize(questions.size());
-    rt::TaskGroup tasks;
-    for (size_t i = 0; i < questions.size(); ++i)
-      tasks.Spawn(
-          AskOne(resolver.get(), &world.main_loop(), questions[i], deadline, &(*answers)[i]));
-    while (tasks.running() > 0) world.Poll(absl::Milliseconds(100));
+    std::exception_ptr failure;
+    rt::TaskGroup tasks([&failure](std::exception_ptr thrown) { failure = std::move(thrown); });
+    try {
+      for (size_t i = 0; i < questions.size(); ++i)
+        tasks.Spawn(
+            AskOne(resolver.get(), &world.main_loop(), questions[i], deadline, &(*answers)[i]));
+    } catch (const std::bad_alloc&) {
+      failure = std::current_exception();
+    }
+    // Those that were asked end by their deadline, and write here until then.
+    while (tasks.running() > 0) {
+      try {
+        world.Poll(absl::Milliseconds(100));
+      } catch (const std::bad_alloc&) {
+        failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
     return POSTERN_OK;
   }
   rt::AsioWorld world;

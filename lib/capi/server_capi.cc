@@ -1,5 +1,7 @@
 #include "lib/capi/server_capi.h"
 
+#include <new>
+
 #include "lib/capi/server_helper.h"
 #include "lib/capi/server_mistakes.h"
 
@@ -14,25 +16,43 @@ using postern::capi::FailWith;
 using postern::capi::Guard;
 using postern::capi::InCallback;
 using postern::capi::PollUntil;
+using postern::capi::StopServer;
+using postern::capi::Waited;
 namespace rt = postern::rt;
 
-rt::Task<void> StartServer(postern_server* handle, Status* result, bool* done) {
-  *result = co_await handle->server->Start();
-  *done = true;
+// StartServer stops the server when its start threw: what runs of it already must have ended before
+// it is freed.
+rt::Task<void> StartServer(postern_server* handle, Status* result, Waited* waited) {
+  // Made while there may be memory for it; it runs only when it is awaited.
+  rt::Task<void> stop = StopServer(handle, absl::ZeroDuration());
+  try {
+    *result = co_await handle->server->Start();
+  } catch (...) {
+    waited->failure = std::current_exception();
+  }
+  if (waited->failure) {
+    handle->stopping = true;
+    co_await std::move(stop);
+  }
+  waited->done = true;
 }
 
-rt::Task<void> AskMetrics(postern_server* handle, std::string* text, bool* done) {
-  *text = co_await handle->server->Metrics();
-  *done = true;
+rt::Task<void> AskMetrics(postern_server* handle, std::string* text, Waited* waited) {
+  try {
+    *text = co_await handle->server->Metrics();
+  } catch (...) {
+    waited->failure = std::current_exception();
+  }
+  waited->done = true;
 }
 
 postern_status Start(postern_server* handle, postern_error** out_error) {
-  if (handle->started)
+  if (handle->started || handle->stopping)
     return Fail(out_error, POSTERN_ERR_BUSY, "started", "the server was started before");
   Status result;
-  bool done = false;
-  handle->tasks.Spawn(StartServer(handle, &result, &done));
-  PollUntil(handle, done);
+  Waited waited;
+  handle->tasks.Spawn(StartServer(handle, &result, &waited));
+  PollUntil(handle, waited);
   if (!result.ok()) return FailWith(out_error, result);
   handle->started = true;
   postern::capi::WatchHelper(handle);
@@ -69,8 +89,15 @@ postern_status FailInCallback(postern_error** out_error) {
   return Fail(out_error, POSTERN_ERR_BUSY, "in-callback", "called from a callback of the server");
 }
 
-void PollUntil(postern_server* server, const bool& done) {
-  while (!done) server->world->Poll(absl::Milliseconds(100));
+void PollUntil(postern_server* server, const Waited& waited) {
+  while (!waited.done) {
+    try {
+      server->world->Poll(absl::Milliseconds(100));
+    } catch (const std::bad_alloc&) {
+      // What is under way goes on, and writes where the caller waits for it.
+    }
+  }
+  if (waited.failure) std::rethrow_exception(waited.failure);
 }
 
 }  // namespace postern::capi
@@ -150,9 +177,9 @@ postern_status postern_server_metrics(postern_server* handle, postern_buf* out,
     if (!handle->started || handle->stopping)
       return Fail(out_error, POSTERN_ERR_BUSY, "not-running", "the server is not running");
     std::string text;
-    bool done = false;
-    handle->tasks.Spawn(AskMetrics(handle, &text, &done));
-    PollUntil(handle, done);
+    Waited waited;
+    handle->tasks.Spawn(AskMetrics(handle, &text, &waited));
+    PollUntil(handle, waited);
     postern::capi::Give(out, text);
     return static_cast<postern_status>(POSTERN_OK);
   });

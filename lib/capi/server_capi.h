@@ -3,6 +3,7 @@
 
 #include "postern/server.h"
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,11 +65,21 @@ inline constexpr int64_t kDefaultGraceMs = 5000;
 bool InCallback(postern_server* server);
 postern_status FailInCallback(postern_error** out_error);
 
-// PollUntil runs the loops on this thread until `done`: before and after postern_server_run.
-void PollUntil(postern_server* server, const bool& done);
+// Waited is the end of a task that a call waits for.
+struct Waited {
+  bool done = false;
+  std::exception_ptr failure;  // what the task threw
+};
+
+// PollUntil runs the loops on this thread until the task is done, before and after
+// postern_server_run, and throws what the task threw.
+void PollUntil(postern_server* server, const Waited& waited);
 
 // BeginStop spawns the end of the server, once. On the main loop, or where no loop runs. Throws
 // std::bad_alloc, and may then be called again.
 void BeginStop(postern_server* handle, Duration grace);
+
+// StopServer is that end. `handle` is stopped when it returns; memory that runs out puts it off.
+rt::Task<void> StopServer(postern_server* handle, Duration grace);
 
 }  // namespace postern::capi

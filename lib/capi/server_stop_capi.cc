@@ -14,6 +14,19 @@ namespace rt = postern::rt;
 
 constexpr Duration kPauseWithoutMemory = absl::Milliseconds(100);
 
+void TryToStop(StopRequest* stop) noexcept {
+  try {
+    BeginStop(stop->handle, stop->grace);
+  } catch (const std::bad_alloc&) {
+    rt::Executor& loop = stop->handle->world->main_loop();
+    loop.Arm(stop, loop.Now() + kPauseWithoutMemory);
+  }
+}
+
+}  // namespace
+
+namespace postern::capi {
+
 rt::Task<void> StopServer(postern_server* handle, Duration grace) {
   rt::Executor& loop = handle->world->main_loop();
   for (bool ended = false; !ended;) {
@@ -30,19 +43,6 @@ rt::Task<void> StopServer(postern_server* handle, Duration grace) {
   handle->stopped = true;
   handle->world->Stop();
 }
-
-void TryToStop(StopRequest* stop) noexcept {
-  try {
-    BeginStop(stop->handle, stop->grace);
-  } catch (const std::bad_alloc&) {
-    rt::Executor& loop = stop->handle->world->main_loop();
-    loop.Arm(stop, loop.Now() + kPauseWithoutMemory);
-  }
-}
-
-}  // namespace
-
-namespace postern::capi {
 
 void BeginStop(postern_server* handle, Duration grace) {
   if (handle->stopping) return;
@@ -75,8 +75,14 @@ void postern_server_free(postern_server* handle) {
   if (handle == nullptr) return;
   (void)Guard(nullptr, [&]() -> postern_status {
     if (handle->started && !handle->stopped) {
-      BeginStop(handle, absl::ZeroDuration());
-      while (!handle->stopped) handle->world->Poll(absl::Milliseconds(100));
+      // Nothing is freed before it has ended, however long there is no memory for that.
+      while (!handle->stopped) {
+        try {
+          BeginStop(handle, absl::ZeroDuration());
+          handle->world->Poll(absl::Milliseconds(100));
+        } catch (const std::bad_alloc&) {
+        }
+      }
     }
     return POSTERN_OK;
   });

@@ -17,15 +17,20 @@ using postern::capi::Guard;
 using postern::capi::InCallback;
 using postern::capi::PollUntil;
 using postern::capi::TakeStruct;
+using postern::capi::Waited;
 namespace rt = postern::rt;
 namespace server = postern::server;
 
 constexpr size_t kMessageIdSize = 9;  // with the NUL
 
 rt::Task<void> SubmitTo(postern_server* handle, server::Submission submission,
-                        server::SubmissionResult* result, bool* done) {
-  *result = co_await handle->server->Submit(std::move(submission));
-  *done = true;
+                        server::SubmissionResult* result, Waited* waited) {
+  try {
+    *result = co_await handle->server->Submit(std::move(submission));
+  } catch (...) {
+    waited->failure = std::current_exception();
+  }
+  waited->done = true;
 }
 
 postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size,
@@ -50,10 +55,10 @@ postern_status Submit(postern_server* handle, char* out_id, size_t out_id_size,
   }
   if (options.content != nullptr) submission.content.assign(options.content, options.content_len);
   server::SubmissionResult result;
-  bool done = false;
+  Waited waited;
   handle->last_callback_status = POSTERN_OK;
-  handle->tasks.Spawn(SubmitTo(handle, std::move(submission), &result, &done));
-  PollUntil(handle, done);
+  handle->tasks.Spawn(SubmitTo(handle, std::move(submission), &result, &waited));
+  PollUntil(handle, waited);
   if (!result.status.ok()) {
     const postern_status failed = FailWith(out_error, result.status);
     // The queue's reserve is what the disk is full for, too.

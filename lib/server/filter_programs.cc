@@ -1,6 +1,7 @@
 #include "lib/server/filter_programs.h"
 
 #include <iterator>
+#include <new>
 #include <set>
 #include <utility>
 #include <vector>
@@ -212,8 +213,19 @@ void FilterPrograms::Adopt(const Runtime& runtime) {
          name_for_helper = ProgramNameForHelper(config, proc)] {
           return StartProgram(world, proc, libexec, name_for_helper);
         });
-    tasks_.Spawn(program->Run());
-    wanted.emplace(key, std::move(program));
+    // Stop finds it from before it runs, whatever there is no memory for behind it.
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      programs_.emplace(key, program);
+    }
+    try {
+      wanted.emplace(key, program);
+      tasks_.Spawn(program->Run());
+    } catch (const std::bad_alloc&) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      programs_.erase(key);
+      throw;
+    }
   }
   {
     const std::lock_guard<std::mutex> lock(mutex_);

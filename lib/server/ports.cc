@@ -213,16 +213,19 @@ void Ports::GiveUp(std::vector<Port> ports) {
   }
 }
 
+// One leaves the list when it is being closed and not before: where memory runs out the others wait
+// there for the next call, or for Stop.
 void Ports::CloseLeaving() {
-  std::vector<Port> ports;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (stopped_) return;
-    ports.swap(leaving_);
-  }
-  for (const Port& port : ports) {
-    Log(LogLevel::kInfo, "listener-closed", "listener", port.acceptor->local().ToString());
-    closing_.Spawn(StopOne(port.acceptor));
+  for (;;) {
+    std::shared_ptr<Acceptor> next;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (stopped_ || leaving_.empty()) return;
+      next = leaving_.front().acceptor;
+      closing_.Spawn(StopOne(next));
+      leaving_.erase(leaving_.begin());
+    }
+    Log(LogLevel::kInfo, "listener-closed", "listener", next->local().ToString());
   }
 }
 

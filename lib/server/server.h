@@ -113,8 +113,8 @@ class Server {
   rt::Task<Status> Start();
 
   // Stop closes the listeners, lets sessions and deliveries in flight finish for at most `grace`,
-  // and closes the queue. Await it before the server goes away, if Start succeeded; and the world's
-  // other loops must have ended (or be this thread's) before it does.
+  // and closes the queue. Await it before the server goes away, if Start succeeded or threw; and
+  // the world's other loops must have ended (or be this thread's) before it does.
   rt::Task<void> Stop(Duration grace);
 
   // Reload reads the configuration anew from where it came and takes it for listeners,

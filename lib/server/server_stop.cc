@@ -59,7 +59,8 @@ rt::Task<void> Server::Stop(Duration grace) {
   };
   parts.started = false;
   parts.stopping = true;
-  co_await parts.ports->Stop();
+  // After a start that was cut short by memory that ran out some of the parts are not there.
+  if (parts.ports != nullptr) co_await parts.ports->Stop();
   if (parts.control_listener != nullptr) parts.control_listener->Close();
   if (parts.offline != nullptr) parts.offline->Stop();
   if (parts.control != nullptr) co_await parts.control->Stop(left());
@@ -85,17 +86,18 @@ rt::Task<void> Server::Stop(Duration grace) {
     const Instant again = main.Now() + kPauseWithoutMemory;
     if (!all) (void)co_await never.Wait(again);
   }
-  co_await parts.filters->Stop();
+  if (parts.filters != nullptr) co_await parts.filters->Stop();
   // The scheduler waits for the deliveries under way, and those for the relay's farewell.
-  parts.scheduler->Stop();
-  parts.audit->Stop();
-  parts.relay->StopWithin(left());
-  parts.lmtp->StopWithin(left());
-  parts.programs->StopWithin(left());
+  if (parts.scheduler != nullptr) parts.scheduler->Stop();
+  if (parts.audit != nullptr) parts.audit->Stop();
+  if (parts.relay != nullptr) parts.relay->StopWithin(left());
+  if (parts.lmtp != nullptr) parts.lmtp->StopWithin(left());
+  if (parts.programs != nullptr) parts.programs->StopWithin(left());
   co_await parts.tasks.Join();
-  co_await parts.relay->Join();
-  co_await parts.lmtp->Join();
-  const Status closed = co_await parts.queue->Close(main);
+  if (parts.relay != nullptr) co_await parts.relay->Join();
+  if (parts.lmtp != nullptr) co_await parts.lmtp->Join();
+  Status closed;
+  if (parts.queue != nullptr) closed = co_await parts.queue->Close(main);
   if (parts.own_resolver != nullptr) parts.own_resolver->Stop();
   parts.log->Write(LogRecord{.level = closed.ok() ? LogLevel::kInfo : LogLevel::kError,
                              .subsystem = "server",

@@ -146,13 +146,16 @@ rt::Task<std::string> FilterProgram::Serve(rt::Companion* program) {
   }
   said_.Set();
   rt::TaskGroup tasks([this](std::exception_ptr) { GiveUp("out of memory"); });
-  tasks.Spawn(ReadAnswers(stream_));
-  tasks.Spawn(WriteQuestions(stream_));
   errors_over_.Reset();
-  if (errors_ != nullptr) {
-    tasks.Spawn(ReadErrors(errors_));
-  } else {
+  if (errors_ == nullptr) errors_over_.Set();
+  try {
+    tasks.Spawn(ReadAnswers(stream_));
+    tasks.Spawn(WriteQuestions(stream_));
+    if (errors_ != nullptr) tasks.Spawn(ReadErrors(errors_));
+  } catch (const std::bad_alloc&) {
+    // The group must not go before those of them that run.
     errors_over_.Set();
+    GiveUp("out of memory");
   }
   co_await tasks.Join();
   stream_ = errors_ = nullptr;
