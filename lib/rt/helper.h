@@ -6,14 +6,16 @@
 // read a .forward or a file that one includes). The process with the privileges reads one fixed
 // form from its socket and nothing else; what is in a request is looked at by the child. Besides it
 // starts the programs of the configuration that run as somebody else (filters), by name: what a
-// name stands for was said before the privileges went.
+// name stands for was said before the privileges went. And it has logins checked by PAM: each by a
+// child of its own, which stays root, as modules ask for that.
 // rt/asio/helper_process.h is the real one; a simulated machine has none.
 //
 // What a stranger who took over the server could ask of it: all that any user but root can do, as
 // programs are run and text files read as that user; the files that the configuration named when
 // the server started, and its log file to append to; to have its sockets bound to ports of mail;
 // and to have the programs that the configuration named run once more, as who it said, and to be
-// their only talk. Not: to become root, to be a user in a group that he is not in (but as the
+// their only talk; to have passwords tried by the services of PAM that the configuration named, a
+// few at a time. Not: to become root, to be a user in a group that he is not in (but as the
 // userbase files of the start said), to read what root alone may read, to run another program than
 // its users could.
 #pragma once
@@ -29,6 +31,7 @@
 #include "lib/core/base/ip_address.h"
 #include "lib/core/base/status.h"
 #include "lib/rt/files.h"
+#include "lib/rt/pam.h"
 #include "lib/rt/processes.h"
 
 namespace postern::rt {
@@ -40,6 +43,7 @@ inline constexpr size_t kMaxHelperAnswerBytes = 160 << 20;
 inline constexpr size_t kMaxHelperHandBackBytes = kMaxHelperAnswerBytes - (4 << 20);
 inline constexpr size_t kMaxHelperPairs = 1 << 20;
 inline constexpr size_t kMaxHelperPrograms = 1024;
+inline constexpr size_t kMaxHelperPamServices = 64;
 // kMaxRunsOfProgram is how often one named program may run at the same time: one is all that is
 // wanted, and one that was killed may be slow to die.
 inline constexpr size_t kMaxRunsOfProgram = 4;
@@ -103,6 +107,12 @@ class Helper {
   virtual StatusOr<std::unique_ptr<Companion>> Accompany(Executor& loop,
                                                          const std::string& name) = 0;
 
+  // BeginPam puts a question to PAM (pam.h), of a service that AllowPam named: kPermissionDenied
+  // for others, kUnavailable when HelperOptions::max_pam are under way. DecodePamAnswer reads the
+  // result; an answer that has not come within `limit` does not come (kInternal).
+  virtual StatusOr<std::unique_ptr<HelperAnswer>> BeginPam(const PamQuestion& question,
+                                                           Duration limit) = 0;
+
   // Until Seal. What was allowed by then stays allowed.
   virtual Status AllowPort(uint16_t port) = 0;
   virtual Status AllowFile(const std::string& path) = 0;
@@ -115,6 +125,8 @@ class Helper {
   // kMaxHelperPrograms; those beyond are passed over.
   virtual Status AllowProgram(const std::string& name, const ProcessSpec& spec) = 0;
   virtual Status AllowPasswords() = 0;
+  // AllowPam lets BeginPam ask that service; of kMaxHelperPamServices.
+  virtual Status AllowPam(const PamService& service) = 0;
   virtual Status Seal() = 0;
 
   // end_descriptor becomes readable when the helper has ended, which it does not before it is
@@ -155,6 +167,9 @@ struct HelperOptions {
   // than the deliverers ask for together. Half for a user, as all of a userbase may be one uid.
   size_t max_children = 512;
   size_t max_children_of_user = 256;
+  // max_pam is how many questions to PAM are under way at the same time: the most that
+  // `smtp limit max-auth-pam` may ask for.
+  size_t max_pam = 256;
   // max_time bounds HelperCall::time_limit: a little more than the longest that a program may take.
   Duration max_time = absl::Minutes(61);
   // farewell is how long the helper waits, once nobody has it any more, for the death of what it

@@ -30,6 +30,9 @@ class World {
   virtual Processes& processes() = 0;
   // helper does what needs the rights of users; null where the server has all the rights it gets.
   virtual Helper* helper() { return nullptr; }
+  // login_helper asks PAM (Helper::BeginPam), also for a server that kept its rights; null where
+  // there is no helper process.
+  virtual Helper* login_helper() { return helper(); }
 
   // worker(0) is the main loop: listeners, the scheduler and shared services live there.
   // Connections are spread over all.

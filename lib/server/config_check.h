@@ -15,6 +15,7 @@
 //   backup-mx            `backup mx` names the best exchanger of a domain        (warning)
 //   filter-away          a filter's program is not there, or not its user        (warning)
 //   mda-program          a program of mda, or of a wrapper, that cannot be run      (warning)
+//   pam-service          PAM has no file of the service that logins are checked by (warning)
 //   milter-away          nobody answers at a milter's socket                     (warning)
 #pragma once
 

@@ -62,6 +62,7 @@ std::string ListenerText(const policy::Listener& listener) {
   }
   if (listener.auth == policy::ListenerAuth::kRequired) out += " auth";
   if (listener.auth == policy::ListenerAuth::kOptional) out += " auth-optional";
+  if (!listener.pam_service.empty()) StrAppend(out, " pam \"", listener.pam_service, "\"");
   if (!listener.tag.empty()) StrAppend(out, " tag \"", Escape(listener.tag, 40), "\"");
   return out;
 }

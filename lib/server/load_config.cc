@@ -4,6 +4,7 @@
 #include "lib/core/base/strings.h"
 #include "lib/core/policy/advice.h"
 #include "lib/server/endpoints.h"
+#include "lib/server/pam_services.h"
 #include "lib/server/postmaster_check.h"
 #include "lib/server/privileges.h"
 #include "lib/server/runtime.h"
@@ -78,6 +79,7 @@ LoadedConfig LoadConfig(rt::World& world, const ServerOptions& options, LogSink*
     loaded.diagnostics.push_back(std::move(each));
   std::string server_name = config->mailname.empty() ? name_of_host() : config->mailname;
   const std::vector<rt::InterfaceAddress> interfaces = world.network().Interfaces();
+  CheckPamServices(world, *config, &loaded.diagnostics);
   std::vector<TakenEndpoint> taken;
   for (const Listener& listener : config->listeners) {
     if (listener.is_socket) continue;

@@ -8,6 +8,7 @@
 #include "lib/core/policy/password.h"
 #include "lib/core/tls/certificate.h"
 #include "lib/server/logins.h"
+#include "lib/server/pam_services.h"
 
 namespace postern::server {
 namespace {
@@ -35,6 +36,13 @@ sasl::ScramHash HashOf(sasl::Mechanism mechanism) {
 bool MayWaitFor(const Runtime& runtime, policy::TableId table) {
   const policy::Table* const logins = runtime.tables().Get(table);
   return logins != nullptr && logins->Blocks();
+}
+
+// PamOf gives the service of PAM that judges the logins of `place`; one without a name: none does.
+rt::PamService PamOf(const LoginPlace& place) {
+  const std::vector<policy::Listener>& listeners = place.runtime->config().listeners;
+  if (place.listener < 0 || static_cast<size_t>(place.listener) >= listeners.size()) return {};
+  return PamServiceOf(listeners[static_cast<size_t>(place.listener)]);
 }
 
 // NamesOf lists whom a client's certificate names, in the order in which they count.
@@ -79,6 +87,8 @@ void LoginGate::End(const LoginPlace& place, const std::string& account,
   const IpAddress address = place.remote.address;
   const bool own = place.remote.is_unix() || place.runtime->IsOwnAddress(address);
   const std::lock_guard<std::mutex> lock(mutex_);
+  // kAborted: PAM's, and it may have been a wrong password.
+  if (login.status().code() == StatusCode::kAborted) return;
   if (!login.ok()) {
     guard_.Unjudged(now, address, own, account);
   } else if (login->has_value()) {
@@ -118,6 +128,15 @@ rt::Task<StatusOr<std::optional<std::string>>> LoginGate::Judge(LoginPlace place
 
 rt::Task<StatusOr<std::optional<std::string>>> LoginGate::JudgePassword(
     LoginPlace place, sasl::Credentials credentials) {
+  if (!PamOf(place).name.empty()) {
+    std::string user = credentials.authentication_id;
+    std::optional<std::string> password = std::move(credentials.password);
+    const StatusOr<bool> in =
+        co_await AskPam(std::move(place), std::move(user), std::move(password));
+    if (!in.ok()) co_return in.status();
+    if (!*in) co_return Login();
+    co_return Login(credentials.authentication_id);
+  }
   const policy::TableId table = place.runtime->AuthTable(place.listener);
   const auto work = [&] {
     return CheckLogin(*place.runtime, table, credentials.authentication_id, credentials.password);
@@ -136,6 +155,19 @@ rt::Task<StatusOr<std::optional<std::string>>> LoginGate::JudgePassword(
   co_return Login(credentials.authentication_id);
 }
 
+rt::Task<StatusOr<bool>> LoginGate::AskPam(LoginPlace place, std::string user,
+                                           std::optional<std::string> password) {
+  if (pam_ == nullptr) co_return FailedPrecondition("PAM is not asked here");
+  rt::PamQuestion question;
+  question.service = PamOf(place);
+  question.user = SystemUserOf(*place.runtime, user);
+  question.password = std::move(password);
+  if (!place.remote.is_unix()) question.remote = place.remote.address.ToString();
+  const PamLimits limits = PamLimitsOf(place.runtime->config().smtp);
+  StatusOr<bool> in = co_await pam_->Check(place.loop, std::move(question), limits);
+  co_return in;
+}
+
 rt::Task<StatusOr<std::optional<std::string>>> LoginGate::JudgeCertificate(
     LoginPlace place, std::string authorization_id) {
   if (!place.tls.has_value()) co_return Login();
@@ -144,6 +176,18 @@ rt::Task<StatusOr<std::optional<std::string>>> LoginGate::JudgeCertificate(
   if (!wanted.empty())
     std::erase_if(names, [&](const std::string& name) { return name != wanted; });
   if (names.empty()) co_return Login();
+  if (!PamOf(place).name.empty()) {
+    for (const std::string& name : names) {
+      LoginPlace same = place;
+      std::string user = name;
+      std::optional<std::string> no_password;
+      const StatusOr<bool> in =
+          co_await AskPam(std::move(same), std::move(user), std::move(no_password));
+      if (!in.ok()) co_return in.status();
+      if (*in) co_return Login(name);
+    }
+    co_return Login();
+  }
   const policy::TableId table = place.runtime->AuthTable(place.listener);
   const auto work = [&]() -> StatusOr<Login> {
     for (const std::string& name : names) {

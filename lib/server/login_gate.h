@@ -1,5 +1,5 @@
 // LoginGate judges the logins of all listeners, SMTP's and IMAP's alike: against their tables, by
-// certificates, by an embedder's hook for tokens; and it keeps count of who guesses.
+// certificates, by an embedder's hook for tokens, by PAM; and it keeps count of who guesses.
 #pragma once
 
 #include <mutex>
@@ -14,6 +14,7 @@
 #include "lib/rt/stream.h"
 #include "lib/rt/world.h"
 #include "lib/server/hooks.h"
+#include "lib/server/pam_logins.h"
 #include "lib/server/runtime.h"
 
 namespace postern::server {
@@ -29,8 +30,10 @@ struct LoginPlace {
 
 class LoginGate {
  public:
-  // `hooks` outlives the gate. One gate serves all loops.
-  explicit LoginGate(const Hooks* hooks) : hooks_(hooks), guard_(sasl::GuessLimits()) {}
+  // `hooks` and `pam` outlive the gate; without `pam` (null) its listeners' logins fail for now.
+  // One gate serves all loops.
+  explicit LoginGate(const Hooks* hooks, PamLogins* pam = nullptr)
+      : hooks_(hooks), pam_(pam), guard_(sasl::GuessLimits()) {}
 
   // Judge gives the login, or nullopt when it is refused. An error is a temporary failure;
   // kResourceExhausted: there were too many wrong guesses, and nothing was looked at. It takes the
@@ -49,6 +52,10 @@ class LoginGate {
 
   rt::Task<Status> Begin(LoginPlace place, std::string account);
   rt::Task<StatusOr<Login>> JudgePassword(LoginPlace place, sasl::Credentials credentials);
+  // AskPam asks the PAM of the listener about one login; with no password, whether its account may
+  // be used.
+  rt::Task<StatusOr<bool>> AskPam(LoginPlace place, std::string user,
+                                  std::optional<std::string> password);
   rt::Task<StatusOr<Login>> JudgeCertificate(LoginPlace place, std::string authorization_id);
   rt::Task<StatusOr<Login>> JudgeToken(LoginPlace place, sasl::Mechanism mechanism,
                                        sasl::Credentials credentials);
@@ -56,6 +63,7 @@ class LoginGate {
   void End(const LoginPlace& place, const std::string& account, const StatusOr<Login>& login);
 
   const Hooks* hooks_;
+  PamLogins* pam_;
   std::mutex mutex_;  // guards the guard
   sasl::GuessGuard guard_;
 };

@@ -12,6 +12,9 @@ namespace postern::server {
 StatusOr<bool> CheckLogin(const Runtime& runtime, policy::TableId table, const std::string& user,
                           const std::string& password);
 
+// SystemUserOf is whom of the system's accounts `user` means: "user@this.server" is "user".
+std::string SystemUserOf(const Runtime& runtime, const std::string& user);
+
 // KnowsLogin tells whether `user` is a login there, whatever its password. A login with a locked
 // password ("*") is one: it may have a certificate. Blocks.
 StatusOr<bool> KnowsLogin(const Runtime& runtime, policy::TableId table, const std::string& user);

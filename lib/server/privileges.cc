@@ -5,6 +5,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/server/filter_programs.h"
+#include "lib/server/pam_services.h"
 
 namespace postern::server {
 namespace {
@@ -16,7 +17,8 @@ bool ReadsMail(const Listener& listener) {
 }
 
 bool AsksSystemPasswords(const Listener& listener) {
-  return listener.auth != policy::ListenerAuth::kNone && listener.auth_table == policy::kNoIndex;
+  return listener.auth != policy::ListenerAuth::kNone && listener.auth_table == policy::kNoIndex &&
+         listener.pam_service.empty();
 }
 
 // ProcOfOthers gives the program of `filter` if it is to run with other rights; else null.
@@ -42,6 +44,9 @@ PrivilegeNeeds NeedsOf(const policy::Config& config) {
   needs.mailboxes = std::any_of(config.listeners.begin(), config.listeners.end(), ReadsMail);
   needs.passwords =
       std::any_of(config.listeners.begin(), config.listeners.end(), AsksSystemPasswords);
+  for (const Listener& listener : config.listeners) {
+    if (!listener.pam_service.empty()) needs.pam.insert(PamServiceOf(listener));
+  }
   for (const policy::Filter& filter : config.filters) {
     if (const policy::Proc* proc = ProcOfOthers(config, filter); proc != nullptr)
       needs.programs.insert(ProgramNameForHelper(config, *proc));
@@ -80,6 +85,12 @@ void CheckReloadNeeds(const policy::Config& config, const PrivilegeNeeds& had,
           listener.location,
           "auth with the system's passwords takes a restart: the server has given up the "
           "privileges that reading them needs, as no listener asked for them when it started"));
+    } else if (!listener.pam_service.empty() && !had.pam.contains(PamServiceOf(listener))) {
+      diagnostics->push_back(policy::MakeError(
+          listener.location,
+          StrCat("auth pam \"", listener.pam_service,
+                 "\" takes a restart: the server has given up the privileges that asking PAM "
+                 "needs, but for the services that were named when it started")));
     }
   }
   std::set<std::string> told;

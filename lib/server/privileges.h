@@ -11,6 +11,7 @@
 
 #include "lib/core/policy/diagnostic.h"
 #include "lib/core/policy/model.h"
+#include "lib/rt/pam.h"
 #include "lib/server/runtime.h"
 
 namespace postern::server {
@@ -23,7 +24,8 @@ struct PrivilegeNeeds {
   // Listeners that serve IMAP: they read and write mailboxes with the rights of their users, which
   // only root can take on.
   bool mailboxes = false;
-  bool passwords = false;  // listeners with `auth` and no table: the system's passwords
+  bool passwords = false;        // listeners with `auth` and no table: the system's passwords
+  std::set<rt::PamService> pam;  // those of `auth pam`, which the helper asks as root
   // The filter programs with a `user`, `group` or `chroot`, by ProgramNameForHelper: only those can
   // be started once the privileges are gone.
   std::set<std::string> programs;

@@ -8,6 +8,7 @@
 #include "lib/core/control/metrics.h"
 #include "lib/server/listeners.h"
 #include "lib/server/local_session.h"
+#include "lib/server/pam_services.h"
 #include "lib/server/server_config.h"
 #include "lib/server/server_parts.h"
 #include "lib/server/spool_folder.h"
@@ -99,6 +100,11 @@ rt::Task<Status> Server::Start() {
     spool = parts.options.spool_path;
     if (spool.empty()) spool = SpoolOf(config);
   }
+  policy::Diagnostics pam_errors;
+  auto allow_pam =
+      world.main_loop().RunBlocking([&] { AllowPamServices(world, config, &pam_errors); });
+  co_await allow_pam;
+  if (!pam_errors.empty()) co_return FailedPrecondition(pam_errors.front().ToString());
   if (parts.options.become) {
     Status became = OkStatus();
     if (!spool.empty()) became = MakeSpool(world.files(), spool);
@@ -187,7 +193,8 @@ rt::Task<Status> Server::Start() {
   parts.scheduler = std::make_unique<schedule::Scheduler>(
       world, *parts.queue, *parts.log, *parts.notices, parts.local.get(), parts.relay.get(),
       SchedulerOptionsOf(*runtime), std::move(waiting));
-  parts.login_gate = std::make_unique<LoginGate>(&parts.options.hooks);
+  parts.pam = std::make_unique<PamLogins>(&world, parts.log);
+  parts.login_gate = std::make_unique<LoginGate>(&parts.options.hooks, parts.pam.get());
   MailGateLimits gate_limits;
   gate_limits.filter_spool = spool;
   parts.mail_gate = std::make_unique<MailGate>(

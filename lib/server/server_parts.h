@@ -18,6 +18,7 @@
 #include "lib/server/log_tap.h"
 #include "lib/server/mail_gate.h"
 #include "lib/server/offline_mail.h"
+#include "lib/server/pam_logins.h"
 #include "lib/server/ports.h"
 #include "lib/server/privileges.h"
 #include "lib/server/relay_routes.h"
@@ -73,6 +74,7 @@ struct Server::Parts {
   std::unique_ptr<schedule::Scheduler> scheduler;
   std::unique_ptr<schedule::QueueAudit> audit;
   std::unique_ptr<FilterPrograms> filters;
+  std::unique_ptr<PamLogins> pam;
   std::unique_ptr<LoginGate> login_gate;
   std::unique_ptr<MailGate> mail_gate;
   std::vector<Worker> workers;

@@ -3,6 +3,7 @@
 
 #include "lib/core/base/same_cause.h"
 #include "lib/core/base/strings.h"
+#include "lib/server/pam_services.h"
 #include "lib/server/server_config.h"
 #include "lib/server/server_parts.h"
 #include "lib/server/spool_folder.h"
@@ -59,6 +60,9 @@ Status Server::Reload(policy::Diagnostics* diagnostics) {
     if (policy::HasErrors(*diagnostics))
       return FailedPrecondition("it needs a restart; the old one stays in force");
   }
+  AllowPamServices(*parts.world, config.runtime->config(), diagnostics);
+  if (policy::HasErrors(*diagnostics))
+    return FailedPrecondition("PAM cannot be asked; the old one stays in force");
   if (const Config& wanted = config.runtime->config();
       parts.options.spool_path.empty() && !parts.spool.empty() && SpoolOf(wanted) != parts.spool) {
     policy::SourceLocation at = wanted.spool_location;

@@ -59,6 +59,7 @@ rt::Task<void> Server::Stop(Duration grace) {
   };
   parts.started = false;
   parts.stopping = true;
+  if (parts.pam != nullptr) parts.pam->Stop();
   // After a start that was cut short by memory that ran out some of the parts are not there.
   if (parts.ports != nullptr) co_await parts.ports->Stop();
   if (parts.control_listener != nullptr) parts.control_listener->Close();

@@ -8,6 +8,10 @@
 //   listen on ... proto smtp|imap   what is spoken there (default smtp). With imap the default port
 //                                   is 143, with smtps 993, and `auth [<t>]` names where logins are
 //                                   checked
+//   listen on ... auth pam "NAME"   logins are checked by PAM's service of that name, in a process
+//                                   of its own, in place of the shadow file; auth-optional, too.
+//                                   folder "/etc/postern/pam.d" behind it is where the service's
+//                                   file lies, for libpam 1.4 and later (else /etc/pam.d)
 //   listen on ... senders any       a login may send as anybody; senders own: as itself alone.
 //                                   Without senders: not as another user of this server
 //   spool "/var/spool/postern"      where the queue and our state live (OpenSMTPD compiles this in)
@@ -26,11 +30,12 @@
 //                                   max-auth-line, max-text-line (octets, K, M and G as elsewhere),
 //                                   max-errors, max-refused-rcpt, max-auth-failures,
 //                                   max-auth-failures-address, max-auth-failures-account,
-//                                   max-auth-memory, max-idle-commands (SmtpSettings)
+//                                   max-auth-memory, max-auth-pam (questions to PAM at the same
+//                                   time), max-idle-commands (SmtpSettings)
 //   smtp timeout NAME 5m            patience with clients: command, data-init, data-block, write,
 //                                   transaction, session; auth-window, in which wrong guesses of
 //                                   passwords leak away, and auth-trust, how long who logged in
-//                                   from an address is known there (SmtpTimeouts)
+//                                   from an address is known there; auth-pam, PAM's (SmtpTimeouts)
 //   mta limit max-reply-line 4096   octets of one line of another server's reply
 //   mta timeout NAME 5m             patience with other servers: connect, greeting, helo, starttls,
 //                                   auth, mail-from, rcpt-to, data-init, data-block, data-end,

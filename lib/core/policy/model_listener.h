@@ -69,6 +69,8 @@ struct Listener {
   int ca = kNoIndex;
   ListenerAuth auth = ListenerAuth::kNone;
   TableId auth_table = kNoIndex;  // kNoIndex with auth: the system's accounts
+  std::string pam_service;        // those by this service of PAM; empty: by the shadow file
+  std::string pam_folder;         // where its file lies; empty: where libpam looks
   int filter = kNoIndex;
   std::string tag;
   std::string hostname;          // empty: the server's name

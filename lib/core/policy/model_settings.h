@@ -95,6 +95,7 @@ struct SmtpTimeouts {
   // Of all logins together, SMTP's and IMAP's (sasl::GuessLimits).
   std::optional<Duration> auth_window;
   std::optional<Duration> auth_trust;
+  std::optional<Duration> auth_pam;  // for one answer of PAM's (server::PamLimits)
 };
 
 struct SmtpSettings {
@@ -112,6 +113,7 @@ struct SmtpSettings {
   int64_t max_auth_failures_address = 0;  // max-auth-failures-address, in auth-window
   int64_t max_auth_failures_account = 0;  // max-auth-failures-account, in auth-window
   int64_t max_auth_memory = 0;            // max-auth-memory: addresses and accounts remembered
+  int64_t max_auth_pam = 0;  // max-auth-pam, at the same time; 0: as server::PamLimits has it
   SmtpTimeouts timeouts;
   int64_t max_message_bytes = 35 * 1024 * 1024;
   char sub_address_delimiter = '+';

@@ -93,6 +93,7 @@ class Parser {
   bool ListenPki(Listener& l, const Token& word);
   bool ListenCa(Listener& l, const Token& word);
   bool ListenAuth(Listener& l, const Token& word);
+  bool ListenAuthPam(Listener& l);
   bool ListenFilter(Listener& l, const Token& word);
   bool ListenText(Listener& l, const Token& word);
   bool ListenHostnames(Listener& l, const Token& word);

@@ -1,5 +1,6 @@
 // `listen`, and the certificates it names: `pki`, `ca`.
 
+#include <algorithm>
 #include <iterator>
 
 #include "lib/core/base/ip_address.h"
@@ -51,6 +52,14 @@ bool LooksLikeAddress(std::string_view text) {
   if (text.find(':') != std::string_view::npos) return true;
   return text.find('.') != std::string_view::npos &&
          text.find_first_not_of("0123456789./") == std::string_view::npos;
+}
+
+// IsServiceName tells whether `text` can be the file of a service of PAM.
+bool IsServiceName(std::string_view text) {
+  constexpr size_t kMaxServiceBytes = 64;
+  if (text.empty() || text.size() > kMaxServiceBytes || text[0] == '.') return false;
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return IsAsciiAlnum(c) || c == '.' || c == '-' || c == '_'; });
 }
 
 }  // namespace
@@ -281,12 +290,32 @@ bool Parser::ListenCa(Listener&, const Token&) {
 
 bool Parser::ListenAuth(Listener& l, const Token& word) {
   l.auth = word.text == "auth" ? ListenerAuth::kRequired : ListenerAuth::kOptional;
+  if (TakeBare("pam")) return ListenAuthPam(l);
   if (!AtTableArgument()) return true;
   TableUse use;
   use.service = Service::kCredentials;
   use.needs = TableForm::kMapping;
   use.word = word.text;
   return ParseTableArgument(std::move(use), &l.auth_table);
+}
+
+bool Parser::ListenAuthPam(Listener& l) {
+  SourceLocation at;
+  std::string service;
+  if (!ExpectString("the name of a service of PAM, like \"smtpd\"", &service, &at)) return false;
+  if (!IsServiceName(service)) {
+    Error(at, StrCat("\"", Escape(service, 80),
+                     "\" is no service of PAM: that is the name of a file in /etc/pam.d, or in the "
+                     "folder that stands behind it"));
+    return false;
+  }
+  // libpam takes all names in lower case.
+  l.pam_service = AsciiLower(service);
+  if (!TakeBare("folder")) return true;
+  if (!ExpectString("the folder of the service's file", &l.pam_folder, &at)) return false;
+  if (l.pam_folder.starts_with("/")) return true;
+  Error(at, "the folder of a service of PAM is an absolute path, like \"/etc/postern/pam.d\"");
+  return false;
 }
 
 bool Parser::ListenFilter(Listener& l, const Token&) { return ParseFilterArgument(&l.filter); }

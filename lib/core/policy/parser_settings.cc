@@ -36,6 +36,7 @@ constexpr NumberRow<SmtpSettings> kSmtpLimits[] = {
     {"max-auth-failures-address", &SmtpSettings::max_auth_failures_address, 1},
     {"max-auth-failures-account", &SmtpSettings::max_auth_failures_account, 1},
     {"max-auth-memory", &SmtpSettings::max_auth_memory, 100, 10'000'000},
+    {"max-auth-pam", &SmtpSettings::max_auth_pam, 1, 256},
     {"max-idle-commands", &SmtpSettings::max_idle_commands, 1},
 };
 
@@ -46,10 +47,15 @@ struct TimeoutRow {
 };
 
 constexpr TimeoutRow<SmtpTimeouts> kSmtpTimeouts[] = {
-    {"auth-window", &SmtpTimeouts::auth_window}, {"auth-trust", &SmtpTimeouts::auth_trust},
-    {"command", &SmtpTimeouts::command},         {"data-init", &SmtpTimeouts::data_init},
-    {"data-block", &SmtpTimeouts::data_block},   {"write", &SmtpTimeouts::write},
-    {"transaction", &SmtpTimeouts::transaction}, {"session", &SmtpTimeouts::session},
+    {"auth-window", &SmtpTimeouts::auth_window},
+    {"auth-trust", &SmtpTimeouts::auth_trust},
+    {"auth-pam", &SmtpTimeouts::auth_pam},
+    {"command", &SmtpTimeouts::command},
+    {"data-init", &SmtpTimeouts::data_init},
+    {"data-block", &SmtpTimeouts::data_block},
+    {"write", &SmtpTimeouts::write},
+    {"transaction", &SmtpTimeouts::transaction},
+    {"session", &SmtpTimeouts::session},
 };
 
 constexpr TimeoutRow<MtaTimeouts> kMtaTimeouts[] = {

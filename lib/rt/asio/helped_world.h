@@ -39,6 +39,7 @@ class HelpedWorld final : public World {
   Network& network() override;
   Processes& processes() override;
   Helper* helper() override;
+  Helper* login_helper() override { return helper_.get(); }
   size_t worker_count() const override { return inner_->worker_count(); }
   Executor& worker(size_t index) override { return inner_->worker(index); }
 

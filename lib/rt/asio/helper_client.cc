@@ -13,6 +13,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
+#include "lib/rt/asio/helper_pam.h"
 #include "lib/rt/asio/helper_programs.h"
 #include "lib/rt/asio/helper_wire.h"
 #include "lib/rt/asio/posix_companion.h"
@@ -135,8 +136,7 @@ class ProcessHelper final : public Helper {
     header.verb = HelperVerb::kWork;
     header.uid = call.who.uid;
     header.gid = call.who.gid;
-    header.limit_ms = static_cast<uint32_t>(
-        std::clamp<int64_t>(absl::ToInt64Milliseconds(call.time_limit), 0, 0x7fffffff));
+    header.limit_ms = LimitMs(call.time_limit);
     std::vector<int> given;
     if (payload.open()) given.push_back(payload.get());
     StatusOr<Descriptor> reply = Ask(header, call.request, given);
@@ -216,11 +216,28 @@ class ProcessHelper final : public Helper {
   Status AllowProgram(const std::string& name, const ProcessSpec& spec) override {
     return Tell(HelperVerb::kAllowProgram, NamedProgramText(name, spec));
   }
+  StatusOr<std::unique_ptr<HelperAnswer>> BeginPam(const PamQuestion& question,
+                                                   Duration limit) override {
+    HelperHeader header;
+    header.verb = HelperVerb::kPam;
+    header.limit_ms = LimitMs(limit);
+    StatusOr<Descriptor> reply = Ask(header, EncodePamQuestion(question), {});
+    if (!reply.ok()) return reply.status();
+    return std::unique_ptr<HelperAnswer>(std::make_unique<ProcessAnswer>(reply->Release()));
+  }
+  Status AllowPam(const PamService& service) override {
+    return Tell(HelperVerb::kAllowPam, PamServiceText(service));
+  }
   Status AllowPasswords() override { return Tell(HelperVerb::kAllowPasswords, ""); }
   Status Seal() override { return Tell(HelperVerb::kSeal, ""); }
   int end_descriptor() const override { return end_.get(); }
 
  private:
+  static uint32_t LimitMs(Duration limit) {
+    return static_cast<uint32_t>(
+        std::clamp<int64_t>(absl::ToInt64Milliseconds(limit), 0, 0x7fffffff));
+  }
+
   Status Tell(HelperVerb verb, const std::string& request) {
     HelperHeader header;
     header.verb = verb;

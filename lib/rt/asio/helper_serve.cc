@@ -21,6 +21,7 @@
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/helper_identity.h"
+#include "lib/rt/asio/helper_pam.h"
 #include "lib/rt/asio/helper_programs.h"
 #include "lib/rt/asio/helper_wire.h"
 #include "lib/rt/asio/posix_files.h"
@@ -40,6 +41,7 @@ struct Allowed {
   std::set<uint16_t> ports = {std::begin(kHelperPorts), std::end(kHelperPorts)};
   NamedPairs pairs;
   NamedPrograms programs;
+  NamedPamServices pam;
   bool passwords = false;
   bool sealed = false;
 };
@@ -50,10 +52,12 @@ struct Child {
   uint32_t uid = 0;
   int64_t end_ms = 0;   // when its time is up; a program has no such time
   std::string program;  // its name; "" for work
+  bool is_pam = false;  // work that asks PAM
   bool killed = false;  // of a program
   // closed once it was killed; a program's when it has died, which is how the server knows
   Descriptor reply;
   bool is_program() const { return !program.empty(); }
+  bool is_plain() const { return program.empty() && !is_pam; }
 };
 
 // DoWork is what a child does: it becomes the user, for good, and then works.
@@ -229,38 +233,31 @@ class Work {
              int control, std::vector<Descriptor> fds) {
     const auto of_user = std::count_if(
         children_.begin(), children_.end(),
-        [&header](const Child& child) { return child.uid == header.uid && !child.is_program(); });
+        [&header](const Child& child) { return child.uid == header.uid && child.is_plain(); });
     const auto works = std::count_if(children_.begin(), children_.end(),
-                                     [](const Child& child) { return !child.is_program(); });
+                                     [](const Child& child) { return child.is_plain(); });
     if (static_cast<size_t>(works) >= options_.max_children ||
         static_cast<size_t>(of_user) >= options_.max_children_of_user) {
       WriteAll(fds[0].get(),
                RefusalText(EAGAIN, "too much is being done for users at this moment"));
       return;
     }
-    const pid_t pid = ::fork();
-    if (pid < 0) {
-      WriteAll(fds[0].get(), RefusalText(EAGAIN, "no process to be had"));
-      return;
-    }
-    if (pid == 0) {
-      ::close(control);
-      // Whoever awaits the others must see their end, not ours.
-      for (Child& other : children_) other.reply.Close();
-      ::signal(SIGCHLD, SIG_DFL);
-      sigset_t none;
-      sigemptyset(&none);
-      ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (!Fork(header, control, false, &fds)) {
       DoWork(options_, allowed, header, request, fds[0].get(),
              fds.size() == 2 ? std::move(fds[1]) : Descriptor());
     }
-    const int64_t limit = absl::ToInt64Milliseconds(options_.max_time);
-    Child child;
-    child.pid = pid;
-    child.uid = header.uid;
-    child.end_ms = MonotonicMs() + std::min<int64_t>(header.limit_ms, limit);
-    child.reply = std::move(fds[0]);
-    children_.push_back(std::move(child));
+  }
+
+  // BeginPam starts a child that asks PAM, or answers why not.
+  void BeginPam(const Allowed& allowed, const HelperHeader& header, std::string_view request,
+                int control, std::vector<Descriptor> fds) {
+    const auto asking = std::count_if(children_.begin(), children_.end(),
+                                      [](const Child& child) { return child.is_pam; });
+    if (static_cast<size_t>(asking) >= options_.max_pam) {
+      WriteAll(fds[0].get(), RefusalText(EAGAIN, "PAM is being asked too much at this moment"));
+      return;
+    }
+    if (!Fork(header, control, true, &fds)) DoPam(allowed.pam, request, fds[0].get());
   }
 
   // BeginProgram starts a named program with the descriptors of the call, or says on what was to be
@@ -332,6 +329,35 @@ class Work {
   }
 
  private:
+  // Fork makes a child of a call, or answers that there is none to be had; false in the child,
+  // which has no other's descriptors.
+  bool Fork(const HelperHeader& header, int control, bool is_pam, std::vector<Descriptor>* fds) {
+    const pid_t pid = ::fork();
+    if (pid < 0) {
+      WriteAll((*fds)[0].get(), RefusalText(EAGAIN, "no process to be had"));
+      return true;
+    }
+    if (pid == 0) {
+      ::close(control);
+      // Whoever awaits the others must see their end, not ours.
+      for (Child& other : children_) other.reply.Close();
+      ::signal(SIGCHLD, SIG_DFL);
+      sigset_t none;
+      sigemptyset(&none);
+      ::sigprocmask(SIG_SETMASK, &none, nullptr);
+      return false;
+    }
+    const int64_t limit = absl::ToInt64Milliseconds(options_.max_time);
+    Child child;
+    child.pid = pid;
+    child.uid = header.uid;
+    child.is_pam = is_pam;
+    child.end_ms = MonotonicMs() + std::min<int64_t>(header.limit_ms, limit);
+    child.reply = std::move((*fds)[0]);
+    children_.push_back(std::move(child));
+    return true;
+  }
+
   // Kill ends a child and what it runs. It is stopped first, so that it starts and reaps nothing
   // any more and the numbers that we read stay those of its program.
   static void Kill(Child& child) {
@@ -342,6 +368,7 @@ class Work {
     }
     if (child.is_program() || !child.reply.open()) return;
     ::kill(child.pid, SIGSTOP);
+    if (child.is_pam) ::kill(-child.pid, SIGKILL);  // it has a session of its own
     for (const pid_t program : ChildrenOf(child.pid)) {
       ::kill(-program, SIGKILL);
       ::kill(program, SIGKILL);
@@ -391,6 +418,12 @@ void Call(Work* work, Allowed* allowed, int control, const std::vector<char>& oc
     case HelperVerb::kProgram:
       if (fds.size() == 3) work->BeginProgram(*allowed, request, std::move(fds));
       break;
+    case HelperVerb::kAllowPam:
+      if (!allowed->sealed) AddPamService(request, &allowed->pam);
+      break;
+    case HelperVerb::kPam:
+      work->BeginPam(*allowed, header, request, control, std::move(fds));
+      break;
     case HelperVerb::kAllowPasswords: allowed->passwords |= !allowed->sealed; break;
     case HelperVerb::kSeal: allowed->sealed = true; break;
   }
@@ -436,6 +469,8 @@ void ServeHelper(const HelperOptions& options, int control) {
     bool ended = false;
     if (ReceiveDatagram(control, &octets, &descriptors, &ended)) {
       if (!ended) Call(&work, &allowed, control, octets, std::move(descriptors));
+      // There may have been a password in it.
+      ::explicit_bzero(octets.data(), octets.size());
     }
     if (!ended) continue;
     // The server is gone, and with it all who awaited something.

@@ -30,6 +30,8 @@ enum class HelperVerb : uint32_t {
   kAllowPort,
   kAllowProgram,
   kProgram,
+  kAllowPam,
+  kPam,
 };
 
 // kMaxDescriptors are those of one call.
@@ -51,7 +53,7 @@ struct HelperHeader {
   HelperVerb verb = HelperVerb::kWork;
   uint32_t uid = 0;
   uint32_t gid = 0;
-  uint32_t limit_ms = 0;  // for work: when it is given up
+  uint32_t limit_ms = 0;  // for work and questions to PAM: when it is given up
   uint32_t request_bytes = 0;
 };
 

@@ -102,6 +102,29 @@ TEST_F(PrivilegesTest, WhatListenersNeed) {
             "conf:2:1: error: auth with the system's passwords takes a restart\n");
 }
 
+TEST_F(PrivilegesTest, ServicesOfPamAreThoseOfTheStart) {
+  policy::Config config;
+  policy::Listener one, two, shadow;
+  one.auth = two.auth = shadow.auth = policy::ListenerAuth::kRequired;
+  one.pam_service = two.pam_service = "smtpd";
+  two.pam_folder = "/etc/postern/pam.d";
+  one.location = {"conf", 1, 1};
+  two.location = {"conf", 2, 1};
+  config.listeners = {one};
+  const PrivilegeNeeds had = NeedsOf(config);
+  EXPECT_FALSE(had.passwords) << "the shadow file is PAM's to read";
+  EXPECT_EQ(had.pam, (std::set<rt::PamService>{{"smtpd", ""}}));
+  config.listeners = {one, two, one};
+  EXPECT_EQ(NeedsOf(config).pam.size(), 2u);
+  policy::Diagnostics diagnostics;
+  CheckReloadNeeds(config, had, &diagnostics);
+  ASSERT_EQ(diagnostics.size(), 1u);
+  EXPECT_TRUE(diagnostics[0].ToString().starts_with(
+      "conf:2:1: error: auth pam \"smtpd\" takes a restart: "));
+  config.listeners = {one, shadow};
+  EXPECT_TRUE(NeedsOf(config).passwords);
+}
+
 TEST_F(PrivilegesTest, ProgramsThatRunAsOthersAreThoseOfTheStart) {
   const std::string filters =
       "filter a proc-exec \"/bin/a\" user nobody\n"

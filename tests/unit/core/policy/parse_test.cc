@@ -160,7 +160,8 @@ TEST(Parse, LimitsAndTimeouts) {
       "smtp limit max-command-line 4K max-auth-line 8192 max-text-line 2M\n"
       "smtp limit max-errors 3 max-refused-rcpt 4 max-auth-failures 2 max-idle-commands 9\n"
       "smtp limit max-auth-failures-address 7 max-auth-failures-account 8 max-auth-memory 900\n"
-      "smtp timeout auth-window 2h auth-trust 7d\n"
+      "smtp limit max-auth-pam 5\n"
+      "smtp timeout auth-window 2h auth-trust 7d auth-pam 9s\n"
       "smtp timeout command 1m data-init 2m\nsmtp timeout data-block 3m write 4m transaction 5m "
       "session 6h\n"
       "mta timeout connect 1s greeting 2s helo 3s starttls 4s auth 5s mail-from 6s rcpt-to 7s\n"
@@ -179,6 +180,8 @@ TEST(Parse, LimitsAndTimeouts) {
   EXPECT_EQ(smtp.max_auth_failures_address, 7);
   EXPECT_EQ(smtp.max_auth_failures_account, 8);
   EXPECT_EQ(smtp.max_auth_memory, 900);
+  EXPECT_EQ(smtp.max_auth_pam, 5);
+  EXPECT_EQ(smtp.timeouts.auth_pam, absl::Seconds(9));
   EXPECT_EQ(smtp.timeouts.auth_window, absl::Hours(2));
   EXPECT_EQ(smtp.timeouts.auth_trust, absl::Hours(24 * 7));
   EXPECT_EQ(smtp.timeouts.command, absl::Minutes(1));
