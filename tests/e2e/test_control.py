@@ -103,6 +103,24 @@ class Control(unittest.TestCase):
         self.assertEqual(ctl(self.server, "schedule", "all").stdout, "2 envelopes scheduled\n")
         self.assertEqual(ctl(self.server, "remove", fields[0]).stdout, "1 envelope removed\n")
 
+    def test_json_of_what_needs_no_server_and_of_mistakes(self):
+        made = json.loads(ctl(self.server, "--json", "encrypt", "secret").stdout)
+        self.assertEqual(list(made), ["hash"])
+        self.assertRegex(made["hash"], r"^\$")
+        for words in (("encrypt", "x" * 600), ("nonsense",), ("show", "nonsense"), ("remove", "0123456789abcdeg"),
+                      ("show", "message", "0123456789abcdef"), ("update", "table", 'no "such"')):
+            with self.subTest(words):
+                done = ctl(self.server, "--json", *words)
+                self.assertEqual((done.returncode, done.stderr), (1, ""))
+                said = json.loads(done.stdout)
+                self.assertIs(said["ok"], False)
+                self.assertTrue(said["error"])
+        self.assertIn("possibilities are:\n", json.loads(ctl(self.server, "--json", "nonsense").stdout)["error"])
+        done = subprocess.run([harness.POSTERN, "ctl", "-S", "/nowhere/control.sock", "--json", "show", "status"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("doesn't seem to be running", json.loads(done.stdout)["error"])
+
     def test_a_paused_server(self):
         self.assertEqual(ctl(self.server, "show", "status").stdout, "MDA running\nMTA running\nSMTP running\n")
         ctl(self.server, "pause", "smtp")

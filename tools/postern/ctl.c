@@ -13,9 +13,33 @@
 
 #define MAX_LINE 4096
 
-static void show_answer(int32_t is_error, const char* text, size_t len, void* user_data) {
-  FILE* to = is_error ? stderr : stdout;
-  (void)user_data;
+/* say_string writes a JSON string. Octets beyond ASCII are passed on: what is shown is UTF-8. */
+static void say_string(const char* text, size_t len) {
+  size_t i;
+  putchar('"');
+  for (i = 0; i < len; ++i) {
+    const unsigned char octet = (unsigned char)text[i];
+    if (octet == '"' || octet == '\\')
+      printf("\\%c", octet);
+    else if (octet < 0x20 || octet == 0x7f)
+      printf("\\u%04x", octet);
+    else
+      putchar(octet);
+  }
+  putchar('"');
+}
+
+/* say_error tells what is wrong to one who reads JSON, as the server does of verbs that fail. */
+static void say_error(const char* text, size_t len) {
+  while (len > 0 && text[len - 1] == '\n') --len;
+  printf("{\"ok\":false,\"error\":");
+  say_string(text, len);
+  printf("}\n");
+}
+
+/* errors is where what goes to stderr is kept for say_error; NULL: it goes there. */
+static void show_answer(int32_t is_error, const char* text, size_t len, void* errors) {
+  FILE* to = !is_error ? stdout : errors != NULL ? errors : stderr;
   /* Nobody reads any more: `smtpctl show queue | head`. */
   if (fwrite(text, 1, len, to) != len || fflush(to) != 0) exit(1);
 }
@@ -35,26 +59,37 @@ static int starts(const char* word, const char* whole) {
 
 static void chomp(char* line) { line[strcspn(line, "\r\n")] = '\0'; }
 
-static int encrypt_one(const char* password) {
+static int encrypt_one(const char* password, int json) {
   postern_buf hash = {NULL, 0};
   postern_error* error = NULL;
   const postern_status status = postern_password_hash(&hash, password, strlen(password), &error);
+  if (status != POSTERN_OK && json) {
+    say_error(postern_error_message(error), strlen(postern_error_message(error)));
+    postern_error_free(error);
+    return 1;
+  }
   if (status != POSTERN_OK) {
     (void)complain_about("encrypt", status, error);
     return 1;
   }
-  printf("%s\n", hash.data);
+  if (json) {
+    printf("{\"hash\":");
+    say_string(hash.data, hash.len);
+    printf("}\n");
+  } else {
+    printf("%s\n", hash.data);
+  }
   postern_buf_free(&hash);
   return 0;
 }
 
-static int encrypt(const char* password) {
+static int encrypt(const char* password, int json) {
   char line[MAX_LINE];
   int status = 0;
-  if (password != NULL) return encrypt_one(password);
+  if (password != NULL) return encrypt_one(password, json);
   while (fgets(line, sizeof line, stdin) != NULL) {
     chomp(line);
-    if (encrypt_one(line) != 0) status = 1;
+    if (encrypt_one(line, json) != 0) status = 1;
   }
   return status;
 }
@@ -100,10 +135,41 @@ static int spf_walk(const char* zone, const char* servers) {
   return status == 0 ? 0 : 1;
 }
 
+/* ask_for_json is ask for one who reads JSON: what is wrong comes to stdout as an object. */
+static int ask_for_json(postern_control_options* options) {
+  int32_t exit_status = 1;
+  postern_error* error = NULL;
+  char* text = NULL;
+  size_t len = 0;
+  FILE* errors = open_memstream(&text, &len);
+  postern_status status;
+  if (errors == NULL) return 1;
+  options->on_output = show_answer;
+  options->user_data = errors;
+  status = postern_control_ask(&exit_status, options, &error);
+  if (status != POSTERN_OK) {
+    const int gone =
+        status == POSTERN_ERR_NOT_FOUND && strcmp(postern_error_reason(error), "not-running") == 0;
+    const char* message = postern_error_message(error);
+    exit_status = 1;
+    fprintf(errors, "%s%s", gone ? "smtpd doesn't seem to be running: " : "",
+            *message == '\0' ? postern_status_name(status) : message);
+    postern_error_free(error);
+  }
+  fclose(errors);
+  if (len > 0 && exit_status != 0)
+    say_error(text, len);
+  else
+    fwrite(text, 1, len, stderr);
+  free(text);
+  return (int)exit_status;
+}
+
 static int ask(postern_control_options* options) {
   int32_t exit_status = 1;
   postern_error* error = NULL;
   postern_status status;
+  if (options->json) return ask_for_json(options);
   options->on_output = show_answer;
   status = postern_control_ask(&exit_status, options, &error);
   if (status == POSTERN_OK) return (int)exit_status;
@@ -146,7 +212,7 @@ int ctl_command(int argc, char** argv) {
   options.words = words;
   /* What needs no server. */
   if (options.word_count >= 1 && options.word_count <= 2 && starts(words[0], "encrypt")) {
-    status = encrypt(options.word_count == 2 ? words[1] : NULL);
+    status = encrypt(options.word_count == 2 ? words[1] : NULL, options.json != 0);
   } else if (options.word_count == 2 && strlen(words[0]) > 1 && starts(words[0], "spf") &&
              starts(words[1], "walk")) {
     status = spf_walk(zone, servers);

@@ -368,11 +368,12 @@ class Work {
     }
     if (child.is_program() || !child.reply.open()) return;
     ::kill(child.pid, SIGSTOP);
-    if (child.is_pam) ::kill(-child.pid, SIGKILL);  // it has a session of its own
     for (const pid_t program : ChildrenOf(child.pid)) {
       ::kill(-program, SIGKILL);
       ::kill(program, SIGKILL);
     }
+    // It has a session of its own. Only now: its own death makes its children another's.
+    if (child.is_pam) ::kill(-child.pid, SIGKILL);
     ::kill(child.pid, SIGKILL);
     child.reply.Close();
   }

@@ -171,8 +171,8 @@ TEST_F(PamLoginsTest, RefusalsTakeTheSameTime) {
             "reason=pam_authenticate: wrong");
   EXPECT_EQ(log_.lines.size(), 3u);
   // A machine that is slow has a longer step from then on.
-  helper_.replies = {{1500 * ms, kIn}, {0 * ms, kNo}, {1250 * ms, kNo}};
-  EXPECT_EQ(Try(), "in 1500");
+  helper_.replies = {{1250 * ms, kIn}, {0 * ms, kNo}, {1250 * ms, kNo}};
+  EXPECT_EQ(Try(), "in 1250");
   EXPECT_EQ(Try(), "no 2000");
   EXPECT_EQ(Try(), "no 2000");
 }
