@@ -52,12 +52,18 @@ class Case:
         self.envelope = envelope
         self.replies = replies  # (ours, theirs)
         self.rows = rows        # (ours, theirs)
-        self.reasons = {}  # ours, for recipients: {"argument code": [texts]}, as the log has them, in lower case
-        for key, texts in (reasons or {}).items():
-            self.reasons.setdefault(key.lower(), []).extend(texts)
+        self.reasons = reasons or {}  # ours, for recipients: {"argument code": [texts]}, as `lowered` gives them
 
     def place(self):
         return f"configuration {self.number}, envelope {self.index}"
+
+
+def lowered(reasons):
+    """The reasons that a side gives, with keys in lower case."""
+    found = {}
+    for key, texts in (reasons or {}).items():
+        found.setdefault(key.lower(), []).extend(texts)
+    return found
 
 
 def reply_text(reply):
@@ -151,11 +157,11 @@ def main(work, show_all=False, out=print):
             counts["configurations not run"] += 1
             continue
         counts["configurations"] += 1
-        rows = by_case(one["rows"]), by_case(other["rows"])
+        rows, reasons = (by_case(one["rows"]), by_case(other["rows"])), lowered(one.get("reasons"))
         for index, envelope in enumerate(envelopes):
             identity = f"e{index:05d}"
             case = Case(number, configuration, index, envelope, (one["replies"][index], other["replies"][index]),
-                        tuple(each.get(identity, []) for each in rows), one.get("reasons"))
+                        tuple(each.get(identity, []) for each in rows), reasons)
             counts["envelopes"] += 1
             counts["recipients"] += len(case.replies[0]["rcpt"])
             differences, arrivals_compared = compare_case(case)

@@ -11,6 +11,8 @@ import re
 
 import fixtures
 import grammar
+import landings
+import rules
 
 
 class Explanation:
@@ -32,7 +34,8 @@ def explanation(name, reference):
 
 
 class Canonical:
-    """A form of arrivals in which the two sides agree on what one explanation is about. `change` takes a row's copy and its case."""
+    """A form of arrivals in which the two sides agree on what one explanation is about. `change` takes a row's copy, its case,
+    and whether the row is ours."""
 
     def __init__(self, name, reference, change):
         self.name = name
@@ -60,9 +63,9 @@ def explain(difference):
     used = []
     for form in CANONICAL:
         before = [[dict(row) for row in rows] for rows in sides]
-        for rows in sides:
+        for side, rows in enumerate(sides):
             for row in rows:
-                form.change(row, difference.case)
+                form.change(row, difference.case, side == 0)
         if before != sides:
             used.append(form)
         if same_rows(*sides):
@@ -160,7 +163,7 @@ def _(d):
 @explanation("an address of RFC 6531 in a plain transaction is told so", "RFC 6531 §3.5: 5.6.7")
 @command(("mail", "rcpt"))
 def _(d):
-    return status(d.ours) == "5.6.7" and code(d.theirs) in (501, 553)
+    return status(d.ours) == "5.6.7" and code(d.theirs) in (501, 553) and not d.said.isascii()
 
 
 @explanation("SMTPUTF8 is offered and obeyed", "RFC 6531 §3.1")
@@ -173,14 +176,20 @@ def _(d):
              "RFC 5321 §4.1.1.11; RFC 3461 §4; RFC 4954 §5; RFC 1870 §3")
 @command(("mail", "rcpt"))
 def _(d):
+    port = d.case.envelope["port"]
+    no_dsn = re.search(rf"port {port} .*no-dsn", d.case.configuration["text"]) is not None
     return (code(d.ours), status(d.ours)) in ((555, "5.5.4"), (501, "5.5.4")) and (
-        grammar.parameters(d.said) or re.match(r"<[^>]*>[^ ]", d.said)) is not None
+        not grammar.parameters_are_right(d.said, d.kind == "mail", d.case.envelope["greeting"].startswith("EHLO"), no_dsn))
 
 
 @explanation("too large a message is 552, not 554", "RFC 1870 §6.2 (3)")
 @command(("mail", "end"))
 def _(d):
-    return code(d.ours) == 552 and status(d.ours) == "5.3.4" and (code(d.theirs) in (554, 500) or d.kind == "mail")
+    small = re.search(r"^smtp max-message-size 6K$", d.case.configuration["text"], re.M)
+    said = re.search(r" SIZE=(\d+)", d.said, re.I)
+    declared = int(said[1]) if said and d.kind == "mail" else 0
+    return code(d.ours) == 552 and status(d.ours) == "5.3.4" and (
+        declared > (6 << 10 if small else 35 << 20) if d.kind == "mail" else code(d.theirs) in (554, 500))
 
 
 @explanation("a message with too many Received is 554, not 500", "RFC 5321 §6.3; 500 is for commands (§4.2.2)")
@@ -211,22 +220,41 @@ def _(d):
 
 # --- Rules ---
 
+
+def another_rule(d, thing):
+    """Whether another rule may be chosen as one sees this thing; for what arrives, for a recipient that was taken or a notice."""
+    if d.kind not in ("rcpt", "arrival"):
+        return False
+    envelope = d.case.envelope
+    said = [d.said] if d.kind == "rcpt" else [
+        each for each, reply in zip(envelope["rcpt"], d.case.replies[0]["rcpt"]) if code(reply) == 250]
+    if rules.matters(d.case, thing, [found for found in map(rules.named, said) if found]):
+        return True
+    # A notice that goes another way tells the same.
+    sender = rules.named(envelope["mail"])
+    told = [{row["report"] for row in rows} for rows in (d.ours, d.theirs)] if d.kind == "arrival" else [{""}]
+    return bool(sender and "" not in told[0] | told[-1] and (told[0] == told[1] or not all(told))) and rules.matters(
+        d.case, thing, [sender], notice=True)
+
+
 @explanation("127.0.0.2 is loopback, and so local", "checklist §4: from local is the socket, loopback and every address of the machine")
 def _(d):
-    if d.case.envelope["client"] != "loopback2":
-        return False
-    if d.kind == "rcpt":  # another rule takes it, or none
-        return True
-    taken = [[reply[0] == 250 for reply in side["rcpt"]] for side in d.case.replies]
-    return d.kind in ("data", "end", "arrival") and (d.kind == "arrival" or taken[0] != taken[1])
+    return d.case.envelope["client"] == "loopback2" and another_rule(d, rules.LOOPBACK)
 
 
-@explanation("mail relayed to ourselves goes round a hundred times and then back to its sender; theirs is still on its way",
-             "RFC 5321 §6.3; their relay rests between connections")
+@explanation("127.0.0.2 is loopback, and so has the name localhost",
+             "RFC 6761 §6.3: localhost is loopback, without a question; 6.8 asks the DNS")
 def _(d):
-    return d.kind == "arrival" and d.ours and not d.theirs and all(row["report"].startswith("failed 5") for row in d.ours) and any(
-        (grammar.mailbox(each) or ("", fixtures.MAILNAME))[1] in (domain.lower() for domain in fixtures.LOCAL_DOMAINS)
-        for each in d.case.envelope["rcpt"]) and re.search(r'" relay( |$)(?!host|domain)', d.case.configuration["text"], re.M)
+    return d.case.envelope["client"] == "loopback2" and another_rule(d, rules.LOOPBACK_NAME)
+
+
+@explanation("mail is not relayed to ourselves", "RFC 5321 §5.1: what leads back here is an error; theirs takes it in once more")
+def _(d):
+    taken = re.match(r"250 2\.0\.0 ([0-9a-f]{8}) ", d.case.replies[0]["end"][2]) if d.kind == "arrival" else None
+    known = [rules.named(each) for each in d.case.envelope["rcpt"]] + list(rules.names(d.case.configuration))
+    return bool(taken and f"loops {taken[1]}" in d.case.reasons) and all(
+        re.fullmatch(r"failed 5(?: (.*))?", row["report"]) and (row["report"] == "failed 5" or is_one_of(row["report"][9:], known))
+        for row in d.ours)
 
 
 def in_a_file(row):
@@ -267,30 +295,25 @@ def _(d):
 
 @explanation("!from rdns holds for a client without a name, as the words say", "checklist §3, match: ! negates; theirs never holds then")
 def _(d):
-    return "!from rdns" in d.case.configuration["text"] and d.case.envelope["client"] in NAMELESS and d.kind in ("rcpt", "arrival")
+    return d.case.envelope["client"] in NAMELESS and another_rule(d, rules.NAMELESS)
 
 
 @explanation("the null sender is the empty string to mail-from regex", "checklist §4: compares ''; 6.8 compares '@'")
 def _(d):
-    drawn = [d.case.configuration["text"], *d.case.configuration["files"].values()]
-    null = d.case.envelope["mail"].startswith("<>") or (
-        d.kind == "arrival" and any(row["report"] for row in d.ours + d.theirs))  # a notice's sender is null, too
-    return d.kind in ("rcpt", "arrival") and null and any("^$" in text for text in drawn)
+    return another_rule(d, rules.NULL_SENDER)
 
 
 @explanation("a name without a domain gets the server's, not the listener's", "checklist §9: RCPT without domain gets the server name")
 def _(d):
     said = [d.said] if d.kind == "rcpt" else d.case.envelope["rcpt"] if d.kind == "arrival" else []
-    return d.case.envelope["port"] == 2500 and any(re.fullmatch(r"<[^@>]+>", each) for each in said)
+    named = re.search(r"port 2500 .*hostname", d.case.configuration["text"]) is not None
+    return named and d.case.envelope["port"] == 2500 and any(re.fullmatch(r"<[^@>]+>", each) for each in said)
 
 
 @explanation("a literal of IPv6 is local, too",
              "checklist §4: for local holds for the interfaces' addresses as literals; RFC 5321 §4.1.3")
 def _(d):
-    said = [d.said] if d.kind == "rcpt" else d.case.envelope["rcpt"] if d.kind == "arrival" else []
-    if d.kind == "arrival" and any(row["report"] for row in d.ours + d.theirs):
-        said = said + [d.case.envelope["mail"]]  # where notices go
-    return any((grammar.mailbox(each) or ("", ""))[1].startswith("[ipv6:") for each in said)
+    return another_rule(d, rules.LITERAL6)
 
 
 @explanation("an expansion with several faults is refused for good for another of them", "checklist §5: 550 and 524 both refuse")
@@ -302,14 +325,14 @@ def _(d):
 @explanation("a circle of names that has members reaches them", "checklist §5: each name is expanded once; theirs gives up at its depth")
 @command("rcpt")
 def _(d):
-    path = d.said.strip().lower().partition(">")[0] + ">"
-    return (code(d.ours), code(d.theirs)) == (250, 524) and any("names in a circle" in note for note in d.case.reasons.get(f"{path} 250", []))
+    names = [rules.named(d.said, own) for own in (fixtures.MAILNAME,) + fixtures.LISTENER_NAMES]
+    notes = [note for name in names if name for note in d.case.reasons.get(f"<{'@'.join(name)}> 250".lower(), [])]
+    return (code(d.ours), code(d.theirs)) == (250, 524) and any("names in a circle" in note for note in notes)
 
 
 @explanation("an expression for addresses of IPv6 may leave out the brackets", "'^2001:' is what one writes; theirs compares '[2001:'")
 def _(d):
-    return d.kind in ("rcpt", "arrival") and "6" in d.case.envelope["client"] and any(
-        text.count("^2001:") for text in [d.case.configuration["text"], *d.case.configuration["files"].values()])
+    return another_rule(d, rules.BRACKETS)
 
 
 @explanation("forward-only refuses files, programs and errors by 424", "checklist §5: 424; 6.8: 451")
@@ -335,11 +358,18 @@ def _(d):
 
 # --- Arrivals ---
 
+def is_one_of(text, mailboxes):
+    """Whether an address in a header or report is one of (local part, domain)."""
+    local, _, domain = text.strip("<>").rpartition("@")
+    local = re.sub(r"\\(.)", r"\1", local[1:-1]) if local.startswith('"') else local
+    return any(each and (each[0].lower(), each[1]) == (local.lower(), domain.lower()) for each in mailboxes)
+
+
 OUR_NAMES = "@(" + "|".join(map(re.escape, (fixtures.MAILNAME,) + fixtures.LISTENER_NAMES)) + ")"
 
 
 @canonical("domains are in lower case", "RFC 5321 §2.4: a domain's case means nothing")
-def _(row, case):
+def _(row, case, _ours):
     for argument in [case.envelope["mail"]] + case.envelope["rcpt"]:
         domain = re.search(r"@([^@>]*[A-Z][^@>]*)>", argument)
         if domain:
@@ -351,26 +381,26 @@ def _(row, case):
 
 @canonical("an mbox holds the envelope's identity",
            "shared/spec/reliability.md: a delivery repeated after a crash finds what the first did")
-def _(row, _case):
+def _(row, _case, _ours):
     row["fields"] = "\n".join(line for line in row["fields"].split("\n") if not line.startswith("x-postern-queue-id: "))
 
 
 @canonical("Date and Message-ID stand above what the client wrote", "RFC 5322 §3.6: the order of these fields means nothing")
-def _(row, _case):
+def _(row, _case, _ours):
     lines = row["fields"].split("\n")
     row["fields"] = "\n".join([line for line in lines if not line.endswith(": added")] + sorted(
         line for line in lines if line.endswith(": added")))
 
 
 @canonical("a program has ORIGINAL_RECIPIENT, and /usr/local/bin in its PATH", "checklist §3, mda; 6.8 has no ORIGINAL_RECIPIENT")
-def _(row, _case):
+def _(row, _case, _ours):
     if row["where"].startswith("program"):
         row["where"] = re.sub(r"\n(PATH|ORIGINAL_RECIPIENT)=[^\n]*", "", row["where"])
 
 
 @canonical("with `user`, programs and LMTP are told the recipient's account",
            "checklist §5: user is the final account; 6.8: that of `user`")
-def _(row, case):
+def _(row, case, _ours):
     if " user vmail" in case.configuration["text"]:
         if row["where"].startswith("program"):
             row["where"] = re.sub(r"\n(USER|LOGNAME)=[^\n]*", "", row["where"])
@@ -379,63 +409,67 @@ def _(row, case):
 
 
 @canonical("a sub-address outlasts one's own .forward", "checklist §5 (5), (6): the tag is kept as sub-address")
-def _(row, case):
+def _(row, case, _ours):
     if any("+" in (grammar.mailbox(each) or (each, ""))[0] for each in case.envelope["rcpt"]):
         row["where"] = re.sub(r"\nEXTENSION=[^\n]*", "", row["where"])
 
 
 @canonical("a blank behind X-Spam's value means nothing", "RFC 5322 §3.2.2: white space at a field's end; theirs compares the line")
-def _(row, case):
+def _(row, case, _ours):
     if re.search(r"(?mi)^X-Spam(-Flag)?:.*[ \t]\r$", case.envelope["message"]):
         row["where"] = row["where"].removesuffix("/.Junk")
 
 
 @canonical("LMTP: the name in LHLO is the server's, and Delivered-To is the LMTP server's to write",
            "RFC 2033 §4.1, §5; RFC 5321 §4.4: final delivery is made behind LMTP")
-def _(row, _case):
+def _(row, _case, _ours):
     if row["where"].startswith("lmtp"):
         row["where"] = re.sub(r"helo=[^ ]*", "helo=", row["where"])
         row["delivered-to"] = ""
 
 
 @canonical("a bare name in the header of mail that is only passed on stays", "RFC 5321 §6.4: a relay must not complete addresses")
-def _(row, case):
+def _(row, case, _ours):
     if case.envelope["port"] == 587 or case.envelope["client"].startswith("loopback"):
         return  # what begins its way here
     row["fields"] = re.sub(r"(?m)^(from|to|cc): .*$", lambda line: re.sub(OUR_NAMES, "", line.group(0)), row["fields"])
 
 
 @canonical("a bare name gets the name that the client was greeted with", "checklist §3, listen: hostnames; theirs takes the server's name")
-def _(row, case):
+def _(row, case, _ours):
     if case.envelope["port"] == 2500:
         row["fields"] = re.sub(r"(?m)^(from|to|cc): .*$", lambda line: re.sub(OUR_NAMES, "@us", line.group(0)), row["fields"])
 
 
 @canonical("Date and Message-ID are added on port 587", "checklist §3, listen: 6.8 compares the port in the wrong order of octets")
-def _(row, case):
+def _(row, case, _ours):
     if case.envelope["port"] == 587:
         row["fields"] = "\n".join(line for line in row["fields"].split("\n") if not line.endswith(": added"))
 
 
 @canonical("a loop found by Delivered-To is told as a failure", "checklist §5: permfail; theirs tells of a delay")
-def _(row, case):
-    if "Delivered-To:" in case.envelope["message"] and row["report"]:
+def _(row, case, ours):
+    if "Delivered-To:" in case.envelope["message"] and row["report"] and not ours:
         row["report"] = row["report"].replace("delayed 4", "failed 5")
 
 
 @canonical("a report names the recipient as the client did", "RFC 3464 §2.3.2: as it was when the message was accepted")
-def _(row, _case):
-    if row["report"]:
-        row["report"] = " ".join(row["report"].split(" ")[:2])
+def _(row, case, ours):
+    words = row["report"].split(" ", 2)
+    if len(words) == 3 and (not ours or is_one_of(words[2], [rules.named(each) for each in case.envelope["rcpt"]])):
+        row["report"] = " ".join(words[:2])
 
 
 @canonical("Delivered-To is where the message was delivered to",
            "checklist §5: the loop check looks for Delivered-To: <dest>; 6.8 writes <rcpt>")
-def _(row, _case):
-    row["delivered-to"] = "there" if row["delivered-to"] else ""
+def _(row, case, ours):
+    said = [rules.named(each) for each in case.envelope["rcpt"] + ([case.envelope["mail"]] if row["report"] else [])]
+    said += [("alice", "example.test")] if "Delivered-To: alice@example.test" in case.envelope["message"] else []
+    if is_one_of(row["delivered-to"], said + (list(rules.names(case.configuration)) if ours else [])):
+        row["delivered-to"] = "there"
 
 
 @canonical("where messages of one file run together, their texts differ", "RFC 4155, appendix A")
-def _(row, case):
+def _(row, case, ours):
     if in_a_file(row) and len([each for rows in case.rows for each in rows if in_a_file(each)]) >= 2:
-        row["body"] = ""
+        row["body"] = "" if row["body"] == landings.body_of(case.envelope["message"]) or not ours else row["body"]

@@ -59,3 +59,28 @@ def parameters(argument):
     """What follows the path."""
     found = PATH.match(argument) or re.match(r"<[^>]*>(?P<rest>.*)", argument, re.S)
     return found["rest"].split() if found else []
+
+
+XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+"
+OF_MAIL = {"SIZE": r"\d{1,20}", "BODY": "(?i:7BIT|8BITMIME|BINARYMIME)", "RET": "(?i:FULL|HDRS)", "ENVID": XTEXT, "SMTPUTF8": None}
+OF_RCPT = {"NOTIFY": "(?i:NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*)", "ORCPT": rf"[A-Za-z0-9-]+;{XTEXT}"}
+
+
+def parameters_are_right(argument, mail, extended, no_dsn):
+    """Whether all that follows the path may stand there (RFC 5321 §4.1.2, RFC 1870, 3030, 3461, 6152, 6531): known, offered (AUTH is
+    not), once, with a value that means something."""
+    found = PATH.match(argument) or re.match(r"<[^>]*>(?P<rest>.*)", argument, re.S)
+    rest = found["rest"] if found else ""
+    if rest and not rest.startswith(" "):
+        return False
+    seen = set()
+    for each in rest.split():
+        name, equals, value = each.partition("=")
+        name = name.upper()
+        form = (OF_MAIL if mail else OF_RCPT).get(name, "nothing")
+        if not extended or name in seen or form == "nothing" or (no_dsn and name in ("RET", "ENVID", "NOTIFY", "ORCPT")):
+            return False
+        if (form is None) != (not equals) or (form is not None and not re.fullmatch(form, value)):
+            return False
+        seen.add(name)
+    return True

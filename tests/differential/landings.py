@@ -66,6 +66,12 @@ def describe(text):
     return row
 
 
+def body_of(message):
+    """The body of a row of this message, as a client sends it (RFC 5321 §4.5.2)."""
+    lines = [line.removeprefix(".") for line in message.split("\r\n\r\n", 1)[-1].split("\r\n")]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape").rstrip(b"\n")).hexdigest()[:12]
+
+
 def report(body):
     """What a report says of each recipient: its action, address and the class of its status."""
     found = []

@@ -40,8 +40,9 @@ class Postern:
 
     @staticmethod
     def reasons(log_path):
-        """What its log says of refused recipients, and of odd ones: {argument and code: [reasons]}."""
-        found = {}
+        """What its log says of refused recipients, and of odd ones: {argument and code: [reasons]}; and of messages that would have
+        come back to it, or whose notice would: {"loops MSGID": [recipients]}."""
+        found, notices = {}, []
         with open(log_path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 refused = re.search(r'command="RCPT TO:(.*)" result="(\d+).*?" reason="(.*)"', line)
@@ -53,6 +54,15 @@ class Postern:
                 noted = re.search(r'smtp expansion rcpt=(<.*>) note="(.*)"', line)
                 if noted:
                     found.setdefault(f"{noted[1]} 250", []).append(noted[2])
+                looped = re.search(r'mta delivery evpid=(.{8}).{8} from="?<.*?>"? (to="?<.*?>"?) .* loops back to this server', line)
+                if looped:
+                    found.setdefault(f"loops {looped[1]}", []).append(looped[2])
+                notice = re.search(r'scheduler notice \w+ evpid=(.{8}).{8} reason="message (.{8})"', line)
+                if notice:
+                    notices.append(notice.groups())
+        for message, notice in notices:
+            if f"loops {notice}" in found:
+                found.setdefault(f"loops {message}", []).extend(found[f"loops {notice}"])
         return found
 
 
