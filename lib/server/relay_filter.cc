@@ -106,6 +106,7 @@ rt::Task<relay::OutgoingVerdict> Pass(std::shared_ptr<const Runtime> runtime, in
   request.message_id = queue::MessageIdText(first.message_id());
   request.sender = outgoing.sender;
   request.recipients = std::move(outgoing.recipients);
+  request.envelopes = std::move(outgoing.envelopes);
   service::PassageResult passed =
       co_await service::PassMessage(chain.get(), std::move(request), &source, spool.get());
 

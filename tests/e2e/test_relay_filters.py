@@ -77,6 +77,10 @@ class RelayFilters(unittest.TestCase):
         self.assertEqual(steps, ["link-connect", "connect", "link-greeting", "ehlo", "link-identify", "mail-from", "tx-begin",
                                  "tx-mail", "rcpt-to", "tx-envelope", "tx-rcpt", "data", "tx-data", "commit", "tx-commit",
                                  "tx-reset", "link-disconnect"], heard)
+        # The envelope that it is told of is the one in the log.
+        told = re.search(r"\|tx-envelope\|[^|]*\|[0-9a-f]{8}\|([0-9a-f]{16})\n", heard)
+        self.assertIsNotNone(told, heard)
+        self.assertIn(f" evpid={told.group(1)} ", server.log())
 
     def test_a_program_that_dies_in_the_middle(self):
         server = self.first_hop(

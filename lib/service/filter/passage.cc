@@ -157,8 +157,9 @@ class Passage {
     Event({.event = SessionEvent::kTxMail,
            .message_id = request_.message_id,
            .address = &result_.sender.address});
-    uint64_t number = 0;
-    for (PassageRecipient& each : result_.recipients) {
+    bool anybody = false;
+    for (size_t i = 0; i < result_.recipients.size(); ++i) {
+      PassageRecipient& each = result_.recipients[i];
       const mail::Address asked = each.path.address;
       FilterQuestion question = About(SmtpPhase::kRcptTo);
       question.recipient = &each.path.address;
@@ -170,9 +171,10 @@ class Passage {
       }
       if (verdict.kind == Kind::kReject) each.fate = verdict.reply;
       if (verdict.kind == Kind::kRewrite) Rewrite(verdict, &each);
-      if (!each.fate.has_value()) {
+      anybody = anybody || !each.fate.has_value();
+      if (!each.fate.has_value() && i < request_.envelopes.size()) {
         Event({.event = SessionEvent::kTxEnvelope,
-               .number = ++number,
+               .number = static_cast<uint32_t>(request_.envelopes[i]),
                .message_id = request_.message_id});
       }
       Event({.event = SessionEvent::kTxRcpt,
@@ -180,7 +182,7 @@ class Passage {
              .message_id = request_.message_id,
              .address = &asked});
     }
-    co_return number > 0;
+    co_return anybody;
   }
 
   void Rewrite(const FilterVerdict& verdict, PassageRecipient* recipient) {

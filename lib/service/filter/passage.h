@@ -29,6 +29,9 @@ struct PassageRequest {
   std::string message_id;
   mail::ReversePath sender;
   std::vector<mail::ForwardPath> recipients;
+  // envelopes are the ids that the recipients have in the queue, in their order: a filter is told
+  // of them as it was when the message came in. Of a recipient without one no filter is told so.
+  std::vector<uint64_t> envelopes;
 };
 
 struct PassageRecipient {

@@ -99,8 +99,10 @@ rt::Task<std::vector<DeliveryResult>> RelayDeliverer::DeliverText(
   Outgoing outgoing;
   outgoing.sender = SenderFor(*shared, batch.front());
   outgoing.text = *std::move(body);
-  for (const queue::Envelope& envelope : batch)
+  for (const queue::Envelope& envelope : batch) {
     outgoing.recipients.push_back(RecipientFor(*shared, envelope));
+    outgoing.envelopes.push_back(envelope.id);
+  }
   if (shared->filter) {
     queue::Envelope about = batch.front();
     OutgoingVerdict verdict = co_await shared->filter(std::move(about), std::move(outgoing));

@@ -49,6 +49,7 @@ struct RelayLimits {
 struct Outgoing {
   mail::ReversePath sender;
   std::vector<mail::ForwardPath> recipients;
+  std::vector<queue::EnvelopeId> envelopes;  // of the recipients, in their order; for a filter
   std::shared_ptr<const store::Body> text;
 };
 // OutgoingVerdict is what a filter made of it. `fates`, one for each recipient, has a reply for

@@ -32,6 +32,7 @@ class FakeFilter final : public SessionFilter {
   }
   void Report(const FilterReport& report) override {
     seen.emplace_back(SessionEventName(report.event));
+    if (report.event == SessionEvent::kTxEnvelope) envelopes.push_back(report.number);
   }
   void BeginContent(const FilterQuestion&, ContentSink* next) override { next_ = next; }
   rt::Task<Status> Content(std::string_view piece) override {
@@ -49,6 +50,7 @@ class FakeFilter final : public SessionFilter {
   std::function<void(const FilterQuestion&, FilterVerdict*)> answers;
   FilterVerdict end;
   std::vector<std::string> seen;
+  std::vector<uint64_t> envelopes;  // that it was told of
 
  private:
   ContentSink* next_ = nullptr;
@@ -98,6 +100,7 @@ class PassageTest : public ::testing::Test {
     request.sender.address = {"from", "us.example"};
     for (const char* local : {"one", "two"})
       request.recipients.push_back({.address = {local, "far.example"}});
+    request.envelopes = {0x0badcafe'9e5f1203, 0x0badcafe'00c0ffee};
     return simulation_.Await(host_.main_loop(),
                              PassMessage(&filter_, std::move(request), &source_, spool_.get()));
   }
@@ -129,6 +132,19 @@ TEST_F(PassageTest, IsASessionOfOneMessage) {
   EXPECT_FALSE(result.eight_bit);
   EXPECT_EQ(Kept(), "Subject: x\r\n\r\nbody\r\nmore\r\n");
   for (const PassageRecipient& each : result.recipients) EXPECT_FALSE(each.fate.has_value());
+}
+
+TEST_F(PassageTest, FiltersAreToldTheQueuesEnvelopes) {
+  Pass();
+  EXPECT_THAT(filter_.envelopes, ElementsAre(0x9e5f1203, 0x00c0ffee));
+  // Each has his own, whoever stands before him.
+  filter_.envelopes.clear();
+  filter_.answers = [](const FilterQuestion& question, FilterVerdict* verdict) {
+    if (question.phase == SmtpPhase::kRcptTo && question.recipient->local_part == "one")
+      Reject(550, verdict);
+  };
+  Pass();
+  EXPECT_THAT(filter_.envelopes, ElementsAre(0x00c0ffee));
 }
 
 TEST_F(PassageTest, ARefusalIsEverybodysOrOneRecipients) {
