@@ -147,6 +147,15 @@ class Check(unittest.TestCase):
                 self.assertEqual((status, list(said)), (1, [code]))
                 served = self.run_verb("serve", "-f", self.path, "-s", spool, "-u", "root")
                 self.assertEqual(served.returncode, 1, served.stderr)
+        # Who checks the file of another machine is told how.
+        harness.write(self.path, f"listen on 192.0.2.77 port {self.port}\n" + rest)
+        done = self.run_verb("check", "-s", "/proc/x", self.path)
+        self.assertEqual((done.returncode, done.stderr.splitlines()[-1]),
+                         (1, "    for the file of another machine: postern check --ignore address,spool"))
+        done = self.run_verb("check", "-s", "/proc/x", "--ignore", "address,spool", self.path)
+        self.assertEqual((done.returncode, done.stderr), (0, "configuration OK\n"))
+        harness.write(self.path, "nonsense\n")
+        self.assertNotIn("--ignore", self.run_verb("check", self.path).stderr)
         self.assertEqual(self.check(here + rest, "-s", f"{self.folder}/spool"), (0, {}))
         self.assertEqual(sorted(os.listdir(self.folder)), ["file", "smtpd.conf"])
 

@@ -43,6 +43,36 @@ static void count(const postern_findings* findings, int severity, const char* on
   *front = ", ";
 }
 
+/* tell_of_other_machines says how to check the file of another machine, when errors are this one's
+ * alone. */
+static void tell_of_other_machines(const postern_findings* findings) {
+  static const char* const kCodes[] = {"address", "port-taken", "spool"};
+  const char* front = "    for the file of another machine: postern check --ignore ";
+  size_t i, k;
+  for (k = 0; k < sizeof kCodes / sizeof *kCodes; ++k) {
+    for (i = 0; i < postern_findings_count(findings); ++i) {
+      if (postern_findings_severity(findings, i) != POSTERN_FINDING_ERROR ||
+          strcmp(postern_findings_code(findings, i), kCodes[k]) != 0)
+        continue;
+      fprintf(stderr, "%s%s", front, kCodes[k]);
+      front = ",";
+      break;
+    }
+  }
+  if (*front == ',') fputc('\n', stderr);
+}
+
+/* ignore_codes adds each of "spool,address" to what is ignored, taking `codes` to pieces; returns 1
+ * when there is no room. */
+static int ignore_codes(struct check_options* how, char* codes) {
+  char* code;
+  for (code = strtok(codes, ","); code != NULL; code = strtok(NULL, ",")) {
+    if (how->ignore_count == MAX_IGNORED) return 1;
+    how->ignore[how->ignore_count++] = code;
+  }
+  return 0;
+}
+
 static void sum_up(const postern_findings* findings) {
   const char* front = " (";
   fprintf(stderr, "configuration OK");
@@ -74,6 +104,7 @@ int check(const struct serve_options* options, const struct check_options* how) 
     printf("%s\n", postern_findings_json(findings));
   } else {
     show(findings);
+    if (wrong) tell_of_other_machines(findings);
     if (!wrong) sum_up(findings);
   }
   postern_findings_free(findings);
@@ -117,7 +148,7 @@ int config_check_command(int argc, char** argv) {
       {"-f", "FILE", "the configuration; also as a word of its own", &config.config_path, NULL},
       {"-s", "SPOOL", "the spool, when the file does not name it", &config.spool_path, NULL},
       {"-D", "NAME=VALUE", "set a macro; may be repeated", &too_many, NULL},
-      {"--ignore", "CODE", "leave such findings out: senders, dkim, ...; may be repeated",
+      {"--ignore", "CODE,...", "leave such findings out: senders, dkim, ...; may be repeated",
        &too_many, NULL},
       {"--json", NULL, "print a JSON object", NULL, &how.json},
       {"--upgrade", NULL, "print a file of before 6.4 in today's words, as a diff", NULL,
@@ -130,17 +161,18 @@ int config_check_command(int argc, char** argv) {
       "accounts, ports), and where it means another thing than it seems to: an open relay, a rule\n"
       "that can never match, what nothing uses. Each with its line and what would mend it.\n"
       "Opens nothing for mail and changes nothing. Ends with 0 when a server would start, else 1;\n"
-      "2 for a wrong call. With --upgrade: 0 when all of the file can be said today, else 1.",
+      "2 for a wrong call. With --upgrade: 0 when all of the file can be said today, else 1.\n"
+      "The file of another machine: --ignore address,port-taken,spool.",
       options, 1};
   int status, i, kept = 0;
   char* rest[256];
   for (i = 0; i < argc && kept < 256; ++i) {
     if (strcmp(argv[i], "-D") == 0 && i + 1 < argc && config.macro_count < MAX_MACROS) {
       macros[config.macro_count++] = argv[++i];
-    } else if (strcmp(argv[i], "--ignore") == 0 && i + 1 < argc && how.ignore_count < MAX_IGNORED) {
-      ignore[how.ignore_count++] = argv[++i];
-    } else if (strncmp(argv[i], "--ignore=", 9) == 0 && how.ignore_count < MAX_IGNORED) {
-      ignore[how.ignore_count++] = argv[i] + 9;
+    } else if (strcmp(argv[i], "--ignore") == 0 && i + 1 < argc) {
+      if (ignore_codes(&how, argv[++i])) too_many = argv[i];
+    } else if (strncmp(argv[i], "--ignore=", 9) == 0) {
+      if (ignore_codes(&how, argv[i] + 9)) too_many = argv[i];
     } else {
       rest[kept++] = argv[i];
     }
