@@ -50,10 +50,8 @@ class AccountSource {
   virtual StatusOr<std::optional<LocalAccount>> FindAccount(const std::string& name) = 0;
   // ReadForward reads ~/.forward of `account` with the checks of forward(5).
   virtual StatusOr<ForwardFile> ReadForward(const LocalAccount& account) = 0;
-  // ReadInclude reads a file named by :include:, with the rights of `reader` when a .forward named
-  // it; null: the daemon's own.
-  virtual StatusOr<std::string> ReadInclude(const std::string& path,
-                                            const LocalAccount* reader) = 0;
+  // ReadInclude reads a file named by :include:, with the daemon's own rights, whoever named it.
+  virtual StatusOr<std::string> ReadInclude(const std::string& path) = 0;
 };
 
 struct Destination {

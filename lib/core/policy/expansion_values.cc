@@ -51,7 +51,7 @@ bool Expander::AddValues(int index, const std::vector<AliasValue>& values,
 }
 
 bool Expander::AddInclude(int index, const std::string& path) {
-  const StatusOr<std::string> text = accounts_.ReadInclude(path, nullptr);
+  const StatusOr<std::string> text = accounts_.ReadInclude(path);
   if (!text.ok())
     return BadListForNow(StrCat("include ", Escape(path), ": ", Escape(Message(text.status()))));
   if (text->size() > options_.max_include_bytes) {

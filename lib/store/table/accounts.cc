@@ -15,9 +15,8 @@ constexpr uint32_t kWritableByAll = 002;
 constexpr uint64_t kMaxForwardBytes = 64 << 10;  // expansion has the narrower bound
 constexpr uint64_t kMaxIncludeBytes = 1 << 20;
 constexpr Duration kHelperLimit = absl::Seconds(60);
-// The requests to the helper.
+// The request to the helper.
 constexpr char kReadForward[] = "forward";
-constexpr char kReadInclude[] = "include";
 
 }  // namespace
 
@@ -94,12 +93,6 @@ std::optional<std::string> DoAccountWork(const rt::HelperTask& task) {
     }
     return rt::EncodeFields(answer);
   }
-  if ((*request)[0] == kReadInclude && request->size() == 2) {
-    const StatusOr<std::string> text = ReadTextFile(*task.files, (*request)[1], kMaxIncludeBytes);
-    rt::AppendStatus(text.status(), &answer);
-    if (text.ok()) answer.push_back(*text);
-    return rt::EncodeFields(answer);
-  }
   return std::nullopt;
 }
 
@@ -145,19 +138,8 @@ StatusOr<ForwardFile> ReadForwardFile(rt::Files& files, const LocalAccount& acco
   return forward;
 }
 
-StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path,
-                                                  const LocalAccount* reader) {
-  if (reader != nullptr && helper_ != nullptr && processes_->Self().uid != reader->uid) {
-    const StatusOr<std::vector<std::string>> answer = Ask(*reader, {kReadInclude, path});
-    if (!answer.ok()) return answer.status();
-    if (answer->size() != 3) return Unavailable("the helper's answer is not whole");
-    return (*answer)[2];
-  }
-  if (reader == nullptr || processes_->Self().uid != 0)
-    return ReadTextFile(*files_, path, kMaxIncludeBytes);
-  const std::unique_ptr<rt::Files> as_user =
-      files_->As(rt::Credentials{reader->uid, reader->gid, {}});
-  return ReadTextFile(*as_user, path, kMaxIncludeBytes);
+StatusOr<std::string> SystemAccounts::ReadInclude(const std::string& path) {
+  return ReadTextFile(*files_, path, kMaxIncludeBytes);
 }
 
 std::optional<LocalAccount> RecentAccounts::RememberedAccount(const std::string& name) {
@@ -199,9 +181,8 @@ StatusOr<ForwardFile> RecentAccounts::ReadForward(const LocalAccount& account) {
   return forward;
 }
 
-StatusOr<std::string> RecentAccounts::ReadInclude(const std::string& path,
-                                                  const LocalAccount* reader) {
-  return source_->ReadInclude(path, reader);
+StatusOr<std::string> RecentAccounts::ReadInclude(const std::string& path) {
+  return source_->ReadInclude(path);
 }
 
 Status RecentAccounts::FromMemory::Miss() {
@@ -221,10 +202,7 @@ StatusOr<ForwardFile> RecentAccounts::FromMemory::ReadForward(const LocalAccount
   return Miss();
 }
 
-StatusOr<std::string> RecentAccounts::FromMemory::ReadInclude(const std::string&,
-                                                              const LocalAccount*) {
-  return Miss();
-}
+StatusOr<std::string> RecentAccounts::FromMemory::ReadInclude(const std::string&) { return Miss(); }
 
 StatusOr<std::optional<std::string>> SystemLogins::Lookup(policy::Service service,
                                                           std::string_view key) {

@@ -26,8 +26,7 @@ class SystemAccounts final : public policy::AccountSource {
       : processes_(processes), files_(files), helper_(helper) {}
   StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
   StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
-  StatusOr<std::string> ReadInclude(const std::string& path,
-                                    const policy::LocalAccount* reader) override;
+  StatusOr<std::string> ReadInclude(const std::string& path) override;
 
  private:
   // Ask has the helper read for `account`.
@@ -40,7 +39,7 @@ class SystemAccounts final : public policy::AccountSource {
 };
 
 // DoAccountWork is what the helper does for SystemAccounts (rt/helper.h): it reads the .forward of
-// the user that it has become, or a file that such a .forward includes. nullopt for other requests.
+// the user that it has become. nullopt for other requests.
 std::optional<std::string> DoAccountWork(const rt::HelperTask& task);
 
 // IsForwardRequest tells whether `request` asks for the .forward in `home`.
@@ -73,8 +72,7 @@ class RecentAccounts final : public policy::AccountSource {
   // These ask the source for what is not remembered; they block as it does.
   StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
   StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
-  StatusOr<std::string> ReadInclude(const std::string& path,
-                                    const policy::LocalAccount* reader) override;
+  StatusOr<std::string> ReadInclude(const std::string& path) override;
 
   // FromMemory answers with what is remembered and never blocks. Anything else is an error, and
   // `missed` is true from then on: what was made with its answers is to be dropped and made anew
@@ -84,8 +82,7 @@ class RecentAccounts final : public policy::AccountSource {
     explicit FromMemory(RecentAccounts* recent) : recent_(recent) {}
     StatusOr<std::optional<policy::LocalAccount>> FindAccount(const std::string& name) override;
     StatusOr<policy::ForwardFile> ReadForward(const policy::LocalAccount& account) override;
-    StatusOr<std::string> ReadInclude(const std::string& path,
-                                      const policy::LocalAccount* reader) override;
+    StatusOr<std::string> ReadInclude(const std::string& path) override;
     bool missed() const { return missed_; }
 
    private:

@@ -34,8 +34,7 @@ class FakeAccounts final : public AccountSource {
     const auto it = forwards.find(account.name);
     return it == forwards.end() ? ForwardFile{} : it->second;
   }
-  StatusOr<std::string> ReadInclude(const std::string& path, const LocalAccount* reader) override {
-    last_reader = reader == nullptr ? "" : reader->name;
+  StatusOr<std::string> ReadInclude(const std::string& path) override {
     const auto it = includes.find(path);
     if (it == includes.end()) return NotFound("no such file");
     return it->second;
@@ -46,7 +45,6 @@ class FakeAccounts final : public AccountSource {
 
   std::map<std::string, ForwardFile> forwards;
   std::map<std::string, std::string> includes;
-  std::string last_reader;
 
  private:
   std::map<std::string, LocalAccount> accounts_;

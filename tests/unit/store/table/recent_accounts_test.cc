@@ -28,9 +28,7 @@ class Counting final : public policy::AccountSource {
     ++forwards;
     return forward;
   }
-  StatusOr<std::string> ReadInclude(const std::string& path, const LocalAccount*) override {
-    return path;
-  }
+  StatusOr<std::string> ReadInclude(const std::string& path) override { return path; }
   int finds = 0;
   int forwards = 0;
   ForwardFile forward;
@@ -79,7 +77,7 @@ TEST(RecentAccounts, FromMemoryNeverAsksAndSaysThatItMissed) {
   RecentAccounts::FromMemory warm(&recent);
   EXPECT_TRUE(warm.FindAccount("alice").ok());
   EXPECT_FALSE(warm.missed());
-  EXPECT_FALSE(warm.ReadInclude("/etc/aliases", nullptr).ok());
+  EXPECT_FALSE(warm.ReadInclude("/etc/aliases").ok());
   EXPECT_TRUE(warm.missed());
 }
 
