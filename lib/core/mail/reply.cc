@@ -16,6 +16,18 @@ std::string PrintableAscii(std::string_view text) {
   return out;
 }
 
+// TakeStatus takes an enhanced status off the front of `text`, and the blanks behind it; empty when
+// none stands there.
+EnhancedStatus TakeStatus(std::string_view* text) {
+  // Few texts begin with a digit.
+  if (text->empty() || text->front() < '2' || text->front() > '5') return {};
+  const size_t blank = text->find(' ');
+  const EnhancedStatus status = EnhancedStatus::Parse(text->substr(0, blank));
+  if (!status.empty())
+    *text = blank == std::string_view::npos ? std::string_view() : Trim(text->substr(blank));
+  return status;
+}
+
 }  // namespace
 
 std::string EnhancedStatus::ToString() const {
@@ -53,7 +65,11 @@ std::string Reply::ToWire() const {
   std::string out;
   for (size_t i = 0; i < lines.size() || i == 0; ++i) {
     const bool last = i + 1 >= lines.size();
-    std::string text = prefix + (i < lines.size() ? PrintableAscii(lines[i]) : "");
+    std::string_view line = i < lines.size() ? std::string_view(lines[i]) : std::string_view();
+    // RFC 2034 §4: one status on each line. Who wrote the text may have thought of it, too.
+    while (!prefix.empty() && !TakeStatus(&line).empty()) {
+    }
+    std::string text = prefix + PrintableAscii(line);
     if (text.size() > kMaxReplyTextBytes) text.resize(kMaxReplyTextBytes);
     StrAppend(out, code, last ? " " : "-", text, "\r\n");
   }
@@ -69,14 +85,21 @@ StatusOr<Reply> Reply::FromText(std::string_view text, bool any_class) {
                                   any_class ? "(2xx to 5xx)" : "(4xx or 5xx)"));
   }
   text = Trim(text.substr(3));
-  const size_t blank = text.find(' ');
-  EnhancedStatus status = EnhancedStatus::Parse(text.substr(0, blank));
-  if (!status.empty() && static_cast<uint64_t>(status.klass) == *code / 100) {
-    text = blank == std::string_view::npos ? std::string_view() : Trim(text.substr(blank));
-  } else {
-    status = {};
+  const int klass = static_cast<int>(*code / 100);
+  std::string_view rest = text;
+  EnhancedStatus status = TakeStatus(&rest);
+  if (any_class) {
+    // What somebody has answered stays as it was, with all that it says.
+    const bool fits = status.klass == klass;
+    return Reply(static_cast<int>(*code), fits ? status : EnhancedStatus(),
+                 std::string(fits ? rest : text));
   }
-  return Reply(static_cast<int>(*code), status, std::string(text));
+  // RFC 2034 §4: one status, of the code's class. The first of that class, else the first.
+  for (EnhancedStatus next = status; !next.empty(); next = TakeStatus(&rest)) {
+    if (status.klass != klass && next.klass == klass) status = next;
+  }
+  if (!status.empty()) status.klass = klass;
+  return Reply(static_cast<int>(*code), status, std::string(rest));
 }
 
 }  // namespace postern::mail

@@ -44,11 +44,11 @@ struct Reply {
   // printable ASCII only.
   std::string ToString() const;
   // ToWire gives the CRLF-ended lines to send; the enhanced status stands on each line when there
-  // is one. Octets that may not stand in a reply are replaced by '?'; lines are kept under 512
-  // octets (RFC 5321 §4.5.3.1.5).
+  // is one, and no second. What may not stand in a reply is replaced by '?'; lines are kept under
+  // 512 octets (RFC 5321 §4.5.3.1.5).
   std::string ToWire() const;
-  // FromText reads an operator's or a filter's "550 5.7.1 go away": code, optional enhanced status,
-  // text. An error when the code is missing or not 4xx or 5xx (2xx and 3xx when `any_class`).
+  // FromText reads an operator's or a filter's "550 5.7.1 go away": code, one status of its class
+  // or none, text. An error if the code is not 4xx or 5xx. `any_class`: anybody's words, unchanged.
   static StatusOr<Reply> FromText(std::string_view text, bool any_class = false);
 };
 

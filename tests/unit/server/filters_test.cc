@@ -163,6 +163,17 @@ TEST_F(FiltersTest, RecipientsAndLogins) {
             "220 250 235 250 550 221");
 }
 
+// RFC 2034 §4: a reply has one enhanced status, of its code's class.
+TEST_F(FiltersTest, OneEnhancedStatus) {
+  Start(
+      "filter one phase mail-from match mail-from { \"a@b.example\" } reject \"451 4.7.1 5.7.1 "
+      "text\"\nfilter two phase mail-from match mail-from { \"b@b.example\" } reject \"451 5.7.2 "
+      "text\"",
+      "{ one, two }");
+  Says("EHLO c\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<b@b.example>\r\nQUIT\r\n");
+  EXPECT_THAT(heard_, HasSubstr("\r\n451 4.7.1 text\r\n451 4.7.2 text\r\n221 "));
+}
+
 // In its own phase `auth` is about the login that is tried.
 TEST_F(FiltersTest, TheLoginThatIsTried) {
   constexpr char kLogin[] = "smtps pki mx.example.org auth-optional <logins>";
