@@ -56,7 +56,7 @@ SHELL_LINES = ['constexpr const char* kShell[] = {"/bin/sh", "-c"};',
 COMMAND_FILE = "lib/core/policy/shell_command.h"
 COMMAND_FRIENDS = 1
 # Who starts programs at all.
-EXEC_FILE = "lib/rt/asio/program_run.cc"
+EXEC_FILE = "lib/rt/asio/program_child.cc"
 EXEC = r"(?<![\w.>])(?:::)?(?:execve?|execvp?e?|execl[pe]?|execveat|fexecve|posix_spawnp?)\s*\("
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')

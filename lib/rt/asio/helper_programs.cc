@@ -1,13 +1,12 @@
 #include "lib/rt/asio/helper_programs.h"
 
-#include <cerrno>
 #include <limits>
 #include <unistd.h>
 #include <vector>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
-#include "lib/rt/asio/program_run.h"
+#include "lib/rt/asio/program_child.h"
 
 namespace postern::rt {
 namespace {
@@ -62,20 +61,10 @@ void AddNamedProgram(std::string_view request, NamedPrograms* programs) {
   programs->insert_or_assign((*fields)[0], std::move(spec));
 }
 
-StatusOr<pid_t> ForkProgram(const ProcessSpec& spec, int io, int errors) {
+StatusOr<pid_t> ForkNamedProgram(const ProcessSpec& spec, int io, int errors) {
   if (::geteuid() != 0 && (!spec.run_as || spec.run_as->uid != ::geteuid() || !spec.root.empty()))
     return PermissionDenied("only root becomes another user");
-  std::vector<char*> argv;
-  std::vector<char*> envp;
-  for (const std::string& each : spec.argv) argv.push_back(const_cast<char*>(each.c_str()));
-  for (const std::string& each : spec.environment) envp.push_back(const_cast<char*>(each.c_str()));
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
-  const pid_t us = ::getpid();
-  const pid_t child = ::fork();
-  if (child == 0) BecomeProgram(spec, argv.data(), envp.data(), io, io, errors, us);
-  if (child < 0) return ErrnoError(errno, "fork");
-  return child;
+  return ForkProgram(spec, {io, io, errors}, /*dies_with_us=*/true);
 }
 
 }  // namespace postern::rt

@@ -19,9 +19,9 @@ using NamedPrograms = std::map<std::string, ProcessSpec, std::less<>>;
 std::string NamedProgramText(const std::string& name, const ProcessSpec& spec);
 void AddNamedProgram(std::string_view request, NamedPrograms* programs);
 
-// ForkProgram starts `spec` as spec.run_as, with `io` as its standard input and output and `errors`
-// as its standard error. It dies with this process. kPermissionDenied where we are not root and it
-// is to be somebody else, or to see less of the files than we do.
-StatusOr<pid_t> ForkProgram(const ProcessSpec& spec, int io, int errors);
+// ForkNamedProgram starts `spec` as spec.run_as, with `io` as its standard input and output and
+// `errors` as its standard error. It dies with this process. kPermissionDenied where we are not
+// root and it is to be somebody else, or to see less of the files than we do.
+StatusOr<pid_t> ForkNamedProgram(const ProcessSpec& spec, int io, int errors);
 
 }  // namespace postern::rt

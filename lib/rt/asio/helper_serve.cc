@@ -273,7 +273,7 @@ class Work {
     if (static_cast<size_t>(running) >= kMaxRunsOfProgram) {
       pid = Unavailable("those that were started before have not ended yet");
     } else if (known != allowed.programs.end()) {
-      pid = ForkProgram(known->second, fds[1].get(), fds[2].get());
+      pid = ForkNamedProgram(known->second, fds[1].get(), fds[2].get());
     }
     if (!pid.ok()) return WriteAll(fds[2].get(), StrCat(Message(pid.status()), "\n"));
     Child child;

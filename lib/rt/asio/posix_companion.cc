@@ -2,54 +2,37 @@
 
 #include <cerrno>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <utility>
-#include <vector>
 
-#include "lib/rt/asio/program_run.h"
+#include "lib/rt/asio/program_child.h"
 
 namespace postern::rt {
 namespace {
 
 class PosixCompanion final : public Companion {
  public:
-  PosixCompanion(pid_t child, std::unique_ptr<Stream> stream, std::unique_ptr<Stream> errors)
-      : child_(child), stream_(std::move(stream)), errors_(std::move(errors)) {}
+  PosixCompanion(ProgramChild child, CompanionSockets sockets)
+      : child_(std::move(child)),
+        stream_(std::move(sockets.stream)),
+        errors_(std::move(sockets.errors)) {}
   ~PosixCompanion() override {
-    Kill();
-    (void)Ended();
+    child_.Kill();
+    // It does not hold up the loop.
+    if (!child_.Ended()) child_.Forget();
   }
 
   Stream& stream() override { return *stream_; }
   Stream* errors() override { return errors_.get(); }
   void End() override {
-    Kill();
+    child_.Kill();
     stream_->Close();
     errors_->Close();
   }
-
-  bool Ended() override {
-    if (buried_) return true;
-    int status = 0;
-    pid_t gone = 0;
-    while ((gone = ::waitpid(child_, &status, WNOHANG)) < 0 && errno == EINTR) {
-    }
-    buried_ = gone != 0;
-    return buried_;
-  }
+  bool Ended() override { return child_.Ended(); }
 
  private:
-  void Kill() const {
-    if (buried_) return;
-    ::kill(-child_, SIGKILL);  // what it started, too: it has a session of its own
-    ::kill(child_, SIGKILL);
-  }
-
-  const pid_t child_;
-  bool buried_ = false;
+  ProgramChild child_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Stream> errors_;
 };
@@ -78,24 +61,13 @@ Status OpenCompanionSockets(Executor& loop, CompanionSockets* sockets) {
 }
 
 StatusOr<std::unique_ptr<Companion>> StartCompanion(Executor& loop, const ProcessSpec& spec) {
-  if (spec.argv.empty() || spec.argv[0].empty() || spec.argv[0][0] != '/')
-    return InvalidArgument("a program is named by its absolute path");
-  std::vector<char*> argv;
-  std::vector<char*> envp;
-  for (const std::string& each : spec.argv) argv.push_back(const_cast<char*>(each.c_str()));
-  for (const std::string& each : spec.environment) envp.push_back(const_cast<char*>(each.c_str()));
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
-
   CompanionSockets sockets;
   POSTERN_RETURN_IF_ERROR(OpenCompanionSockets(loop, &sockets));
-  const pid_t child = ::fork();
-  if (child == 0)
-    BecomeProgram(spec, argv.data(), envp.data(), sockets.its.get(), sockets.its.get(),
-                  sockets.said.get());
-  if (child < 0) return ErrnoError(errno, "fork");
-  return std::unique_ptr<Companion>(std::make_unique<PosixCompanion>(
-      child, std::move(sockets.stream), std::move(sockets.errors)));
+  const int talk = sockets.its.get();
+  StatusOr<ProgramChild> child = ProgramChild::Start(spec, {talk, talk, sockets.said.get()});
+  if (!child.ok()) return child.status();
+  return std::unique_ptr<Companion>(
+      std::make_unique<PosixCompanion>(*std::move(child), std::move(sockets)));
 }
 
 }  // namespace postern::rt

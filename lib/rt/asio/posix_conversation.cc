@@ -5,14 +5,13 @@
 #include <fcntl.h>
 #include <mutex>
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
-#include "lib/rt/asio/program_run.h"
+#include "lib/rt/asio/program_child.h"
 
 namespace postern::rt {
 namespace {
@@ -23,23 +22,15 @@ constexpr size_t kMaxErrorBytes = 1024;
 
 class PosixConversation final : public Conversation {
  public:
-  PosixConversation(pid_t child, int socket, int errors)
-      : child_(child), socket_(socket), errors_(errors) {}
-
-  ~PosixConversation() override {
-    End();
-    int status = 0;
-    while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
-    }
-    ::close(socket_);
-    ::close(errors_);
-  }
+  PosixConversation(ProgramChild child, Descriptor socket, Descriptor errors)
+      : socket_(std::move(socket)), errors_(std::move(errors)), child_(std::move(child)) {}
+  ~PosixConversation() override { End(); }
 
   Status Write(std::string_view data, Duration patience) override {
     const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(patience);
     while (!data.empty()) {
       // MSG_NOSIGNAL: a program that has gone must give EPIPE, not a signal to the host's process.
-      const ssize_t put = ::send(socket_, data.data(), data.size(), MSG_NOSIGNAL);
+      const ssize_t put = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
       if (put >= 0) {
         data.remove_prefix(static_cast<size_t>(put));
         continue;
@@ -55,7 +46,7 @@ class PosixConversation final : public Conversation {
   StatusOr<size_t> Read(std::span<char> into, Duration patience) override {
     const int64_t end_ms = MonotonicMs() + absl::ToInt64Milliseconds(patience);
     for (;;) {
-      const ssize_t got = ::recv(socket_, into.data(), into.size(), 0);
+      const ssize_t got = ::recv(socket_.get(), into.data(), into.size(), 0);
       if (got >= 0) return static_cast<size_t>(got);
       if (errno == EINTR) continue;
       if (errno == ECONNRESET) return size_t{0};  // it left without reading all
@@ -73,9 +64,8 @@ class PosixConversation final : public Conversation {
   }
 
   void End() override {
-    ::kill(-child_, SIGKILL);  // what it started, too: it has a session of its own
-    ::kill(child_, SIGKILL);
-    ::shutdown(socket_, SHUT_RDWR);
+    child_.Kill();
+    ::shutdown(socket_.get(), SHUT_RDWR);
   }
 
  private:
@@ -86,7 +76,7 @@ class PosixConversation final : public Conversation {
     for (;;) {
       const int64_t wait_ms = end_ms - MonotonicMs();
       if (wait_ms <= 0) return false;
-      std::array<pollfd, 2> fds = {{{socket_, events, 0}, {errors_, POLLIN, 0}}};
+      std::array<pollfd, 2> fds = {{{socket_.get(), events, 0}, {errors_.get(), POLLIN, 0}}};
       ::poll(fds.data(), errors_open ? 2 : 1, static_cast<int>(std::min<int64_t>(wait_ms, 60'000)));
       if (errors_open && fds[1].revents != 0) errors_open = ReadErrors();
       if (fds[0].revents != 0) return true;
@@ -98,7 +88,7 @@ class PosixConversation final : public Conversation {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::array<char, 1024> buffer;
     for (int turns = 0; turns < 64; ++turns) {
-      const ssize_t got = ::read(errors_, buffer.data(), buffer.size());
+      const ssize_t got = ::read(errors_.get(), buffer.data(), buffer.size());
       if (got == 0) return false;
       if (got < 0) return errno == EAGAIN || errno == EINTR;
       error_text_.append(buffer.data(), static_cast<size_t>(got));
@@ -108,49 +98,31 @@ class PosixConversation final : public Conversation {
     return true;
   }
 
-  const pid_t child_;
-  const int socket_;
-  const int errors_;
+  const Descriptor socket_;
+  const Descriptor errors_;
   std::mutex mutex_;  // guards error_text_, and the reading of errors_
   std::string error_text_;
+  const ProgramChild child_;
 };
 
 }  // namespace
 
 StatusOr<std::unique_ptr<Conversation>> StartConversation(const ProcessSpec& spec) {
-  if (spec.argv.empty() || spec.argv[0].empty() || spec.argv[0][0] != '/')
-    return InvalidArgument("a program is named by its absolute path");
-  std::vector<char*> argv;
-  std::vector<char*> envp;
-  for (const std::string& each : spec.argv) argv.push_back(const_cast<char*>(each.c_str()));
-  for (const std::string& each : spec.environment) envp.push_back(const_cast<char*>(each.c_str()));
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
-
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
     return ErrnoError(errno, "socketpair");
+  Descriptor ours(sockets[0]);
+  const Descriptor its(sockets[1]);
   int errors[2];
-  if (::pipe2(errors, O_CLOEXEC) != 0) {
-    const Status failed = ErrnoError(errno, "pipe");
-    ::close(sockets[0]);
-    ::close(sockets[1]);
-    return failed;
-  }
-  ::fcntl(sockets[0], F_SETFL, O_NONBLOCK);
-  ::fcntl(errors[0], F_SETFL, O_NONBLOCK);
-  const pid_t child = ::fork();
-  if (child == 0) BecomeProgram(spec, argv.data(), envp.data(), sockets[1], sockets[1], errors[1]);
-  const int fork_error = errno;
-  ::close(sockets[1]);
-  ::close(errors[1]);
-  if (child < 0) {
-    ::close(sockets[0]);
-    ::close(errors[0]);
-    return ErrnoError(fork_error, "fork");
-  }
+  if (::pipe2(errors, O_CLOEXEC) != 0) return ErrnoError(errno, "pipe");
+  Descriptor heard(errors[0]);
+  const Descriptor said(errors[1]);
+  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+  ::fcntl(heard.get(), F_SETFL, O_NONBLOCK);
+  StatusOr<ProgramChild> child = ProgramChild::Start(spec, {its.get(), its.get(), said.get()});
+  if (!child.ok()) return child.status();
   return std::unique_ptr<Conversation>(
-      std::make_unique<PosixConversation>(child, sockets[0], errors[0]));
+      std::make_unique<PosixConversation>(*std::move(child), std::move(ours), std::move(heard)));
 }
 
 }  // namespace postern::rt

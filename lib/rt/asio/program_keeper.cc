@@ -8,8 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/rt/asio/program_run.h"
-
 namespace postern::rt {
 namespace {
 
@@ -43,8 +41,8 @@ bool Get(int from, T* value) {
 }
 
 // Only calls that are safe after fork in a process with threads.
-[[noreturn]] void Keep(const ProcessSpec& spec, char* const* argv, char* const* envp, int in,
-                       int out, int back, int report) {
+[[noreturn]] void Keep(const ProcessSpec& spec, const ProgramWords& words,
+                       const ProgramDescriptors& its, int report) {
   // Not what the host's terminal or the program (`kill 0`) sends to others.
   ::setsid();
   for (int number = 1; number < NSIG; ++number) {
@@ -54,7 +52,7 @@ bool Get(int from, T* value) {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const pid_t program = ::fork();
-  if (program == 0) BecomeProgram(spec, argv, envp, in, out, out, /*die_with=*/0, back);
+  if (program == 0) BecomeProgram(spec, words, its, /*die_with=*/0);
   const Begun begun{program, program < 0 ? errno : 0};
   ::dup2(report, 0);
   CloseFrom(1);
@@ -85,8 +83,8 @@ bool EndsAreTaken() {
 
 void NoteTakenEnd() { taken.store(true, std::memory_order_relaxed); }
 
-StatusOr<KeptProgram> StartKept(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out, int back) {
+StatusOr<KeptProgram> StartKept(const ProcessSpec& spec, const ProgramDescriptors& its) {
+  const ProgramWords words(spec);
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
     return ErrnoError(errno, "socketpair");
@@ -94,7 +92,7 @@ StatusOr<KeptProgram> StartKept(const ProcessSpec& spec, char* const* argv, char
   kept.report.Take(pair[0]);
   Descriptor theirs(pair[1]);
   kept.keeper = ::fork();
-  if (kept.keeper == 0) Keep(spec, argv, envp, in, out, back, theirs.get());
+  if (kept.keeper == 0) Keep(spec, words, its, theirs.get());
   if (kept.keeper < 0) return ErrnoError(errno, "fork");
   theirs.Close();
   Begun begun{-1, 0};

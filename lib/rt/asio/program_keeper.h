@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "lib/rt/asio/descriptor.h"
+#include "lib/rt/asio/program_child.h"
 #include "lib/rt/processes.h"
 
 namespace postern::rt {
@@ -26,16 +27,10 @@ struct KeptProgram {
   Descriptor report;  // readable when the program has ended, or the keeper
 };
 
-// StartKept forks the keeper, and that one the program (see BecomeProgram, which takes `in` and
-// `out`, the latter for standard error, too, and `back`). The number of the program stays its own
-// until `report` is closed; BuryKeeper is due then. Blocks for as long as the start takes.
-StatusOr<KeptProgram> StartKept(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out, int back);
-
-struct ProgramEnd {
-  int exit_code = 0;  // when signal is 0
-  int signal = 0;
-};
+// StartKept forks the keeper, and that one the program (see BecomeProgram). The number of the
+// program stays its own until `report` is closed; BuryKeeper is due then. Blocks for as long as the
+// start takes.
+StatusOr<KeptProgram> StartKept(const ProcessSpec& spec, const ProgramDescriptors& its);
 
 // ReadEnd reads from a readable report; nullopt when the keeper ended before the program.
 std::optional<ProgramEnd> ReadEnd(int report);

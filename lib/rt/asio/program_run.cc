@@ -1,62 +1,19 @@
 #include "lib/rt/asio/program_run.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
 
 #include "lib/core/base/strings.h"
 #include "lib/rt/asio/descriptor.h"
+#include "lib/rt/asio/program_child.h"
 #include "lib/rt/asio/program_keeper.h"
 
 namespace postern::rt {
-
-// Only calls that are safe after fork in a process with threads.
-[[noreturn]] void BecomeProgram(const ProcessSpec& spec, char* const* argv, char* const* envp,
-                                int in, int out, int error, pid_t die_with, int back) {
-  ::dup2(in, 0);
-  ::dup2(out, 1);
-  ::dup2(error, 2);
-  // A descriptor that is in its place already would be closed by the exec.
-  if (back == kHandBackDescriptor) {
-    ::fcntl(back, F_SETFD, 0);
-  } else if (back >= 0) {
-    ::dup2(back, kHandBackDescriptor);
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // What the host or the helper ignores its programs need not: a shell counts on SIGPIPE, and
-  // cannot trap what was ignored when it was started.
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  ::setsid();
-  if (!spec.root.empty() && (::chroot(spec.root.c_str()) != 0 || ::chdir("/") != 0)) ::_exit(75);
-  if (spec.run_as.has_value() && ::geteuid() == 0) {
-    std::array<gid_t, kMaxGroups> groups{};
-    const size_t count = std::min<size_t>(spec.run_as->groups.size(), groups.size());
-    for (size_t i = 0; i < count; ++i) groups[i] = spec.run_as->groups[i];
-    if (::setgroups(count, groups.data()) != 0 ||
-        ::setresgid(spec.run_as->gid, spec.run_as->gid, spec.run_as->gid) != 0 ||
-        ::setresuid(spec.run_as->uid, spec.run_as->uid, spec.run_as->uid) != 0) {
-      ::_exit(75);  // EX_TEMPFAIL of sysexits: it may work when tried again
-    }
-  }
-  if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0 && ::chdir("/") != 0)
-    ::_exit(75);
-  // After the change of identity, which would forget it.
-  if (die_with != 0 && (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != die_with))
-    ::_exit(75);
-  ::execve(argv[0], argv, envp);
-  ::_exit(errno == ENOENT ? 69 : 71);  // EX_UNAVAILABLE, EX_OSERR
-}
 
 namespace {
 
@@ -72,36 +29,39 @@ struct Pipe {
   }
 };
 
-// Kill ends the program and what it started that did not leave its session.
-void Kill(pid_t pid) {
-  ::kill(-pid, SIGKILL);
-  ::kill(pid, SIGKILL);
-}
-
 // Child is a program that was started, and our ends of its pipes. One that is given up before its
 // end, because memory ran out, is killed and buried: nobody would do it later.
 struct Child {
   Child() = default;
   ~Child() {
-    // The number of one that has ended may be another's already (program_keeper.h).
-    pollfd ended = {end.get(), POLLIN, 0};
-    if (pid > 0 && ::poll(&ended, 1, 0) <= 0) Kill(pid);
-    end.Close();  // a keeper ends
-    if (keeper > 0) {
-      BuryKeeper(keeper);
-    } else if (pid > 0) {
-      while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-      }
-    }
+    if (keeper <= 0) return;
+    if (!ended()) Kill();
+    report.Close();  // the keeper ends
+    BuryKeeper(keeper);
   }
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  pid_t pid = -1;     // until its end was taken
-  pid_t keeper = -1;  // until it is buried: who keeps its end (program_keeper.h); -1: we do
+  // end is readable when the program has ended.
+  int end() const { return keeper > 0 ? report.get() : own.descriptor(); }
+  bool ended() const {
+    pollfd ended = {end(), POLLIN, 0};
+    return ::poll(&ended, 1, 0) > 0;
+  }
+  // Kill ends the program and what it started that did not leave its session.
+  void Kill() const {
+    own.Kill();
+    if (!report.open()) return;
+    ::kill(-kept, SIGKILL);
+    ::kill(kept, SIGKILL);
+  }
+
+  ProgramChild own;   // where this process is its parent
+  pid_t kept = -1;    // where a keeper is (program_keeper.h)
+  pid_t keeper = -1;  // until it is buried
+  Descriptor report;  // of the keeper; while it is open, `kept` is nobody else's number
   Pipe in, out;
-  Pipe back;       // what it hands back; closed where it may not
-  Descriptor end;  // readable when it has ended; with a keeper, where that one tells it
+  Pipe back;  // what it hands back; closed where it may not
 };
 
 // KeepOurEnds closes the program's ends of the pipes in this process.
@@ -114,44 +74,37 @@ void KeepOurEnds(Child* child) {
   if (child->back.read.open()) ::fcntl(child->back.read.get(), F_SETFL, O_NONBLOCK);
 }
 
-// Start forks the program. What it needs is made before, as a child of a process with threads may
-// not allocate. `dies_with_us`: see BecomeProgram.
+constexpr char kTakenEnd[] =
+    "its exit status was taken away: this process ignores SIGCHLD, or another part of it waits for "
+    "children that are not its own";
+
+// Start forks the program. `dies_with_us`: see BecomeProgram.
 Status Start(const ProcessSpec& spec, bool dies_with_us, Child* child) {
-  if (spec.argv.empty() || spec.argv[0].empty() || spec.argv[0][0] != '/') {
-    return InvalidArgument("a program is named by its absolute path");
-  }
-  std::vector<char*> argv, envp;
-  for (const std::string& each : spec.argv) argv.push_back(const_cast<char*>(each.c_str()));
-  for (const std::string& each : spec.environment) envp.push_back(const_cast<char*>(each.c_str()));
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
+  POSTERN_RETURN_IF_ERROR(CheckProgram(spec));
   const bool hands_back = spec.hand_back_limit_bytes > 0;
   if (!child->in.Open() || !child->out.Open() || (hands_back && !child->back.Open()))
     return ErrnoError(errno, "pipe");
-  const int back = hands_back ? child->back.write.get() : -1;
+  const int out = child->out.write.get();
+  const ProgramDescriptors its = {child->in.read.get(), out, out,
+                                  hands_back ? child->back.write.get() : -1};
   // The helper has its children to itself; so has no thread of a host's process.
   if (!dies_with_us && EndsAreTaken()) {
-    StatusOr<KeptProgram> kept = StartKept(spec, argv.data(), envp.data(), child->in.read.get(),
-                                           child->out.write.get(), back);
+    StatusOr<KeptProgram> kept = StartKept(spec, its);
     if (!kept.ok()) return kept.status();
-    child->pid = kept->program;
+    child->kept = kept->program;
     child->keeper = kept->keeper;
-    child->end = std::move(kept->report);
+    child->report = std::move(kept->report);
     KeepOurEnds(child);
     return OkStatus();
   }
-  const pid_t us = dies_with_us ? ::getpid() : 0;
-  child->pid = ::fork();
-  if (child->pid == 0) {
-    BecomeProgram(spec, argv.data(), envp.data(), child->in.read.get(), child->out.write.get(),
-                  child->out.write.get(), us, back);
-  }
-  if (child->pid < 0) return ErrnoError(errno, "fork");
-  child->end.Take(static_cast<int>(::syscall(SYS_pidfd_open, child->pid, 0)));
-  const int error = errno;
+  StatusOr<ProgramChild> own = ProgramChild::Start(spec, its, dies_with_us);
+  if (!own.ok()) return own.status();
+  child->own = *std::move(own);
   KeepOurEnds(child);
-  if (child->end.open()) return OkStatus();
-  return ErrnoError(error, "pidfd_open");
+  if (child->own.descriptor() >= 0) return OkStatus();
+  if (child->own.ours()) return ErrnoError(child->own.descriptor_errno(), "pidfd_open");
+  NoteTakenEnd();
+  return Internal(kTakenEnd);
 }
 
 // Put writes what fits of `left`; the pipe is closed when all is written or nobody reads any more.
@@ -222,28 +175,17 @@ void KeepEnd(size_t limit, std::string* output) {
 // Reap takes the program's end, which is there. kInternal when somebody else took it: nobody knows
 // then how the program fared, and a mail may not count as delivered for that.
 Status Reap(Child* child, ProcessResult* result) {
-  if (child->keeper >= 0) {
-    const std::optional<ProgramEnd> end = ReadEnd(child->end.get());
-    child->pid = -1;
-    child->end.Close();  // the keeper ends
-    if (!end.has_value()) return Internal("the process that was to keep its exit status is gone");
-    result->exit_code = end->exit_code;
-    result->signal = end->signal;
-    return OkStatus();
-  }
-  int status = 0;
-  pid_t reaped = 0;
-  const pid_t pid = std::exchange(child->pid, -1);
-  while ((reaped = ::waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
-  }
-  if (reaped != pid) {
+  const bool kept = child->keeper > 0;
+  const std::optional<ProgramEnd> end = kept ? ReadEnd(child->report.get()) : child->own.TakeEnd();
+  child->report.Close();  // a keeper ends
+  if (!end.has_value() && kept)
+    return Internal("the process that was to keep its exit status is gone");
+  if (!end.has_value()) {
     NoteTakenEnd();
-    return Internal(
-        "its exit status was taken away: this process ignores SIGCHLD, or another part of it waits "
-        "for children that are not its own");
+    return Internal(kTakenEnd);
   }
-  if (WIFSIGNALED(status)) result->signal = WTERMSIG(status);
-  if (WIFEXITED(status)) result->exit_code = WEXITSTATUS(status);
+  result->exit_code = end->exit_code;
+  result->signal = end->signal;
   return OkStatus();
 }
 
@@ -266,11 +208,11 @@ class ProgramIo {
     if (child_->back.read.open()) {
       back_ = loop_->WatchFd(child_->back.read.get(), {.read = true}, [this](FdInterest) {
         GetBack(&child_->back.read, spec_->hand_back_limit_bytes, &result_);
-        if (result_.handed_too_much) Kill(child_->pid);
+        if (result_.handed_too_much) child_->Kill();
         if (!child_->back.read.open()) back_.reset();
       });
     }
-    gone_ = loop_->WatchFd(child_->end.get(), {.read = true}, [this](FdInterest) {
+    gone_ = loop_->WatchFd(child_->end(), {.read = true}, [this](FdInterest) {
       gone_.reset();
       ended_.Set();
     });
@@ -283,7 +225,7 @@ class ProgramIo {
     const bool in_time = co_await ended_.Wait(deadline);
     if (!in_time) {
       result_.timed_out = true;
-      Kill(child_->pid);
+      child_->Kill();
       co_await ended_.Wait();
     }
     if (spec_->stop != nullptr) {
@@ -299,7 +241,7 @@ class ProgramIo {
     // What it wrote last; others may hold the pipe and write on, for nobody.
     if (child_->out.read.open()) Get(&child_->out.read, spec_->output_limit_bytes, &result_.output);
     const Status known = Reap(child_, &result_);
-    if (child_->keeper >= 0) {
+    if (child_->keeper > 0) {
       // It ends now; under load not at once.
       auto bury = loop_->RunBlocking([keeper = child_->keeper] { BuryKeeper(keeper); });
       co_await bury;
@@ -317,7 +259,7 @@ class ProgramIo {
     while (!finished_ && !spec_->stop->is_set()) co_await spec_->stop->Wait();
     if (finished_ || ended_.is_set()) co_return;
     result_.timed_out = true;
-    Kill(child_->pid);
+    child_->Kill();
   }
 
   Executor* loop_;
@@ -357,10 +299,10 @@ StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up) 
     int64_t wait_ms = end_ms - MonotonicMs();
     if ((wait_ms <= 0 || hung_up) && !result.timed_out) {
       result.timed_out = true;
-      Kill(child.pid);
+      child.Kill();
     }
     if (result.timed_out) wait_ms = 60'000;
-    pollfd fds[5] = {{child.end.get(), POLLIN, 0},
+    pollfd fds[5] = {{child.end(), POLLIN, 0},
                      {child.out.read.get(), POLLIN, 0},
                      {child.in.write.get(), POLLOUT, 0},  // -1 is passed over
                      {hung_up ? -1 : hang_up, 0, 0},
@@ -371,7 +313,7 @@ StatusOr<ProcessResult> RunProgramAndWait(const ProcessSpec& spec, int hang_up) 
       Get(&child.out.read, spec.output_limit_bytes, &result.output);
     if (child.back.read.open() && (fds[4].revents != 0 || fds[0].revents != 0)) {
       GetBack(&child.back.read, spec.hand_back_limit_bytes, &result);
-      if (result.handed_too_much) Kill(child.pid);
+      if (result.handed_too_much) child.Kill();
     }
     hung_up = hung_up || (fds[3].revents & (POLLHUP | POLLERR)) != 0;
     ended = fds[0].revents != 0;

@@ -41,7 +41,8 @@ TEST(Reply, FromTextOfOperatorsAndFilters) {
 
 // What another server said is told as it was.
 TEST(Reply, FromTextOfAnswers) {
-  for (const char* text : {"550 5.7.1 5.1.1 no", "550 4.7.1 no", "250 2.1.5 2.1.5 fine", "354 go"}) {
+  for (const char* text :
+       {"550 5.7.1 5.1.1 no", "550 4.7.1 no", "250 2.1.5 2.1.5 fine", "354 go"}) {
     const StatusOr<Reply> reply = Reply::FromText(text, /*any_class=*/true);
     ASSERT_TRUE(reply.ok()) << text;
     EXPECT_EQ(reply->ToString(), text);
