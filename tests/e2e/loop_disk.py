@@ -1,5 +1,6 @@
 """A small ext4 file system in a file, which can be filled, made read-only, or lose its power."""
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -18,6 +19,23 @@ def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
 
 
+CLONE_NEWNS = 0x00020000
+MS_REC_PRIVATE = 0x4000 | 1 << 18
+_world_of_mounts = []
+
+
+def leave_the_mounts_of_others():
+    """What is mounted from here on is seen by this thread, those it starts, and their programs alone: another test that makes a
+    world of its own meanwhile would take a copy of the disk along, and keep it busy."""
+    if _world_of_mounts:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise Unavailable(f"needs mounts of its own: {os.strerror(ctypes.get_errno())}")
+    libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None)  # refused where / is no mount point: then nothing is shared
+    _world_of_mounts.append(True)
+
+
 class LoopDisk:
     def __init__(self, megabytes):
         if os.geteuid() != 0:
@@ -25,6 +43,7 @@ class LoopDisk:
         for program in ("mkfs.ext4", "fsck.ext4", "losetup", "mount", "umount"):
             if shutil.which(program) is None:
                 raise Unavailable(f"needs {program}")
+        leave_the_mounts_of_others()
         self.folder = tempfile.mkdtemp(prefix="postern-disk-")
         self.path = f"{self.folder}/mounted"
         self.device = None
