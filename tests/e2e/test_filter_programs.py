@@ -228,13 +228,14 @@ class FilterPrograms(unittest.TestCase):
         self.addCleanup(server.close)
         for name in ("one", "three"):
             self.addCleanup(os.unlink, f"{path}-{name}")
-        self.assertEqual(os.stat(f"/proc/{server.process.pid}").st_uid, pwd.getpwnam("daemon").pw_uid, server.log())
 
         def started(name):
             with open(name, encoding="utf-8") as file:
                 return [line.split()[1:] for line in file if line.startswith("started ")]
 
         self.assertEqual(conversation(server.ports["smtp"]), self.FINE, server.log())
+        # (Its ports are open before it is nobody but its account; it greets afterwards.)
+        self.assertEqual(os.stat(f"/proc/{server.process.pid}").st_uid, pwd.getpwnam("daemon").pw_uid, server.log())
         self.assertEqual([who for _, who in started(f"{path}-one")], ["65534:8"])
         self.assertEqual([who for _, who in started(f"{path}-three")], ["1:1"], "the server's own account")
         self.assertEqual([who for _, who in started(f"{root}/heard")], ["65534"])
