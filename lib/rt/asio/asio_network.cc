@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fstream>
 #include <ifaddrs.h>
+#include <memory>
 #include <net/if.h>
 #include <netdb.h>
 #include <set>
@@ -217,10 +218,11 @@ Task<StatusOr<std::unique_ptr<Stream>>> AsioNetwork::Connect(Executor& loop, End
 
 std::vector<InterfaceAddress> AsioNetwork::Interfaces() {
   std::vector<InterfaceAddress> found;
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) return found;
+  ifaddrs* first = nullptr;
+  if (::getifaddrs(&first) != 0) return found;
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(first, &::freeifaddrs);
   const std::set<std::string> egress = InterfacesWithDefaultRoute();
-  for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
+  for (const ifaddrs* each = list.get(); each != nullptr; each = each->ifa_next) {
     if (each->ifa_addr == nullptr) continue;
     std::optional<IpAddress> address;
     if (each->ifa_addr->sa_family == AF_INET) {
@@ -240,7 +242,6 @@ std::vector<InterfaceAddress> AsioNetwork::Interfaces() {
                      .is_loopback = (each->ifa_flags & IFF_LOOPBACK) != 0,
                      .has_default_route = egress.count(each->ifa_name) != 0});
   }
-  ::freeifaddrs(list);
   return found;
 }
 
@@ -252,16 +253,16 @@ std::string AsioNetwork::HostName() {
   if (plain_name_ == name) return full_name_;
   addrinfo hints{};
   hints.ai_flags = AI_CANONNAME;
-  addrinfo* result = nullptr;
+  addrinfo* found = nullptr;
   std::string full = name;
-  if (::getaddrinfo(name, nullptr, &hints, &result) == 0) {
+  if (::getaddrinfo(name, nullptr, &hints, &found) == 0) {
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> result(found, &::freeaddrinfo);
     if (result->ai_canonname != nullptr &&
         std::string_view(result->ai_canonname).find('.') != std::string_view::npos) {
       full = result->ai_canonname;
       plain_name_ = name;
       full_name_ = full;
     }
-    ::freeaddrinfo(result);
   }
   return full;
 }
