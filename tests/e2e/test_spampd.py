@@ -3,6 +3,7 @@ a tag; what SpamAssassin marked lies in the folder Junk."""
 
 import os
 import shutil
+import signal
 import smtplib
 import socket
 import subprocess
@@ -68,8 +69,7 @@ class Spampd(unittest.TestCase):
         with open(f"{self.folder}/said", "ab") as said:
             self.process = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", script],
                                             stdout=said, stderr=said, env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin"))
-        self.addCleanup(self.process.wait)
-        self.addCleanup(self.process.kill)
+        self.addCleanup(self.end_spampd)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -79,6 +79,17 @@ class Spampd(unittest.TestCase):
                 time.sleep(0.1)
         with open(f"{self.folder}/said", encoding="utf-8", errors="replace") as said:
             self.fail("spampd does not start:\n" + said.read())
+
+    def end_spampd(self):
+        """Ends all of its world, by the first process in it: that one has become another user, and with that it lost the signal
+        that unshare's end would have sent it."""
+        if self.process.poll() is not None:
+            return
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as file:
+            first = file.read().split()
+        for each in first or [self.process.pid]:
+            os.kill(int(each), signal.SIGKILL)
+        self.process.wait(60)
 
     def send(self, body, to=(f"alice@{DOMAIN}",), subject="x"):
         with smtplib.SMTP("127.0.0.1", self.server.ports["smtp"], timeout=60) as smtp:
